@@ -1,16 +1,12 @@
 """Integer networks and weights of the painter that several tests share."""
 
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from conformance.decoder.networks import IntegerNetwork
 from gvcodec.entropy.network import Layer
-from gvcodec.entropy.network_file import tensors_of
-from gvcodec.models import PAINTER, read_arrays
+from gvcodec.models import PAINTER
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import Delta, in_groups, pack
 
@@ -51,36 +47,3 @@ def other_biases(seed: int) -> bytes:
     rng, layers = np.random.default_rng(seed), Model.load(PAINTER.find()).layers
     sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
     return pack([Delta(n, rng.integers(-9, 10, sizes[n]), 8) for n in in_groups(1, sizes)])
-
-
-def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]:
-    """Random tensors of tokens for a painter whose style has `styles` outputs: strong weights, a
-    network whose tables differ from place to place."""
-    rng, inputs = np.random.default_rng(seed), dimensions + 9
-    first = Layer(
-        rng.integers(-60, 61, (8, inputs)).astype(np.int8),
-        rng.integers(-4000, 4001, 8).astype(np.int32),
-        rng.integers(200, 600, 8).astype(np.int32),
-        16,
-    )
-    last = Layer(
-        rng.integers(-40, 41, (3, 8)).astype(np.int8),
-        np.array([9000, 0, 2000], np.int32),
-        np.array([70, 30, 20], np.int32),
-        14,
-        -(1 << 15),
-        (1 << 15) - 1,
-    )
-    weight = rng.integers(-127, 128, (styles, dimensions)).astype(np.int8)
-    return {"tokens.weight": weight} | tensors_of([first, last], "tokens.")
-
-
-def painter_with_tokens(path: Path, dimensions: int = 8, **others: Any) -> Path:
-    """The shipped painter with tokens, saved; `others`: tensors instead of these, by names whose
-    dots are `__`, None: left out."""
-    arrays, metadata = read_arrays(PAINTER.find())
-    arrays = dict(arrays) | token_tensors(dimensions, len(arrays["style.weight"]))
-    arrays |= {name.replace("__", "."): value for name, value in others.items()}
-    kept = {name: value for name, value in arrays.items() if value is not None}
-    save_file(kept, path, metadata)
-    return path

@@ -2,10 +2,13 @@
 
 import { samplesOf } from "./core.js";
 import { condition, ENTRIES, Painter, rate } from "./painter.js";
+import { levelsAtBlocks } from "./region_tokens.js";
 import { FRAME, LAYER, shader } from "./shader.js";
 
 const FILTERS = ["begin", "smoothed_down", "split", "second", "third", "measure", "maps", "below", "luma", "tint"];
 const OF_LAYERS = ["levels", "numbers", "depthwise", "view"];
+/** Steering weights of up to 508 are sums of so many of eight bits, each of a copy of the level. */
+const COPIES = 4, MOST_WEIGHT = 127;
 const MIDDLE = 64, ZERO = 8, HEADS = 15, MAPS = 21;
 const QUAD_OF_ZERO = 0x08080808, QUAD_OF_MIDDLE = 0x40404040;
 const SIDE = 512, FRAMES_AT_ONCE = 2;
@@ -92,7 +95,7 @@ class Gpu {
       given: buffer(2 * this.samples, STORAGE | COPY_DST),
       moves: buffer(4 * (w / 8) * (h / 8), STORAGE | COPY_DST),
       weights: buffer(16 * this.weightRows, STORAGE | COPY_DST),
-      memory: buffer(4 * this.words, STORAGE),
+      memory: buffer(4 * this.words, STORAGE | COPY_DST),
       painted: buffer(12 * w * h, STORAGE | COPY_SRC),
     };
     this.layerStep = Math.ceil((4 * LAYER.length) / 256) * 256;
@@ -118,9 +121,9 @@ class Gpu {
     const take = (count) => (this.words += count) - count;
     const full = () => take(4 * h * w), half = (n = 1) => take(n * h * w), blocks = (n = 1) => take(n * h8 * w8);
     const { model } = this;
-    const shape = (name) => model.layer(name, new Map());
+    const shape = (name) => this.layer(name, new Map());
     const outputs = (name) => shape(name).outputs;
-    const c = shape("style").inputs;
+    const c = outputs("view");
     const numbers = {
       width, height, w, h, w8, h8, down: full(), half: half(), half_down: half(), low: half(), low_down: half(), blur: half(), bands: half(10),
       signal: half(3), below: half(), statistics: blocks(4), mismatch: blocks(), inside: blocks(), slopes: blocks(3),
@@ -131,7 +134,10 @@ class Gpu {
     this.tints = [half(), half()];
     this.numbers = numbers;
     const quarter = half(outputs("stem") / 16), trunk = blocks(c);
-    const seen = blocks(c / 4), wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
+    const seen = blocks(c / 4);
+    /** Where levels of tokens lie, right after what `style` sees of the trunk. */
+    this.steering = blocks((COPIES * model.dimensions) / 4);
+    const wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
     const style = blocks(outputs("style") / 4);
 
     const Half = [h, w], Block = [h8, w8];
@@ -177,6 +183,26 @@ class Gpu {
     filter("tint", Half);
   }
 
+  /** As `Model.layer`; `style` with the inputs of tokens. */
+  layer(name, changes) {
+    const layer = this.model.layer(name, changes);
+    return name === "style" && this.model.dimensions ? steered(layer, this.model.tensors["tokens.weight"].values) : layer;
+  }
+
+  /** Levels of the tokens in force, as quads, the same for every frame; all 0 without tokens. */
+  steer(steering) {
+    const { h8, w8 } = this.numbers, plane = h8 * w8, quads = this.model.dimensions / 4;
+    const found = new Int32Array(COPIES * quads * plane).fill(QUAD_OF_MIDDLE);
+    if (steering) {
+      levelsAtBlocks(steering, h8, w8).forEach((level, at) => {
+        const d = Math.floor(at / plane);
+        found[(d >> 2) * plane + (at % plane)] += level * 2 ** (8 * (d & 3));
+      });
+      for (let copy = 1; copy < COPIES; ++copy) found.copyWithin(copy * quads * plane, 0, quads * plane);
+    }
+    this.device.queue.writeBuffer(this.buffers.memory, 4 * this.steering, found);
+  }
+
   /** As `Painter.startGop`. */
   startGop(fitted) {
     const { device, model } = this;
@@ -188,7 +214,7 @@ class Gpu {
     const weights = new Int32Array(4 * this.weightRows);
     this.biases = [];
     for (const { name, layer, kernel } of this.layers) {
-      const numbers = model.layer(name, changes);
+      const numbers = this.layer(name, changes);
       const packed = kernel === "depthwise" || kernel === "view" ? apart(numbers) : quads(numbers);
       weights.set(packed, 4 * layer.weight);
       const zero = zeroOf(name);
@@ -197,6 +223,7 @@ class Gpu {
       if (kernel === "depthwise") this.biases.push({ at: layer.scale, scales, table: model.tensors[name.replace("depthwise", "condition")].values });
     }
     device.queue.writeBuffer(this.buffers.weights, 0, weights);
+    if (model.dimensions) this.steer(changes.steering);
     this.entries = condition(model.header);
   }
 
@@ -280,6 +307,23 @@ class Gpu {
 function zeroOf(name) {
   if (name === "statistics") return 0;
   return ["stem", "style"].includes(name) || name.endsWith("expand") ? MIDDLE : ZERO;
+}
+
+/** `style` with four inputs for each level of tokens, whose weights add up to the level's own. */
+function steered(layer, weights) {
+  const dimensions = weights.length / layer.outputs, inputs = layer.inputs + COPIES * dimensions, weight = new Int32Array(layer.outputs * inputs);
+  for (let o = 0; o < layer.outputs; ++o) {
+    weight.set(layer.weight.subarray(o * layer.inputs, (o + 1) * layer.inputs), o * inputs);
+    for (let d = 0; d < dimensions; ++d) {
+      let rest = weights[o * dimensions + d];
+      for (let copy = 0; copy < COPIES; ++copy) {
+        const part = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, rest));
+        weight[o * inputs + layer.inputs + copy * dimensions + d] = part;
+        rest -= part;
+      }
+    }
+  }
+  return { ...layer, inputs, weight };
 }
 
 /** Weights of four inputs in a word, of four outputs side by side: [quad of outputs][quad of inputs][place][output]. */

@@ -2,9 +2,10 @@
 //
 // docs/spec/painter.md defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
-import { Damaged, newer } from "./bytes.js";
+import { Cursor, Damaged, newer } from "./bytes.js";
 import { samplesIn, samplesOf, wordsOf } from "./core.js";
 import { IntegerDecoder } from "./rans.js";
+import { dimensionsOf, readTokens } from "./region_tokens.js";
 import { tensorsOf } from "./source.js";
 
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head"];
@@ -16,7 +17,7 @@ const GROUPS = [
   ["head.bias", "style.bias"],
   ["head.weight"],
 ];
-const STRENGTH = 4, TURNED = 8, ALL_NOISE = 64, GAIN_ROWS = [0, 1, 2], NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
+const DELTA = 16, KINDS = 32, STRENGTH = 4, TURNED = 8, TOKENS = 16, ALL_NOISE = 64, GAIN_ROWS = [0, 1, 2], NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
 /** 1024 · 2^(k / 8), rounded; how many eighths of an octave a factor may have; most of a multiplier. */
 const OCTAVE = [1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878], FACTORS = [-40, 16], MOST_MULTIPLIER = 1023;
 /** The dial as gvcodec/painter/look.py has it: its middle, and eighths of gains and noise at its end. */
@@ -35,6 +36,8 @@ export class Model {
       const kind = NUMBERS[dtype];
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
     }));
+    /** Levels of a block that tokens give; 0: none can steer this painter. */
+    this.dimensions = dimensionsOf(this.tensors);
     this.blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
   }
 
@@ -53,7 +56,7 @@ export class Model {
     return name === "head" && changes.strength ? strengthened(layer, changes.strength) : layer;
   }
 
-  /** Changes by name, { values, step }, and their `strength`; null: nothing is painted. Throws `Damaged`. */
+  /** Changes by name, { values, step }, their `strength`, and levels of regions as `steering`; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
     if (this.look === null) return this.read(payload);
     const changes = this.look ? (this.read(payload) ?? new Map()) : null;
@@ -66,26 +69,26 @@ export class Model {
     if (payload.length === 1 && payload[0] === 0) return null;
     if (!payload.length) throw new Damaged("fitted weights: no bytes");
     if (payload[0] === RELEASE_0_7) throw new Damaged("fitted weights are those of release 0.7.0, which paints them");
-    if (payload[0] >> 4 !== 1) throw newer(`fitted weights of kind ${payload[0]}`);
-    const changes = new Map();
-    if (payload[0] & STRENGTH) {
-      if (payload.length < 3 || payload[1] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");
-      changes.strength = { ...NEUTRAL, noise: payload[1], keep: payload[2] };
-      payload = Uint8Array.of(payload[0] - STRENGTH, ...payload.subarray(3));
+    const kind = payload[0] - DELTA;
+    if (kind < 0 || kind >= KINDS) throw newer(`fitted weights of kind ${payload[0]}`);
+    const changes = new Map(), read = new Cursor(payload.subarray(1), "fitted weights");
+    if (kind & STRENGTH) {
+      if (read.left < 2 || read.data[0] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");
+      changes.strength = { ...NEUTRAL, noise: read.uint(1), keep: read.uint(1) };
     }
-    if (payload[0] & TURNED) {
-      const factors = Array.from(payload.subarray(1, 1 + NEUTRAL.factors.length), (byte) => (byte << 24) >> 24);
-      if (factors.length < NEUTRAL.factors.length) throw new Damaged("fitted weights: a factor is missing");
+    if (kind & TURNED) {
+      if (read.left < NEUTRAL.factors.length) throw new Damaged("fitted weights: a factor is missing");
+      const factors = Array.from(read.take(NEUTRAL.factors.length), (byte) => (byte << 24) >> 24);
       if (factors.some((factor) => factor < FACTORS[0] || factor > FACTORS[1])) throw new Damaged("fitted weights: a factor is out of range");
       changes.strength = { ...NEUTRAL, ...changes.strength, factors };
-      payload = Uint8Array.of(payload[0] - TURNED, ...payload.subarray(1 + factors.length));
     }
-    const names = GROUPS.filter((_, group) => (payload[0] >> group) & 1).flat().filter((name) => name in this.tensors);
-    const head = payload.subarray(1, 1 + names.length);
+    if (kind & TOKENS) changes.steering = readTokens(read.take(read.var()), this.tensors, this.header);
+    const names = GROUPS.filter((_, group) => (kind >> group) & 1).flat().filter((name) => name in this.tensors);
+    const head = read.take(Math.min(names.length, read.left));
     if (head.length < names.length || head.some((byte) => byte !== EMPTY && byte >= (MOST_STEP + 1) * TABLES)) {
       throw new Damaged("fitted weights: a step is missing or out of range");
     }
-    const coder = new IntegerDecoder(payload.subarray(1 + names.length));
+    const coder = new IntegerDecoder(read.take(read.left));
     names.forEach((name, place) => {
       if (head[place] === EMPTY) return;
       const scale = 5 * (head[place] % TABLES) + 3;
@@ -129,6 +132,10 @@ export class Painter {
       for (const name of ["depthwise", "expand", "project"]) push(`blocks.${block}.${name}`);
       for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);
     }
+    const { dimensions, rows, columns, levels } = changes.steering ?? { dimensions: 0, rows: 0, columns: 0, levels: [] };
+    numbers.push(dimensions, rows, columns);
+    if (dimensions) for (const value of model.tensors["tokens.weight"].values) numbers.push(value);
+    for (const level of levels) numbers.push(level);
     const data = core._malloc(4 * numbers.length);
     wordsOf(core).set(numbers, data / 4);
     const done = core._painter_start(this.handle, data, numbers.length);

@@ -1,18 +1,20 @@
-// Integers coded by rANS and Laplace tables of mean 0: csrc/entropy/rans.hpp and cdf.hpp.
+// Integers coded by rANS and Laplace tables: csrc/entropy/rans.hpp and cdf.hpp.
 
-const PROB_ONE = 65536, RANS_LOW = 2 ** 23, LONGEST_PREFIX = 33, ONE = 1n << 32n;
+const PROB_ONE = 65536, RANS_LOW = 2 ** 23, LONGEST_PREFIX = 33, ONE = 1n << 32n, INTEGERS = 2 ** 31;
 /** 2^32 · exp(-1 / (8 b)) of the six widest scales b; six steps down b is halved, so the value is squared. */
 const DECAY = [4280046474n, 4281671832n, 4283120382n, 4284411306n, 4285561716n, 4286586875n];
 const distance = (index) => (index % 2 ? (index + 1) / 2 : -index / 2);
 const tables = new Map();
 
-/** { edges, golomb }: what the symbols 0, 1, -1, 2 …, escape occupy of 2^16, and the order of the code after an escape. */
-function tableOf(scale) {
-  if (!tables.has(scale)) tables.set(scale, makeTable(scale));
-  return tables.get(scale);
+/** { edges, golomb }: what the symbols 0, 1, -1, 2 …, escape occupy of 2^16, and the order of the code after an escape. `late`: the mean
+ * less that of symbol 0, in eighths, -4…3. */
+function tableOf(scale, late) {
+  const key = 8 * scale + late;
+  if (!tables.has(key)) tables.set(key, makeTable(scale, late));
+  return tables.get(key);
 }
 
-function makeTable(scale) {
+function makeTable(scale, late) {
   let decay = DECAY[(scale + 2) % 6];
   for (let s = scale; s < 58; s += 6) decay = (decay * decay + ONE / 2n) >> 32n;
   const tail = [ONE];  // 2^32 · exp(-n / (8 b))
@@ -21,13 +23,22 @@ function makeTable(scale) {
   const radius = Math.floor(tail.length / 8), symbols = 2 * radius + 2;
   for (let n = 0; n < 8; ++n) grow();
   const below = (n) => (n < 0 ? tail[-n] : 2n * ONE - tail[n]);
-  const masses = Array.from({ length: symbols - 1 }, (_, s) => below(8 * distance(s) + 4) - below(8 * distance(s) - 4));
-  masses.push(2n * tail[8 * radius + 4]);
+  const masses = Array.from({ length: symbols - 1 }, (_, s) => below(8 * distance(s) - late + 4) - below(8 * distance(s) - late - 4));
+  masses.push(tail[8 * radius + 4 + late] + tail[8 * radius + 4 - late]);
   const frequencies = masses.map((mass) => 1 + Number((mass * BigInt(PROB_ONE - symbols)) >> 33n));
   frequencies[0] += PROB_ONE - frequencies.reduce((a, b) => a + b);
   const edges = [0];
   for (const frequency of frequencies) edges.push(edges.at(-1) + frequency);
   return { edges, golomb: Math.max(0, Math.floor((scale - 21) / 6)) };
+}
+
+/** Edges of a table whose value zero takes what inflation takes from the others. */
+function inflated(edges, centre, inflation) {
+  const last = edges.length - 2, kept = ((16 - (inflation & 7)) << 12) >> (inflation >> 3);
+  const zero = Math.min(centre < 0 ? -2 * centre - 1 : 2 * centre, last);
+  const share = (count) => Math.floor((count * kept) / PROB_ONE);
+  const free = PROB_ONE - last - 1, moved = free - share(free);
+  return (index) => index + share(edges[index] - index) + (index > zero ? moved : 0);
 }
 
 export class IntegerDecoder {
@@ -59,18 +70,21 @@ export class IntegerDecoder {
     return value;
   }
 
-  /** The next integer, by the table of this scale index. Any bytes give some integer. */
-  get(scale) {
-    const { edges, golomb } = tableOf(scale), point = this.state % PROB_ONE;
+  /** The next integer, by the table of this scale index around `mean` eighths; of its probabilities about 2^(-inflation / 8) stay, the
+   * rest goes to zero. Any bytes give some integer. */
+  get(scale, mean = 0, inflation = 0) {
+    const centre = (mean + 4) >> 3;
+    const { edges, golomb } = tableOf(scale, mean - 8 * centre), point = this.state % PROB_ONE;
+    const edge = inflation ? inflated(edges, centre, inflation) : (index) => edges[index];
     let index = 0;
-    while (edges[index + 1] <= point) ++index;
-    this.advance(edges[index], edges[index + 1] - edges[index]);
+    while (edge(index + 1) <= point) ++index;
+    this.advance(edge(index), edge(index + 1) - edge(index));
     if (index === edges.length - 2) {
       let bits = golomb;
       while (bits < golomb + LONGEST_PREFIX && this.raw(1)) ++bits;
       index += 2 ** bits + this.raw(bits) - 2 ** golomb;
     }
-    return distance(index);
+    return Math.max(-INTEGERS, Math.min(INTEGERS - 1, centre + distance(index)));
   }
 
   /** Whether all bytes are read and the state is where the encoder began. */

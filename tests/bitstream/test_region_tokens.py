@@ -1,6 +1,5 @@
 """Tokens of a `fit` in the second decoder, against an encoder written here."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,64 +8,11 @@ import pytest
 
 from conformance.decoder import models
 from conformance.decoder.fit import read_fit
-from conformance.decoder.header import Header
 from conformance.decoder.painter import Painter
 from conformance.decoder.region_tokens import RegionTokens, network_of
 from conformance.decoder.wire import Damaged, Newer
-from gvcodec.bitstream.varint import encode_var
-from gvcodec.entropy import streams
-from gvcodec.entropy.network_file import layers_in
 from tests.conftest import moving_texture
-from tests.networks import painter_with_tokens
-
-Token = tuple[int, int, int]  # kind, row, column
-
-
-def header_of(width: int, height: int, q: int = 45) -> Header:
-    return Header(width=width, height=height, base="av1", scale=Fraction(1), q=q)
-
-
-def order_of(width: int, height: int, depths: list[int]) -> list[Token]:
-    """Tokens of a picture in the order of their bytes, each by the place of its first sample."""
-    high, wide = (-(-side // 16) * 16 for side in (height, width))
-    found = []
-    tops = [(y, x) for y in range(0, high, 256) for x in range(0, wide, 256)]
-    for (top, left), depth in zip(tops, depths, strict=True):
-        for kind in range(depth):
-            side = 256 >> kind
-            for y in range(top, top + 256, side):
-                for x in range(left, left + 256, side):
-                    if y < high and x < wide:
-                        found.append((kind, y // side, x // side))
-    return found
-
-
-def coded(model: Path, header: Header, depths: list[int], values: np.ndarray) -> bytes:
-    """Bytes of tokens by the core's coder; `values` (tokens, D)."""
-    tensors = models.painter(model.read_bytes())
-    dimensions = tensors["tokens.weight"].shape[1]
-    order = order_of(header.width, header.height, depths)
-    at = {token: n for n, token in enumerate(order)}
-    side = np.zeros((1, len(order) * dimensions, dimensions + 4), np.uint8)
-    back = np.zeros((1, len(order) * dimensions, 5), np.int32)
-    for n, (kind, y, x) in enumerate(order):
-        for d in range(dimensions):
-            t = n * dimensions + d
-            side[0, t, [d, dimensions + kind]] = 127
-            side[0, t, -1] = 2 * header.q
-            near = (kind - 1, y // 2, x // 2), (kind, y, x - 1), (kind, y - 1, x)
-            back[0, t, :3] = [(n - at[one]) * dimensions if one in at else 0 for one in near]
-            back[0, t, 3:] = [k if d >= k else 0 for k in (1, 2)]
-    layers = layers_in(tensors, dimensions + 9, "tokens.")
-    bits = sum(depth << 2 * n for n, depth in enumerate(depths))
-    head = bits.to_bytes(-(-len(depths) // 4), "little")
-    if not order:
-        return head
-    return head + streams.encode_predicted(layers, side, values.reshape(1, -1), back=back)[0]
-
-
-def fit_of(tokens: bytes, kind: int = 0x20, rest: bytes = b"") -> bytes:
-    return bytes([kind]) + encode_var(len(tokens)) + tokens + rest
+from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 
 
 @pytest.mark.parametrize("dimensions", [4, 8, 16])
@@ -184,7 +130,8 @@ def test_levels_move_what_style_sees(tmp_path: Path) -> None:
     biased, plain = Painter(model | {"style.bias": moved}, header), Painter(model, header)
     unsteered = Painter(model, header, RegionTokens(8, [{}]))
     for frame in moving_texture(75, 53, 2):
-        shown = [painter.paint(frame, 300) for painter in (steered, biased, plain, unsteered)]
+        base = [plane.astype(int) for plane in frame]
+        shown = [painter.paint(base, 300) for painter in (steered, biased, plain, unsteered)]
         for one, other in ((0, 1), (2, 3)):
             assert all(map(np.array_equal, shown[one], shown[other]))
         assert not np.array_equal(shown[0][0], shown[2][0])
