@@ -83,7 +83,7 @@ def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]
         -(1 << 15),
         (1 << 15) - 1,
     )
-    weight = rng.integers(-127, 128, (styles, dimensions)).astype(np.int8)
+    weight = rng.integers(-508, 509, (styles, dimensions)).astype(np.int16)
     return {"tokens.weight": weight} | tensors_of([first, last], "tokens.")
 
 

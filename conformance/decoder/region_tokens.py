@@ -14,6 +14,7 @@ from conformance.decoder.wire import Bytes, Damaged, require
 
 SIDES = 256, 128, 64  # luma samples of a window, a quadrant, a region
 MOST = 7
+WEIGHT = 508  # at most, of what a level adds to a sum
 NEAR = 5  # integers before that the network sees
 Place = tuple[int, int, int]  # kind, row, column, counted in sides of the kind
 
@@ -58,11 +59,11 @@ def network_of(model: Tensors) -> IntegerNetwork | None:
         return None
     require("tokens.weight" in model, "no tensor tokens.weight")
     weight = model["tokens.weight"]
-    require(weight.dtype == np.int8 and weight.ndim == 2, "tensor tokens.weight")
+    require(weight.dtype == np.int16 and weight.ndim == 2, "tensor tokens.weight")
     styles, dimensions = weight.shape
     require(styles == len(model["style.weight"]), "outputs of tokens.weight")
     require(dimensions in (4, 8, 12, 16), "integers of a token")
-    require(bool((weight >= -127).all()), "values of tokens.weight")
+    require(bool((abs(weight.astype(int)) <= WEIGHT).all()), "values of tokens.weight")
     return IntegerNetwork.read(model, dimensions + 4 + NEAR, "tokens.")
 
 
