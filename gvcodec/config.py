@@ -40,6 +40,8 @@ DEFAULT_SPEED = "balanced"
 MOST_THREADS = 1024
 
 
+#: How tokens that steer the painter are found; see `gvcodec.painter.token_search`.
+TOKENS = ("off", "search")
 #: How bits are shared; see `gvcodec.rate.scenes`.
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
@@ -180,6 +182,12 @@ class EncoderConfig:
     embed_model: bool = option(
         False, help="store the painter and the base's model in the file, for archives"
     )
+    tokens: str = option(
+        "off",
+        choices=TOKENS,
+        help="search: tokens for every GOP say by region which texture to paint, found by gradient "
+        "(av1, vvc; needs torch; minutes a GOP) (off)",
+    )
     file_format: str = option(
         "",
         flags="--format",
@@ -204,7 +212,7 @@ class EncoderConfig:
     @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted, which needs torch."""
-        return self.steps > 0 and self.painter == "on" and self.look > 0
+        return self.steps > 0 and self.painter == "on" and self.look > 0 and not self.steers
 
     @property
     def steadies(self) -> bool:
@@ -227,6 +235,11 @@ class EncoderConfig:
     @property
     def steps(self) -> int:
         return self._row.fit_steps if self.fit is None else self.fit
+
+    @property
+    def steers(self) -> bool:
+        """Whether tokens steer the painter."""
+        return self.tokens != "off" and self.painter == "on" and self.look > 0
 
     @property
     def _row(self) -> Speed:
@@ -282,6 +295,14 @@ class Settled(EncoderConfig):
         for name in ("preset", "zones", "encoder_params"):
             if getattr(self, name) not in (None, "") and base.standard is None:
                 raise UsageError(f"{name} is for av1 and vvc")
+        if self.tokens not in TOKENS:
+            raise UsageError(f"tokens is {', '.join(TOKENS)}, not {self.tokens}")
+        if self.tokens != "off" and base.standard is None:
+            raise UsageError("tokens are for the painter of bases av1 and vvc")
+        if self.tokens != "off" and self.fit:
+            raise UsageError("tokens are searched for the shipped weights: fit or tokens, not both")
+        if self.tokens != "off" and (not self.steers or not self.steadies):
+            raise UsageError("tokens steer a painter that waits: not in low delay or with fit off")
         if self.zones:
             self._check_zones()
         if self.maxrate and not (base.standard is not None and base.standard.capped):

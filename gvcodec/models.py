@@ -5,8 +5,10 @@
 | `GVC1D` | gvc1d | base gvc1d: integers of its loop, floats of its encoder |
 | `GVC1D_SMALL` | gvc1d-small | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
+| `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
 | `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
+| `TOKEN_JUDGE` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |
 | `SUMMARY`, `LP_COMP` | summary, lp_comp | compressors of search embedders |
 
@@ -70,15 +72,19 @@ class WeightFile:
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
 GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
+PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
 PAINTER_GVC1D = WeightFile("painter-gvc1d.safetensors", "the painter of base gvc1d")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
+TOKEN_JUDGE = WeightFile(
+    "perceptual-both.safetensors", "the small perceptual network that leads tokens"
+)
 ROUTER = WeightFile("router.safetensors", "the router")
 SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_GVC1D),
-    *(GUIDE, ROUTER, SUMMARY, LP_COMP),
+    *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
+    *(GUIDE, TOKEN_JUDGE, ROUTER, SUMMARY, LP_COMP),
 )
 
 
@@ -91,9 +97,12 @@ def form_of(path: Path) -> str:
         raise MediaError(f"{path}: not a model ({error})") from None
 
 
-def painter_of(base: str) -> WeightFile:
-    """The painter of a base's frames."""
-    return PAINTER_GVC1D if base == "gvc1d" else PAINTER
+def painter_of(base: str, steered: bool = False) -> WeightFile:
+    """The painter of a base's frames; `steered`: one that tokens can steer, which av1 and vvc
+    have."""
+    if base == "gvc1d":
+        return PAINTER_GVC1D
+    return PAINTER_TOKENS if steered else PAINTER
 
 
 def shipped_folders() -> list[Path]:

@@ -18,6 +18,7 @@ using Numbers = In<int32_t, 1>;
 using Layer = std::tuple<In<int8_t, 4>, Numbers, Numbers, Numbers, Numbers>;
 using Block = std::tuple<Layer, Layer, Layer, In<int32_t, 2>>;
 using Samples = In<uint16_t, 2>;
+using Steering = std::tuple<In<int16_t, 2>, In<int8_t, 3>>;
 
 template <class Array>
 auto copied(const Array& a) {
@@ -51,8 +52,16 @@ class Frames {
   Frames(int width, int height, int threads) : painter_(width, height, threads) {}
 
   void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks,
-             const Numbers& entries) {
+             const Numbers& entries, const std::optional<Steering>& steering) {
     check(layers.size() == 6, "six layers beside the blocks");
+    gv::PainterSteering s;
+    if (steering) {
+      const auto& [weight, levels] = *steering;
+      for (size_t i = 0; i < 3; ++i) check(levels.shape(i) <= 512, "levels of another shape");
+      check(weight.shape(1) == levels.shape(0), "what steers is of another shape");
+      s = {static_cast<int>(levels.shape(0)), static_cast<int>(levels.shape(1)),
+           static_cast<int>(levels.shape(2)), copied(weight), copied(levels)};
+    }
     gv::PainterLayers l;
     gv::PainterLayer* const places[] = {&l.stem, &l.stem2, &l.statistics,
                                         &l.view, &l.style, &l.head};
@@ -61,7 +70,7 @@ class Frames {
       l.blocks.push_back(
           {to_layer(depthwise), to_layer(expand), to_layer(project), copied(condition)});
     const Turn turn(mutex_);
-    painter_.start(l, copied(entries));
+    painter_.start(l, copied(entries), s);
   }
 
   nb::tuple paint(const Samples& y, const Samples& u, const Samples& v,
@@ -105,10 +114,12 @@ void bind_painter(nb::module_& m) {
           },
           "width"_a, "height"_a, "threads"_a = 1)
       .def("start", &Frames::start, "layers"_a, "blocks"_a, "entries"_a,
+           "steering"_a = nb::none(),
            "Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, "
            "multiplier, shift, step int32); `layers`: stem, "
            "stem2, statistics, view, style, head; a block: (depthwise, expand, project, "
-           "condition int32).")
+           "condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, "
+           "columns) of regions of 64×64 samples), what a level adds to each sum of style.")
       .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "own"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
            "blocks against the frame before.");

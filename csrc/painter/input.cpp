@@ -24,8 +24,7 @@ FramePainter::FramePainter(int width, int height, int threads)
       three_(6, h_, w_),
       signal_(3, h_ + 2, w_, kMiddleQuad),
       slopes_(3, h8_, w_ / 2),
-      measures_(kMeasures, h8_, w8_),
-      seen_(4, h8_, w8_) {
+      measures_(kMeasures, h8_, w8_) {
   for (Frame* f : {&now_, &before_})
     *f = {Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_), Samples16(1, 2 * h_, 2 * w_),
           Samples16(2, h_, w_)};

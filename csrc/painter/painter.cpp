@@ -71,6 +71,33 @@ auto pointers(Rows& rows, int y) {
   return found;
 }
 
+// `style` with the inputs of what steers it, each `kCopies` times, since weights of eight bits add
+// up to those that it takes.
+constexpr int kCopies = 4, kMostWeight = 127;
+PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
+  if (!s.channels) return style;
+  check(s.channels > 0 && s.channels <= 16 && s.channels % 4 == 0, "levels come in fours");
+  check(s.weight.size() == static_cast<size_t>(style.outputs) * s.channels,
+        "what steers is of another shape");
+  PainterLayer wide = style;
+  wide.inputs += kCopies * s.channels;
+  wide.weight.clear();
+  for (int o = 0; o < style.outputs; ++o) {
+    const int8_t* own = style.weight.data() + static_cast<size_t>(o) * style.inputs;
+    const int16_t* more = s.weight.data() + static_cast<size_t>(o) * s.channels;
+    std::vector<int32_t> rest(more, more + s.channels);
+    wide.weight.insert(wide.weight.end(), own, own + style.inputs);
+    for (int copy = 0; copy < kCopies; ++copy)
+      for (int32_t& weight : rest) {
+        const int32_t part = clamp(weight, -kMostWeight, kMostWeight);
+        wide.weight.push_back(static_cast<int8_t>(part));
+        weight -= part;
+      }
+    for (const int32_t weight : rest) check(!weight, "what steers is out of range");
+  }
+  return wide;
+}
+
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
 // How well a block of the frame before has what the block has, 0…256.
@@ -92,7 +119,8 @@ int32_t log8(int32_t v) {
 
 }  // namespace
 
-void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& entries) {
+void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& entries,
+                         const PainterSteering& steering) {
   const int c = l.style.inputs, stem = l.stem.outputs, style = l.style.outputs;
   for (const int n : {c, stem, style})
     check(n >= 4 && n <= 512 && n % 4 == 0, "channels come in fours");
@@ -120,14 +148,58 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   for (const int32_t e : entries)
     check(std::abs(e) <= 2048, "an entry of the condition is out of range");
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
-  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8);
+  view_ = l.view, style_ = packed(steered(l.style, steering), 64), head_ = packed(l.head, 8);
   entries_ = entries;
   known_ = false;
   position_ = 0;
   quarter_ = Quads(stem / 4, h_ / 2, w_ / 2);
   trunk_ = next_ = Samples16(c, h8_, w8_);
-  seen_ = Quads(style / 4, h8_, w8_);
   maps_ = Samples16(kMaps, h8_, w8_);
+  spread(steering);
+}
+
+namespace {
+
+// Where a block lies between the centres of regions along one axis: regions before and after it,
+// and the share of the latter in sixteenths.
+struct Between {
+  int before, after, share;
+
+  Between(int block, int regions) {
+    constexpr int kBlocks = 8;  // of a region
+    const int place = 2 * block + 1 + kBlocks;  // in sixteenths from one region before the first
+    before = clamp(place / 16 - 1, 0, regions - 1);
+    after = clamp(place / 16, 0, regions - 1);
+    share = place % 16;
+  }
+};
+
+}  // namespace
+
+// Levels of regions at every block, bilinear between the centres of regions, as quads.
+void FramePainter::spread(const PainterSteering& l) {
+  steered_ = Quads(l.channels / 4, h8_, w8_);
+  if (!l.channels) return;
+  check(l.rows == ceil_div(h8_, 8) && l.columns == ceil_div(w8_, 8) &&
+            l.levels.size() == static_cast<size_t>(l.channels) * l.rows * l.columns,
+        "levels of another shape");
+  for (const int8_t level : l.levels) check(std::abs(level) <= 63, "a level is out of range");
+  for (int c = 0; c < l.channels; ++c) {
+    const int8_t* plane = l.levels.data() + static_cast<size_t>(c) * l.rows * l.columns;
+    for (int y = 0; y < h8_; ++y) {
+      const Between down(y, l.rows);
+      uint32_t* out = steered_.row(c / 4, y);
+      for (int x = 0; x < w8_; ++x) {
+        const Between along(x, l.columns);
+        const auto mixed_row = [&](int row) {
+          const int8_t* at = plane + row * l.columns;
+          return (16 - along.share) * at[along.before] + along.share * at[along.after];
+        };
+        const int sum = (16 - down.share) * mixed_row(down.before) + down.share * mixed_row(down.after);
+        out[x] |= static_cast<uint32_t>(64 + halved(sum, 8)) << 8 * (c % 4);
+      }
+    }
+  }
 }
 
 namespace {
@@ -211,7 +283,7 @@ void FramePainter::run_block(const Block& b, int first) {
 // Style, what the heads make of it, and the maps of a row of blocks.
 void FramePainter::make_maps(int row8) {
   const int channels = trunk_.channels;
-  Quads seen(channels / 4, 1, w8_), styled(style_.outputs / 4, 1, w8_);
+  Quads seen(channels / 4 + kCopies * steered_.channels, 1, w8_), styled(style_.outputs / 4, 1, w8_);
   Samples16 heads(kHeads, 1, w8_);
   for (int c = 0; c < channels; c += 4) {
     const int16_t* rows[4];
@@ -219,6 +291,8 @@ void FramePainter::make_maps(int row8) {
     forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
                  seen.row(c / 4, 0));
   }
+  for (int c = 0; c < kCopies * steered_.channels; ++c)
+    std::copy_n(steered_.row(c % steered_.channels, row8), w8_, seen.row(channels / 4 + c, 0));
   forms_->quads(style_, taps_at(seen, 0), w8_, pointers(styled, 0).data());
   int16_t* head[kHeads + 1] = {};
   for (int i = 0; i < kHeads; ++i) head[i] = heads.row(i, 0);

@@ -33,6 +33,14 @@ struct PainterLayers {
   std::vector<PainterBlock> blocks;
 };
 
+// What steers `style`: levels of ±63 of the regions of 64×64 samples, (channels, rows, columns), and
+// what a level adds to each sum, (outputs, channels), ±508. Nothing where `channels` is 0.
+struct PainterSteering {
+  int channels = 0, rows = 0, columns = 0;
+  std::vector<int16_t> weight;
+  std::vector<int8_t> levels;
+};
+
 // Rows of samples with room at both sides.
 template <class T>
 struct Rows2 {
@@ -61,8 +69,9 @@ class FramePainter {
   FramePainter(int width, int height, int threads);
 
   // Forget the past and take these numbers. `entries`: the stream's condition; the last one is each
-  // frame's own. Throws std::invalid_argument for layers that do not fit together.
-  void start(const PainterLayers& layers, const std::vector<int32_t>& entries);
+  // frame's own. Throws std::invalid_argument for layers or steering that do not fit together.
+  void start(const PainterLayers& layers, const std::vector<int32_t>& entries,
+             const PainterSteering& steering = {});
 
   // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the
   // frame's entry of the condition.
@@ -105,6 +114,7 @@ class FramePainter {
   void run_stem(int y);
   void enter_trunk(int row8);
   void run_block(const Block& b, int first);
+  void spread(const PainterSteering& steering);
   void make_maps(int row8);
   void widen(int map, int y, int16_t* scratch, int16_t* out) const;
   void below_row(Strip& s, int y);
@@ -128,7 +138,8 @@ class FramePainter {
   Quads signal_;  // coarse bands and colour (2 quads), phases of N; row y is y + 1 here
   Rows2<int32_t> slopes_,
       measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
-  Quads quarter_, seen_;
+  Quads quarter_;
+  Quads steered_;  // what `style` sees beside the trunk, the same for every frame
   Samples16 trunk_, next_, maps_;
 };
 

@@ -57,6 +57,11 @@ class Request:
         help="paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: "
         "for viewing, the painted hash is not checked",
     )
+    tokens: str = option(
+        "on",
+        choices=("on", "off"),
+        help="off: paint without the tokens of the file, for comparing (on)",
+    )
     form: str | None = option(
         None,
         None,
@@ -182,6 +187,7 @@ def decode_file(
             request.limits,
             read_only=True,
             look=request.look,
+            steers=request.tokens == "on",
         )
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
         return _Decoding(request, reader, decoder, losses, indexed).write(bar)
@@ -418,6 +424,8 @@ class _Decoding:
         lines = [f"{checked} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: not what the file's painted hash is of")
+        elif request.tokens == "off":
+            lines.append("tokens off: not what the file's painted hash is of")
         lost = [] if self._keeps else list(self._metadata.parts())
         if self._left_out and self._tracks:
             lost.append(f"{count_noun(self._left_out, 'packet')} of {self._tracks.kinds}")

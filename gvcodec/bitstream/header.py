@@ -20,8 +20,8 @@ MAGIC = b"\x89GVC"
 #: The latest version that is read.
 VERSION = (1, 1)
 #: What reading a file needs, and writes itself: usually; with factors of the painter; with tokens
-#: of GVC1D's paper form.
-NEEDS, NEEDS_FACTORS, NEEDS_TOKENS = (1, 0), (1, 1), (1, 1)
+#: that steer it; with tokens of GVC1D's paper form.
+NEEDS, NEEDS_FACTORS, NEEDS_STEERING, NEEDS_TOKENS = (1, 0), (1, 1), (1, 1), (1, 1)
 #: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
 #: every later release of the same major version shows alike.
 HELD_TO = {"1.0": ((1, 0), 1)}
@@ -68,7 +68,8 @@ class SequenceHeader:
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
     `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
-    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`).
+    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`), `NEEDS_STEERING`
+    where they may have tokens (`gvcodec.painter.tokens`).
     `paper_form`: frames of base gvc1d are tokens of the paper's form (`gvcodec.gvc1d.paper`), which
     the base hash counts in place of samples."""
 

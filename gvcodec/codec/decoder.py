@@ -62,7 +62,8 @@ class Decoder:
     runs. `limits`: what the stream may ask for. `only_check` reads all that painting needs and
     gives base frames. `read_only`: the caller does not modify frames, so they are hashed while the
     next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead of
-    as the file says, and the painted hash is not checked. Raises `LimitError` when the stream asks
+    as the file says, and the painted hash is not checked; neither is it without `steers`, which
+    leaves tokens of the painter aside. Raises `LimitError` when the stream asks
     for more, `WrongModelError` for a missing model, `UsageError` for a device that is not there and
     a `look` that cannot be.
 
@@ -87,6 +88,7 @@ class Decoder:
         only_check: bool = False,
         read_only: bool = False,
         look: int | None = None,
+        steers: bool = True,
     ) -> None:
         check_settings()
         self._process = os.getpid()
@@ -97,7 +99,7 @@ class Decoder:
         self.header = header
         self._limits = limits
         self._only_check = only_check
-        self._has_own_look = look is not None
+        self._has_own_look = look is not None or not steers
         self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
         self.tracks: TrackReader | None = None
         self.metadata = b""
@@ -114,12 +116,12 @@ class Decoder:
         #: another order than frames.
         self._sizes: dict[int, int] = {}
         # The painter.
-        self._painter = open_painter(header, threads, models, look) if paints else None
+        self._painter = open_painter(header, threads, models, look, steers) if paints else None
         #: Payload of the last `fit` packet, and those of GOPs that no frame was shown of yet, by
         #: the number of their first frame.
         self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
-        exact = self._painter is not None and paints_exactly(header) and look is None
+        exact = self._painter is not None and paints_exactly(header) and not self._has_own_look
         #: None where samples are not the same everywhere, or the first frames are left out.
         self._painted_hash = FrameHash(aside) if exact else None
         self.painted_wanted: bytes | None = None

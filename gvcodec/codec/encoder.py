@@ -43,7 +43,7 @@ from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
-from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_TOKENS
+from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_STEERING, NEEDS_TOKENS
 from gvcodec.bitstream.packets import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
@@ -55,7 +55,16 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
-from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id, paints_exactly
+from gvcodec.painter.open import NO_TOKENS as NO_TORCH_FOR_TOKENS
+from gvcodec.painter.open import (
+    NOT_FITTED,
+    TokenStage,
+    add_tokens,
+    fit_parts,
+    has_torch,
+    painter_id,
+    paints_exactly,
+)
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import usual_torch
@@ -224,6 +233,12 @@ class Encoder:
                 self.notes.append(NOT_FITTED)
             if fitted is None:
                 self._sampler = FitSampler(fmt, part_limit(settled))
+        self._tokens: TokenStage | None = None
+        if paints and settled.steers and fitted is None:
+            if has_torch():
+                self._tokens = TokenStage(self.header, settled)
+            else:
+                self.notes.append(NO_TORCH_FOR_TOKENS)
         self.fitted: Mapping[int, bytes] = fitted or {}
         if self._sampler is None and self.header.painter_id is not None:
             self.fitted = turn_all(self.fitted, settled.look)
@@ -264,6 +279,8 @@ class Encoder:
         self._fidelity.send_source(y, self.header.format.bit_depth)
         if self._sampler is not None:
             self._sampler.send_source(self.frames, (y, u, v))
+        if self._tokens is not None:
+            self._tokens.send_source(self.frames, (y, u, v))
         self.frames += 1
         self._take(self._base_encoder.send((y, u, v), force_key))
 
@@ -306,6 +323,8 @@ class Encoder:
             )
             if not is_reordered(self.config.base):
                 self._sizes[self._coded_frames] = len(packet.payload)
+            if self._tokens is not None:
+                self._tokens.send_packet(self._coded_frames, packet.keyframe, len(packet.payload))
             self._coded_frames += 1
             self._coded_bytes += len(packet.payload)
             if self.progress is not None:
@@ -317,6 +336,8 @@ class Encoder:
             size = self._sizes.pop(self._decoded_frames, 0)
             if self._sampler is not None:
                 self._sampler.send_base(self._decoded_frames, base_frame, size)
+            if self._tokens is not None:
+                self._tokens.send_base(self._decoded_frames, base_frame, size)
             self._decoded_frames += 1
 
     def send_end(self, pts: int | None) -> None:
@@ -355,6 +376,9 @@ class Encoder:
         if self._sampler is not None:
             self._fit(self._sampler)
             self._sampler = None
+        if self._tokens is not None:
+            self.fitted = add_tokens(self.fitted, self._tokens.finish())
+            self._tokens = None
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 
@@ -428,6 +452,8 @@ def _describe(
     needs = NEEDS
     if paper_form:
         needs = NEEDS_TOKENS
+    elif painter is not None and config.steers:
+        needs = NEEDS_STEERING
     elif painter is not None and has_factors(config.look):
         needs = NEEDS_FACTORS
     header = SequenceHeader(

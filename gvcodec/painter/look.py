@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from gvcodec.errors import UsageError
 from gvcodec.painter.model import OCTAVE_EIGHTHS, Strength, is_at_most
-from gvcodec.painter.payload import BASE, IDENTITY, join_strength, split_strength
+from gvcodec.painter.payload import BASE, IDENTITY, join, split
 
 NO_PAINT, DEFAULT, BOLD = 0, 50, 100
 #: Eighths of an octave at `BOLD`.
@@ -54,8 +54,9 @@ def turn_payload(payload: bytes | None, look: int) -> bytes:
     `DamagedStreamError`."""
     if look == NO_PAINT:
         return IDENTITY
-    weights, strength = split_strength(payload or BASE)
-    return join_strength(BASE if weights == IDENTITY else weights, turned(strength, look))
+    weights, beside = split(payload or BASE)
+    turn = replace(beside, strength=turned(beside.strength, look))
+    return join(BASE if weights == IDENTITY else weights, turn)
 
 
 def turn_all(fitted: Mapping[int, bytes], look: int) -> dict[int, bytes]:

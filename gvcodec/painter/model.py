@@ -7,7 +7,8 @@ A file is safetensors with the key `painter` in its metadata: a JSON object of t
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
 (outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16,
 each (outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for
-fitting.
+fitting. A painter that tokens can steer has tokens.weight int16 (outputs of style, D) and the
+layers tokens.I.* of their entropy network as well (`tokens.TokenModel`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bases import base_of
-from gvcodec.errors import MediaError, NewerModelError
+from gvcodec.entropy.network_file import layers_in
+from gvcodec.errors import MediaError, NewerModelError, UsageError
 from gvcodec.models import read_arrays
+from gvcodec.painter.tokens import BESIDE, MOST_WEIGHT, TokenModel
 
 Ints = NDArray[np.int32]
 FORM = 2
@@ -162,13 +165,35 @@ def _check_types(arrays: dict[str, NDArray[np.generic]]) -> None:
             raise ValueError(f"{name} is of another type")
 
 
+def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
+    """What steers a painter, None where its file has nothing of that. Raises `KeyError`,
+    `ValueError` for what does not fit."""
+    if not any(name.startswith("tokens.") for name in arrays):
+        return None
+    weight = arrays["tokens.weight"]
+    if weight.dtype != np.int16 or weight.ndim != 2 or weight.shape[1] not in range(4, 17, 4):
+        raise ValueError("tokens.weight is of another type or shape")
+    if np.abs(weight.astype(np.int32)).max() > MOST_WEIGHT:
+        raise ValueError("tokens.weight: a number is out of range")
+    try:
+        network = layers_in(arrays, weight.shape[1] + BESIDE, "tokens.")
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return TokenModel(np.ascontiguousarray(weight, np.int16), tuple(network))
+
+
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
     and .project, view (how style sees the trunk: multiplier and shift only), style, head;
-    `conditions`: (channels, CONDITION) for each block."""
+    `conditions`: (channels, CONDITION) for each block; `tokens`: None where none can steer it."""
 
-    def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
-        self.layers, self.conditions = layers, conditions
+    def __init__(
+        self,
+        layers: dict[str, Layer],
+        conditions: list[Ints],
+        tokens: TokenModel | None = None,
+    ) -> None:
+        self.layers, self.conditions, self.tokens = layers, conditions, tokens
         self.depth = len(conditions)
 
     @staticmethod
@@ -201,7 +226,7 @@ class Model:
             bias, shift, step = (np.asarray(p).astype(np.int32) for p in parts)
             weight = arrays.get(f"{name}.weight", none).astype(np.int8)
             layers[name] = Layer(weight, bias, m, shift, step)
-        model = Model(layers, conditions)
+        model = Model(layers, conditions, _tokens_in(arrays))
         model.check()
         return model
 
@@ -245,6 +270,8 @@ class Model:
             wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
             if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
                 raise ValueError(f"condition of block {i} is out of range")
+        if self.tokens is not None and len(self.tokens.weight) != s:
+            raise ValueError("tokens do not fit style")
         shapes = {name: layer.weight.shape for name, layer in self.layers.items()}
         if shapes != wanted or self.depth > 64:
             raise ValueError("layers do not fit together")
@@ -272,4 +299,4 @@ class Model:
             fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
             layers[layer] = Layer(**fields)
         layers["head"] = strength.apply(layers["head"])
-        return Model(layers, self.conditions)
+        return Model(layers, self.conditions, self.tokens)

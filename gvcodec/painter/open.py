@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,15 @@ from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import brought_along, find_model, model_id, painter_of
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
+from gvcodec.painter.payload import BASE, IDENTITY, join, split
 from gvcodec.painter.steady import steady
+from gvcodec.painter.token_samples import GopSample, TokenSampler
 from gvcodec.painter.video import VideoPainter
+from gvcodec.types import Planes
 from gvcodec.util.torch_settings import usual_torch
 
 #: Why there is no fit where torch is missing.
+NO_TOKENS = f"no tokens: torch is not installed ({INSTALL_TORCH})"
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
 #: What error messages call the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
@@ -39,7 +44,7 @@ def painter_id(config: EncoderConfig, paper_form: bool = False) -> tuple[bytes |
     if paper_form:
         return None, "not painted: pictures of the paper's form are floats, painting is exact"
     try:
-        return model_id(painter_of(config.base).find()), ""
+        return model_id(painter_of(config.base, config.steers).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -49,16 +54,17 @@ def open_painter(
     threads: int,
     models: Sequence[str | Path] = (),
     look: int | None = None,
+    steers: bool = True,
 ) -> VideoPainter:
     """The painter of a stream; `threads` 0 = all cores; `look`: 0…100 instead of what the file
-    says. Raises `WrongModelError` when the stream
+    says; without `steers` its tokens are left aside. Raises `WrongModelError` when the stream
     has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.base_q
     with brought_along(checkpoint):
-        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look)
+        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look, steers)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
@@ -84,7 +90,7 @@ def fit_parts(
     if config.fits and has_torch():
         fitted, note = _fit(parts, header, config, progress, done)
     payloads = steady(
-        Model.load(painter_of(base).find()),
+        Model.load(painter_of(base, config.steers).find()),
         condition(base, scale, q),
         parts,
         fitted,
@@ -92,6 +98,71 @@ def fit_parts(
         config.look,
     )
     return payloads, "" if payloads else note
+
+
+class TokenStage:
+    """Finds tokens for each GOP of a video once its base frames are there; `finish` gives their
+    bytes by the GOP's first frame, None where they do not pay.
+
+    Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
+    for a device that is not there."""
+
+    def __init__(self, header: SequenceHeader, config: EncoderConfig) -> None:
+        from gvcodec.painter.token_search import TokenSearch
+
+        self._search = TokenSearch(
+            header.format,
+            header.base,
+            header.scale,
+            header.base_q,
+            config.device,
+        )
+        self._sampler = TokenSampler()
+        self._sizes: dict[int, int] = {}
+        self._first = 0
+        self._found: dict[int, bytes | None] = {}
+
+    def send_source(self, number: int, planes: Planes) -> None:
+        """The next frame."""
+        self._sampler.send_source(number, planes)
+
+    def send_packet(self, number: int, keyframe: bool, size: int) -> None:
+        """The packet of a frame, before its base frame."""
+        if keyframe:
+            self._first = number
+            self._sampler.start_gop(number)
+        self._sizes[self._first] = self._sizes.get(self._first, 0) + size
+
+    def send_base(self, number: int, planes: Planes, size: int) -> None:
+        """The base frame of a number, `size` bytes of its packet or 0."""
+        for gop in self._sampler.send_base(number, planes, size):
+            self._take(gop)
+
+    def finish(self) -> dict[int, bytes | None]:
+        """After the last frame."""
+        for gop in self._sampler.finish():
+            self._take(gop)
+        return self._found
+
+    @usual_torch()
+    def _take(self, gop: GopSample) -> None:
+        self._found[gop.first] = self._search.search(gop, self._sizes.get(gop.first, 0))
+
+
+def add_tokens(
+    payloads: Mapping[int, bytes], tokens: Mapping[int, bytes | None]
+) -> dict[int, bytes]:
+    """Payloads of `fit` packets by the frame from which on they hold, with tokens by the first
+    frame of each GOP (None: it has none)."""
+    joined, weights = dict(payloads), BASE
+    for first, coded in sorted(tokens.items()):
+        before = [frame for frame in payloads if frame <= first]
+        weights = payloads[max(before)] if before else BASE
+        plain, beside = split(weights)
+        if weights != IDENTITY and coded is not None:
+            weights = join(plain, replace(beside, tokens=coded))
+        joined[first] = weights
+    return joined
 
 
 def _fit(

@@ -1,11 +1,12 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
-    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the
-                painter, bit i < 2 of m set: group i of `GROUPS` is present
+    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m, m in 0…31: a delta
+                to the painter, bit i < 2 of m set: group i of `GROUPS` is present
     bit 2 of m  u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
                 (`model.Strength`)
     bit 3 of m  six i8 in −40…16: factors of the gains of three scales, then of their noise, in
                 eighths of an octave; the stream needs format 1.1
+    bit 4 of m  var size, so many bytes of tokens (`tokens`); the stream needs format 1.1
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
@@ -25,8 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec._core import cdf_decode, cdf_encode
+from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError
-from gvcodec.painter.model import OCTAVE_EIGHTHS, Strength
+from gvcodec.painter.model import NEUTRAL, OCTAVE_EIGHTHS, Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +50,8 @@ STEPS = range(21)
 _DELTA = 16
 _STRENGTH = 1 << len(GROUPS)
 _TURNED = _STRENGTH << 1
+_TOKENS = _TURNED << 1
+_KINDS = range(_DELTA, _DELTA + (_TOKENS << 1))
 _FACTORS = struct.Struct("6b")
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
@@ -87,17 +91,28 @@ def pack(deltas: list[Delta]) -> bytes:
     return bytes(head) + _encode(coded)
 
 
-def split_strength(payload: bytes) -> tuple[bytes, Strength]:
-    """A payload without its strength, and that. Raises `DamagedStreamError`."""
+@dataclass(frozen=True)
+class Beside:
+    """What a payload has beside changes of weights: how strongly is painted, and the bytes of
+    tokens, where it has some."""
+
+    strength: Strength = NEUTRAL
+    tokens: bytes | None = None
+
+
+def split(payload: bytes) -> tuple[bytes, Beside]:
+    """A payload without what it has beside changes of weights, and that. Raises
+    `DamagedStreamError`."""
     kind = payload[0] if payload else 0
-    if kind & -(_TURNED << 1) != _DELTA or not kind & (_STRENGTH | _TURNED):
-        return payload, Strength()
-    rest, strength = payload[1:], Strength()
-    if kind & _STRENGTH:
+    if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:
+        return payload, Beside()
+    mask, rest = kind - _DELTA, payload[1:]
+    strength, tokens = Strength(), None
+    if mask & _STRENGTH:
         if len(rest) < 2 or rest[0] > Strength.noise:
             raise DamagedStreamError("fitted weights: the strength is missing or out of range")
         rest, strength = rest[2:], Strength(rest[0], rest[1])
-    if kind & _TURNED:
+    if mask & _TURNED:
         if len(rest) < _FACTORS.size:
             raise DamagedStreamError("fitted weights: a factor is missing")
         factors = _FACTORS.unpack(rest[: _FACTORS.size])
@@ -105,17 +120,35 @@ def split_strength(payload: bytes) -> tuple[bytes, Strength]:
             raise DamagedStreamError("fitted weights: a factor is out of range")
         strength = replace(strength, gains=factors[:3], amplitudes=factors[3:])
         rest = rest[_FACTORS.size :]
-    return bytes([kind & ~(_STRENGTH | _TURNED)]) + rest, strength
+    if mask & _TOKENS:
+        cursor = Cursor(rest, "fitted weights: their tokens")
+        tokens = cursor.take(cursor.var())
+        rest = cursor.take(len(cursor))
+    return bytes([_DELTA + (mask & _STRENGTH - 1)]) + rest, Beside(strength, tokens)
+
+
+def join(payload: bytes, beside: Beside) -> bytes:
+    """The inverse of `split`, of a payload that paints and has nothing beside."""
+    kind, given, strength = payload[0], b"", beside.strength
+    if (strength.noise, strength.keep) != (Strength.noise, Strength.keep):
+        kind, given = kind + _STRENGTH, bytes([strength.noise, strength.keep])
+    if strength.is_turned:
+        factors = _FACTORS.pack(*strength.gains, *strength.amplitudes)
+        kind, given = kind + _TURNED, given + factors
+    if beside.tokens is not None:
+        kind, given = kind + _TOKENS, given + encode_var(len(beside.tokens)) + beside.tokens
+    return bytes([kind]) + given + payload[1:]
+
+
+def split_strength(payload: bytes) -> tuple[bytes, Strength]:
+    """A payload without strength and tokens, and its strength. Raises `DamagedStreamError`."""
+    weights, beside = split(payload)
+    return weights, beside.strength
 
 
 def join_strength(payload: bytes, strength: Strength) -> bytes:
-    """The inverse of `split_strength`, of a payload without one that paints."""
-    kind, given = payload[0], b""
-    if (strength.noise, strength.keep) != (Strength.noise, Strength.keep):
-        kind, given = kind | _STRENGTH, bytes([strength.noise, strength.keep])
-    if strength.is_turned:
-        kind, given = kind | _TURNED, given + _FACTORS.pack(*strength.gains, *strength.amplitudes)
-    return bytes([kind]) + given + payload[1:]
+    """`join` with a strength alone."""
+    return join(payload, Beside(strength))
 
 
 def _encode(tensors: list[tuple[np.ndarray, int]]) -> bytes:
@@ -172,9 +205,9 @@ def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
 
 
 def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
-    """Bytes, whose strength is left aside, to deltas of tensors of these sizes; None for the
-    identity. Raises `DamagedStreamError`."""
-    payload, _ = split_strength(payload)
+    """Bytes, of which strength and tokens are left aside, to deltas of tensors of these sizes; None
+    for the identity. Raises `DamagedStreamError`."""
+    payload, _ = split(payload)
     if payload == IDENTITY:
         return None
     if payload[:1] == b"\1":

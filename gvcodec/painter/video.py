@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion, FramePainter
-from gvcodec.errors import UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Ints, Layer, Model, condition, rate
-from gvcodec.painter.payload import BASE, read, split_strength
+from gvcodec.painter.payload import BASE, read, split
+from gvcodec.painter.tokens import levels_of, unpack
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
@@ -37,8 +38,14 @@ class CpuPainter:
     def __init__(self, height: int, width: int, threads: int) -> None:
         self._core = FramePainter(width, height, threads)
 
-    def start(self, stream: Ints, model: Model) -> None:
-        """Forget the past. `stream` from `model.condition`."""
+    def start(
+        self,
+        stream: Ints,
+        model: Model,
+        levels: NDArray[np.int8] | None = None,
+    ) -> None:
+        """Forget the past. `stream` from `model.condition`; `levels` (D, rows, columns) of regions
+        steer a model that tokens can steer."""
         blocks: list[tuple[_Numbers, _Numbers, _Numbers, Ints]] = []
         for i, table in enumerate(model.conditions):
             depthwise, expand, project = (
@@ -47,7 +54,12 @@ class CpuPainter:
             )
             conditions = np.ascontiguousarray(table, np.int32)
             blocks.append((depthwise, expand, project, conditions))
-        self._core.start([_numbers(model.layers[name]) for name in _NAMES], blocks, stream)
+        layers = [_numbers(model.layers[name]) for name in _NAMES]
+        steering = None
+        if levels is not None:
+            assert model.tokens is not None
+            steering = model.tokens.weight, levels
+        self._core.start(layers, blocks, stream, steering)
 
     def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
@@ -77,7 +89,7 @@ class VideoPainter:
         picture = painter.paint(frame, size)     # planes of the full size, 10 bit
 
     `base` and `scale` say what made the frames, `q` is 0…63, `look` 0…100 instead of what the
-    payloads say. Samples are the same on every machine.
+    payloads say; without `steers` tokens are left aside. Samples are the same on every machine.
     Raises `UsageError` for a base that is not painted, a q out of range and frames of another size,
     `MediaError` for a file that is no painter, `DamagedStreamError` in `start_gop`."""
 
@@ -90,6 +102,7 @@ class VideoPainter:
         checkpoint: Path,
         threads: int,
         look: int | None = None,
+        steers: bool = True,
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
@@ -102,7 +115,7 @@ class VideoPainter:
         self._frames = CpuPainter(*self._size, threads)
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self._identity = False
-        self._look = look
+        self._look, self._q, self._steers = look, q, steers
 
     def start_gop(self, fitted: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
@@ -110,12 +123,20 @@ class VideoPainter:
             fitted = turn_payload(fitted, self._look)
         deltas = [] if fitted is None else read(fitted, self._model.sizes())
         self._identity = deltas is None
-        _, strength = split_strength(fitted or BASE)
+        _, beside = split(fitted or BASE)
         changed = self._model.add_deltas(
-            {d.name: (d.values, d.exponent) for d in deltas or ()}, strength
+            {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
         )
-        self._frames.start(self._stream, changed)
+        self._frames.start(self._stream, changed, self._levels(beside.tokens))
         self._motion.forget()
+
+    def _levels(self, tokens: bytes | None) -> NDArray[np.int8] | None:
+        """Of regions, None without tokens. Raises `DamagedStreamError`."""
+        if tokens is None or not self._steers:
+            return None
+        if self._model.tokens is None:
+            raise DamagedStreamError("tokens for a painter that none can steer")
+        return levels_of(unpack(tokens, self._model.tokens, self._q, *self._size))
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""

@@ -409,7 +409,7 @@ def test_cut_and_extended_payloads_are_refused():
             unpack(damaged, SHIPPED)
     with pytest.raises(FormatVersionError, match="0.7.0"):
         unpack(b"\1" + payload[1:], SHIPPED)
-    for unknown in (b"\0", b"\2", b"\x20", b"\x28"):
+    for unknown in (b"\0", b"\2", b"\x30", b"\x38"):
         with pytest.raises(FormatVersionError, match="newer"):
             unpack(unknown + payload[1:], SHIPPED)
 

@@ -1,0 +1,75 @@
+"""Frames that tokens are searched on, taken while a video is coded: of each GOP some pairs of
+consecutive frames, whole, spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gvcodec.types import Planes
+
+#: Pairs of a GOP: to search on, and one to judge by.
+PAIRS = 3
+#: Frames from a pair to the next at first; the stride doubles where a GOP has twice as many pairs.
+_STRIDE = 4
+
+
+@dataclass
+class GopSample:
+    """`first`: number of the GOP's first frame; `pairs` of consecutive frames, each (base frame,
+    source); `sizes`: bytes of the packets of their frames, 0 = unknown."""
+
+    first: int
+    pairs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
+    sizes: list[list[int]] = field(default_factory=list)
+
+
+class TokenSampler:
+    """Takes sources and base frames by number, in order, and gives GOPs that are complete."""
+
+    def __init__(self) -> None:
+        self._sources: dict[int, Planes] = {}
+        self._starts: list[int] = []
+        self._first = 0
+        self._stride = _STRIDE
+        self._found: dict[int, list[tuple[Planes, Planes, int]]] = {}
+
+    def send_source(self, number: int, planes: Planes) -> None:
+        if number % _STRIDE < 2:
+            self._sources[number] = planes
+
+    def start_gop(self, number: int) -> None:
+        """A GOP begins with this frame, whose base frame is not there yet."""
+        self._starts.append(number)
+
+    def send_base(self, number: int, planes: Planes, size: int) -> Iterator[GopSample]:
+        """The base frame of a number and bytes of its packet; gives the GOP that ends before it."""
+        if self._starts and number >= self._starts[0]:
+            if number > self._first:
+                yield self._finish()
+            self._first, self._stride = self._starts.pop(0), _STRIDE
+        source = self._sources.pop(number, None)
+        place = number - number % _STRIDE
+        if source is None or place < self._first or place % self._stride:
+            return
+        self._found.setdefault(place, []).append((planes, source, size))
+        if sum(len(pair) == 2 for pair in self._found.values()) > 2 * PAIRS:
+            self._stride *= 2
+            kept = (place for place in self._found if place % self._stride == 0)
+            self._found = {place: self._found[place] for place in kept}
+
+    def finish(self) -> Iterator[GopSample]:
+        """The last GOP."""
+        yield self._finish()
+
+    def _finish(self) -> GopSample:
+        """`PAIRS` pairs, evenly over those that were kept."""
+        whole = [pair for pair in self._found.values() if len(pair) == 2]
+        self._found = {}
+        count = min(PAIRS, len(whole))
+        chosen = [whole[(2 * n + 1) * len(whole) // (2 * count)] for n in range(count)]
+        return GopSample(
+            self._first,
+            [[(base, source) for base, source, _ in pair] for pair in chosen],
+            [[size for _, _, size in pair] for pair in chosen],
+        )

@@ -1,0 +1,314 @@
+"""Tokens that steer the painter: bytes, levels, painting in every form of the core, search."""
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gvcodec
+from gvcodec._core import cpu, cpu_forms, use_cpu
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream.header import NEEDS, NEEDS_STEERING
+from gvcodec.codec.decoder import Decoder
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
+from gvcodec.painter.fit_pool import prepare
+from gvcodec.painter.look import turn_payload
+from gvcodec.painter.model import Model, Strength, condition
+from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.objective import fresh
+from gvcodec.painter.open import add_tokens
+from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
+from gvcodec.painter.token_samples import PAIRS, GopSample, TokenSampler
+from gvcodec.painter.token_search import TokenSearch, decompose, keep, spread
+from gvcodec.painter.tokens import (
+    LARGEST,
+    MOST_LEVEL,
+    Tokens,
+    grid_of,
+    levels_of,
+    no_tokens,
+    pack,
+    unpack,
+    values_of,
+)
+from gvcodec.painter.video import CpuPainter
+from gvcodec.types import Planes, VideoFormat
+from tests.conftest import clips_equal, moving_texture, planes_equal
+
+MODEL = Model.load(PAINTER_TOKENS.find())
+assert MODEL.tokens is not None
+TOKENS = MODEL.tokens
+
+
+def some_tokens(height: int, width: int, seed: int = 0) -> Tokens:
+    rng = np.random.default_rng(seed)
+    tokens = no_tokens(height, width, TOKENS.dims)
+    for part in tokens[:3]:
+        part[:] = np.rint(rng.laplace(0, 1.5, part.shape)).clip(-LARGEST, LARGEST)
+    tokens.kinds[:] = rng.integers(0, 4, tokens.kinds.shape)
+    return tokens
+
+
+@pytest.mark.parametrize("size", [(16, 16), (70, 118), (256, 256), (257, 513), (720, 1280)])
+def test_tokens_come_back_from_their_bytes(size: tuple[int, int]) -> None:
+    for seed in range(3):
+        tokens = some_tokens(*size, seed)
+        data = pack(tokens, TOKENS, 50)
+        again = unpack(data, TOKENS, 50, *size)
+        assert np.array_equal(again.kinds, tokens.kinds)
+        assert np.array_equal(values_of(again)[1], values_of(tokens)[1])
+        assert pack(again, TOKENS, 50) == data
+    nothing = no_tokens(*size, TOKENS.dims)
+    assert not any(pack(nothing, TOKENS, 50)) and not levels_of(nothing).any()
+
+
+def test_a_token_is_coded_in_its_own_place_alone() -> None:
+    """An integer of a region that is left out, or outside of what its window sends, is 0."""
+    tokens = some_tokens(200, 300)
+    tokens.kinds[:] = [[1, 3]]
+    again = unpack(pack(tokens, TOKENS, 10), TOKENS, 10, 200, 300)
+    assert np.array_equal(again.window, tokens.window)
+    assert not again.quadrant[:, :2].any() and not again.region[:, :4].any()
+    assert np.array_equal(again.region[:, 4:], tokens.region[:, 4:])
+
+
+def test_other_bytes_are_damaged_or_other_tokens() -> None:
+    size, rng = (200, 300), np.random.default_rng(5)
+    tokens = some_tokens(*size)
+    tokens.kinds[:] = 3
+    data = pack(tokens, TOKENS, 40)
+    wrong = [data[:cut] for cut in range(len(data))] + [data + b"\0", data + b"\x55"]
+    for _ in range(300):
+        changed = bytearray(data)
+        changed[int(rng.integers(1, len(data)))] ^= 1 << int(rng.integers(8))
+        wrong.append(bytes(changed))
+    refused = 0
+    for given in wrong:
+        try:
+            found = unpack(given, TOKENS, 40, *size)
+        except DamagedStreamError as error:
+            assert "tokens of the painter" in str(error)
+            refused += 1
+        else:
+            assert not np.array_equal(values_of(found)[1], values_of(tokens)[1])
+    assert refused > 0.97 * len(wrong)
+    with pytest.raises(DamagedStreamError, match="more windows"):
+        unpack(bytes([data[0] | 0x80]) + data[1:], TOKENS, 40, *size)
+    with pytest.raises(DamagedStreamError, match="after the last one"):
+        unpack(b"\0" + data[1:], TOKENS, 40, *size)
+
+
+def test_levels_are_sums_of_a_region_its_quadrant_and_its_window() -> None:
+    tokens = some_tokens(200, 600, 3)
+    levels = levels_of(tokens)
+    assert levels.shape == (TOKENS.dims, *grid_of(200, 600))
+    for row, column in np.ndindex(levels.shape[1:]):
+        total = (
+            tokens.region[row, column]
+            + tokens.quadrant[row // 2, column // 2]
+            + tokens.window[row // 4, column // 4]
+        )
+        wanted = np.clip(8 * total, -MOST_LEVEL, MOST_LEVEL)
+        assert np.array_equal(levels[:, row, column], wanted)
+
+
+def test_what_is_searched_for_regions_is_what_is_sent() -> None:
+    rng = np.random.default_rng(2)
+    regions = rng.integers(-3, 4, (4, 10, 8)).astype(np.int32)
+    found = decompose(regions, 250, 600)
+    assert np.array_equal(
+        levels_of(found), np.clip(8 * regions, -MOST_LEVEL, MOST_LEVEL).transpose(2, 0, 1)
+    )
+    coarse = keep(found, 1)
+    assert coarse.window.any() and not coarse.quadrant.any() and not coarse.region.any()
+
+
+@pytest.mark.parametrize("form", cpu_forms())
+@pytest.mark.parametrize("size", [(48, 80), (160, 272), (208, 336)])
+def test_the_core_paints_what_the_network_does(form: str, size: tuple[int, int]) -> None:
+    """In double precision the network is the definition."""
+    height, width = size
+    network = PainterNetwork.load(PAINTER_TOKENS.find()).double()
+    entries = condition("av1", Fraction(1), 50)
+    tokens = some_tokens(height, width, 7)
+    levels = levels_of(tokens)
+    (planes,) = moving_texture(width, height, 1)
+    before = cpu()
+    try:
+        use_cpu(form)
+        painter = CpuPainter(height, width, 2)
+        painter.start(entries, MODEL)
+        plain = painter.paint(planes, None, 30)
+        painter.start(entries, MODEL, levels)
+        painted = painter.paint(planes, None, 30)
+        painter.start(entries, MODEL, np.zeros_like(levels))
+        assert planes_equal(painter.paint(planes, None, 30), plain)
+    finally:
+        use_cpu(before)
+    assert not planes_equal(painted, plain)
+    table = torch.from_numpy(TOKENS.weight.astype(np.float64))
+    placed = spread(torch.from_numpy(levels.astype(np.float64))[None], height, width)
+    luma = torch.from_numpy(planes[0].astype(np.float64))[None, None] / 1023
+    chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float64))[None] / 1023
+    row = torch.from_numpy(entries.astype(np.float64))[None]
+    row[0, -1] = 30
+    seen = network.trunk(luma, chroma, None, fresh(height, width, 0), None, row)
+    shifts = torch.einsum("sd,bdhw->bshw", table, placed)
+    shown, _, _ = network.paint(replace(seen, shifts=shifts), None)
+    wanted = (shown * 1023).round().clamp(0, 1023)[0, 0].numpy()
+    assert np.array_equal(painted[0], wanted.astype(np.uint16))
+
+
+def test_levels_that_do_not_fit_are_refused() -> None:
+    painter = CpuPainter(48, 80, 1)
+    entries = condition("av1", Fraction(1), 50)
+    for levels in (
+        np.zeros((8, 1, 1), np.int8),
+        np.zeros((4, 1, 2), np.int8),
+        np.full((8, 1, 2), 64, np.int8),
+        np.full((8, 1, 2), -128, np.int8),
+    ):
+        with pytest.raises(ValueError, match="level|steers"):
+            painter.start(entries, MODEL, levels)
+
+
+def test_payloads_with_tokens_come_back() -> None:
+    sizes = MODEL.sizes()
+    for strength in (Strength(), Strength(20, 7), Strength(gains=(1, -2, 3))):
+        for data in (b"", b"\1", bytes(300)):
+            payload = join(BASE, Beside(strength, data))
+            assert split(payload) == (BASE, Beside(strength, data)) and read(payload, sizes) == []
+            assert payload[0] & 0x20
+            for cut in range(1, len(payload)):
+                with pytest.raises(DamagedStreamError):
+                    read(payload[:cut], sizes)
+    payload = join(BASE, Beside(Strength(20, 7), b"\1\2"))
+    turned = split(turn_payload(payload, 70))[1]
+    assert turned.tokens == b"\1\2" and turned.strength.noise == 20 and turned.strength.is_turned
+    assert turn_payload(payload, 0) == IDENTITY
+
+
+def test_tokens_hold_for_their_gop_alone() -> None:
+    strong = join(BASE, Beside(Strength(20, 7)))
+    found = add_tokens({0: IDENTITY, 50: strong}, {0: b"a", 25: None, 50: b"b", 75: None, 90: b"c"})
+    assert found == {
+        0: IDENTITY,
+        25: IDENTITY,
+        50: join(BASE, Beside(Strength(20, 7), b"b")),
+        75: strong,
+        90: join(BASE, Beside(Strength(20, 7), b"c")),
+    }
+    assert add_tokens({}, {0: None, 10: b"a"}) == {0: BASE, 10: join(BASE, Beside(tokens=b"a"))}
+
+
+def test_pairs_of_a_gop_are_spread_over_it() -> None:
+    sampler, gops = TokenSampler(), []
+    planes = moving_texture(32, 32, 1)[0]
+    for number in range(230):
+        sampler.send_source(number, planes)
+        if number in (0, 5, 6, 150):
+            sampler.start_gop(number)
+        gops += [
+            (gop.first, [sizes[0] for sizes in gop.sizes])
+            for gop in sampler.send_base(number, planes, number)
+        ]
+    gops += [(gop.first, [sizes[0] for sizes in gop.sizes]) for gop in sampler.finish()]
+    assert [first for first, _ in gops] == [0, 5, 6, 150]
+    assert gops[0][1] == [0] and gops[1][1] == []
+    for first, places, end in ((6, gops[2][1], 150), (150, gops[3][1], 230)):
+        assert len(places) == PAIRS and first <= places[0] and places[-1] + 1 < end
+        gaps = np.diff([first, *places, end])
+        assert gaps.max() <= 0.5 * (end - first)
+
+
+def test_a_painter_with_wrong_tensors_of_tokens_is_refused(tmp_path: Path) -> None:
+    arrays, metadata = read_arrays(PAINTER_TOKENS.find())
+    wide = np.full_like(arrays["tokens.weight"], 509)
+    for name, wrong in (
+        ("tokens.weight", wide),
+        ("tokens.weight", arrays["tokens.weight"].astype(np.int32)),
+        ("tokens.weight", arrays["tokens.weight"][:, :6]),
+        ("tokens.weight", arrays["tokens.weight"][:-4]),
+        ("tokens.weight", None),
+        ("tokens.0.weight", arrays["tokens.0.weight"][:, 1:]),
+        ("tokens.2.weight", None),
+        ("tokens.1.bias", None),
+    ):
+        changed = {**arrays, name: wrong}
+        path = tmp_path / "painter.safetensors"
+        save_weights({}, path, metadata, {n: a for n, a in changed.items() if a is not None})
+        with pytest.raises(MediaError, match="not a painter"):
+            Model.load(path)
+
+
+FORMAT = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
+FRAMES = moving_texture(160, 96, 14)
+
+
+def encoded(**options: object) -> bytes:
+    return gvcodec.encode(FRAMES, format=FORMAT, q=50, **options)
+
+
+def test_a_file_with_tokens_says_what_it_needs_and_decodes(monkeypatch) -> None:
+    sent = pack(some_tokens(96, 160, 9), TOKENS, 50)
+    monkeypatch.setattr(TokenSearch, "search", lambda self, gop, size: sent)
+    plain, steered = encoded(keyint=7), encoded(keyint=7, tokens="search")
+    header = Reader(io.BytesIO(steered)).header
+    assert header.needs == NEEDS_STEERING and Reader(io.BytesIO(plain)).header.needs == NEEDS
+    fits = [p.payload for p in Reader(io.BytesIO(steered)).packets() if p.kind is Kind.FIT]
+    assert {split(payload)[1].tokens for payload in fits} == {sent}
+    assert gvcodec.verify(steered).frames == len(FRAMES)
+    before = shown(plain)
+    assert not clips_equal(shown(steered), before)
+    assert clips_equal(shown(steered, steers=False), before)
+    assert clips_equal(shown(steered, fidelity=True), shown(plain, fidelity=True))
+
+
+def shown(data: bytes, **options: bool) -> list[Planes]:
+    reader = Reader(io.BytesIO(data))
+    decoder = Decoder(reader.header, **options)
+    return [frame.planes for frame in decoder.frames_of(reader.packets())]
+
+
+def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
+    """Base frames lost the grain of the source; bytes cost nothing here."""
+    rng = np.random.default_rng(1)
+    grain = rng.normal(0, 40, (2, 96, 160))
+    clip = moving_texture(160, 96, 12)
+    rough = [
+        (np.clip(y + grain[n % 2], 0, 1023).astype(np.uint16), u, v)
+        for n, (y, u, v) in enumerate(clip)
+    ]
+    pairs = [[(clip[n + i], rough[n + i]) for i in range(2)] for n in (0, 4, 8)]
+    search = TokenSearch(FORMAT, "av1", Fraction(1), 55)
+    found = search.search(GopSample(0, pairs, [[0, 0]] * 3), 10**9)
+    assert found is not None
+    tokens = unpack(found, TOKENS, 55, 96, 160)
+    window = search._windows()
+    look = search._look(prepare([pairs[1]])[0], window[0], 99)
+    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
+    with torch.no_grad():
+        steered = search._loss(look, search._spread(levels, window)[0], exact=True)
+        assert steered < search._loss(look, None, exact=True)
+    assert search.search(GopSample(0), 10**9) is None
+    assert search.search(GopSample(0, pairs, [[0, 0]] * 3), 1) is None
+
+
+def test_what_cannot_have_tokens_says_so() -> None:
+    for options, words in (
+        ({"low_delay": True}, "low delay"),
+        ({"fit": 0}, "fit off"),
+        ({"fit": 5}, "not both"),
+        ({"painter": "off"}, "steer a painter"),
+        ({"look": 0}, "steer a painter"),
+        ({"base": "gvc1d"}, "av1 and vvc"),
+        ({"tokens": "most"}, "off, search"),
+        ({"file_format": "1.0"}, "needs format 1.1"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            encoded(**{"tokens": "search", **options})
