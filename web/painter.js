@@ -132,10 +132,11 @@ export class Painter {
       for (const name of ["depthwise", "expand", "project"]) push(`blocks.${block}.${name}`);
       for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);
     }
-    const { dimensions, rows, columns, levels } = changes.steering ?? { dimensions: 0, rows: 0, columns: 0, levels: [] };
-    numbers.push(dimensions, rows, columns);
-    if (dimensions) for (const value of model.tensors["tokens.weight"].values) numbers.push(value);
-    for (const level of levels) numbers.push(level);
+    if (changes.steering) {
+      const { dimensions, rows, columns, levels } = changes.steering;
+      numbers.push(dimensions, rows, columns);
+      for (const values of [model.tensors["tokens.weight"].values, levels]) for (const value of values) numbers.push(value);
+    }
     const data = core._malloc(4 * numbers.length);
     wordsOf(core).set(numbers, data / 4);
     const done = core._painter_start(this.handle, data, numbers.length);

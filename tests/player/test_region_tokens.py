@@ -15,6 +15,7 @@ from conformance.decoder.header import Header
 from conformance.decoder.painter import Painter
 from conformance.decoder.wire import Refused
 from tests.conftest import moving_texture
+from tests.player.test_painting import painted_by_page
 from tests.player_helpers import SHADERS, Play, flat, needs_node, painted_stream, run_node
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 
@@ -151,12 +152,44 @@ def test_the_page_refuses_damaged_tokens_as_the_second_decoder(tmp_path: Path) -
     assert "none can steer" in plain[0]
 
 
+def some_tokens(path: Path, header: Header, depths: list[int]) -> bytes:
+    """A payload with random integers."""
+    count = len(order_of(header.width, header.height, depths))
+    values = np.random.default_rng(8).integers(-7, 8, (count, 8)).astype(np.int32)
+    return fit_of(coded(path, header, depths, values))
+
+
+@needs_node
+@pytest.mark.parametrize("form", ["core", "core-relaxed"])
+@pytest.mark.parametrize(
+    ("width", "height", "depths"), [(300, 72, [3, 2]), (75, 53, [1]), (130, 260, [3, 3])]
+)
+def test_the_core_paints_by_tokens_as_the_second_decoder(
+    tmp_path: Path, form: str, width: int, height: int, depths: list[int]
+) -> None:
+    path, header = painter_with_tokens(tmp_path / "a", 8), header_of(width, height)
+    model, payload = models.painter(path.read_bytes()), some_tokens(path, header, depths)
+    fit = read_fit(payload, model, header)
+    frames, painters = moving_texture(width, height, 2), [Painter(model, header, fit.tokens)]
+    painters += [Painter(model, header)]
+    steered, plain = (
+        b"".join(
+            flat([plane.astype(np.uint16) for plane in painter.paint(planes, 1000 * n)])
+            for n, planes in enumerate([[plane.astype(int) for plane in f] for f in frames])
+        )
+        for painter in painters
+    )
+    assert steered != plain
+    words = form, path, b"".join(map(flat, frames))
+    facts = width, height, header.q, "av1"
+    assert painted_by_page(tmp_path / "steered", *words, payload, *facts) == steered
+    assert painted_by_page(tmp_path / "plain", *words, b"\x10", *facts) == plain
+
+
 def test_webgpu_paints_by_tokens_as_the_second_decoder(play: Play, tmp_path: Path) -> None:
     width, height, depths = 300, 72, [3, 2]
     path, header = painter_with_tokens(tmp_path / "a", 8), header_of(width, height)
-    model, rng = models.painter(path.read_bytes()), np.random.default_rng(8)
-    values = rng.integers(-7, 8, (len(order_of(width, height, depths)), 8)).astype(np.int32)
-    payload = fit_of(coded(path, header, depths, values))
+    model, payload = models.painter(path.read_bytes()), some_tokens(path, header, depths)
     frames, wanted = moving_texture(width, height, 2), Hash("painted")
     for tokens in (read_fit(payload, model, header).tokens, None):
         painter = Painter(model, header, tokens)

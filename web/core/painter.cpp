@@ -14,6 +14,7 @@ std::string error;
 class Numbers {
  public:
   Numbers(const int32_t* begin, uint32_t count) : at_(begin), end_(begin + count) {}
+  bool is_empty() const { return at_ == end_; }
   int32_t next() { return take(1)[0]; }
   std::vector<int32_t> some(size_t count) {
     const int32_t* from = take(count);
@@ -78,7 +79,8 @@ void painter_close(Painter* painter) { delete painter; }
 void painter_forget(Painter* painter) { painter->motion.forget(); }
 
 // Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; six layers in the order of `PainterLayers`; for each block
-// depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
+// depthwise, expand, project and (channels × entries) its condition; where something steers, channels, rows, columns, weights and levels of `PainterSteering`. 1, or 0
+// where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
   const int layers = in.next(), blocks = in.next(), entries = in.next();
@@ -91,9 +93,17 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try 
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
     l.blocks.push_back(std::move(b));
   }
+  gv::PainterSteering s;
+  if (!in.is_empty()) {
+    s.channels = in.next(), s.rows = in.next(), s.columns = in.next();
+    const std::vector<int32_t> weight = in.some(static_cast<size_t>(l.style.outputs) * s.channels);
+    s.weight.assign(weight.begin(), weight.end());
+    const std::vector<int32_t> levels = in.some(static_cast<size_t>(s.channels) * s.rows * s.columns);
+    s.levels.assign(levels.begin(), levels.end());
+  }
   Painter& p = *painter;
   if (!p.painter) p.painter = std::make_unique<gv::FramePainter>(p.width, p.height, p.threads);
-  p.painter->start(l, stream);
+  p.painter->start(l, stream, s);
   p.motion.forget();
   return 1;
 } catch (const std::exception& e) {
