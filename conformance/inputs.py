@@ -6,11 +6,15 @@ import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
+from gvcodec.entropy.network import Layer
+from gvcodec.entropy.network_file import tensors_of
 from gvcodec.media.planes import frame_from_planes
+from gvcodec.models import read_arrays
 from gvcodec.types import Planes
 
 _RATE = 25
@@ -55,3 +59,34 @@ def loop_of(path: Path) -> bytes:
     with safe_open(path, "np") as file:
         names = [n for n in file.keys() if n.startswith(("transform.", "entropy.", "filter."))]  # noqa: SIM118
         return save({name: file.get_tensor(name) for name in names}, file.metadata())
+
+
+def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]:
+    """Random tensors of tokens for a painter whose style has `styles` outputs: strong weights, a
+    network whose tables differ from place to place."""
+    rng, inputs = np.random.default_rng(seed), dimensions + 9
+    first = Layer(
+        rng.integers(-60, 61, (8, inputs)).astype(np.int8),
+        rng.integers(-4000, 4001, 8).astype(np.int32),
+        rng.integers(200, 600, 8).astype(np.int32),
+        16,
+    )
+    last = Layer(
+        rng.integers(-40, 41, (3, 8)).astype(np.int8),
+        np.array([9000, 0, 2000], np.int32),
+        np.array([70, 30, 20], np.int32),
+        14,
+        -(1 << 15),
+        (1 << 15) - 1,
+    )
+    weight = rng.integers(-508, 509, (styles, dimensions)).astype(np.int16)
+    return {"tokens.weight": weight} | tensors_of([first, last], "tokens.")
+
+
+def steered(path: Path) -> bytes:
+    """A painter with tensors of tokens, without what serves fitting."""
+    from safetensors.numpy import save
+
+    arrays, metadata = read_arrays(path)
+    kept = {n: a for n, a in arrays.items() if not n.endswith((".grid", ".unit"))}
+    return save(kept | token_tensors(8, len(arrays["style.weight"])), metadata)

@@ -23,17 +23,28 @@ from safetensors.numpy import save
 
 import gvcodec
 from conformance import refused, vectors
-from conformance.inputs import loop_of, with_tracks
+from conformance.inputs import loop_of, steered, with_tracks
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
-from gvcodec.bitstream.header import NEEDS_FACTORS
+from gvcodec.bitstream.header import NEEDS_FACTORS, NEEDS_STEERING
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.models import GVC1D, PAINTER, model_id, read_arrays
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.payload import BASE, GROUPS, IDENTITY, Delta, join_strength, pack
+from gvcodec.painter.payload import (
+    BASE,
+    GROUPS,
+    IDENTITY,
+    Beside,
+    Delta,
+    join,
+    join_strength,
+    pack,
+)
+from gvcodec.painter.tokens import no_tokens
+from gvcodec.painter.tokens import pack as pack_tokens
 from gvcodec.retrieval.summary import Summary
 from gvcodec.types import Colour, Planes, VideoFormat
 
@@ -242,6 +253,74 @@ def _turned() -> bytes:
     return rewritten(_encoded(12, keyint=3), change)
 
 
+def _steered(
+    fmt: VideoFormat, count: int, keyint: int, fits: Callable[[Callable[[list[int]], bytes]], Any]
+) -> bytes:
+    """A stream whose painter tokens steer. `fits` makes payloads of the first GOPs, None for no
+    packet, by bytes of random tokens for windows that have so many kinds of them."""
+    data = steered(PAINTER.find())
+    identity = hashlib.sha256(data).digest()[:8]
+    path = MODELS / f"{identity.hex()}.safetensors"
+    path.write_bytes(data)
+    model, rng = Model.load(path), np.random.default_rng(6)
+    assert model.tokens is not None
+
+    def coded(kinds: list[int]) -> bytes:
+        tokens = no_tokens(fmt.height, fmt.width, model.tokens.dims)
+        tokens.kinds.flat = kinds
+        for integers in tokens[:3]:
+            integers[:] = rng.integers(-7, 8, integers.shape)
+        return pack_tokens(tokens, model.tokens, 45)
+
+    def change(header: SequenceHeader, packets: list[Packet]) -> Any:
+        given, out = iter(fits(coded)), []
+        for packet in packets:
+            if packet.kind is Kind.KEY and (payload := next(given, None)) is not None:
+                out.append(Packet(Kind.FIT, payload))
+            out.append(packet)
+        return replace(header, painter_id=identity, needs=NEEDS_STEERING), out
+
+    return rewritten(_encoded(count, fmt, keyint=keyint), change)
+
+
+def _tokens() -> bytes:
+    """Of one window: all kinds; its own, with strength, factors and deltas; none in a `fit` without
+    tokens; two kinds; no integer."""
+    sizes = Model.load(PAINTER.find()).sizes()
+    rng = np.random.default_rng(7)
+    values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
+    deltas = pack([Delta(n, v, 4) for n, v in values.items()])
+    strength = Strength(50, 12, (4, 3, 2), (-8, 0, 5))
+    return _steered(
+        _FORMAT,
+        10,
+        2,
+        lambda coded: [
+            join(BASE, Beside(tokens=coded([3]))),
+            join(deltas, Beside(strength, coded([1]))),
+            join_strength(BASE, Strength(20, 30)),
+            join(BASE, Beside(Strength(64, 9), coded([2]))),
+            join(BASE, Beside(tokens=coded([0]))),
+        ],
+    )
+
+
+def _token_windows() -> bytes:
+    """Of four windows, three of which stick out; in force in the next GOP, too; others."""
+    fmt = replace(_FORMAT, width=260, height=260)
+    payloads = [3, 2, 1, 3], [0, 3, 0, 3]
+    return _steered(
+        fmt,
+        3,
+        1,
+        lambda coded: [
+            join(BASE, Beside(tokens=coded(payloads[0]))),
+            None,
+            join(BASE, Beside(tokens=coded(payloads[1]))),
+        ],
+    )
+
+
 _TEN = VideoFormat(101, 67, Fraction(25), Fraction(1, 25), 10, Colour(9, 16, 9, False, 3))
 FILES: dict[str, Callable[[], bytes]] = {
     "av1": lambda: _encoded(keyint=6),
@@ -253,6 +332,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "vvc-half": lambda: _encoded(4, base="vvc", scale=Fraction(1, 2)),
     "fitted": _fitted,
     "turned": _turned,
+    "tokens": _tokens,
+    "token-windows": _token_windows,
     "timing": _timed,
     "metadata": _described,
     "summary": _summarised,

@@ -16,7 +16,13 @@ from gvcodec.base import open_decoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.codec.decoder import Decoder
-from gvcodec.errors import GvcodecError, LimitError, VerificationError, WrongModelError
+from gvcodec.errors import (
+    DamagedStreamError,
+    GvcodecError,
+    LimitError,
+    VerificationError,
+    WrongModelError,
+)
 from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
 from gvcodec.gvc1d.paper.payload import TokenCoder
 from gvcodec.gvc1d.paper.sizes import grid_of
@@ -27,7 +33,8 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
 from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.payload import BASE, read, split_strength
+from gvcodec.painter.payload import BASE, read, split
+from gvcodec.painter.tokens import unpack, values_of
 from gvcodec.retrieval.summary import VERSION, Summary
 from gvcodec.types import Planes
 
@@ -81,16 +88,31 @@ def answer(data: bytes) -> dict[str, Any]:
 def _weights(reader: Reader, payload: bytes) -> Any:
     if payload == BASE or reader.header.painter_id is None:
         return None
-    _, strength = split_strength(payload)
+    _, beside = split(payload)
     try:
         path = find_model(reader.header.painter_id, "painter", [MODELS])
     except WrongModelError:
-        return {**_strength(strength), "deltas": None}
-    deltas = read(payload, Model.load(path).sizes())
+        return {**_strength(beside.strength), "deltas": None}
+    model = Model.load(path)
+    deltas = read(payload, model.sizes())
     if deltas is None:
         return "identity"
     by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
-    return {**_strength(strength), "deltas": by_name}
+    found = {**_strength(beside.strength), "deltas": by_name}
+    tokens = [] if beside.tokens is None else _steering(reader.header, model, beside.tokens)
+    return found | {"tokens": tokens} if any(tokens) else found
+
+
+def _steering(header: SequenceHeader, model: Model, coded: bytes) -> list[list[int]]:
+    """For each window its integers that are coded."""
+    if model.tokens is None:
+        raise DamagedStreamError("tokens for a painter that none can steer")
+    size = header.format.height, header.format.width
+    tokens = unpack(coded, model.tokens, header.base_q, *size)
+    layout, values = values_of(tokens)
+    columns = tokens.kinds.shape[1]
+    windows = (layout.row >> layout.kind) * columns + (layout.column >> layout.kind)
+    return [values[windows == n].ravel().tolist() for n in range(tokens.kinds.size)]
 
 
 def _strength(strength: Strength) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def _payloads(whole: bytes) -> Refused:
     gvc1d = (FILES / "gvc1d.gvc").read_bytes()
     bundled = (FILES / "av1.gvc").read_bytes()
     embedded = (FILES / "embedded.gvc").read_bytes()
+    steered = (FILES / "tokens.gvc").read_bytes()
     other = bytes([PAINTER]) + b"another"
     many = encode_var(0) + encode_svar(0) + encode_var((1 << 40) + 1) + encode_svar(0)
 
@@ -79,6 +80,16 @@ def _payloads(whole: bytes) -> Refused:
         "fit-noise": (before(Kind.FIT, b"\x14\x41\0"), 3, "noise above 64"),
         "fit-factor": (before(Kind.FIT, b"\x18" + b"\x11" + bytes(5)), 3, "a factor above 16"),
         "fit-factors": (before(Kind.FIT, b"\x18" + bytes(5)), 3, "a factor is missing"),
+        "fit-tokens-size": (before(Kind.FIT, b"\x20"), 3, "no size of tokens"),
+        "fit-tokens-painter": (before(Kind.FIT, b"\x20\1\0"), 3, "a painter without tokens"),
+        "fit-tokens-cut": (_steered(steered, lambda b: b[:-1]), 3, "bytes of tokens are missing"),
+        "fit-tokens-windows": (_steered(steered, lambda _: b"\x0c"), 3, "two windows of one"),
+        "fit-tokens-tail": (
+            _steered(steered, lambda _: b"\0\0"), 3, "a byte of tokens without an integer"
+        ),
+        "fit-tokens-integer": (
+            _steered(steered, lambda b: b[:1] + b"\xff" * 12), 3, "an integer of a token above 7"
+        ),
         "fit-in-a-gop": (before(Kind.FIT, b"\0", 1), 3, "a fit packet inside a GOP"),
         "key-in-a-gop": (_repacked(whole, _keys), 3, "a key packet inside a GOP"),
         "timing-frame": (before(Kind.TIMING, many), 3, "a frame above 2^40"),
@@ -177,3 +188,16 @@ def _bundle(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
         data,
         lambda p, n: [replace(p, payload=change(p.payload))] if p.is_frame and n == 0 else [p],
     )
+
+
+def _steered(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """With other tokens in the first `fit`, which has nothing else."""
+
+    def changed(packet: Packet, number: int) -> list[Packet]:
+        if packet.kind is not Kind.FIT or number:
+            return [packet]
+        cursor = Cursor(packet.payload[1:], "fit")
+        tokens = change(cursor.take(cursor.var()))
+        return [replace(packet, payload=b"\x20" + encode_var(len(tokens)) + tokens)]
+
+    return _repacked(data, changed)

@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind, Reader, SequenceHeader
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.models import find_model
 from gvcodec.painter.model import Layer, Model, condition, rate
-from gvcodec.painter.payload import BASE, read, split_strength
+from gvcodec.painter.payload import BASE, read, split, split_strength
+from gvcodec.painter.tokens import levels_of, unpack
 from gvcodec.painter.video import _NAMES
 from gvcodec.types import Planes
 
@@ -143,6 +144,8 @@ def vector_of(path: Path) -> bytes:
     made = bytearray(encode_var(width) + encode_var(height) + encode_var(len(gops)))
     for payload, entries in gops:
         numbers = numbers_of(model, stream, payload)
+        if numbers:
+            numbers += steering_of(model, header, payload)
         made += encode_var(len(numbers)) + b"".join(map(encode_svar, numbers))
         made += encode_var(len(entries))
         for own, planes in zip(entries, base, strict=False):
@@ -172,6 +175,19 @@ def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
         for name in ("depthwise", "expand", "project"):
             push(model.layers[f"blocks.{number}.{name}"])
         found.extend(map(int, table.ravel()))
+    return found
+
+
+def steering_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
+    """What tokens of a payload add to the numbers of `painter_start`."""
+    _, beside = split(payload or BASE)
+    if beside.tokens is None or model.tokens is None:
+        return []
+    size = header.format.height, header.format.width
+    levels = levels_of(unpack(beside.tokens, model.tokens, header.base_q, *size))
+    found = [*levels.shape]
+    for numbers in (model.tokens.weight, levels):
+        found.extend(map(int, numbers.ravel()))
     return found
 
 

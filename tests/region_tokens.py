@@ -9,10 +9,10 @@ from safetensors.numpy import save_file
 
 from conformance.decoder import models
 from conformance.decoder.header import Header
+from conformance.inputs import token_tensors
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.entropy import streams
-from gvcodec.entropy.network import Layer
-from gvcodec.entropy.network_file import layers_in, tensors_of
+from gvcodec.entropy.network_file import layers_in
 from gvcodec.models import PAINTER, read_arrays
 
 Token = tuple[int, int, int]  # kind, row, column
@@ -63,28 +63,6 @@ def coded(model: Path, header: Header, depths: list[int], values: np.ndarray) ->
 
 def fit_of(tokens: bytes, kind: int = 0x20, rest: bytes = b"") -> bytes:
     return bytes([kind]) + encode_var(len(tokens)) + tokens + rest
-
-
-def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]:
-    """Random tensors of tokens for a painter whose style has `styles` outputs: strong weights, a
-    network whose tables differ from place to place."""
-    rng, inputs = np.random.default_rng(seed), dimensions + 9
-    first = Layer(
-        rng.integers(-60, 61, (8, inputs)).astype(np.int8),
-        rng.integers(-4000, 4001, 8).astype(np.int32),
-        rng.integers(200, 600, 8).astype(np.int32),
-        16,
-    )
-    last = Layer(
-        rng.integers(-40, 41, (3, 8)).astype(np.int8),
-        np.array([9000, 0, 2000], np.int32),
-        np.array([70, 30, 20], np.int32),
-        14,
-        -(1 << 15),
-        (1 << 15) - 1,
-    )
-    weight = rng.integers(-508, 509, (styles, dimensions)).astype(np.int16)
-    return {"tokens.weight": weight} | tensors_of([first, last], "tokens.")
 
 
 def painter_with_tokens(path: Path, dimensions: int = 8, **others: Any) -> Path:

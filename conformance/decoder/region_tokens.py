@@ -31,6 +31,11 @@ class RegionTokens:
 
     def levels(self, height: int, width: int) -> np.ndarray:
         """[dimensions, height / 8, width / 8] of a picture of this padded size."""
+        between = _between(self.of_regions(height, width), height // 8, axis=1)
+        return (_between(between, width // 8, axis=2) + 128) >> 8
+
+    def of_regions(self, height: int, width: int) -> np.ndarray:
+        """[dimensions, rows, columns] of regions."""
         coded = {place: token for window in self.windows for place, token in window.items()}
         rows, columns = (-(-side // SIDES[2]) for side in (height, width))
         regions = np.zeros((self.dimensions, rows, columns), np.int64)
@@ -39,8 +44,7 @@ class RegionTokens:
                 for kind in range(len(SIDES)):
                     place = kind, y >> (2 - kind), x >> (2 - kind)
                     regions[:, y, x] += coded.get(place, [0] * self.dimensions)
-        between = _between((8 * regions).clip(-63, 63), height // 8, axis=1)
-        return (_between(between, width // 8, axis=2) + 128) >> 8
+        return (8 * regions).clip(-63, 63)
 
 
 def _between(regions: np.ndarray, blocks: int, axis: int) -> np.ndarray:

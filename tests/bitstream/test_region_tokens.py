@@ -1,6 +1,9 @@
 """Tokens of a `fit` in the second decoder, against an encoder written here."""
 
+import json
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,18 @@ from conformance.decoder import models
 from conformance.decoder.fit import read_fit
 from conformance.decoder.painter import Painter
 from conformance.decoder.region_tokens import RegionTokens, network_of
-from conformance.decoder.wire import Damaged, Newer
+from conformance.decoder.wire import Damaged, Newer, Refused
+from conformance.mutate import disturbed
+from gvcodec.errors import GvcodecError
+from gvcodec.painter.model import Model
+from gvcodec.painter.payload import read, split
+from gvcodec.painter.tokens import levels_of, unpack
 from tests.conftest import moving_texture
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
+
+ROOT = Path(__file__).resolve().parents[2] / "conformance"
+#: The painter of the conformance files with tokens.
+STEERED = json.loads((ROOT / "files/tokens.json").read_text())["container"]["painter_id"]
 
 
 @pytest.mark.parametrize("dimensions", [4, 8, 16])
@@ -135,3 +147,34 @@ def test_levels_move_what_style_sees(tmp_path: Path) -> None:
         for one, other in ((0, 1), (2, 3)):
             assert all(map(np.array_equal, shown[one], shown[other]))
         assert not np.array_equal(shown[0][0], shown[2][0])
+
+
+def test_both_decoders_say_the_same_of_mutated_tokens() -> None:
+    """Of four windows, three of which stick out; levels where both read them."""
+    path = ROOT / "models" / f"{STEERED}.safetensors"
+    header, rng, drawn = header_of(260, 260), Random(1), np.random.default_rng(4)
+    steered, model = Model.load(path).tokens, models.painter(path.read_bytes())
+    assert steered is not None
+    figures = Counter[bool]()
+    for _ in range(200):
+        depths = drawn.integers(0, 4, 4).tolist()
+        values = drawn.integers(-7, 8, (len(order_of(260, 260, depths)), 8)).astype(np.int32)
+        payload = fit_of(coded(path, header, depths, values * drawn.integers(0, 2, values.shape)))
+        if rng.random() < 0.7:
+            payload = disturbed(payload, rng)
+        first: Any = None
+        second: Any = None
+        try:
+            if (given := split(payload)[1].tokens) is not None:
+                first = levels_of(unpack(given, steered, header.q, 260, 260)).tolist()
+            read(payload, {})
+        except GvcodecError:
+            first = "refused"
+        try:
+            if (found := read_fit(payload, model, header).tokens) is not None:
+                second = found.of_regions(272, 272).tolist()
+        except Refused:
+            second = "refused"
+        assert first == second, payload.hex()
+        figures[first == "refused"] += 1
+    assert min(figures[True], figures[False]) > 10

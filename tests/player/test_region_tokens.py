@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gvcodec
 from conformance.decoder import models
 from conformance.decoder.decode import Hash
 from conformance.decoder.fit import read_fit
@@ -16,7 +17,18 @@ from conformance.decoder.painter import Painter
 from conformance.decoder.wire import Refused
 from tests.conftest import moving_texture
 from tests.player.test_painting import painted_by_page
-from tests.player_helpers import SHADERS, Play, flat, needs_node, painted_stream, run_node
+from tests.player_helpers import (
+    PAINTED,
+    SHADERS,
+    Play,
+    digest_of,
+    flat,
+    go,
+    needs_node,
+    painted_digest,
+    painted_stream,
+    run_node,
+)
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 
 CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
@@ -211,3 +223,28 @@ def test_webgpu_paints_by_tokens_as_the_second_decoder(play: Play, tmp_path: Pat
         if "no" in found.get("reason", "").split():
             pytest.skip(found["reason"])
         assert found == {"painted": wanted.each}
+
+
+@pytest.mark.parametrize("gpu", ["off", "any"])
+def test_the_page_paints_a_file_with_tokens(play: Play, gpu: str) -> None:
+    """Every frame, whose hash it checks: GOPs with tokens and without, other weights."""
+    path, models_folder = CONFORMANCE / "files/tokens.gvc", CONFORMANCE / "models"
+    options = "--model", str(models_folder)
+    with (
+        play(path, *options, query=f"?gpu={gpu}", shown=PAINTED) as page,
+        gvcodec.open(path, models=[models_folder]) as video,
+    ):
+        assert page.run("player.paintsByPage")
+        if gpu == "any":
+            page.until("player.painter.reason || player.painter.name === 'WebGPU'", SHADERS)
+            if (reason := page.run("player.painter.reason")) and "no" in reason.split():
+                pytest.skip(reason)
+        for number in (3, 0, 9, 6, 4):
+            go(page, number)
+            assert painted_digest(page) == digest_of(video, number)
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined")
+        page.run("player.insists = true")
+        page.run("player.play()")
+        page.until("player.verified !== null")
+        assert page.run("player.verified") == {"base": True, "painted": True}
