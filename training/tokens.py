@@ -5,14 +5,16 @@ What a decoder cannot guess about texture, its encoder may say: for each region 
 `style` layer, bilinear between the centres of regions. The painter itself stays as it is.
 
 An encoder of local and global transformers finds them from what an encoder knows: the energies of
-nine bands of the source, the base frame and the painted frame, the painter's gains and noise,
-brightness and quality, in patches of 16×16. Local layers see the patches of a region, global ones
+nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
+of 16×16. Local layers see the patches of a region, global ones
 the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
 linear map of a region's mean features.
 
 Loss: LPIPS on VGG16 and AlexNet, PSNR-Y held at that of the painter without tokens; DISTS is held
-out. The loss sees pictures before they are rounded to 8 bits, validation sees them after. The table
-begins with the main directions of the loss's gradient.
+out. The loss sees pictures before they are rounded to 8 bits, validation sees them after. With
+`targets` (`training.token_targets`) the table begins with theirs, and encoder and linear map learn
+their tokens before anything is painted; else it begins with the main directions of the loss's
+gradient.
 """
 
 from __future__ import annotations
@@ -52,11 +54,13 @@ from training.settings import parse_run
 REGION, PATCH, PLACE = 64, 16, 8
 #: Integers of a region, the largest of them, and levels that one is worth between regions.
 DIMS, LARGEST, LEVELS = 8, 7, 8
-#: Bands of three pictures in three scales, brightness, the painter's six maps, quality.
-FEATURES = 27 + 1 + 6 + 1
+#: Bands of three pictures in three scales, brightness, quality.
+FEATURES = 27 + 1 + 1
 #: Gradients that the table begins with, and its first step in deviations of `style`'s sums.
 _DIRECTIONS, _STEP = 48, 0.35
 _HEADS = 4
+#: Steps in which searched tokens are learned, windows of each, and their rate.
+_LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
 #: Typical loss of a crop, and how much PSNR-Y is held a decibel below that without tokens.
 _USUAL, _HOLD = 0.15, 0.3
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
@@ -68,7 +72,8 @@ class TrainConfig:
     """The keys of a configuration file. `painter`: weights of the painter that is steered; `cache`:
     folder of material; `out`: folder to write; `width`: channels of the transformer, `local` and
     `over`: its layers within regions and over the window; `crops`: windows a step; `price`: of the
-    mean size of a token; the others as in `training.painter`."""
+    mean size of a token; `targets`: tokens to begin with, of `training.token_targets` over the same
+    cache; the others as in `training.painter`."""
 
     painter: str
     cache: str
@@ -79,6 +84,7 @@ class TrainConfig:
     over: int = 2
     crops: int = 4
     price: float = 0.0
+    targets: str = ""
     learning_rate: float = 6e-4
     plan_minutes: float = 90.0
     warm_up: int = 20
@@ -89,7 +95,11 @@ class TrainConfig:
 
     def describe(self) -> dict[str, Any]:
         """All but the folders, for the card of what is trained."""
-        return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("cache", "out", "targets")
+        }
 
 
 class TokenEncoder(nn.Module):
@@ -179,13 +189,14 @@ def _energies(luma: Tensor) -> Tensor:
 
 @dataclass
 class Crop:
-    """A window of one frame: what the painter observed, (luma, chroma) of source, base and painted
-    frame, features."""
+    """A window of one frame: what the painter observed, (luma, chroma) of source and painted frame,
+    features; `maps`: what VGG16 and AlexNet see of the source, once it was asked for."""
 
     observed: Observed
     source: tuple[Tensor, Tensor]
     painted: tuple[Tensor, Tensor]
     features: Tensor
+    maps: tuple[Any, list[Tensor]] | None = None
 
 
 @torch.no_grad()
@@ -195,13 +206,10 @@ def observe(network: PainterNetwork, batch: Batch, position: int) -> Crop:
     noise = fresh(WINDOW, WINDOW, position, batch.base[0].device)
     observed = network.trunk(*base, None, noise, None, batch.condition_of(0))
     luma, chroma, _ = network.paint(observed, None)
-    style = network.style.levels(network.style.silu(network.style.sums(observed.seen)))
-    maps = network.head.rescale(network.head.sums(style))
-    maps = F.avg_pool2d(torch.cat([maps[:, :3], maps[:, 6:9]], 1), PATCH // PLACE) / 2000
     energies = [_energies(plane) for plane in (source[0], base[0], luma)]
     level = F.avg_pool2d(source[0], PATCH)
     quality = (batch.rate_class.view(-1, 1, 1, 1) / 8).expand_as(level)
-    features = torch.cat([*energies, level, maps, quality], 1)
+    features = torch.cat([*energies, level, quality], 1)
     return Crop(observed, source, (luma, chroma), features)
 
 
@@ -262,13 +270,42 @@ class TokenWork(Work):
             deviations.append(self.network.style.sums(crop.observed.seen).std((0, 2, 3)))
             gradients.append(shifts.grad[0].flatten(1).T)
             features.append(crop.features)
-        size = torch.stack(deviations).mean(0)
-        _, _, axes = torch.linalg.svd(torch.cat(gradients) * size, full_matrices=False)
         seen = torch.cat(features)
         with torch.no_grad():
-            model.table.copy_(_STEP / LEVELS * size[:, None] * axes[:DIMS].T)
             model.centre.copy_(seen.mean((0, 2, 3), keepdim=True))
             model.deviation.copy_(seen.std((0, 2, 3), keepdim=True) + 1e-3)
+        if self.config.targets:
+            self._learn_targets(model)
+            return
+        size = torch.stack(deviations).mean(0)
+        _, _, axes = torch.linalg.svd(torch.cat(gradients) * size, full_matrices=False)
+        with torch.no_grad():
+            model.table.copy_(_STEP / LEVELS * size[:, None] * axes[:DIMS].T)
+
+    def _learn_targets(self, model: Steering) -> None:
+        """Table and tokens of searched windows."""
+        targets = torch.load(self.config.targets, map_location=self.device)
+        seen = []
+        for position, (entry, record, _) in enumerate(targets["windows"]):
+            batch = self.data.batch(1, WINDOW, [(entry, record)])
+            seen.append(observe(self.network, batch.part(0, 1), position).features)
+        features, wanted = torch.cat(seen), torch.stack([w[2] for w in targets["windows"]]).float()
+        with torch.no_grad():
+            model.table.copy_(targets["table"])
+        optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
+        for step in range(_LEARNED):
+            picks = torch.randint(len(wanted), (_TOGETHER,))
+            axes = [axis for axis in (2, 3) if float(torch.rand(1)) < 0.5]
+            given, tokens = features[picks].flip(axes), wanted[picks].flip(axes)
+            loss = sum(
+                F.smooth_l1_loss(model.tokens(given, by), tokens)
+                for by in ("encoder", "linear", "vector")
+            )
+            optimizer.zero_grad()
+            cast(Tensor, loss).backward()
+            optimizer.step()
+            for group in optimizer.param_groups:
+                group["lr"] = _LEARNING_RATE * (1.02 - step / _LEARNED)
 
     def _paint(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, Tensor]:
         luma, chroma, _ = self.network.paint(replace(crop.observed, shifts=shifts), None)
@@ -278,12 +315,14 @@ class TokenWork(Work):
         """Of a picture that is painted with shifts, its mean over the batch and its parts."""
         painted = self._paint(crop, shifts)
         rgb = crop_rgb(painted, SMALL, WINDOW)
-        wanted = crop_rgb(crop.source, SMALL, WINDOW)
-        with torch.no_grad():
-            reference = self.vgg.reference(wanted)
+        if crop.maps is None:
+            wanted = crop_rgb(crop.source, SMALL, WINDOW)
+            with torch.no_grad():
+                crop.maps = self.vgg.reference(wanted), list(self.alex.maps(wanted.clamp(0, 1)))
+        reference, maps = crop.maps
         parts = {
             "lpips_vgg": self.vgg(rgb, reference)[0].mean(),
-            "lpips_alex": self.alex(rgb.clamp(0, 1), wanted.clamp(0, 1)).mean(),
+            "lpips_alex": self.alex(rgb.clamp(0, 1), maps).mean(),
             "hold": _HOLD * fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean(),
         }
         total = torch.stack(list(parts.values())).sum()
@@ -412,7 +451,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="tokens", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
-    options, config = parse_run(parser, words, TrainConfig, ("cache", "out"))
+    options, config = parse_run(parser, words, TrainConfig, ("cache", "out", "targets"))
     loop = make_loop(config, options.device)
     loop.log({"config": asdict(config)})
     loop.run(options.minutes)

@@ -22,7 +22,10 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.opening import Source, open_reader
-from gvcodec.types import CODE_POINTS
+from gvcodec.painter.payload import split
+from gvcodec.painter.tokens import grid_of as steering_grid
+from gvcodec.painter.tokens import kinds_in, layout_of
+from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 
 
@@ -31,7 +34,8 @@ class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
     `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
-    `token_bytes`, those of frame packets. `token_frames`: so many have latent tokens, as files of
+    `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
+    GOPs together, and their bytes in `fit` packets. `token_frames`: so many have latent tokens, as files of
     1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
     `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
     of the base frames' luma, as measured when they were coded (100: exact), None where the file
@@ -104,6 +108,7 @@ def facts(reader: Reader) -> Info:
     described, timing = b"", PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
+    steering = Counter[str]()
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
@@ -121,11 +126,17 @@ def facts(reader: Reader) -> Info:
             described = packet.payload
         elif packet.kind is Kind.QUALITY:
             psnr_y = read_quality(packet)
+        elif packet.kind is Kind.FIT and header.painter_id is not None:
+            steering.update(_steering(packet.payload, fmt))
         packets.append(entry)
     metadata = Metadata.unpack(described)
+    if header.paper_form:
+        steering["tokens"] = reader.frames * TOKENS * math.prod(grid_of(fmt))
     counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]
+    if header.paper_form:
+        steering["bytes"] = sizes["key"] + sizes["inter"]
     frames = reader.frames
     # Streams of the library may keep the clock of their source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
@@ -157,8 +168,8 @@ def facts(reader: Reader) -> Info:
         codecs=header.codecs,
         base=header.base,
         base_form=_form(header),
-        tokens=frames * TOKENS * math.prod(grid_of(fmt)) if header.paper_form else 0,
-        token_bytes=sizes["key"] + sizes["inter"] if header.paper_form else 0,
+        tokens=steering["tokens"],
+        token_bytes=steering["bytes"],
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,
         base_scale=str(header.scale),
@@ -179,6 +190,17 @@ def facts(reader: Reader) -> Info:
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
+    """Tokens that steer the painter in a `fit` packet, and their bytes. Raises
+    `DamagedStreamError`."""
+    data = split(payload)[1].tokens
+    if data is None:
+        return {}
+    kinds, _ = kinds_in(data, fmt.height, fmt.width)
+    layout = layout_of(*steering_grid(fmt.height, fmt.width), kinds)
+    return {"tokens": len(layout.kind), "bytes": len(data)}
 
 
 def _form(header: SequenceHeader) -> str | None:
@@ -247,12 +269,16 @@ def _sentence(facts: Info) -> str:
     if facts.painter_id:
         fits = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
         how = ", less where it would flicker or base frames are nearer" if fits else ""
-        if max(fits, default=0) > _STRENGTH_ALONE:
+        if max(fits, default=0) > _STRENGTH_ALONE and not facts.tokens:
             how = ", the painter fitted to the video"
         parts.append(f"painted{how}")
+        if facts.tokens:
+            parts.append(
+                f"steered by {count_noun(facts.tokens, 'token')} in {facts.token_bytes} bytes"
+            )
     if facts.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
-    if facts.tokens:
+    if facts.base_form == "paper":
         parts.append(
             f"the paper's form, {facts.tokens // facts.frames} tokens a frame, {facts.token_bytes} "
             "bytes of tokens; pictures differ in rounding between machines"

@@ -255,7 +255,9 @@ def encoded(**options: object) -> bytes:
 
 
 def test_a_file_with_tokens_says_what_it_needs_and_decodes(monkeypatch) -> None:
-    sent = pack(some_tokens(96, 160, 9), TOKENS, 50)
+    tokens = some_tokens(96, 160, 9)
+    tokens.kinds[:] = 3
+    sent = pack(tokens, TOKENS, 50)
     monkeypatch.setattr(TokenSearch, "search", lambda self, gop, size: sent)
     plain, steered = encoded(keyint=7), encoded(keyint=7, tokens="search")
     header = Reader(io.BytesIO(steered)).header
@@ -263,6 +265,10 @@ def test_a_file_with_tokens_says_what_it_needs_and_decodes(monkeypatch) -> None:
     fits = [p.payload for p in Reader(io.BytesIO(steered)).packets() if p.kind is Kind.FIT]
     assert {split(payload)[1].tokens for payload in fits} == {sent}
     assert gvcodec.verify(steered).frames == len(FRAMES)
+    facts = gvcodec.info(steered)
+    assert facts.token_bytes == len(sent) and facts.tokens == 1 + 2 + 2 * 3
+    assert f"steered by {facts.tokens} tokens in {len(sent)} bytes" in str(facts)
+    assert not gvcodec.info(plain).tokens
     before = shown(plain)
     assert not clips_equal(shown(steered), before)
     assert clips_equal(shown(steered, steers=False), before)
