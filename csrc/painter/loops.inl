@@ -13,37 +13,46 @@ inline V smooth(V a, V b, V c, V d, V e) {
 // Sums are cut to this where they could be larger, so that their products fit 32 bits.
 inline V cut_sum(V sum) { return cut32(sum, -(1 << 20), 1 << 20); }
 
-template <class Done>
-inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
-  for (int x = 0; x < width; x += kColumns * kLanes)
-    for (int o = 0; o < d.outputs; o += 4) {
-      V sum[4][kColumns];
+// Sums of all outputs for kCount vectors of positions from x on.
+template <int kCount, class Done>
+GV_INLINE void sums_from(const DotLayer& d, const Taps& taps, int x, Done done) {
+  for (int o = 0; o < d.outputs; o += 4) {
+    V sum[4][kCount];
+    GV_UNROLL
+    for (int i = 0; i < 4; ++i)
+      GV_UNROLL
+      for (int j = 0; j < kCount; ++j) sum[i][j] = set32(d.start[o + i]);
+    for (int g = 0; g < taps.groups; ++g) {
+      const int32_t* w = d.weight.data() + static_cast<size_t>(o) * d.stride + g * d.group;
+      const uint32_t* from = taps.first[g] + x;
+      for (int k = 0; k < taps.rows; ++k, from += taps.stride, ++w) {
+        V a[kCount];
+        GV_UNROLL
+        for (int j = 0; j < kCount; ++j) a[j] = ld32(from + j * kLanes);
+        GV_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const V weight = set32(w[i * d.stride]);
+          GV_UNROLL
+          for (int j = 0; j < kCount; ++j) sum[i][j] = dot(sum[i][j], a[j], weight);
+        }
+      }
+    }
+    if (d.large)
       GV_UNROLL
       for (int i = 0; i < 4; ++i)
         GV_UNROLL
-        for (int j = 0; j < kColumns; ++j) sum[i][j] = set32(d.start[o + i]);
-      for (int g = 0; g < taps.groups; ++g) {
-        const int32_t* w = d.weight.data() + static_cast<size_t>(o) * d.stride + g * d.group;
-        const uint32_t* from = taps.first[g] + x;
-        for (int k = 0; k < taps.rows; ++k, from += taps.stride, ++w) {
-          V a[kColumns];
-          GV_UNROLL
-          for (int j = 0; j < kColumns; ++j) a[j] = ld32(from + j * kLanes);
-          GV_UNROLL
-          for (int i = 0; i < 4; ++i) {
-            const V weight = set32(w[i * d.stride]);
-            GV_UNROLL
-            for (int j = 0; j < kColumns; ++j) sum[i][j] = dot(sum[i][j], a[j], weight);
-          }
-        }
-      }
-      if (d.large)
-        GV_UNROLL
-        for (int i = 0; i < 4; ++i)
-          GV_UNROLL
-          for (int j = 0; j < kColumns; ++j) sum[i][j] = cut_sum(sum[i][j]);
-      done(o, x, sum);
-    }
+        for (int j = 0; j < kCount; ++j) sum[i][j] = cut_sum(sum[i][j]);
+    done(o, x, sum, std::integral_constant<int, kCount>());
+  }
+}
+
+// kColumns vectors at a time, or half as many where those reach to the end of the row.
+template <class Done>
+inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
+  constexpr int kTail = kColumns == 4 ? 2 : kColumns;
+  int x = 0;
+  for (; width - x > kTail * kLanes; x += kColumns * kLanes) sums_from<kColumns>(d, taps, x, done);
+  if (x < width) sums_from<kTail>(d, taps, x, done);
 }
 
 inline V scaled(const DotLayer& d, int o, V sum) {
@@ -61,9 +70,10 @@ void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out)
   const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)),
           half = kept(set16(128));
   const V whole = kept(set16(256)), zero = kept(set16(8)), top = kept(set16(127));
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
+  for_sums(d, taps, width, [&](int o, int x, const auto& sum, auto count) {
+    constexpr int kCount = decltype(count)::value;
     GV_UNROLL
-    for (int j = 0; j < kColumns; j += 2) {
+    for (int j = 0; j < kCount; j += 2) {
       V level[4];
       GV_UNROLL
       for (int i = 0; i < 4; ++i) {
@@ -82,12 +92,13 @@ void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out)
 
 void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
           int16_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
+  for_sums(d, taps, width, [&](int o, int x, const auto& sum, auto count) {
+    constexpr int kCount = decltype(count)::value;
     GV_UNROLL
     for (int i = 0; i < 4; ++i) {
       if (!out[o + i]) continue;
       GV_UNROLL
-      for (int j = 0; j < kColumns; j += 2) {
+      for (int j = 0; j < kCount; j += 2) {
         const int at = x + j * kLanes;
         V v = as_row(scaled_two(d, o + i, sum[i] + j));
         if (more) v = add_cut(v, ld16(more[o + i] + at));
@@ -98,8 +109,9 @@ void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* 
 }
 #else
 void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
-    for (int j = 0; j < kColumns; ++j) {
+  for_sums(d, taps, width, [&](int o, int x, const auto& sum, auto count) {
+    constexpr int kCount = decltype(count)::value;
+    for (int j = 0; j < kCount; ++j) {
       V quad = set32(0);
       for (int i = 0; i < 4; ++i) {
         const int c = o + i;
@@ -115,9 +127,10 @@ void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out)
 
 void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
           int16_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
+  for_sums(d, taps, width, [&](int o, int x, const auto& sum, auto count) {
+    constexpr int kCount = decltype(count)::value;
     for (int i = 0; i < 4; ++i)
-      for (int j = 0; j < kColumns && out[o + i]; ++j) {
+      for (int j = 0; j < kCount && out[o + i]; ++j) {
         const int at = x + j * kLanes;
         V v = scaled(d, o + i, sum[i][j]);
         if (more) v = add32(v, widen(more[o + i] + at));
