@@ -39,6 +39,15 @@ GV_BOTH inline T clamp(T v, T lo, T hi) {
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+// Memory that will be read soon, in bounds or not.
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#else
+  static_cast<void>(p);
+#endif
+}
+
 constexpr int kMaxSample = 1023;  // 10 bits inside
 
 // One component of a frame with a margin on each side, so that motion compensation reads without

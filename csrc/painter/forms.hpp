@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "common/basics.hpp"
+
 namespace gv {
 
 constexpr int kRowMargin = 64;
@@ -91,6 +93,8 @@ struct PainterForms {
   void (*luma)(const int16_t* loop, const int16_t* const* bands, const int16_t* const* maps,
                const int16_t* fetched, const int16_t* keep, int width, int16_t* detail,
                int16_t* out);
+  // A row of luma or chroma with its detail.
+  void (*add_detail)(const int16_t* loop, const int16_t* detail, int width, int16_t* out);
   // What chroma is above its blurred self, and that self, in quarter codes; sizes and values are
   // added to `sums` (two rows).
   void (*colour)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* high,

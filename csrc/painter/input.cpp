@@ -17,6 +17,7 @@ FramePainter::FramePainter(int width, int height, int threads)
       w8_(w_ / 4),
       threads_(threads),
       tile_(512 * kTileStride),
+      changed_(h8_, w8_),
       chroma_(2, h_, w_),
       colour_(2, h_, w_),
       half_(2, h_, w_),
@@ -127,18 +128,24 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
     }
 }
 
-// A row of what a plane of the frame before had, moved; of chroma by half the vector (`half` 1).
+// A row of what a plane of the frame before had, moved, from the first of these columns of blocks
+// on; of chroma by half the vector (`half` 1). Neighbours that move alike are copied at once.
 void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int half,
-                             const int16_t* motion, int16_t* out) const {
+                             const int16_t* motion, const Span& span, int16_t* out) const {
   const int side = 16 >> half;
-  const int16_t* v = motion + static_cast<size_t>(y / side) * w8_;
-  for (int x = 0; x < plane.width; x += side, v += 2) {
-    const int16_t* from =
-        plane.row(channel, clamp(y + ((v[0] + half) >> half), 0, plane.height - 1));
-    const int left = x + ((v[1] + half) >> half);
-    if (left >= 0 && left + side <= plane.width) std::memcpy(out + x, from + left, half ? 16 : 32);
-    else
-      for (int i = 0; i < side; ++i) out[x + i] = from[clamp(left + i, 0, plane.width - 1)];
+  const int16_t* const vectors = motion + static_cast<size_t>(y / side) * w8_;
+  for (int b = span.from / 2; b < span.to / 2;) {
+    const int dy = vectors[2 * b], dx = vectors[2 * b + 1], first = b;
+    while (++b < span.to / 2 && vectors[2 * b] == dy && vectors[2 * b + 1] == dx) {}
+    const int16_t* from = plane.row(channel, clamp(y + ((dy + half) >> half), 0, plane.height - 1));
+    const int left = first * side + ((dx + half) >> half), count = (b - first) * side;
+    if (left >= 0 && left + count <= plane.width) {
+      const ptrdiff_t next = static_cast<ptrdiff_t>(plane.channels) * plane.stride;
+      for (int i = 0; i < count; i += 32) prefetch(from + left + next + i);
+      std::copy_n(from + left, count, out);
+    } else
+      for (int i = 0; i < count; ++i) out[i] = from[clamp(left + i, 0, plane.width - 1)];
+    out += count;
   }
 }
 

@@ -224,10 +224,13 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
               int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
   const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
-  for (int x = -reach; x < width + reach; x += kWide)
+  const ptrdiff_t next = r4 - r3;  // the row that the next call adds
+  for (int x = -reach; x < width + reach; x += kWide) {
+    prefetch(r4 + x + next);
     st16(scratch + x,
          halved_up(smooth(ld16(r0 + x), ld16(r1 + x), ld16(r2 + x), ld16(r3 + x), ld16(r4 + x)),
                    bits));
+  }
   const auto along_row = [&](const int16_t* p) {
     return smooth(ld16(p - 2 * step), ld16(p - step), ld16(p), ld16(p + step), ld16(p + 2 * step));
   };
@@ -452,6 +455,11 @@ void luma(const int16_t* loop, const int16_t* const* seen, const int16_t* const*
   }
 }
 
+void add_detail(const int16_t* loop, const int16_t* detail, int width, int16_t* out) {
+  for (int x = 0; x < width; x += kWide)
+    st16(out + x, cut(add(ld16(loop + x), halved(ld16(detail + x), 3)), 0, 1023));
+}
+
 void colour(const int16_t* const* r, int width, int16_t* scratch, int16_t* high,
             int16_t* const* sums) {
   for (int x = -1; x < width + 1; x += kWide)
@@ -477,4 +485,4 @@ void chroma(const int16_t* loop, const int16_t* high, const int16_t* tint, const
 
 const PainterForms kForms = {quads,   rows,           depthwise, view,      bands, decimate,
                              squeeze, squeeze_phases, gradients, widen_row, twice, below,
-                             raise_row, luma,         colour,    chroma};
+                             raise_row, luma,         add_detail, colour, chroma};

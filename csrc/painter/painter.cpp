@@ -60,14 +60,16 @@ DotLayer packed(const PainterLayer& l, int zero) {
   return d;
 }
 
-// Taps of a layer 1×1.
-Taps taps_at(const Quads& rows, int y) { return {{rows.row(0, y)}, 1, rows.channels, rows.stride}; }
+// Taps of a layer 1×1 from x on.
+Taps taps_at(const Quads& rows, int y, int x = 0) {
+  return {{rows.row(0, y) + x}, 1, rows.channels, rows.stride};
+}
 
-// The channels of row y.
+// The channels of row y from x on.
 template <class Rows>
-auto pointers(Rows& rows, int y) {
+auto pointers(Rows& rows, int y, int x = 0) {
   std::vector<decltype(rows.row(0, y))> found;
-  for (int c = 0; c < rows.channels; ++c) found.push_back(rows.row(c, y));
+  for (int c = 0; c < rows.channels; ++c) found.push_back(rows.row(c, y) + x);
   return found;
 }
 
@@ -254,29 +256,59 @@ void FramePainter::enter_trunk(int row8) {
     for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
 }
 
-void FramePainter::run_block(const Block& b, int first) {
-  constexpr int kRows = kDepthwiseRows;
-  const int channels = trunk_.channels, wide = b.expand.outputs;
-  Quads lines(channels / 4, kRows, w8_), between(wide / 4, 1, w8_);
-  Samples16 scratch(4 * kRows, 1, w8_), outside(1, 1, w8_);
-  for (int c = 0; c < channels; c += 4) {
-    const int16_t* rows[4 * (kRows + 4)];
-    for (int i = 0; i < 4 * (kRows + 4); ++i) {
-      const int y = first + i % (kRows + 4) - 2;
-      rows[i] = y < 0 || y >= h8_ ? outside.row(0, 0) : trunk_.row(c + i / (kRows + 4), y);
-    }
-    uint32_t* out[kRows];
-    for (int k = 0; k < kRows; ++k) out[k] = lines.row(c / 4, k);
-    forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
-                      b.multiplier.data() + c, b.shift.data() + c, w8_, scratch.row(0, 0), out);
+// Blocks that were still in all of the frame before stay as they are: see `changed.hpp`.
+void FramePainter::find_changed() {
+  for (int y = 0; y < h8_; ++y) {
+    const int32_t *mismatch = measures_.row(kMismatch, y), *known = measures_.row(kKnown, y);
+    uint8_t* row = changed_.row(y);
+    for (int x = 0; x < w8_; ++x) row[x] = mismatch[x] || known[x] != 64;
   }
+}
+
+struct FramePainter::BlockScratch {
+  Quads lines, between;
+  Samples16 sums, outside;
+
+  BlockScratch(int channels, int wide, int w8)
+      : lines(channels / 4, kDepthwiseRows, w8),
+        between(wide / 4, 1, w8),
+        sums(4 * kDepthwiseRows, 1, w8),
+        outside(1, 1, w8) {}
+};
+
+// kDepthwiseRows rows, as far as they are within `reach` blocks of what has changed; elsewhere rows
+// keep what they had, which nothing reads.
+void FramePainter::run_block(const Block& b, int reach, int first, BlockScratch& s) {
+  constexpr int kRows = kDepthwiseRows;
+  const int channels = trunk_.channels;
+  for (const Span& span : changed_.near(first - reach, first + kRows - 1 + reach, reach, w8_))
+    for (int c = 0; c < channels; c += 4) {
+      const int16_t* rows[4 * (kRows + 4)];
+      for (int i = 0; i < 4 * (kRows + 4); ++i) {
+        const int y = first + i % (kRows + 4) - 2;
+        rows[i] = (y < 0 || y >= h8_ ? s.outside.row(0, 0) : trunk_.row(c + i / (kRows + 4), y)) +
+                  span.from;
+      }
+      uint32_t* out[kRows];
+      for (int k = 0; k < kRows; ++k) out[k] = s.lines.row(c / 4, k) + span.from;
+      forms_->depthwise(rows, b.depthwise.data() + 25 * c, b.entered.data() + c,
+                        b.multiplier.data() + c, b.shift.data() + c, span.to - span.from,
+                        s.sums.row(0, 0), out);
+    }
   for (int y = first; y < std::min(first + kRows, h8_); ++y) {
-    const auto out = pointers(next_, y);
-    forms_->quads(b.expand, taps_at(lines, y - first), w8_, pointers(between, 0).data());
-    forms_->rows(b.project, taps_at(between, 0), w8_, pointers(std::as_const(trunk_), y).data(),
-                 2047, out.data());
-    for (int16_t* row : out)
-      for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
+    for (const Span& span : changed_.near(y - reach, y + reach, reach, w8_)) {
+      const int x = span.from, width = span.to - x;
+      forms_->quads(b.expand, taps_at(s.lines, y - first, x), width,
+                    pointers(s.between, 0).data());
+      forms_->rows(b.project, taps_at(s.between, 0), width,
+                   pointers(std::as_const(trunk_), y, x).data(), 2047,
+                   pointers(next_, y, x).data());
+    }
+    for (int c = 0; c < channels; ++c)
+      for (int i = 0; i < 2; ++i) {
+        int16_t* row = next_.row(c, y);
+        row[-1 - i] = row[w8_ + i] = 0;
+      }
   }
 }
 
@@ -326,75 +358,103 @@ void FramePainter::make_maps(int row8) {
   for (int i = 0; i < maps_.channels; ++i) repeat(maps_.row(i, row8), w8_, 1);
 }
 
-// What one thread needs for the rows of half resolution that it works on; of `below` three, row y in
-// place y mod 3.
+// Columns of blocks that are painted at a time, so that what they need stays in cache whatever the
+// width is.
+constexpr int kPainted = 256;
+
+// What one thread needs for the rows of half resolution that it works on, for kPainted columns;
+// but `below` has whole rows, three of them, row y in place y mod 3.
 struct FramePainter::Strip {
   Samples16 below, maps, bands, wide, full, scratch;
 
   explicit Strip(int w)
       : below(1, 3, w),
-        maps(12, 1, w),
-        bands(12, 1, w),
-        wide(7, 1, 2 * w),
-        full(7, 1, 2 * w),
-        scratch(2, 1, 2 * w) {}
+        maps(12, 1, 4 * kPainted),
+        bands(12, 1, 4 * kPainted),
+        wide(7, 1, 8 * kPainted),
+        full(7, 1, 8 * kPainted),
+        scratch(2, 1, 8 * kPainted) {}
 };
 
-// Map `map` of row y at half resolution.
-void FramePainter::widen(int map, int y, int16_t* scratch, int16_t* out) const {
-  static constexpr int kShare[4] = {5, 7, 1, 3};
-  const int upper = y / 4 - (y % 4 < 2), a = std::max(upper, 0), b = std::min(upper + 1, h8_ - 1);
-  forms_->widen(maps_.row(map, a), maps_.row(map, b), kShare[y % 4], w8_, scratch, out);
+namespace {
+
+// The upper of the two rows of blocks whose maps make those of row y at half resolution.
+int upper_block(int y) { return y / 4 - (y % 4 < 2); }
+
+// Lets `paint` write samples from…to of a row of a plane that has `width` of them; null: of none.
+// What reaches beyond the plane goes through `scratch`.
+template <class F>
+void write_samples(uint16_t* row, int from, int to, int width, int16_t* scratch, F paint) {
+  const bool inside = row && to < width;
+  paint(inside ? reinterpret_cast<int16_t*>(row) + from : scratch);
+  if (row && !inside)
+    std::copy_n(reinterpret_cast<const uint16_t*>(scratch), std::min(to, width) - from, row + from);
 }
 
-// The detail of the coarse bands.
+}  // namespace
+
+// Map `map` of row y at half resolution.
+void FramePainter::widen(int map, int y, const Span& span, int16_t* scratch, int16_t* out) const {
+  static constexpr int kShare[4] = {5, 7, 1, 3};
+  const int upper = upper_block(y), a = std::max(upper, 0), b = std::min(upper + 1, h8_ - 1);
+  forms_->widen(maps_.row(map, a) + span.from, maps_.row(map, b) + span.from, kShare[y % 4],
+                span.to - span.from, scratch, out);
+}
+
+// The detail of the coarse bands, where the rows above and below it need it.
 void FramePainter::below_row(Strip& s, int y) {
-  const int16_t *seen[12], *maps[12];
-  for (int i = 0; i < 12;
-       i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
-    const int step = 1 + i / 6;
-    const int16_t* r[5];
-    for (int k = 0; k < 5; ++k)
-      r[k] = (i < 6 ? half_ : low_).row(i / 3 % 2, clamp(y + step * (k - 2), 0, h_ - 1));
-    int16_t* found[7] = {};
-    for (int k = 0; k < 3; ++k) seen[i + k] = found[3 + k] = s.bands.row(i + k, 0);
-    forms_->bands(r, step, false, w_, s.scratch.row(0, 0), found, nullptr);
+  int16_t* const sum = s.below.row(0, y % 3);
+  for (const Span& span :
+       changed_.near(upper_block(y ? y - 1 : 0), upper_block(y + 1) + 1, 1, kPainted)) {
+    const int x = 4 * span.from, width = 4 * span.to - x;
+    const int16_t *seen[12], *maps[12];
+    // N, P, Q of picture and noise at half resolution, then of the third scale.
+    for (int i = 0; i < 12; i += 3) {
+      const int step = 1 + i / 6;
+      const int16_t* r[5];
+      for (int k = 0; k < 5; ++k)
+        r[k] = (i < 6 ? half_ : low_).row(i / 3 % 2, clamp(y + step * (k - 2), 0, h_ - 1)) + x;
+      int16_t* found[7] = {};
+      for (int k = 0; k < 3; ++k) seen[i + k] = found[3 + k] = s.bands.row(i + k, 0);
+      forms_->bands(r, step, false, width, s.scratch.row(0, 0), found, nullptr);
+    }
+    for (int i = 0; i < 12; ++i) {
+      maps[i] = s.maps.row(i, 0);
+      widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, span, s.scratch.row(0, 0),
+            s.maps.row(i, 0));
+    }
+    forms_->below(seen, maps, width, sum + x);
   }
-  for (int i = 0; i < 12; ++i) {
-    maps[i] = s.maps.row(i, 0);
-    widen((i % 6 < 3 ? 0 : kAmplitude) + 3 * (1 + i / 6) + i % 3, y, s.scratch.row(0, 0),
-          s.maps.row(i, 0));
-  }
-  int16_t* sum = s.below.row(0, y % 3);
-  forms_->below(seen, maps, w_, sum);
   repeat(sum, w_, 1);
 }
 
-// Two rows of luma and one of chroma.
-void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes) {
-  const int full = 2 * w_, above = std::max(y - 1, 0), under = std::min(y + 1, h_ - 1);
+// Two rows of luma and one of chroma, of these columns of blocks.
+void FramePainter::paint_span(Strip& s, int y, const Span& span, const int16_t* motion,
+                              uint16_t* const* planes) {
+  const int half_x = 4 * span.from, half = 4 * span.to - half_x, x = 2 * half_x, full = 2 * half;
+  const int above = std::max(y - 1, 0), under = std::min(y + 1, h_ - 1);
   int16_t *scratch = s.scratch.row(0, 0), *line = s.maps.row(0, 0), *keep = s.maps.row(1, 0);
   int16_t* const fetched = known_ ? s.full.row(6, 0) : nullptr;
   const int16_t *maps[6], *seen[6];
   for (int i = 0; i < 6; ++i) {
-    widen((i < 3 ? 0 : kAmplitude) + i % 3, y, scratch, line);
-    forms_->twice(line, w_, s.wide.row(i, 0));
+    widen((i < 3 ? 0 : kAmplitude) + i % 3, y, span, scratch, line);
+    forms_->twice(line, half, s.wide.row(i, 0));
     maps[i] = s.wide.row(i, 0);
     seen[i] = s.full.row(i, 0);
   }
   if (known_) {
-    widen(kKeep, y, scratch, keep);
-    forms_->twice(keep, w_, s.wide.row(6, 0));
+    widen(kKeep, y, span, scratch, keep);
+    forms_->twice(keep, half, s.wide.row(6, 0));
   }
   for (int py = 0; py < 2; ++py) {
     const int at = 2 * y + py;
-    int16_t* detail = now_.detail.row(0, at);
-    forms_->raise(s.below.row(0, y % 3), s.below.row(0, (py ? under : above) % 3), w_, scratch,
-                  detail);
+    int16_t* detail = now_.detail.row(0, at) + x;
+    forms_->raise(s.below.row(0, y % 3) + half_x,
+                  s.below.row(0, (py ? under : above) % 3) + half_x, half, scratch, detail);
     for (int field = 0; field < 2; ++field) {
       const int16_t* r[5];
       for (int i = 0; i < 5; ++i)
-        r[i] = (field ? now_.noise : now_.loop).row(0, clamp(at + i - 2, 0, 2 * h_ - 1));
+        r[i] = (field ? now_.noise : now_.loop).row(0, clamp(at + i - 2, 0, 2 * h_ - 1)) + x;
       int16_t* out[7] = {nullptr,
                          nullptr,
                          nullptr,
@@ -403,24 +463,58 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
                          s.full.row(3 * field + 2, 0)};
       forms_->bands(r, 1, true, full, scratch, out, nullptr);
     }
-    int16_t* out = s.scratch.row(1, 0);
-    if (known_) fetch_row(before_.detail, 0, at, 0, motion, fetched);
-    forms_->luma(now_.loop.row(0, at), seen, maps, fetched, s.wide.row(6, 0), full, detail, out);
-    if (at < height_)
-      std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
-                  planes[0] + static_cast<size_t>(at) * width_);
+    if (known_) fetch_row(before_.detail, 0, at, 0, motion, span, fetched);
+    write_samples(luma_row(planes, at), x, x + full, width_, s.scratch.row(1, 0),
+                  [&](int16_t* out) {
+                    forms_->luma(now_.loop.row(0, at) + x, seen, maps, fetched, s.wide.row(6, 0),
+                                 full, detail, out);
+                  });
   }
-  const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int c = 0; c < 2; ++c) {
-    widen(kTint + c, y, scratch, line);
-    int16_t* out = s.scratch.row(1, 0);
-    if (known_) fetch_row(before_.tint, c, y, 1, motion, fetched);
-    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, fetched, keep, w_,
-                   now_.tint.row(c, y), out);
-    if (y < ch)
-      std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
-                  planes[1 + c] + static_cast<size_t>(y) * cw);
+    widen(kTint + c, y, span, scratch, line);
+    if (known_) fetch_row(before_.tint, c, y, 1, motion, span, fetched);
+    write_samples(chroma_row(planes, c, y), half_x, half_x + half, (width_ + 1) / 2,
+                  s.scratch.row(1, 0), [&](int16_t* out) {
+                    forms_->chroma(chroma_.row(c, y) + half_x, colour_.row(c, y) + half_x, line,
+                                   fetched, keep, half, now_.tint.row(c, y) + half_x, out);
+                  });
   }
+}
+
+// The same where nothing has changed: with a keep of 32767, value + (fetched − value) · keep, halved
+// up to 15 bits, is `fetched`, since no detail is larger than 8191.
+void FramePainter::keep_span(Strip& s, int y, const Span& span, const int16_t* motion,
+                             uint16_t* const* planes) {
+  const auto keep = [&](const Samples16& from, Samples16& to, int channel, int row, int half,
+                        const int16_t* loop, uint16_t* plane, int width) {
+    const int x = span.from * (8 >> half), count = span.to * (8 >> half) - x;
+    int16_t* detail = to.row(channel, row) + x;
+    fetch_row(from, channel, row, half, motion, span, detail);
+    write_samples(plane, x, x + count, width, s.scratch.row(1, 0), [&](int16_t* out) {
+      forms_->add_detail(loop + x, detail, count, out);
+    });
+  };
+  for (int at = 2 * y; at < 2 * y + 2; ++at)
+    keep(before_.detail, now_.detail, 0, at, 0, now_.loop.row(0, at), luma_row(planes, at), width_);
+  for (int c = 0; c < 2; ++c)
+    keep(before_.tint, now_.tint, c, y, 1, chroma_.row(c, y), chroma_row(planes, c, y),
+         (width_ + 1) / 2);
+}
+
+// Two rows of luma and one of chroma.
+void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes) {
+  const int upper = upper_block(y);
+  const auto keep = [&](int from, int to) {
+    for (; from < to; from += kPainted)
+      keep_span(s, y, {from, std::min(from + kPainted, to)}, motion, planes);
+  };
+  int painted = 0;
+  for (const Span& span : changed_.near(upper, upper + 1, 1, kPainted)) {
+    keep(painted, span.from);
+    paint_span(s, y, span, motion, planes);
+    painted = span.to;
+  }
+  keep(painted, w8_);
 }
 
 // A row of 16×16 blocks of samples and of noise; `bits`: where the frame's noise lies.
@@ -478,12 +572,24 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
       b.entered[c] = b.bias[c] + halved(sum, 8);
     }
   see(loop, motion);
+  find_changed();
+  // Coarse detail is raised from samples up to six away from a changed block, whose maps lie between
+  // blocks up to two away. What comes before a block of the trunk is needed two blocks further.
+  constexpr int kMapReach = 2;
+  int reach = kMapReach + 2 * static_cast<int>(blocks_.size());
+  const int groups = ceil_div(h8_, kDepthwiseRows), parts = std::min(groups, 4 * threads_);
   for (const Block& b : blocks_) {
-    parallel_for(ceil_div(h8_, kDepthwiseRows), threads_,
-                 [&](int i) { run_block(b, i * kDepthwiseRows); });
+    reach -= 2;
+    parallel_for(parts, threads_, [&](int part) {
+      BlockScratch s(trunk_.channels, b.expand.outputs, w8_);
+      for (int i = groups * part / parts; i < groups * (part + 1) / parts; ++i)
+        run_block(b, reach, i * kDepthwiseRows, s);
+    });
     std::swap(trunk_, next_);
   }
-  parallel_for(h8_, threads_, [&](int y) { make_maps(y); });
+  parallel_for(h8_, threads_, [&](int y) {
+    if (!changed_.near(y - kMapReach, y + kMapReach, kMapReach, w8_).empty()) make_maps(y);
+  });
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));
   parallel_for(ceil_div(h_, length), threads_, [&](int i) {
@@ -523,13 +629,13 @@ void FramePainter::carry_rows(int y, const int16_t* motion, uint16_t* const* pla
   };
   for (int at = 2 * y; at < 2 * y + 2; ++at) {
     int16_t* detail = now_.detail.row(0, at);
-    if (known_) fetch_row(before_.detail, 0, at, 0, motion, detail);
+    if (known_) fetch_row(before_.detail, 0, at, 0, motion, {0, w8_}, detail);
     add_faded(now_.loop.row(0, at), trust.data(), 8, 2 * w_, detail, out.data());
     give(planes[0], at, width_, height_);
   }
   for (int c = 0; c < 2; ++c) {
     int16_t* detail = now_.tint.row(c, y);
-    if (known_) fetch_row(before_.tint, c, y, 1, motion, detail);
+    if (known_) fetch_row(before_.tint, c, y, 1, motion, {0, w8_}, detail);
     add_faded(chroma_.row(c, y), trust.data(), 4, w_, detail, out.data());
     give(planes[1 + c], y, (width_ + 1) / 2, (height_ + 1) / 2);
   }

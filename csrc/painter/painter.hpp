@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/basics.hpp"
+#include "painter/changed.hpp"
 #include "painter/forms.hpp"
 
 namespace gv {
@@ -96,12 +97,13 @@ class FramePainter {
     Samples16 loop, noise, detail, tint;
   };
   struct Strip;
+  struct BlockScratch;
 
   void load(const PaintSource& loop, int by);
   void fresh(int corner_y, int corner_x, int by);
   void fetch(const int16_t* motion, int corner_y, int corner_x, int by);
   void fetch_row(const Samples16& plane, int channel, int y, int half, const int16_t* motion,
-                 int16_t* out) const;
+                 const Span& span, int16_t* out) const;
   const int16_t* drawn(int y, int x) const {
     return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
   }
@@ -113,12 +115,25 @@ class FramePainter {
   void directions(int y);
   void run_stem(int y);
   void enter_trunk(int row8);
-  void run_block(const Block& b, int first);
+  void find_changed();
+  void run_block(const Block& b, int reach, int first, BlockScratch& s);
   void spread(const PainterSteering& steering);
   void make_maps(int row8);
-  void widen(int map, int y, int16_t* scratch, int16_t* out) const;
+  void widen(int map, int y, const Span& span, int16_t* scratch, int16_t* out) const;
   void below_row(Strip& s, int y);
   void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);
+  void paint_span(Strip& s, int y, const Span& span, const int16_t* motion,
+                  uint16_t* const* planes);
+  // Row y of an output, null below its end.
+  uint16_t* luma_row(uint16_t* const* planes, int y) const {
+    return y < height_ ? planes[0] + static_cast<size_t>(y) * width_ : nullptr;
+  }
+  uint16_t* chroma_row(uint16_t* const* planes, int c, int y) const {
+    const int width = (width_ + 1) / 2, height = (height_ + 1) / 2;
+    return y < height ? planes[1 + c] + static_cast<size_t>(y) * width : nullptr;
+  }
+  void keep_span(Strip& s, int y, const Span& span, const int16_t* motion,
+                 uint16_t* const* planes);
 
   static constexpr int kTileStride = 512 + 16;
   int width_, height_, h_, w_, h8_, w8_,
@@ -131,6 +146,7 @@ class FramePainter {
   std::vector<Block> blocks_;
   uint32_t position_ = 0;
   bool known_ = false;
+  ChangedBlocks changed_;
 
   Frame now_, before_;
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise

@@ -172,6 +172,27 @@ def test_what_stays_in_the_base_frame_stays_painted() -> None:
     assert (definition.before["noise"][16:] == noise[16:]).all()
 
 
+@pytest.mark.usefixtures("form")
+def test_only_what_is_near_a_change_is_painted_anew() -> None:
+    """A changed block reaches as far as the network and the filters do, in rows and in columns,
+    also where work is left out by groups of columns (32 blocks); the rest moves along."""
+    width, height = 400, 200
+    integers = twin(5).integers()
+    definition, painter = SecondPainter(integers, width, height, 45), CpuPainter(height, width, 2)
+    painter.start(condition("av1", Fraction(1), 45), Model.of(integers))
+    base_frame = moving_texture(width, height, 1)[0]
+    vectors = np.zeros((2, 13, 25), np.int16)
+    assert clips_equal([painter.paint(base_frame, None)], [definition.paint_at(base_frame, None)])
+    for t, column in enumerate(range(24, 36)):
+        y = base_frame[0].copy()
+        y[80:88, 8 * column : 8 * column + 8] ^= 128
+        base_frame = (y, *base_frame[1:])
+        found, wanted = (
+            p(base_frame, vectors, 50 * t) for p in (painter.paint, definition.paint_at)
+        )
+        assert planes_equal(found, wanted), column
+
+
 def test_strength_scales_noise_and_keeps_more() -> None:
     model = Model.of(twin(5).integers())
     head, none = model.layers["head"], model.add_deltas({}, Strength(0, 0)).layers["head"]
