@@ -356,6 +356,13 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
       const int x = bx * 16, y = by * 16;
       const uint16_t* source = cur.row(y) + x;
       const Mv predicted = bx > 0 ? field.mv[at - 1] : (previous.empty() ? Mv{} : previous[at]);
+      // Where nothing has changed no other vector can cost less: the difference is none, and a vector
+      // as predicted has the fewest bits.
+      if (predicted == Mv{} && sad16(source, cur.stride, ref.row(y) + x, ref.stride) == 0) {
+        field.mv[at] = predicted;
+        field.satd[at] = 0;
+        continue;
+      }
       uint32_t best = UINT32_MAX;
       Mv mv;
       tried.clear();
