@@ -105,6 +105,7 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
       int32_t* count = known[half] + 2 * bx;
       if (left >= 0 && left + 16 <= wide) {
         loop += left, noise += left;
+        prefetch(loop + before_.loop.stride), prefetch(noise + before_.noise.stride);
         std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
         count[0] += row == r ? 8 : 0;
         count[1] += row == r ? 8 : 0;

@@ -161,10 +161,14 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       pair[i] = set32((w[5 * row + tap] & 0xffff) |
                       static_cast<int>(static_cast<uint32_t>(second) << 16));
     }
+    const ptrdiff_t next = r[kDepthwiseRows] - r[kDepthwiseRows - 1];
     for (int x = 0; x < width; x += kWide) {
       V even[kDepthwiseRows], odd[kDepthwiseRows];
       GV_UNROLL
-      for (int k = 0; k < kDepthwiseRows; ++k) even[k] = odd[k] = set32(bias[c]);
+      for (int k = 0; k < kDepthwiseRows; ++k) {
+        even[k] = odd[k] = set32(bias[c]);
+        prefetch(r[kDepthwiseRows + k] + x + kDepthwiseRows * next);
+      }
       GV_UNROLL
       for (int y = 0; y < kDepthwiseRows + 4; ++y) {
         GV_UNROLL

@@ -3,6 +3,7 @@
 
 #include "painter/painter.hpp"
 
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -108,15 +109,13 @@ int32_t trusted(int32_t mismatch, int32_t known) {
   return halved((u * u * u * u >> 20) * known, 6);
 }
 
-// 8·log2: see the definition.
+// 8·log2: see the definition. A float of an integer below 2^24 is exact, and its exponent and the
+// first three bits after the leading one stand side by side.
 int32_t log8(int32_t v) {
-#if defined(__GNUC__)
-  const int place = 31 - __builtin_clz(static_cast<uint32_t>(v));
-#else
-  int place = 3;
-  while (v >> (place + 1)) ++place;
-#endif
-  return 8 * place + (v >> (place - 3) & 7);
+  const float exact = static_cast<float>(v);
+  int32_t bits;
+  std::memcpy(&bits, &exact, sizeof bits);
+  return (bits >> 20) - 8 * 127;
 }
 
 }  // namespace
@@ -239,16 +238,19 @@ void FramePainter::enter_trunk(int row8) {
   forms_->rows(stem2_, taps, w8_, nullptr, 2047, out.data());
   const int32_t* m[kMeasures];
   for (int i = 0; i < kMeasures; ++i) m[i] = measures_.row(i, row8);
-  for (int q = 0; q < 4; ++q) {
-    uint32_t* to = found.row(q, 0);
-    for (int i = 4 * q; i < 4 * q + 4; ++i)
-      for (int x = 0; x < w8_; ++x) {
-        int32_t level = i < kLevel      ? log8(m[i][x] + 103) - 52
-                        : i < kMismatch ? m[i][x] >> 9
-                        : i < kKnown    ? halved((log8(4 * m[i][x] + 103) - 52) * m[kKnown][x], 6)
-                                        : halved(m[kKnown][x] * 127, 6);
-        to[x] |= static_cast<uint32_t>(std::min(level, 127)) << 8 * (i % 4);
-      }
+  const int32_t* const known = m[kKnown];
+  for (int i = 0; i <= kKnown; ++i) {
+    const auto fill = [&](auto level) {
+      uint32_t* to = found.row(i / 4, 0);
+      for (int x = 0; x < w8_; ++x)
+        to[x] |= static_cast<uint32_t>(std::min(level(x), 127)) << 8 * (i % 4);
+    };
+    const int32_t* const value = m[i];
+    if (i < kLevel) fill([&](int x) { return log8(value[x] + 103) - 52; });
+    else if (i < kMismatch) fill([&](int x) { return value[x] >> 9; });
+    else if (i < kKnown)
+      fill([&](int x) { return halved((log8(4 * value[x] + 103) - 52) * known[x], 6); });
+    else fill([&](int x) { return halved(known[x] * 127, 6); });
   }
   forms_->rows(statistics_, taps_at(found, 0), w8_, nullptr, 2047,
                out.data() + trunk_.channels - 16);
@@ -382,10 +384,11 @@ namespace {
 int upper_block(int y) { return y / 4 - (y % 4 < 2); }
 
 // Lets `paint` write samples from…to of a row of a plane that has `width` of them; null: of none.
-// What reaches beyond the plane goes through `scratch`.
+// Loops write whole vectors: what may reach beyond the plane goes through `scratch`.
 template <class F>
 void write_samples(uint16_t* row, int from, int to, int width, int16_t* scratch, F paint) {
-  const bool inside = row && to < width;
+  constexpr int kWhole = 64;  // a multiple of every form's vectors
+  const bool inside = row && to <= width && (to - from) % kWhole == 0;
   paint(inside ? reinterpret_cast<int16_t*>(row) + from : scratch);
   if (row && !inside)
     std::copy_n(reinterpret_cast<const uint16_t*>(scratch), std::min(to, width) - from, row + from);
