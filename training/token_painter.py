@@ -85,7 +85,8 @@ def bits_of(
     windows: Sequence[tuple[NDArray[np.int32], int]], model: TokenModel
 ) -> tuple[float, float]:
     """Bits a region of windows as files have them, and by the histogram of each integer."""
-    coded = sum(8 * len(pack(decompose(t, WINDOW, WINDOW), model, q)) for t, q in windows)
+    whole = ((keep(decompose(tokens, WINDOW, WINDOW), 3), q) for tokens, q in windows)
+    coded = sum(8 * len(pack(tokens, model, q)) for tokens, q in whole)
     planes = np.stack([tokens for tokens, _ in windows]).reshape(-1, model.dims).T
     shares = [np.unique(plane, return_counts=True)[1] / plane.size for plane in planes]
     plain = -sum(float((share * np.log2(share)).sum()) for share in shares)

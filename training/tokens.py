@@ -241,14 +241,17 @@ class TokenWork(Work):
             self._begin(model)
 
     def groups(self) -> list[dict[str, Any]]:
+        """The table of searched tokens stays, since files are to have it."""
         model = cast(Steering, self.model)
-        return [
+        found: list[dict[str, Any]] = [
             {"params": list(model.encoder.parameters())},
             {"params": list(model.linear.parameters()), "scale": 3.0},
             {"params": [model.vector], "scale": 30.0},
-            # In whole steps of integers.
-            {"params": [model.table], "scale": 200.0, "weight_decay": 0.0},
         ]
+        if not self.config.targets:
+            # In whole steps of integers.
+            found.append({"params": [model.table], "scale": 200.0, "weight_decay": 0.0})
+        return found
 
     def _draw(self, count: int) -> Batch:
         """One frame of a few runs."""

@@ -2,11 +2,12 @@
 loss.
 
 What judges is a small network that is shipped, distilled from LPIPS on VGG16 and on AlexNet. On
-pairs of frames across the GOP the integers of all regions descend together, window by window;
-in the second half of the steps the loss sees them rounded. Fidelity holds them back: a picture that
-loses PSNR-Y against the unsteered one pays for it. A pair that took no part then judges, with
-noise of its own, how much of each window is sent: nothing, the window's token, those of its
-quadrants, or all; a byte has to earn what it would earn in base frames (`payload.RATE_SLOPE`).
+pairs of frames across the GOP the integers of all regions descend together, window by window; in
+the second half of the steps the loss sees them rounded. Fidelity and steadiness hold them back: a
+picture that loses PSNR-Y against the unsteered one pays for it, as does change from frame to frame
+beyond the source's. A pair that took no part then judges, with noise of its own, how much of each
+window is sent: nothing, the window's token, those of its quadrants, or all, as found or half as
+strong; a byte has to earn what it would earn in base frames (`payload.RATE_SLOPE`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
     REGION,
+    SIDES,
     STEP,
     WINDOW,
     TokenModel,
@@ -55,11 +57,13 @@ from gvcodec.types import BLOCK, VideoFormat
 from gvcodec.util.tensors import known_colour, open_device
 
 #: Steps of a search.
-STEPS = 20
+STEPS = 30
+#: Seeds of the noise by which windows are judged.
+_HELD_NOISE = (64, 65)
 #: Learning rate of integers, which falls with the steps; what a level costs.
 _RATE, _PRICE = 0.25, 1e-5
 #: Weight of what changes from frame to frame beyond the source's own change.
-_TEMPORAL = 20.0
+_TEMPORAL = 10.0
 #: Cost of a decibel of PSNR-Y below that of the unsteered picture.
 _HOLD = 0.3
 #: Blocks of the painter's maps along a region; windows smaller than this are not searched.
@@ -142,9 +146,10 @@ class TokenSearch:
             for n, run in enumerate(learned)
         ]
         levels = self._descend(looks, windows, progress)
-        tokens = decompose(levels, self.fmt.height, self.fmt.width)
-        held = [self._look(runs[middle], window, 64) for window in windows]
-        self._choose(tokens, held, windows, size)
+        held = [
+            [self._look(runs[middle], window, noise) for noise in _HELD_NOISE] for window in windows
+        ]
+        tokens = self._choose(levels, held, windows, size)
         if not tokens.kinds.any():
             return None
         return pack(tokens, self.model, self.q)
@@ -259,28 +264,46 @@ class TokenSearch:
     @torch.no_grad()
     def _choose(
         self,
-        tokens: Tokens,
-        held: Sequence[_Look],
+        regions: NDArray[np.int32],
+        held: Sequence[Sequence[_Look]],
         windows: Sequence[tuple[int, int, int, int]],
         size: int,
-    ) -> None:
-        """Set how many kinds of tokens each window has."""
-        plain = torch.stack([self._loss(look, None, exact=True) for look in held])
+    ) -> Tokens:
+        """Of each window the tokens that serve the held looks best: the integers that were found
+        or half of them, and how many kinds."""
+        plain = [self._mean_loss(looks, None) for looks in held]
         # What a byte has to take off the sum of the windows' losses.
-        price = float(plain.sum()) * RATE_SLOPE / max(1, size)
+        price = sum(plain) * RATE_SLOPE / max(1, size)
+        chosen = no_tokens(self.fmt.height, self.fmt.width, self.model.dims)
         best = [0.0] * len(windows)
-        kinds = [0] * len(windows)
-        for kind in (1, 2, 3):
-            tried = keep(tokens, kind)
-            levels = torch.from_numpy(levels_of(tried).astype(np.float32))[None]
-            placed = self._spread(levels.to(self.place), windows)
-            for n, look in enumerate(held):
-                gain = float(plain[n] - self._loss(look, placed[n], exact=True))
-                gain -= price * _bytes_of(tried, windows[n])
-                if gain > best[n]:
-                    best[n], kinds[n] = gain, kind
-        for window, kind in zip(windows, kinds, strict=True):
-            tokens.kinds[window[0] // WINDOW, window[1] // WINDOW] = kind
+        for divisor in (1, 2):
+            integers = np.rint(regions / divisor).astype(np.int32)
+            whole = decompose(integers, self.fmt.height, self.fmt.width)
+            for kinds in (1, 2, 3):
+                tried = keep(whole, kinds)
+                levels = torch.from_numpy(levels_of(tried).astype(np.float32))[None]
+                placed = self._spread(levels.to(self.place), windows)
+                for n, window in enumerate(windows):
+                    gain = plain[n] - self._mean_loss(held[n], placed[n])
+                    gain -= price * _bytes_of(tried, window)
+                    if gain > best[n]:
+                        best[n] = gain
+                        _copy_window(tried, chosen, window)
+        return chosen
+
+    def _mean_loss(self, looks: Sequence[_Look], levels: Tensor | None) -> float:
+        return sum(float(self._loss(look, levels, exact=True)) for look in looks) / len(looks)
+
+
+def _copy_window(source: Tokens, goal: Tokens, window: tuple[int, int, int, int]) -> None:
+    """All that is of a window."""
+    top, left, height, width = window
+    for given, taken, side in zip(source[:3], goal[:3], SIDES, strict=True):
+        rows = slice(top // side, -(-(top + height) // side))
+        columns = slice(left // side, -(-(left + width) // side))
+        taken[rows, columns] = given[rows, columns]
+    place = top // WINDOW, left // WINDOW
+    goal.kinds[place] = source.kinds[place]
 
 
 def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
@@ -306,7 +329,7 @@ def keep(tokens: Tokens, kinds: int) -> Tokens:
 def _bytes_of(tokens: Tokens, window: tuple[int, int, int, int]) -> float:
     """About what the tokens of a window take."""
     bits, kinds = 0.0, int(tokens.kinds.flat[0])
-    for part, side in list(zip(tokens[:3], (WINDOW, WINDOW // 2, REGION), strict=True))[:kinds]:
+    for part, side in list(zip(tokens[:3], SIDES, strict=True))[:kinds]:
         top, left, height, width = window
         inside = part[top // side : -(-(top + height) // side)]
         inside = inside[:, left // side : -(-(left + width) // side)]

@@ -11,9 +11,11 @@ import torch
 
 import gvcodec
 from gvcodec._core import cpu, cpu_forms, use_cpu
+from gvcodec.base import open_encoder
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.bitstream.header import NEEDS, NEEDS_STEERING
 from gvcodec.codec.decoder import Decoder
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
 from gvcodec.painter.fit_pool import prepare
@@ -281,20 +283,40 @@ def shown(data: bytes, **options: bool) -> list[Planes]:
     return [frame.planes for frame in decoder.frames_of(reader.packets())]
 
 
-def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
-    """Base frames lost the grain of the source; bytes cost nothing here."""
+def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
+    """A field of fine texture that moves."""
     rng = np.random.default_rng(1)
-    grain = rng.normal(0, 40, (2, 96, 160))
-    clip = moving_texture(160, 96, 12)
-    rough = [
-        (np.clip(y + grain[n % 2], 0, 1023).astype(np.uint16), u, v)
-        for n, (y, u, v) in enumerate(clip)
-    ]
-    pairs = [[(clip[n + i], rough[n + i]) for i in range(2)] for n in (0, 4, 8)]
-    search = TokenSearch(FORMAT, "av1", Fraction(1), 55)
-    found = search.search(GopSample(0, pairs, [[0, 0]] * 3), 10**9)
+    fine = rng.normal(0, 1, (height + 64, width + 64))
+    smooth = fine
+    for axis in (0, 1):
+        smooth = sum(
+            weight * np.roll(smooth, place - 2, axis)
+            for place, weight in enumerate(np.array([1, 4, 6, 4, 1]) / 16)
+        )
+    slope = np.add.outer(np.linspace(420, 580, height), np.linspace(-60, 60, width))
+    chroma = np.full((height // 2, width // 2), 512, np.uint16)
+    texture = 160 * smooth + 30 * fine
+    found = []
+    for n in range(count):
+        part = texture[8 + n : 8 + n + height, 8 + 2 * n : 8 + 2 * n + width]
+        found.append((np.clip(slope + part, 0, 1023).astype(np.uint16), chroma, chroma))
+    return found
+
+
+def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
+    """Bytes cost nothing here."""
+    fmt = replace(FORMAT, width=192, height=128)
+    clip = rough_clip(12)
+    config = EncoderConfig(q=50, preset=8, threads=1).resolve()
+    encoder = open_encoder(fmt, config)
+    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
+    base = [planes for part in parts for planes in part.base_frames]
+    pairs = [[(base[n + i], clip[n + i]) for i in range(2)] for n in (0, 4, 8)]
+    sample = GopSample(0, pairs, [[0, 0]] * 3)
+    search = TokenSearch(fmt, "av1", Fraction(1), 50)
+    found = search.search(sample, 10**9)
     assert found is not None
-    tokens = unpack(found, TOKENS, 55, 96, 160)
+    tokens = unpack(found, TOKENS, 50, 128, 192)
     window = search._windows()
     look = search._look(prepare([pairs[1]])[0], window[0], 99)
     levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
@@ -302,7 +324,7 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
         steered = search._loss(look, search._spread(levels, window)[0], exact=True)
         assert steered < search._loss(look, None, exact=True)
     assert search.search(GopSample(0), 10**9) is None
-    assert search.search(GopSample(0, pairs, [[0, 0]] * 3), 1) is None
+    assert search.search(sample, 1) is None
 
 
 def test_what_cannot_have_tokens_says_so() -> None:
