@@ -40,8 +40,8 @@ DEFAULT_SPEED = "balanced"
 MOST_THREADS = 1024
 
 
-#: How tokens that steer the painter are found; see `gvcodec.painter.token_search`.
-TOKENS = ("off", "search")
+#: How tokens that steer the painter are found; see `gvcodec.painter.token_encoder`, `token_search`.
+TOKENS = ("off", "on", "search")
 #: How bits are shared; see `gvcodec.rate.scenes`.
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
@@ -185,8 +185,8 @@ class EncoderConfig:
     tokens: str = option(
         "off",
         choices=TOKENS,
-        help="search: tokens for every GOP say by region which texture to paint, found by gradient "
-        "(av1, vvc; needs torch; minutes a GOP) (off)",
+        help="tokens for every GOP that say by region which texture to paint (av1, vvc): on: by an "
+        "encoder; search: by gradient, which needs torch and takes a minute a GOP (off)",
     )
     file_format: str = option(
         "",
@@ -301,8 +301,8 @@ class Settled(EncoderConfig):
             raise UsageError("tokens are for the painter of bases av1 and vvc")
         if self.tokens != "off" and self.fit:
             raise UsageError("tokens are searched for the shipped weights: fit or tokens, not both")
-        if self.tokens != "off" and (not self.steers or not self.steadies):
-            raise UsageError("tokens steer a painter that waits: not in low delay or with fit off")
+        if self.tokens != "off" and (not self.steers or self.low_delay):
+            raise UsageError("tokens steer a painter, and wait for their GOP: not in low delay")
         if self.zones:
             self._check_zones()
         if self.maxrate and not (base.standard is not None and base.standard.capped):

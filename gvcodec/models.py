@@ -9,6 +9,7 @@
 | `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
 | `TOKEN_JUDGE` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
+| `TOKEN_ENCODER` | token-encoder | finds tokens that steer the painter |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |
 | `SUMMARY`, `LP_COMP` | summary, lp_comp | compressors of search embedders |
 
@@ -78,13 +79,14 @@ GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
 TOKEN_JUDGE = WeightFile(
     "perceptual-both.safetensors", "the small perceptual network that leads tokens"
 )
+TOKEN_ENCODER = WeightFile("token-encoder.safetensors", "the encoder of the painter's tokens")
 ROUTER = WeightFile("router.safetensors", "the router")
 SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
     *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
-    *(GUIDE, TOKEN_JUDGE, ROUTER, SUMMARY, LP_COMP),
+    *(GUIDE, TOKEN_JUDGE, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
 )
 
 

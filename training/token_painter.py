@@ -23,13 +23,14 @@ from gvcodec.entropy.network_file import tensors_of
 from gvcodec.entropy.streams import contexts
 from gvcodec.gvc1d.context_model import Twin
 from gvcodec.models import PAINTER, read_arrays, save_weights
-from gvcodec.painter.token_search import decompose, keep
 from gvcodec.painter.tokens import (
     BESIDE,
     MOST_WEIGHT,
     WINDOW,
     TokenModel,
     contexts_of,
+    decompose,
+    keep,
     pack,
     values_of,
 )

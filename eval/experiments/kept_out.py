@@ -7,9 +7,9 @@ rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.
 qualities, near `TARGETS`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
-    fast, best      the other speeds; fit: five steps of fitting; tokens: searched tokens steer
-                    the painter; unsteady: all GOPs at one strength; strength:32:24: at that one
-                    (noise, keep); preset:6: at that preset
+    fast, best      the other speeds; fit: five steps of fitting; tokens, tokens:search: tokens
+                    steer the painter; unsteady: all GOPs at one strength; strength:32:24: at that
+                    one (noise, keep); preset:6: at that preset
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
@@ -87,7 +87,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},
     "unsteady": {"fit": 0},
-    "tokens": {"tokens": "search"},
+    "tokens": {"tokens": "on"},
+    "tokens:search": {"tokens": "search"},
     "fast": {"speed": "fast"},
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},

@@ -64,6 +64,7 @@ from gvcodec.painter.open import (
     has_torch,
     painter_id,
     paints_exactly,
+    without_tokens,
 )
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
@@ -234,8 +235,10 @@ class Encoder:
             if fitted is None:
                 self._sampler = FitSampler(fmt, part_limit(settled))
         self._tokens: TokenStage | None = None
-        if paints and settled.steers and fitted is None:
-            if has_torch():
+        if paints and settled.steers:
+            # Their bytes depend on the quality, so each pass finds its own.
+            fitted = None if fitted is None else without_tokens(fitted)
+            if settled.tokens == "on" or has_torch():
                 self._tokens = TokenStage(self.header, settled)
             else:
                 self.notes.append(NO_TORCH_FOR_TOKENS)
@@ -409,7 +412,7 @@ class Encoder:
     @property
     def waits(self) -> bool:
         """Whether all packets wait for `flush`."""
-        return self._sampler is not None
+        return self._sampler is not None or self._tokens is not None
 
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""

@@ -17,8 +17,9 @@ from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import brought_along, find_model, model_id, painter_of
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.payload import BASE, IDENTITY, join, split
+from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
 from gvcodec.painter.steady import steady
+from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import GopSample, TokenSampler
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes
@@ -108,15 +109,14 @@ class TokenStage:
     for a device that is not there."""
 
     def __init__(self, header: SequenceHeader, config: EncoderConfig) -> None:
-        from gvcodec.painter.token_search import TokenSearch
+        self._find: Callable[[GopSample, int], bytes | None]
+        stream = header.format, header.base, header.scale, header.base_q
+        if config.tokens == "search":
+            from gvcodec.painter.token_search import TokenSearch
 
-        self._search = TokenSearch(
-            header.format,
-            header.base,
-            header.scale,
-            header.base_q,
-            config.device,
-        )
+            self._find = TokenSearch(*stream, config.device).find
+        else:
+            self._find = EncodedTokens(*stream, config.threads or os.cpu_count() or 1).find
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
@@ -146,7 +146,16 @@ class TokenStage:
 
     @usual_torch()
     def _take(self, gop: GopSample) -> None:
-        self._found[gop.first] = self._search.search(gop, self._sizes.get(gop.first, 0))
+        self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+
+
+def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Payloads of `fit` packets, and of GOPs, but for tokens."""
+    found = {}
+    for first, payload in payloads.items():
+        weights, beside = split(payload)
+        found[first] = payload if weights == IDENTITY else join(weights, Beside(beside.strength))
+    return found
 
 
 def add_tokens(

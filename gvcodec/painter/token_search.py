@@ -2,17 +2,18 @@
 loss.
 
 What judges is a small network that is shipped, distilled from LPIPS on VGG16 and on AlexNet. On
-pairs of frames across the GOP the integers of all regions descend together, window by window; in
-the second half of the steps the loss sees them rounded. Fidelity and steadiness hold them back: a
-picture that loses PSNR-Y against the unsteered one pays for it, as does change from frame to frame
-beyond the source's. A pair that took no part then judges, with noise of its own, how much of each
-window is sent: nothing, the window's token, those of its quadrants, or all, as found or half as
-strong; a byte has to earn what it would earn in base frames (`payload.RATE_SLOPE`).
+pairs of frames across the GOP the integers of all regions descend together, window by window, from
+what the encoder (`token_encoder`) finds; in the second half of the steps the loss sees them
+rounded. Fidelity and steadiness hold them back: a picture that loses PSNR-Y against the unsteered
+one pays for it, as does change from frame to frame beyond the source's. A pair that took no part
+then judges, with noise of its own, how much of each window is sent: nothing, the window's token,
+those of its quadrants, or all, as found or half as strong; a byte has to earn what it would earn in
+base frames (`payload.RATE_SLOPE`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec import perceptual
+from gvcodec.errors import UsageError
 from gvcodec.models import TOKEN_JUDGE, painter_of
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
@@ -36,17 +38,18 @@ from gvcodec.painter.objective import (
     to_display_rgb,
 )
 from gvcodec.painter.payload import RATE_SLOPE
+from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
-    REGION,
     SIDES,
     STEP,
     WINDOW,
     TokenModel,
     Tokens,
-    grid_of,
+    decompose,
+    keep,
     levels_of,
     no_tokens,
     pack,
@@ -56,6 +59,8 @@ from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat
 from gvcodec.util.tensors import known_colour, open_device
 
+#: Most luma samples of a picture that is searched.
+MOST_SAMPLES = 1 << 23
 #: Steps of a search.
 STEPS = 30
 #: Seeds of the noise by which windows are judged.
@@ -63,7 +68,7 @@ _HELD_NOISE = (64, 65)
 #: Learning rate of integers, which falls with the steps; what a level costs.
 _RATE, _PRICE = 0.25, 1e-5
 #: Weight of what changes from frame to frame beyond the source's own change.
-_TEMPORAL = 10.0
+_TEMPORAL = 20.0
 #: Cost of a decibel of PSNR-Y below that of the unsteered picture.
 _HOLD = 0.3
 #: Blocks of the painter's maps along a region; windows smaller than this are not searched.
@@ -101,8 +106,9 @@ class _Look:
 
 
 class TokenSearch:
-    """Tokens of the GOPs of one video. Raises `WrongModelError` where painter or judge are missing,
-    `UsageError` for a device that is not there."""
+    """Tokens of the GOPs of one video. Raises `WrongModelError` where painter, encoder or judge are
+    missing, `UsageError` for a device that is not there and for larger pictures than
+    `MOST_SAMPLES`, of which memory would hold too much: about 15 MB a window."""
 
     def __init__(
         self,
@@ -112,6 +118,11 @@ class TokenSearch:
         q: int,
         device: str = "cpu",
     ) -> None:
+        if fmt.width * fmt.height > MOST_SAMPLES:
+            raise UsageError(
+                f"tokens are searched in pictures of at most {MOST_SAMPLES} samples, not of "
+                f"{fmt.width}×{fmt.height}: tokens on finds them without a search"
+            )
         path = painter_of(base, steered=True).find()
         model = Model.load(path)
         assert model.tokens is not None
@@ -124,15 +135,10 @@ class TokenSearch:
         weights = perceptual.read_weights(TOKEN_JUDGE.find())
         self.judge = PerceptualLoss(weights=weights, batched=False).to(self.place)
         self.colour = known_colour(fmt.colour, fmt.height)
+        self._encoded = EncodedTokens(fmt, base, scale, q, threads=1)
 
-    def search(
-        self,
-        sample: GopSample,
-        size: int,
-        progress: Callable[[float], None] | None = None,
-    ) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay; `progress`
-        receives the share, 0…1, of the steps that are taken."""
+    def find(self, sample: GopSample, size: int) -> bytes | None:
+        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.pairs:
             return None
         own = [[rate(n, self.fmt.width, self.fmt.height) for n in sizes] for sizes in sample.sizes]
@@ -145,7 +151,7 @@ class TokenSearch:
             [self._look(run, window, 2 * n + 1) for window in windows]
             for n, run in enumerate(learned)
         ]
-        levels = self._descend(looks, windows, progress)
+        levels = self._descend(self._encoded.mean(sample), looks, windows)
         held = [
             [self._look(runs[middle], window, noise) for noise in _HELD_NOISE] for window in windows
         ]
@@ -232,13 +238,12 @@ class TokenSearch:
 
     def _descend(
         self,
+        start: NDArray[np.float32],
         looks: list[list[_Look]],
         windows: Sequence[tuple[int, int, int, int]],
-        progress: Callable[[float], None] | None,
     ) -> NDArray[np.int32]:
-        """Integers (rows, columns, D) of regions."""
-        rows, columns = grid_of(self.fmt.height, self.fmt.width, REGION)
-        free = torch.zeros(1, self.model.dims, rows, columns, device=self.place)
+        """Integers (rows, columns, D) of regions, from `start` on, which are not rounded."""
+        free = torch.from_numpy(start.transpose(2, 0, 1)[None].copy()).to(self.place)
         free.requires_grad_(True)
         optimizer = Adam([free], betas=(0.9, 0.999))
         for step in range(STEPS):
@@ -256,8 +261,6 @@ class TokenSearch:
             assert apart.grad is not None
             ((levels * apart.grad).sum() + _PRICE * integers.abs().sum()).backward()
             optimizer.step(_RATE * (1.02 - step / (STEPS + 2)))
-            if progress is not None:
-                progress((step + 1) / STEPS)
         found = torch.floor(free.detach().clamp(-LARGEST, LARGEST) + 0.5)
         return found[0].permute(1, 2, 0).cpu().numpy().astype(np.int32)
 
@@ -304,26 +307,6 @@ def _copy_window(source: Tokens, goal: Tokens, window: tuple[int, int, int, int]
         taken[rows, columns] = given[rows, columns]
     place = top // WINDOW, left // WINDOW
     goal.kinds[place] = source.kinds[place]
-
-
-def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
-    """Integers (rows, columns, D) of regions as those of windows, quadrants and regions, coarse
-    ones the means of what lies in them."""
-    tokens = no_tokens(height, width, regions.shape[2])
-    rest = regions.copy()
-    for coarse, side in ((tokens.window, 4), (tokens.quadrant, 2)):
-        for row, column in np.ndindex(coarse.shape[:2]):
-            inside = rest[side * row : side * row + side, side * column : side * column + side]
-            coarse[row, column] = np.clip(np.rint(inside.mean((0, 1))), -LARGEST, LARGEST)
-            inside -= coarse[row, column]
-    tokens.region[:] = np.clip(rest, -LARGEST, LARGEST)
-    return tokens
-
-
-def keep(tokens: Tokens, kinds: int) -> Tokens:
-    """The first kinds of tokens of every window."""
-    parts = [part if n < kinds else np.zeros_like(part) for n, part in enumerate(tokens[:3])]
-    return Tokens(parts[0], parts[1], parts[2], np.full_like(tokens.kinds, kinds))
 
 
 def _bytes_of(tokens: Tokens, window: tuple[int, int, int, int]) -> float:

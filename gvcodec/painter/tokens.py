@@ -85,6 +85,26 @@ def levels_of(tokens: Tokens) -> NDArray[np.int8]:
     return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
 
+def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
+    """Integers (rows, columns, D) of regions as those of windows, quadrants and regions, coarse
+    ones the means of what lies in them."""
+    tokens = no_tokens(height, width, regions.shape[2])
+    rest = regions.copy()
+    for coarse, side in ((tokens.window, 4), (tokens.quadrant, 2)):
+        for row, column in np.ndindex(coarse.shape[:2]):
+            inside = rest[side * row : side * row + side, side * column : side * column + side]
+            coarse[row, column] = np.clip(np.rint(inside.mean((0, 1))), -LARGEST, LARGEST)
+            inside -= coarse[row, column]
+    tokens.region[:] = np.clip(rest, -LARGEST, LARGEST)
+    return tokens
+
+
+def keep(tokens: Tokens, kinds: int) -> Tokens:
+    """The first kinds of tokens of every window."""
+    parts = [part if n < kinds else np.zeros_like(part) for n, part in enumerate(tokens[:3])]
+    return Tokens(parts[0], parts[1], parts[2], np.full_like(tokens.kinds, kinds))
+
+
 class Layout(NamedTuple):
     """Coded tokens in the order of the file. `kind`: 0 window, 1 quadrant, 2 region; `row` and
     `column` among those of its kind; the places in the order of the token that it lies in, and of

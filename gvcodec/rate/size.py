@@ -158,7 +158,7 @@ class Search:
         not be painted: `fitted` paints. `what`: how the bar calls it."""
         fits = not trial and config.scale not in self.fits
         if not fits:
-            config = replace(config, fit=0)
+            config = replace(config, fit=0, tokens="off" if trial else config.tokens)
         what = what or ("trial" if trial else f"pass {self.full + 1}")
         fitted = None if trial else self.fits.get(config.scale)
         source, frames = self.open_source, self.extent.frames

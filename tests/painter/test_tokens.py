@@ -26,12 +26,14 @@ from gvcodec.painter.objective import fresh
 from gvcodec.painter.open import add_tokens
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
 from gvcodec.painter.token_samples import PAIRS, GopSample, TokenSampler
-from gvcodec.painter.token_search import TokenSearch, decompose, keep, spread
+from gvcodec.painter.token_search import TokenSearch, spread
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
     Tokens,
+    decompose,
     grid_of,
+    keep,
     levels_of,
     no_tokens,
     pack,
@@ -40,7 +42,8 @@ from gvcodec.painter.tokens import (
 )
 from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
-from tests.conftest import clips_equal, moving_texture, planes_equal
+from tests.clips import write_clip
+from tests.conftest import clips_equal, moving_texture, planes_equal, run
 
 MODEL = Model.load(PAINTER_TOKENS.find())
 assert MODEL.tokens is not None
@@ -260,7 +263,7 @@ def test_a_file_with_tokens_says_what_it_needs_and_decodes(monkeypatch) -> None:
     tokens = some_tokens(96, 160, 9)
     tokens.kinds[:] = 3
     sent = pack(tokens, TOKENS, 50)
-    monkeypatch.setattr(TokenSearch, "search", lambda self, gop, size: sent)
+    monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: sent)
     plain, steered = encoded(keyint=7), encoded(keyint=7, tokens="search")
     header = Reader(io.BytesIO(steered)).header
     assert header.needs == NEEDS_STEERING and Reader(io.BytesIO(plain)).header.needs == NEEDS
@@ -314,7 +317,7 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
     pairs = [[(base[n + i], clip[n + i]) for i in range(2)] for n in (0, 4, 8)]
     sample = GopSample(0, pairs, [[0, 0]] * 3)
     search = TokenSearch(fmt, "av1", Fraction(1), 50)
-    found = search.search(sample, 10**9)
+    found = search.find(sample, 10**9)
     assert found is not None
     tokens = unpack(found, TOKENS, 50, 128, 192)
     window = search._windows()
@@ -323,19 +326,42 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
     with torch.no_grad():
         steered = search._loss(look, search._spread(levels, window)[0], exact=True)
         assert steered < search._loss(look, None, exact=True)
-    assert search.search(GopSample(0), 10**9) is None
-    assert search.search(sample, 1) is None
+    with pytest.raises(UsageError, match="8388608 samples"):
+        TokenSearch(replace(fmt, width=4098, height=2304), "av1", Fraction(1), 50)
+    assert search.find(GopSample(0), 10**9) is None
+    assert search.find(sample, 1) is None
+
+
+@pytest.mark.parametrize("options", [{"fit": 0}, {"look": 70}, {"base": "vvc"}, {"keyint": 5}])
+def test_tokens_go_with_other_options(options: dict, monkeypatch) -> None:
+    tokens = some_tokens(96, 160, 9)
+    tokens.kinds[:] = 2
+    monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: pack(tokens, TOKENS, self.q))
+    data = encoded(tokens="search", **options)
+    reader = Reader(io.BytesIO(data))
+    besides = [split(p.payload)[1] for p in reader.packets() if p.kind is Kind.FIT]
+    sent = pack(tokens, TOKENS, reader.header.base_q)
+    assert besides and all(beside.tokens == sent for beside in besides)
+    assert all(beside.strength.is_turned == ("look" in options) for beside in besides)
+    assert gvcodec.verify(data).frames == len(FRAMES)
+
+
+def test_a_size_is_kept_with_tokens(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
+    write_clip(clip, FRAMES)
+    run("encode", clip, out, "--size", "4k", "--tokens", "on", "--quiet")
+    assert out.stat().st_size <= 4000
+    assert gvcodec.info(out).tokens and gvcodec.verify(out).frames == len(FRAMES)
 
 
 def test_what_cannot_have_tokens_says_so() -> None:
     for options, words in (
         ({"low_delay": True}, "low delay"),
-        ({"fit": 0}, "fit off"),
         ({"fit": 5}, "not both"),
         ({"painter": "off"}, "steer a painter"),
         ({"look": 0}, "steer a painter"),
         ({"base": "gvc1d"}, "av1 and vvc"),
-        ({"tokens": "most"}, "off, search"),
+        ({"tokens": "most"}, "off, on, search"),
         ({"file_format": "1.0"}, "needs format 1.1"),
     ):
         with pytest.raises(UsageError, match=words):

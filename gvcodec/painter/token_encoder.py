@@ -1,0 +1,242 @@
+"""Tokens that steer the painter without a search: an encoder of local and global transformers, in
+NumPy (`training.tokens` trains it).
+
+For each patch of 16×16 samples it sees the energies of nine bands of the source, the base frame and
+the painted frame, brightness and quality. Local layers mix the patches of a region, global ones the
+regions of a window. Tokens of a GOP are the means over some of its frames. Nothing that a decoder
+does follows from these floats: machines may round them otherwise, and then send other tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.errors import MediaError
+from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
+from gvcodec.painter.model import Model, condition, rate
+from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.tokens import (
+    LARGEST,
+    REGION,
+    WINDOW,
+    TokenModel,
+    decompose,
+    pack,
+)
+from gvcodec.painter.video import CpuPainter
+from gvcodec.types import Plane, VideoFormat
+
+Floats = NDArray[np.float32]
+#: Side of a patch; patches of a region and of a window along a side.
+PATCH, WITHIN, ALONG = 16, REGION // 16, WINDOW // 16
+_HEADS = 4
+_SMOOTH = (1, 4, 6, 4, 1)
+#: Bands are cut here, in quarter codes; features here, in deviations.
+_BAND, _FAR = 1023.0, 4.0
+
+
+def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
+    """Edges repeated, centred, taps `step` samples apart."""
+    reach = len(taps) // 2 * step
+    pads = [(reach, reach) if n == axis else (0, 0) for n in range(2)]
+    padded, size = np.pad(x, pads, "edge"), x.shape[axis]
+    found = np.zeros_like(x)
+    for place, tap in enumerate(taps):
+        found += tap * padded.take(range(place * step, place * step + size), axis)
+    return found
+
+
+def _bands(x: Floats, step: int = 1, fine: bool = False) -> tuple[Floats, Floats]:
+    """N, P, Q (3, H, W) and low (H, W) of docs/spec/painter.md, not rounded."""
+    scale = 4.0 if fine else 16.0
+    down, along = (_filtered(x, _SMOOTH, axis, step) / scale for axis in (0, 1))
+    both = (_filtered(down, _SMOOTH, 1, step) / 16).astype(np.float32)
+    turned = -_filtered(_filtered(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
+    quarter = 4 * x if fine else x
+    bands = np.stack([quarter - both, down - along, turned if fine else turned / 4])
+    return np.clip(bands, -_BAND, _BAND).astype(np.float32), both
+
+
+def _decimated(x: Floats) -> Floats:
+    """[1 3 3 1] both ways, at half size, in quarter codes."""
+    for axis, divisor in ((0, 2.0), (1, 8.0)):
+        pads = [(1, 1) if n == axis else (0, 0) for n in range(2)]
+        padded, size = np.pad(x, pads, "edge"), x.shape[axis]
+        parts = [padded.take(range(place, place + size - 1, 2), axis) for place in range(4)]
+        x = (parts[0] + 3 * parts[1] + 3 * parts[2] + parts[3]) / divisor
+    return x
+
+
+def _pooled(x: Floats, side: int) -> Floats:
+    """Means of squares of `side` samples; what sticks out is left out."""
+    height, width = (n // side * side for n in x.shape[-2:])
+    cut = x[..., :height, :width]
+    split = cut.reshape(*x.shape[:-2], height // side, side, width // side, side)
+    means: Floats = split.mean((-3, -1))
+    return means
+
+
+def energies(luma: Plane) -> Floats:
+    """log2 of the energies of N, P, Q in three scales of patches, (9, H / 16, W / 16), in 1/8;
+    sides are multiples of 16."""
+    codes = luma.astype(np.float32)
+    fine, _ = _bands(codes, fine=True)
+    second, low = _bands(_decimated(codes))
+    third, _ = _bands(low, 2)
+    parts = [(fine, PATCH), (second, PATCH // 2), (third, PATCH // 2)]
+    found = np.concatenate([_pooled(np.square(bands), side) for bands, side in parts])
+    logs: Floats = np.log2(found + 4) / 8
+    return logs
+
+
+def features_of(source: Plane, base: Plane, painted: Plane, q: int) -> Floats:
+    """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
+    level = _pooled(source.astype(np.float32) / _BAND, PATCH)[None]
+    quality = np.full_like(level, min(q // 8, 7) / 8)
+    return np.concatenate([energies(source), energies(base), energies(painted), level, quality])
+
+
+class TokenEncoder:
+    """`find` gives the tokens of a GOP. Raises `MediaError` for a file that is no encoder."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            arrays, _ = read_arrays(path)
+            self._arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+            self._layers = {
+                kind: sum(name.endswith("ln_1.weight") for name in arrays if f".{kind}." in name)
+                for kind in ("local", "over")
+            }
+            self.dims = len(self._arrays["encoder.head.weight"])
+            self.integers(np.zeros((self._arrays["centre"].shape[1], ALONG, ALONG), np.float32))
+        except (OSError, KeyError, ValueError) as error:
+            raise MediaError(f"{path}: not an encoder of tokens ({error})") from None
+
+    def integers(self, features: Floats) -> Floats:
+        """Features (29, H, W) of patches to integers (rows, columns, D) of regions, not rounded."""
+        rows, columns = (-(-n // WITHIN) for n in features.shape[1:])
+        high, wide = (-(-n // ALONG) * ALONG for n in features.shape[1:])
+        pads = (0, 0), (0, high - features.shape[1]), (0, wide - features.shape[2])
+        padded = np.pad(features, pads, "edge")
+        windows = padded.reshape(-1, high // ALONG, ALONG, wide // ALONG, ALONG)
+        windows = windows.transpose(1, 3, 0, 2, 4).reshape(-1, len(features), ALONG, ALONG)
+        found = np.stack([self._window(window) for window in windows])
+        side = ALONG // WITHIN
+        found = found.reshape(high // ALONG, wide // ALONG, side, side, self.dims)
+        whole = found.transpose(0, 2, 1, 3, 4).reshape(high // WITHIN, wide // WITHIN, self.dims)
+        return whole[:rows, :columns]
+
+    def _window(self, features: Floats) -> Floats:
+        """(29, 16, 16) to (16, D)."""
+        arrays, side = self._arrays, ALONG // WITHIN
+        x = (features - arrays["centre"][0]) / arrays["deviation"][0]
+        x = np.clip(x, -_FAR, _FAR).reshape(len(features), -1).T
+        x = self._dense("encoder.embed", x) + arrays["encoder.position"][0]
+        x = x.reshape(side, WITHIN, side, WITHIN, -1).transpose(0, 2, 1, 3, 4)
+        x = x.reshape(side**2, WITHIN**2, -1)
+        for number in range(self._layers["local"]):
+            x = self._block(f"encoder.local.{number}", x)
+        x = x.mean(1)[None]
+        for number in range(self._layers["over"]):
+            x = self._block(f"encoder.over.{number}", x)
+        return self._dense("encoder.head", x[0])
+
+    def _dense(self, name: str, x: Floats) -> Floats:
+        found: Floats = x @ self._arrays[f"{name}.weight"].T + self._arrays[f"{name}.bias"]
+        return found
+
+    def _normalised(self, name: str, x: Floats) -> Floats:
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5)
+        return x * self._arrays[f"{name}.weight"] + self._arrays[f"{name}.bias"]
+
+    def _block(self, name: str, x: Floats) -> Floats:
+        """A layer of a transformer, (B, N, width)."""
+        known = self._normalised(f"{name}.ln_1", x)
+        b, n, width = x.shape
+        parts = self._dense(f"{name}.attn.in_proj", known).reshape(b, n, 3, _HEADS, -1)
+        query, key, value = parts.transpose(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
+        logits = query @ key.swapaxes(-1, -2) * (width // _HEADS) ** -0.5
+        share = np.exp(logits - logits.max(-1, keepdims=True))
+        share = share / share.sum(-1, keepdims=True)
+        mixed = (share @ value).transpose(0, 2, 1, 3).reshape(b, n, width)
+        x = x + self._dense(f"{name}.attn.out_proj", mixed)
+        inner = self._dense(f"{name}.c_fc", self._normalised(f"{name}.ln_2", x))
+        return x + self._dense(f"{name}.c_proj", inner * _normal(inner))
+
+
+def _normal(x: Floats) -> Floats:
+    """The normal distribution's cumulative function, within 1e-7 (Abramowitz and Stegun,
+    26.2.17)."""
+    far = np.abs(x)
+    t = 1 / (1 + 0.2316419 * far)
+    series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t) * t
+    series = series + 0.319381530 * t
+    tail = np.exp(-0.5 * far * far) * series * 0.3989422804014327
+    found: Floats = np.where(x > 0, 1 - tail, tail).astype(np.float32)
+    return found
+
+
+class EncodedTokens:
+    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it or
+    its painter is missing."""
+
+    def __init__(self, fmt: VideoFormat, base: str, scale: Fraction, q: int, threads: int) -> None:
+        self._model = Model.load(painter_of(base, steered=True).find())
+        assert self._model.tokens is not None
+        self._tokens: TokenModel = self._model.tokens
+        self._encoder = TokenEncoder(TOKEN_ENCODER.find())
+        self._stream = condition(base, scale, q)
+        self._fmt, self._q = fmt, q
+        self._painter = CpuPainter(fmt.height, fmt.width, threads)
+
+    def find(self, sample: GopSample, size: int) -> bytes | None:
+        """Bytes of tokens for a GOP, None where they are all 0; `size` of the GOP does not
+        matter."""
+        if not sample.pairs:
+            return None
+        integers = np.rint(self.mean(sample)).clip(-LARGEST, LARGEST).astype(np.int32)
+        tokens = decompose(integers, self._fmt.height, self._fmt.width)
+        for row, column in np.ndindex(tokens.kinds.shape):
+            tokens.kinds[row, column] = _kinds_that_say(tokens[:3], row, column)
+        if not tokens.kinds.any():
+            return None
+        return pack(tokens, self._tokens, self._q)
+
+    def mean(self, sample: GopSample) -> Floats:
+        """Integers (rows, columns, D) of regions, not rounded, the means over the later frames of
+        pairs."""
+        found = [
+            self._of_frame(pair[-1], sizes[-1])
+            for pair, sizes in zip(sample.pairs, sample.sizes, strict=True)
+        ]
+        means: Floats = np.mean(found, 0)
+        return means
+
+    def _of_frame(self, pair: tuple[Any, Any], size: int) -> Floats:
+        base, source = pair
+        self._painter.start(self._stream, self._model)
+        own = rate(size, self._fmt.width, self._fmt.height)
+        painted = self._painter.paint(base, None, own)
+        lumas = [_padded(planes[0]) for planes in (source, base, painted)]
+        return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self._q))
+
+
+def _padded(plane: Plane) -> Plane:
+    below, right = (-n % PATCH for n in plane.shape)
+    return np.pad(plane, ((0, below), (0, right)), "edge")
+
+
+def _kinds_that_say(parts: Sequence[NDArray[np.int32]], row: int, column: int) -> int:
+    """The fewest kinds of tokens of a window after which all are 0."""
+    for kind in (2, 1, 0):
+        side = 1 << kind
+        if parts[kind][side * row : side * row + side, side * column : side * column + side].any():
+            return kind + 1
+    return 0
