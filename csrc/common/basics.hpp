@@ -39,12 +39,21 @@ GV_BOTH inline T clamp(T v, T lo, T hi) {
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-// Memory that will be read soon, in bounds or not.
-inline void prefetch(const void* p) {
+// Samples from one place to another, which may be those of other rows.
+inline ptrdiff_t samples_between(const int16_t* from, const int16_t* to) {
+  const auto bytes = reinterpret_cast<uintptr_t>(to) - reinterpret_cast<uintptr_t>(from);
+  return static_cast<ptrdiff_t>(bytes) / static_cast<ptrdiff_t>(sizeof(int16_t));
+}
+
+// What lies so many samples on will be read soon, where it is memory of ours at all: a place, no
+// pointer, since it may lie beyond its row.
+inline void prefetch(const int16_t* from, ptrdiff_t samples) {
+  const auto place =
+      reinterpret_cast<uintptr_t>(from) + static_cast<uintptr_t>(samples) * sizeof(int16_t);
 #if defined(__GNUC__)
-  __builtin_prefetch(p);
+  __builtin_prefetch(reinterpret_cast<const void*>(place));
 #else
-  static_cast<void>(p);
+  static_cast<void>(place);
 #endif
 }
 

@@ -105,7 +105,7 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
       int32_t* count = known[half] + 2 * bx;
       if (left >= 0 && left + 16 <= wide) {
         loop += left, noise += left;
-        prefetch(loop + before_.loop.stride), prefetch(noise + before_.noise.stride);
+        prefetch(loop, before_.loop.stride), prefetch(noise, before_.noise.stride);
         std::fill_n(inside, 16, static_cast<int16_t>(row == r ? -1 : 0));
         count[0] += row == r ? 8 : 0;
         count[1] += row == r ? 8 : 0;
@@ -142,7 +142,7 @@ void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int hal
     const int left = first * side + ((dx + half) >> half), count = (b - first) * side;
     if (left >= 0 && left + count <= plane.width) {
       const ptrdiff_t next = static_cast<ptrdiff_t>(plane.channels) * plane.stride;
-      for (int i = 0; i < count; i += 32) prefetch(from + left + next + i);
+      for (int i = 0; i < count; i += 32) prefetch(from, left + next + i);
       std::copy_n(from + left, count, out);
     } else
       for (int i = 0; i < count; ++i) out[i] = from[clamp(left + i, 0, plane.width - 1)];

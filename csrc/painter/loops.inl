@@ -161,13 +161,13 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       pair[i] = set32((w[5 * row + tap] & 0xffff) |
                       static_cast<int>(static_cast<uint32_t>(second) << 16));
     }
-    const ptrdiff_t next = r[kDepthwiseRows] - r[kDepthwiseRows - 1];
+    const ptrdiff_t next = samples_between(r[kDepthwiseRows - 1], r[kDepthwiseRows]);
     for (int x = 0; x < width; x += kWide) {
       V even[kDepthwiseRows], odd[kDepthwiseRows];
       GV_UNROLL
       for (int k = 0; k < kDepthwiseRows; ++k) {
         even[k] = odd[k] = set32(bias[c]);
-        prefetch(r[kDepthwiseRows + k] + x + kDepthwiseRows * next);
+        prefetch(r[kDepthwiseRows + k], x + kDepthwiseRows * next);
       }
       GV_UNROLL
       for (int y = 0; y < kDepthwiseRows + 4; ++y) {
@@ -228,9 +228,9 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
               int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
   const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
-  const ptrdiff_t next = r4 - r3;  // the row that the next call adds
+  const ptrdiff_t next = samples_between(r3, r4);  // the row that the next call adds
   for (int x = -reach; x < width + reach; x += kWide) {
-    prefetch(r4 + x + next);
+    prefetch(r4, x + next);
     st16(scratch + x,
          halved_up(smooth(ld16(r0 + x), ld16(r1 + x), ld16(r2 + x), ld16(r3 + x), ld16(r4 + x)),
                    bits));

@@ -196,7 +196,8 @@ void FramePainter::spread(const PainterSteering& l) {
           const int8_t* at = plane + row * l.columns;
           return (16 - along.share) * at[along.before] + along.share * at[along.after];
         };
-        const int sum = (16 - down.share) * mixed_row(down.before) + down.share * mixed_row(down.after);
+        const int sum =
+            (16 - down.share) * mixed_row(down.before) + down.share * mixed_row(down.after);
         out[x] |= static_cast<uint32_t>(64 + halved(sum, 8)) << 8 * (c % 4);
       }
     }
@@ -317,7 +318,8 @@ void FramePainter::run_block(const Block& b, int reach, int first, BlockScratch&
 // Style, what the heads make of it, and the maps of a row of blocks.
 void FramePainter::make_maps(int row8) {
   const int channels = trunk_.channels;
-  Quads seen(channels / 4 + kCopies * steered_.channels, 1, w8_), styled(style_.outputs / 4, 1, w8_);
+  Quads seen(channels / 4 + kCopies * steered_.channels, 1, w8_);
+  Quads styled(style_.outputs / 4, 1, w8_);
   Samples16 heads(kHeads, 1, w8_);
   for (int c = 0; c < channels; c += 4) {
     const int16_t* rows[4];
