@@ -22,14 +22,12 @@ import torch
 from torch import Tensor
 
 from gvcodec.models import PAINTER
-from gvcodec.painter.tokens import MOST_WEIGHT
+from gvcodec.painter.tokens import LARGEST, MOST_WEIGHT, REGION
+from gvcodec.painter.tokens import STEP as LEVELS
 from training.material import LENGTH, WINDOW
 from training.tokens import (
     DIMS,
-    LARGEST,
-    LEVELS,
     PLACE,
-    REGION,
     Crop,
     TokenWork,
     TrainConfig,

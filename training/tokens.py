@@ -39,6 +39,9 @@ from gvcodec.models import save_weights
 from gvcodec.painter.filters import Bands, decimate, round_through
 from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.objective import Batch, crop_rgb, fresh, to_display_rgb
+from gvcodec.painter.token_encoder import PATCH
+from gvcodec.painter.tokens import LARGEST, REGION
+from gvcodec.painter.tokens import STEP as LEVELS
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL, open_device
@@ -50,10 +53,10 @@ from training.loop import Loop, Schedule, Work
 from training.material import LENGTH, WINDOW
 from training.settings import parse_run
 
-#: Sides of a region, of a patch and of what `style` sees, in luma samples.
-REGION, PATCH, PLACE = 64, 16, 8
-#: Integers of a region, the largest of them, and levels that one is worth between regions.
-DIMS, LARGEST, LEVELS = 8, 7, 8
+#: Side of what `style` sees, in luma samples.
+PLACE = 8
+#: Integers of a region.
+DIMS = 8
 #: Bands of three pictures in three scales, brightness, quality.
 FEATURES = 27 + 1 + 1
 #: Gradients that the table begins with, and its first step in deviations of `style`'s sums.

@@ -55,9 +55,9 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
-from gvcodec.painter.open import NO_TOKENS as NO_TORCH_FOR_TOKENS
 from gvcodec.painter.open import (
     NOT_FITTED,
+    NOT_SEARCHED,
     TokenStage,
     add_tokens,
     fit_parts,
@@ -241,7 +241,7 @@ class Encoder:
             if settled.tokens == "on" or has_torch():
                 self._tokens = TokenStage(self.header, settled)
             else:
-                self.notes.append(NO_TORCH_FOR_TOKENS)
+                self.notes.append(NOT_SEARCHED)
         self.fitted: Mapping[int, bytes] = fitted or {}
         if self._sampler is None and self.header.painter_id is not None:
             self.fitted = turn_all(self.fitted, settled.look)

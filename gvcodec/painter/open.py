@@ -26,7 +26,7 @@ from gvcodec.types import Planes
 from gvcodec.util.torch_settings import usual_torch
 
 #: Why there is no fit where torch is missing.
-NO_TOKENS = f"no tokens: torch is not installed ({INSTALL_TORCH})"
+NOT_SEARCHED = f"no tokens: torch is not installed ({INSTALL_TORCH})"
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
 #: What error messages call the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"

@@ -9,12 +9,12 @@ import torch
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch
+from gvcodec.painter.tokens import LARGEST
+from gvcodec.painter.tokens import STEP as LEVELS
 from training.material import WINDOW
 from training.tokens import (
     DIMS,
     FEATURES,
-    LARGEST,
-    LEVELS,
     Steering,
     TokenEncoder,
     TrainConfig,
