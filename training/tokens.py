@@ -10,11 +10,14 @@ of 16×16. Local layers see the patches of a region, global ones
 the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
 linear map of a region's mean features.
 
-Loss: LPIPS on VGG16 and AlexNet, PSNR-Y held at that of the painter without tokens; DISTS is held
-out. The loss sees pictures before they are rounded to 8 bits, validation sees them after. With
-`targets` (`training.token_targets`) the table begins with theirs, and encoder and linear map learn
-their tokens before anything is painted; else it begins with the main directions of the loss's
-gradient.
+Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
+files have, and the last frame is judged: most frames of a file keep detail of those before them,
+which damps noise, so that tokens made for frames by themselves ask for too little of it. Loss:
+LPIPS on VGG16 and AlexNet, PSNR-Y held at that of the painter without tokens, change from frame to
+frame held at the source's; DISTS is held out. The loss sees pictures before they are rounded to
+8 bits, validation sees them after. With `targets` (`training.token_targets`) the table begins with
+theirs, and encoder and linear map learn their tokens before anything is painted; else it begins
+with the main directions of the loss's gradient.
 """
 
 from __future__ import annotations
@@ -38,11 +41,18 @@ from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
 from gvcodec.painter.filters import Bands, decimate, round_through
 from gvcodec.painter.network import Observed, PainterNetwork
-from gvcodec.painter.objective import Batch, crop_rgb, fresh, to_display_rgb
+from gvcodec.painter.objective import (
+    Batch,
+    crop_rgb,
+    observe_run,
+    paint_observed,
+    to_display_rgb,
+)
+from gvcodec.painter.steady import LADDER
 from gvcodec.painter.token_encoder import PATCH
 from gvcodec.painter.tokens import LARGEST, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
-from gvcodec.perceptual.losses import eight_bits, fidelity_guard
+from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL, open_device
 from training.alarms import Alarm
@@ -50,7 +60,7 @@ from training.card import write_card
 from training.crops import Cache
 from training.held_out import list_sha256
 from training.loop import Loop, Schedule, Work
-from training.material import LENGTH, WINDOW
+from training.material import WINDOW
 from training.settings import parse_run
 
 #: Side of what `style` sees, in luma samples.
@@ -64,8 +74,9 @@ _DIRECTIONS, _STEP = 48, 0.35
 _HEADS = 4
 #: Steps in which searched tokens are learned, windows of each, and their rate.
 _LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
-#: Typical loss of a crop, and how much PSNR-Y is held a decibel below that without tokens.
-_USUAL, _HOLD = 0.15, 0.3
+#: Typical loss of a crop, how much PSNR-Y is held a decibel below that without tokens, and weight
+#: of what changes from frame to frame beyond the source's own change.
+_USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 20.0
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
 _PATIENCE, _LEAST_GAIN = 60.0, 0.01
 
@@ -177,7 +188,7 @@ def whole_tokens(tokens: Tensor) -> Tensor:
     return round_through(tokens.clamp(-LARGEST, LARGEST))
 
 
-def _energies(luma: Tensor) -> Tensor:
+def energies_of(luma: Tensor) -> Tensor:
     """log2 of the energies of N, P, Q in three scales of patches, (B, 9, H/16, W/16), in 1/8."""
     codes = 1023 * luma
     half = Bands(decimate(codes))
@@ -192,28 +203,43 @@ def _energies(luma: Tensor) -> Tensor:
 
 @dataclass
 class Crop:
-    """A window of one frame: what the painter observed, (luma, chroma) of source and painted frame,
-    features; `maps`: what VGG16 and AlexNet see of the source, once it was asked for."""
+    """A window of a run of frames: what a painter observed of each; of the last one (luma, chroma)
+    of the source and as it is painted without tokens, the source's luma of the frame before it
+    (None: there is one frame) and motion between them; features of the first; `maps`: what VGG16
+    and AlexNet see of the source, once it was asked for."""
 
-    observed: Observed
+    painter: PainterNetwork
+    observed: list[Observed]
     source: tuple[Tensor, Tensor]
+    source_before: Tensor | None
+    vectors: Tensor
     painted: tuple[Tensor, Tensor]
     features: Tensor
     maps: tuple[Any, list[Tensor]] | None = None
 
 
 @torch.no_grad()
-def observe(network: PainterNetwork, batch: Batch, position: int) -> Crop:
-    """The first frame of each run of a batch; `position` seeds the noise."""
-    base, source = ((p[0][:, 0], p[1][:, 0]) for p in (batch.base, batch.source))
-    noise = fresh(WINDOW, WINDOW, position, batch.base[0].device)
-    observed = network.trunk(*base, None, noise, None, batch.condition_of(0))
-    luma, chroma, _ = network.paint(observed, None)
-    energies = [_energies(plane) for plane in (source[0], base[0], luma)]
-    level = F.avg_pool2d(source[0], PATCH)
+def observe(
+    network: PainterNetwork,
+    batch: Batch,
+    position: int,
+    painter: PainterNetwork | None = None,
+) -> Crop:
+    """Of a batch of runs, whose tokens `painter` is to paint with (`network` at another strength);
+    `position` seeds the noise."""
+    painter = painter or network
+    observed = observe_run(painter, batch, position)
+    fresh_luma, _, _ = network.paint(observed[0], None)
+    painted, _ = paint_observed(painter, observed)
+    first = [fresh_luma, batch.base[0][:, 0], batch.source[0][:, 0]]
+    energies = [energies_of(plane) for plane in reversed(first)]
+    level = F.avg_pool2d(batch.source[0][:, 0], PATCH)
     quality = (batch.rate_class.view(-1, 1, 1, 1) / 8).expand_as(level)
     features = torch.cat([*energies, level, quality], 1)
-    return Crop(observed, source, (luma, chroma), features)
+    source = batch.source[0][:, -1], batch.source[1][:, -1]
+    before = batch.source[0][:, -2] if len(observed) > 1 else None
+    vectors = batch.vectors[:, -1]
+    return Crop(painter, observed, source, before, vectors, painted, features)
 
 
 class TokenWork(Work):
@@ -231,7 +257,9 @@ class TokenWork(Work):
         cache = Path(config.cache)
         self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
         self.held = Cache(cache, held_out=True, device=self.device)
-        self.network = PainterNetwork.load(Path(config.painter)).to(self.device)
+        painter = Path(config.painter)
+        self.network = PainterNetwork.load(painter).to(self.device)
+        self.painters = [PainterNetwork.load(painter, rung).to(self.device) for rung in LADDER]
         self.vgg = PerceptualLoss().to(self.device)
         self.alex, self.dists = (
             metric.to(self.device) for metric in (perceptual.lpips("alex"), perceptual.dists())
@@ -240,8 +268,6 @@ class TokenWork(Work):
         self.model: nn.Module = model
         #: Share of LPIPS-Alex that tokens took off at the last validation.
         self.gain = 0.0
-        if not (Path(config.out) / "state.pt").is_file():
-            self._begin(model)
 
     def groups(self) -> list[dict[str, Any]]:
         """The table of searched tokens stays, since files are to have it."""
@@ -256,24 +282,24 @@ class TokenWork(Work):
             found.append({"params": [model.table], "scale": 200.0, "weight_decay": 0.0})
         return found
 
-    def _draw(self, count: int) -> Batch:
-        """One frame of a few runs."""
-        batch = self.data.batch(count, WINDOW)
-        frame = int(self.data.rng.integers(LENGTH))
-        return batch.part(frame, frame + 1)
+    def _draw(self, position: int) -> Crop:
+        """A window of a run, at one of the strengths."""
+        painter = self.painters[int(self.data.rng.integers(len(self.painters)))]
+        return observe(self.network, self.data.batch(1, WINDOW), position, painter)
 
-    def _begin(self, model: Steering) -> None:
-        """Scales of features, and the main directions of the gradient by `style`'s sums."""
+    def begin(self) -> None:
+        """Scales of features; the main directions of the gradient by `style`'s sums, or the tokens
+        of targets."""
+        model = cast(Steering, self.model)
         gradients, features, deviations = [], [], []
         for position in range(_DIRECTIONS):
-            batch = self._draw(1)
-            crop = observe(self.network, batch, position)
+            crop = self._draw(position)
             outputs, side = len(model.table), WINDOW // REGION
             shifts = torch.zeros(1, outputs, side, side, device=self.device, requires_grad=True)
             loss, _ = self._judge_loss(crop, spread(shifts, WINDOW // PLACE))
             loss.backward()
             assert shifts.grad is not None
-            deviations.append(self.network.style.sums(crop.observed.seen).std((0, 2, 3)))
+            deviations.append(self.network.style.sums(crop.observed[-1].seen).std((0, 2, 3)))
             gradients.append(shifts.grad[0].flatten(1).T)
             features.append(crop.features)
         seen = torch.cat(features)
@@ -313,13 +339,16 @@ class TokenWork(Work):
             for group in optimizer.param_groups:
                 group["lr"] = _LEARNING_RATE * (1.02 - step / _LEARNED)
 
-    def _paint(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, Tensor]:
-        luma, chroma, _ = self.network.paint(replace(crop.observed, shifts=shifts), None)
-        return luma, chroma
+    def paint(
+        self, crop: Crop, shifts: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """The last frame (luma, chroma) of a run, and the luma before it."""
+        steered = [replace(frame, shifts=shifts) for frame in crop.observed]
+        return paint_observed(crop.painter, steered)
 
     def _judge_loss(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Of a picture that is painted with shifts, its mean over the batch and its parts."""
-        painted = self._paint(crop, shifts)
+        painted, before = self.paint(crop, shifts)
         rgb = crop_rgb(painted, SMALL, WINDOW)
         if crop.maps is None:
             wanted = crop_rgb(crop.source, SMALL, WINDOW)
@@ -331,13 +360,18 @@ class TokenWork(Work):
             "lpips_alex": self.alex(rgb.clamp(0, 1), maps).mean(),
             "hold": _HOLD * fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean(),
         }
+        if before is not None and crop.source_before is not None:
+            moved = temporal_loss(
+                painted[0], before, crop.source[0], crop.source_before, crop.vectors
+            )
+            parts["temporal"] = _TEMPORAL * moved.mean()
         total = torch.stack(list(parts.values())).sum()
         return total / _USUAL, {name: float(value.detach()) for name, value in parts.items()}
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Of four windows three are the encoder's, the fourth its neighbours' in turns."""
         model = cast(Steering, self.model)
-        crop = observe(self.network, self._draw(1), step)
+        crop = self._draw(step)
         if step % 4 < 3:
             by = "encoder"
         else:
@@ -349,8 +383,8 @@ class TokenWork(Work):
 
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
-        """Per cent of LPIPS-Alex and DISTS, decibels of PSNR-Y in 8 bits against the painter
-        without tokens, and bits a region, of held-out windows."""
+        """Per cent of LPIPS-Alex, DISTS and flicker, decibels of PSNR-Y in 8 bits against the
+        painter without tokens, and bits a region, of held-out windows."""
         model, found = cast(Steering, average), dict[str, float]()
         makers: dict[str, Callable[[Tensor], Tensor]] = {
             name: lambda features, by=name: whole_tokens(model.tokens(features, by))  # type: ignore[misc]
@@ -364,42 +398,49 @@ class TokenWork(Work):
         )
         crops = [
             observe(
-                self.network, self.held.batch(1, WINDOW, [pick]).part(LENGTH - 1, LENGTH), 700 + n
+                self.network,
+                self.held.batch(1, WINDOW, [pick]),
+                700 + n,
+                self.painters[n % len(self.painters)],
             )
-            for n, pick in enumerate(self._picks())
+            for n, pick in enumerate(self.picks(self.config.validate_samples))
         ]
         makers["windows_shuffled"] = _from_before(makers["encoder"], crops[-1].features)
-        plain = [self._measure(crop, None) for crop in crops]
+        plain = [self.measure(crop, None) for crop in crops]
         for name, make in makers.items():
             tokens = [make(crop.features) for crop in crops]
             rows = [
-                self._measure(crop, model.shifts(coded))
+                self.measure(crop, model.shifts(coded))
                 for crop, coded in zip(crops, tokens, strict=True)
             ]
             ratio = np.mean(np.array(rows)[:, :2] / np.array(plain)[:, :2], 0)
             found[f"{name}_lpips_alex"] = round(100 * float(ratio[0] - 1), 2)
             found[f"{name}_dists"] = round(100 * float(ratio[1] - 1), 2)
             found[f"{name}_psnr"] = round(float(np.mean(np.subtract(rows, plain)[:, 2])), 3)
-            found[f"{name}_bits"] = round(_entropy(torch.cat(tokens)), 2)
+            flicker = np.sum(np.array(rows)[:, 3]) / np.sum(np.array(plain)[:, 3])
+            found[f"{name}_flicker"] = round(100 * float(flicker - 1), 2)
+            found[f"{name}_bits"] = round(entropy(torch.cat(tokens)), 2)
         self.gain = -found["encoder_lpips_alex"] / 100
         return found
 
-    def _picks(self) -> list[tuple[int, int]]:
+    def picks(self, count: int) -> list[tuple[int, int]]:
         """Records of held-out clips, evenly over them."""
-        count = self.config.validate_samples
         entries = len(self.held.entries)
         return [(n % entries, n // entries % len(self.held.records[0][0])) for n in range(count)]
 
-    def _measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
-        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits."""
-        painted = crop.painted if shifts is None else self._paint(crop, shifts)
+    def measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
+        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, change beyond the source's from the frame before."""
+        painted, before = self.paint(crop, shifts)
+        assert before is not None and crop.source_before is not None
         rgb = to_display_rgb(painted, SMALL, 8, WINDOW).clamp(0, 1)
         wanted = crop_rgb(crop.source, SMALL, WINDOW).clamp(0, 1)
         error = float((eight_bits(painted[0]) - crop.source[0]).square().mean())
+        moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
         return [
             float(self.alex(rgb, wanted)),
             float(self.dists(rgb, wanted)),
             db(error, 1.0),
+            float(moved.mean()),
         ]
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
@@ -436,7 +477,7 @@ def _from_before(make: Callable[[Tensor], Tensor], last: Tensor) -> Callable[[Te
     return other
 
 
-def _entropy(tokens: Tensor) -> float:
+def entropy(tokens: Tensor) -> float:
     """Bits of a region by the histogram of each of its integers."""
     bits = 0.0
     for plane in tokens.transpose(0, 1).flatten(1).cpu().numpy():
@@ -450,7 +491,10 @@ def make_loop(config: TrainConfig, device: str = "") -> Loop:
     named = ("plan_minutes", "warm_up", "average", "validate_minutes")
     rates = {name: getattr(config, name) for name in named}
     schedule = Schedule(config.learning_rate, accumulate=config.crops, **rates)
-    return Loop(TokenWork(config, device), schedule, Path(config.out))
+    work = TokenWork(config, device)
+    if not (Path(config.out) / "state.pt").is_file():
+        work.begin()
+    return Loop(work, schedule, Path(config.out))
 
 
 def main(words: Sequence[str] | None = None) -> None:

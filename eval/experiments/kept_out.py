@@ -8,8 +8,9 @@ qualities, near `TARGETS`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
     fast, best      the other speeds; fit: five steps of fitting; tokens, tokens:search: tokens
-                    steer the painter; unsteady: all GOPs at one strength; strength:32:24: at that
-                    one (noise, keep); preset:6: at that preset
+                    steer the painter (tokens:all and others: `token_variants`); unsteady: all GOPs
+                    at one strength; strength:32:24: at that one (noise, keep); preset:6: at that
+                    preset
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
@@ -33,6 +34,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +48,7 @@ from PIL import Image
 from eval.codecs import peers
 from eval.codecs.codec import Options
 from eval.colour import Planes
+from eval.experiments import token_variants
 from eval.frames import Loaded, clip_of, read_frames
 from eval.metrics import METRICS, Measurer, need
 from eval.points.bd import bd_rate, bootstrap
@@ -140,11 +143,15 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
         steady.LADDER = (Strength(*map(int, numbers)),)
     elif name == "preset":
         settings = {"preset": int(numbers[0])}
+    elif name.removeprefix("tokens:") in token_variants.VARIANTS:
+        settings = {"tokens": "on"}
     else:
         settings = _SETTINGS[name]
     stream = io.BytesIO()
-    encoder = Encoder(fmt, replace(config, **settings))
-    encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
+    found = name.removeprefix("tokens:")
+    with token_variants.variant(found) if found in token_variants.VARIANTS else nullcontext():
+        encoder = Encoder(fmt, replace(config, **settings))
+        encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
     return len(data), {n: functools.partial(decode, data, base) for n, base in outputs.items()}

@@ -305,9 +305,10 @@ class PainterNetwork(nn.Module):
         save_weights({}, path, {"painter": facts}, self.integers() | grids)
 
     @staticmethod
-    def load(path: Path) -> PainterNetwork:
-        """What `save` wrote, in evaluation mode. Raises `MediaError`."""
-        depth = I.Model.load(path).depth
+    def load(path: Path, strength: I.Strength = I.NEUTRAL) -> PainterNetwork:
+        """What `save` wrote, in evaluation mode, painting at a strength. Raises `MediaError`."""
+        model = I.Model.load(path)
+        depth = model.depth
         try:
             arrays, metadata = read_arrays(path)
             sizes = json.loads(metadata["painter"])
@@ -318,6 +319,9 @@ class PainterNetwork(nn.Module):
             if sizes["depth"] != depth:
                 raise ValueError("depth differs from the tensors")
             made = PainterNetwork(sizes)
+            head = strength.apply(model.layers["head"])
+            arrays |= {"head.bias": head.bias, "head.multiplier": head.multiplier}
+            arrays["head.shift"] = head.shift
             made.take({name: torch.from_numpy(array).float() for name, array in arrays.items()})
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None

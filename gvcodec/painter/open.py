@@ -111,10 +111,13 @@ class TokenStage:
     def __init__(self, header: SequenceHeader, config: EncoderConfig) -> None:
         self._find: Callable[[GopSample, int], bytes | None]
         stream = header.format, header.base, header.scale, header.base_q
-        if config.tokens == "search":
+        if has_torch():
             from gvcodec.painter.token_search import TokenSearch
 
-            self._find = TokenSearch(*stream, config.device).find
+            searches = config.tokens == "search"
+            self._find = TokenSearch(
+                *stream, config.look, config.steadies, searches, config.device
+            ).find
         else:
             self._find = EncodedTokens(*stream, config.threads or os.cpu_count() or 1).find
         self._sampler = TokenSampler()

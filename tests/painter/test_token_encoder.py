@@ -91,7 +91,8 @@ def test_the_table_of_the_encoder_is_the_painter_s() -> None:
     assert np.abs(table.astype(np.float32) - model.weight).max() <= 0.75
 
 
-def test_a_file_of_an_encode_with_tokens(tmp_path: Path) -> None:
+def test_a_file_of_an_encode_with_untried_tokens(monkeypatch) -> None:
+    monkeypatch.setattr("gvcodec.painter.open.has_torch", lambda: False)
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
     frames = moving_texture(160, 96, 14)
     plain, steered = (

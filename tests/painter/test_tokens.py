@@ -18,6 +18,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
+from gvcodec.painter import token_trial
 from gvcodec.painter.fit_pool import prepare
 from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Model, Strength, condition
@@ -25,11 +26,14 @@ from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
 from gvcodec.painter.open import add_tokens
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
+from gvcodec.painter.steady import choose_strength
 from gvcodec.painter.token_samples import PAIRS, GopSample, TokenSampler
-from gvcodec.painter.token_search import TokenSearch, spread
+from gvcodec.painter.token_search import TokenSearch
+from gvcodec.painter.token_trial import TokenTrial, spread
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
+    STEP,
     Tokens,
     decompose,
     grid_of,
@@ -308,6 +312,27 @@ def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
 
 def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
     """Bytes cost nothing here."""
+    fmt, sample = rough_gop()
+    search = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True)
+    found = search.find(sample, 10**9)
+    assert found is not None
+    tokens = unpack(found, TOKENS, 50, 128, 192)
+    trial = search.trial
+    painter = trial.painter_for(sample)
+    look = trial.look(painter, prepare([sample.pairs[1]])[0], trial.windows[0], 99)
+    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
+    with torch.no_grad():
+        (placed,) = trial.spread(levels, trial.windows)
+        steered, plain = (trial.weigh(painter, look, x, exact=True) for x in (placed, None))
+    assert steered.loss < plain.loss and steered.flicker <= 1.1 * plain.flicker
+    with pytest.raises(UsageError, match="8388608 samples"):
+        TokenSearch(replace(fmt, width=4098, height=2304), "av1", Fraction(1), 50, 50, True, True)
+    assert search.find(GopSample(0), 10**9) is None
+    assert search.find(sample, 1) is None
+
+
+def rough_gop() -> tuple[VideoFormat, GopSample]:
+    """A GOP of twelve frames of it."""
     fmt = replace(FORMAT, width=192, height=128)
     clip = rough_clip(12)
     config = EncoderConfig(q=50, preset=8, threads=1).resolve()
@@ -315,21 +340,49 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see() -> None:
     parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
     base = [planes for part in parts for planes in part.base_frames]
     pairs = [[(base[n + i], clip[n + i]) for i in range(2)] for n in (0, 4, 8)]
-    sample = GopSample(0, pairs, [[0, 0]] * 3)
-    search = TokenSearch(fmt, "av1", Fraction(1), 50)
-    found = search.find(sample, 10**9)
+    return fmt, GopSample(0, pairs, [[0, 0]] * 3)
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_a_trial_sends_what_serves_and_no_harm(thorough: bool, monkeypatch) -> None:
+    fmt, sample = rough_gop()
+    trial = TokenTrial(fmt, "av1", Fraction(1), 50, 50, True)
+    painter = trial.painter_for(sample)
+    held = [[trial.look(painter, trial.runs(sample)[1], trial.windows[0], 64)]]
+    found = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True).find(sample, 10**9)
     assert found is not None
-    tokens = unpack(found, TOKENS, 50, 128, 192)
-    window = search._windows()
-    look = search._look(prepare([pairs[1]])[0], window[0], 99)
-    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
-    with torch.no_grad():
-        steered = search._loss(look, search._spread(levels, window)[0], exact=True)
-        assert steered < search._loss(look, None, exact=True)
-    with pytest.raises(UsageError, match="8388608 samples"):
-        TokenSearch(replace(fmt, width=4098, height=2304), "av1", Fraction(1), 50)
-    assert search.find(GopSample(0), 10**9) is None
-    assert search.find(sample, 1) is None
+    regions = levels_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
+    good = regions.astype(np.int32)
+    assert trial.choose(good, painter, held, 10**9, thorough).kinds.any()
+    for harmful in (np.full_like(good, 7), np.full_like(good, -7)):
+        tokens = trial.choose(harmful, painter, held, 10**9, thorough)
+        levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
+        kept, plain = (
+            trial.weigh(painter, held[0][0], x, exact=True)
+            for x in (trial.spread(levels, trial.windows)[0], None)
+        )
+        assert kept.loss <= plain.loss
+    assert not trial.choose(good, painter, held, 1, thorough).kinds.any()
+    monkeypatch.setattr(token_trial, "STEADY", 0.0)
+    assert not trial.choose(good, painter, held, 10**9, thorough).kinds.any()
+
+
+def test_a_trial_paints_at_the_strength_of_the_gop() -> None:
+    fmt, sample = rough_gop()
+    found = {}
+    for steadies, dial in ((False, 50), (True, 50), (False, 90)):
+        trial = TokenTrial(fmt, "av1", Fraction(1), 50, dial, steadies)
+        head = trial.painter_for(sample).head
+        found[steadies, dial] = head.bias.clone(), head.multiplier.clone()
+    own = [[0, 0]] * 3
+    model = Model.load(PAINTER_TOKENS.find())
+    stream = condition("av1", Fraction(1), 50)
+    strength = choose_strength(model, stream, BASE, sample.pairs, own)
+    head = PainterNetwork.load(PAINTER_TOKENS.find(), strength).head
+    assert torch.equal(found[True, 50][0], head.bias)
+    plain = PainterNetwork.load(PAINTER_TOKENS.find()).head
+    assert torch.equal(found[False, 50][1], plain.multiplier)
+    assert not torch.equal(found[False, 90][1], plain.multiplier)
 
 
 @pytest.mark.parametrize("options", [{"fit": 0}, {"look": 70}, {"base": "vvc"}, {"keyint": 5}])
@@ -346,7 +399,10 @@ def test_tokens_go_with_other_options(options: dict, monkeypatch) -> None:
     assert gvcodec.verify(data).frames == len(FRAMES)
 
 
-def test_a_size_is_kept_with_tokens(tmp_path: Path) -> None:
+def test_a_size_is_kept_with_tokens(tmp_path: Path, monkeypatch) -> None:
+    tokens = some_tokens(96, 160, 9)
+    tokens.kinds[:] = 2
+    monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: pack(tokens, TOKENS, self.q))
     clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
     write_clip(clip, FRAMES)
     run("encode", clip, out, "--size", "4k", "--tokens", "on", "--quiet")

@@ -8,7 +8,8 @@ import torch
 
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork, condition
-from gvcodec.painter.objective import Batch
+from gvcodec.painter.objective import Batch, paint_observed
+from gvcodec.painter.steady import LADDER
 from gvcodec.painter.tokens import LARGEST
 from gvcodec.painter.tokens import STEP as LEVELS
 from training.material import WINDOW
@@ -65,10 +66,36 @@ def test_tokens_of_zero_leave_the_painted_picture_and_others_change_it(by: str) 
     with torch.no_grad():
         model.table.fill_(40)
         plain = model.shifts(whole_tokens(model.tokens(crop.features, by)))
-        same = network.paint(replace(crop.observed, shifts=plain), None)
-        other = network.paint(replace(crop.observed, shifts=plain + 40 * LEVELS), None)
+        same, other = (
+            paint_observed(network, [replace(frame, shifts=shifts) for frame in crop.observed])[0]
+            for shifts in (plain, plain + 40 * LEVELS)
+        )
     assert torch.equal(same[0], crop.painted[0])
     assert not torch.equal(other[0], crop.painted[0])
+
+
+def test_a_run_is_judged_by_its_last_frame_at_the_strength_of_its_painter() -> None:
+    network = PainterNetwork.load(PAINTER.find())
+    steady = PainterNetwork.load(PAINTER.find(), LADDER[-1])
+    one, other = window(1), window(2)
+    run = replace(
+        one,
+        base=(torch.cat([one.base[0], one.base[0]], 1), torch.cat([one.base[1], one.base[1]], 1)),
+        source=(
+            torch.cat([other.source[0], one.source[0]], 1),
+            torch.cat([other.source[1], one.source[1]], 1),
+        ),
+        vectors=torch.cat([one.vectors, one.vectors], 1),
+    )
+    alone, crop = observe(network, one, 5), observe(network, run, 5, steady)
+    assert torch.equal(crop.source[0], one.source[0][:, 0])
+    assert crop.source_before is not None
+    assert torch.equal(crop.source_before, other.source[0][:, 0])
+    # Where nothing moved all is kept of what was painted before, at any strength.
+    assert torch.equal(crop.painted[0], alone.painted[0])
+    # Features are of the first frame, painted at the strength that the painter was trained for.
+    assert torch.equal(crop.features[:, 9:27], alone.features[:, 9:27])
+    assert not torch.equal(crop.features[:, :9], alone.features[:, :9])
 
 
 def test_features_tell_what_the_source_has_and_the_base_lacks() -> None:

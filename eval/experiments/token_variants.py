@@ -1,0 +1,186 @@
+"""Other ways to find the tokens that steer the painter, for comparison in files.
+
+`eval.experiments.kept_out` takes them as codecs:
+
+    tokens:all          the encoder's tokens, untried
+    tokens:uniform, tokens:uniqueness, tokens:elbo
+                        as many tokens as the trial sends, shared among windows evenly, by
+                        uniqueness [UniComp] or by -ELBO [InfoTok], without a trial
+    tokens:codebook     for the whole GOP one of sixteen vectors or none, by the trial's judge
+
+The sixteen vectors (`docs/data/token-codebook.csv`) are the centres of clusters of what the search
+found for windows of training clips; `python -m eval.experiments.token_variants TARGETS` makes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.token_budgets import allocate
+from gvcodec.allocation.router import negative_elbo
+from gvcodec.painter import token_search
+from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.token_search import TokenSearch
+from gvcodec.painter.token_trial import Look, bytes_of
+from gvcodec.painter.tokens import (
+    LARGEST,
+    Tokens,
+    decompose,
+    keep,
+    levels_of,
+    no_tokens,
+    pack,
+)
+
+CODEBOOK = Path("docs/data/token-codebook.csv")
+BUDGETS = ("uniform", "uniqueness", "elbo")
+VARIANTS = ("all", *BUDGETS, "codebook")
+#: Tokens of a window by how many kinds it has.
+_COUNTS = np.array([0, 1, 5, 21])
+_VECTORS, _ROUNDS = 16, 50
+_NOISE = 64
+
+
+@contextmanager
+def variant(name: str) -> Iterator[None]:
+    """Encoders find tokens so while this is open."""
+
+    def find(self: TokenSearch, sample: GopSample, size: int) -> bytes | None:
+        if not sample.pairs:
+            return None
+        tokens = _find(self, name, sample, size)
+        return pack(tokens, self.trial.model, self.q) if tokens.kinds.any() else None
+
+    with mock.patch.object(token_search.TokenSearch, "find", find):
+        yield
+
+
+def _find(search: TokenSearch, name: str, sample: GopSample, size: int) -> Tokens:
+    height, width = search.trial.fmt.height, search.trial.fmt.width
+    if name == "codebook":
+        return _of_codebook(search, sample, size)
+    regions = np.rint(search.encoded.mean(sample)).clip(-LARGEST, LARGEST).astype(np.int32)
+    whole = keep(decompose(regions, height, width), 3)
+    if name == "all":
+        return whole
+    painter = search.trial.painter_for(sample)
+    held = _looks(search, sample)
+    sent = search.trial.choose(regions, painter, held, size, thorough=False)
+    total = int(_COUNTS[sent.kinds].sum())
+    features = np.stack([_tokens_in(whole, at) for at in np.ndindex(sent.kinds.shape)])
+    errors = None
+    if name == "elbo":
+        windows = search.trial.windows
+        bits = np.array([8 * bytes_of(whole, window) for window in windows])
+        placed = search.trial.spread(_levels(search, whole), windows)
+        with torch.no_grad():
+            verdicts = [
+                search.trial.weigh(painter, looks[0], levels, exact=True)
+                for looks, levels in zip(held, placed, strict=True)
+            ]
+        missed = np.array([float(verdict.loss) for verdict in verdicts])
+        price = float(missed.mean() / max(bits.mean(), 1e-9))
+        errors = np.zeros((1, len(features)))
+        # Windows that are too small to be tried have none.
+        errors[0, : len(windows)] = negative_elbo(bits, missed, price)
+    counts = allocate(features[None].astype(np.float32), errors, name, total)[0]
+    whole.kinds[:] = prefixes(counts, total).reshape(whole.kinds.shape)
+    return whole
+
+
+def prefixes(counts: NDArray[np.int64], total: int) -> NDArray[np.int32]:
+    """Kinds of tokens of windows that were given `counts` tokens: the longest prefixes that fit,
+    then longer ones where most is left, `total` tokens at most."""
+    kinds = np.searchsorted(_COUNTS, counts, side="right") - 1
+    for n in np.argsort(_COUNTS[kinds] - counts, kind="stable"):
+        while kinds[n] < 3:
+            more = _COUNTS[kinds[n] + 1] - _COUNTS[kinds[n]]
+            if _COUNTS[kinds].sum() + more > total:
+                break
+            kinds[n] += 1
+    found: NDArray[np.int32] = kinds.astype(np.int32)
+    return found
+
+
+def _tokens_in(tokens: Tokens, window: tuple[int, ...]) -> NDArray[np.int32]:
+    """(21, D), coarse to fine; what lies outside the picture is 0."""
+    row, column = window
+    parts = []
+    for kind, part in enumerate(tokens[:3]):
+        side = 1 << kind
+        inside = part[side * row : side * row + side, side * column : side * column + side]
+        square = np.zeros((side, side, part.shape[2]), np.int32)
+        square[: inside.shape[0], : inside.shape[1]] = inside
+        parts.append(square.reshape(side * side, -1))
+    return np.concatenate(parts)
+
+
+def _looks(search: TokenSearch, sample: GopSample) -> list[list[Look]]:
+    """Windows of the pair that judges."""
+    trial = search.trial
+    painter, runs = trial.painter_for(sample), trial.runs(sample)
+    return [[trial.look(painter, runs[len(runs) // 2], window, _NOISE)] for window in trial.windows]
+
+
+def _levels(search: TokenSearch, tokens: Tokens) -> torch.Tensor:
+    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
+    return levels.to(search.trial.place)
+
+
+def _of_codebook(search: TokenSearch, sample: GopSample, size: int) -> Tokens:
+    """The vector at which the windows together lose least, or none."""
+    trial = search.trial
+    height, width = trial.fmt.height, trial.fmt.width
+    painter, held = trial.painter_for(sample), _looks(search, sample)
+    windows = trial.windows
+
+    @torch.no_grad()
+    def loss_of(tokens: Tokens) -> float:
+        placed = trial.spread(_levels(search, tokens), windows)
+        verdicts = [
+            trial.weigh(painter, looks[0], levels, exact=True)
+            for looks, levels in zip(held, placed, strict=True)
+        ]
+        return sum(float(verdict.loss) for verdict in verdicts)
+
+    best = no_tokens(height, width, trial.model.dims)
+    least = loss_of(best)
+    for vector in np.loadtxt(CODEBOOK, np.int32, delimiter=","):
+        tokens = no_tokens(height, width, trial.model.dims)
+        tokens.window[:], tokens.kinds[:] = vector, 1
+        loss = loss_of(tokens)
+        if loss < least:
+            best, least = tokens, loss
+    return best
+
+
+def cluster(vectors: NDArray[np.float64], seed: int = 1) -> NDArray[np.int64]:
+    """Centres (16, D) of clusters of vectors (N, D), rounded (Lloyd's algorithm)."""
+    rng = np.random.default_rng(seed)
+    centres = vectors[rng.permutation(len(vectors))[:_VECTORS]].copy()
+    for _ in range(_ROUNDS):
+        nearest = ((vectors[:, None] - centres) ** 2).sum(2).argmin(1)
+        for n in np.unique(nearest):
+            centres[n] = vectors[nearest == n].mean(0)
+    return np.rint(centres).astype(np.int64)
+
+
+def main() -> None:
+    """Writes the codebook out of the targets of `training.token_targets`."""
+    targets = torch.load(sys.argv[1])["windows"]
+    means = np.stack([tokens.numpy().astype(float).mean((1, 2)) for _, _, tokens in targets])
+    with open(CODEBOOK, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(cluster(means).tolist())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""Tries tokens that steer the painter, on frames of their GOP: what is painted with them, judged by
+a small network distilled from LPIPS on VGG16 and on AlexNet.
+
+Tokens are tried as files paint them: at the strength that the GOP will have, on the second frame of
+a pair of consecutive ones, with motion between them. Of each window nothing is sent, its own token,
+those of its quadrants, or all, as they are or half as strong: whatever lowers the judge's distance
+most, after what bytes would earn in base frames (`payload.RATE_SLOPE`), PSNR-Y and steadiness held.
+What changes more from frame to frame than `STEADY` times what the unsteered picture does is not
+sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gvcodec import perceptual
+from gvcodec.models import TOKEN_JUDGE, painter_of
+from gvcodec.painter.filters import round_through
+from gvcodec.painter.fit_pool import Run, prepare
+from gvcodec.painter.look import turned
+from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, rate
+from gvcodec.painter.network import Observed, PainterNetwork, convert
+from gvcodec.painter.objective import (
+    Batch,
+    crop_rgb,
+    observe_run,
+    paint_observed,
+    to_display_rgb,
+)
+from gvcodec.painter.payload import BASE, RATE_SLOPE
+from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.tokens import (
+    SIDES,
+    WINDOW,
+    TokenModel,
+    Tokens,
+    decompose,
+    keep,
+    levels_of,
+    no_tokens,
+)
+from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
+from gvcodec.perceptual.vgg import PerceptualLoss, Reference
+from gvcodec.types import BLOCK, VideoFormat
+from gvcodec.util.tensors import known_colour, open_device
+
+#: Top, left, height and width of a window of the padded picture.
+Window = tuple[int, int, int, int]
+#: Weight of what changes from frame to frame beyond the source's own change, and how much more of
+#: it there may be than without tokens.
+TEMPORAL, STEADY = 20.0, 1.05
+#: Cost of a decibel of PSNR-Y below that of the unsteered picture.
+HOLD = 0.3
+#: Changes between frames that nobody sees, in 0…1.
+_INVISIBLE = 2e-5
+#: Blocks of the painter's maps along a region; windows smaller than this are not tried.
+_BLOCKS, _SMALLEST = 8, 48
+#: Bits that an integer v is taken to cost while windows are chosen: these, the second times
+#: log2(1 + |v|).
+_BITS = 0.7, 2.0
+
+
+def spread(levels: Tensor, height: int, width: int) -> Tensor:
+    """Levels (1, D, rows, columns) of regions at blocks (1, D, height / 8, width / 8) of a padded
+    picture, whole numbers as decoders have them; gradients pass."""
+    for axis, size in ((2, height), (3, width)):
+        place = 2 * torch.arange(size // BLOCK * 2, device=levels.device) + 1 + _BLOCKS
+        last = levels.shape[axis] - 1
+        before = levels.index_select(axis, (place // 16 - 1).clamp(0, last))
+        after = levels.index_select(axis, (place // 16).clamp(0, last))
+        share = (place % 16).to(levels.dtype)
+        share = share.view(-1, 1) if axis == 2 else share
+        levels = (16 - share) * before + share * after
+    return round_through(levels / 256)
+
+
+@dataclass
+class Look:
+    """A window of a pair: what the painter observed of both frames, the source's planes and maps of
+    the later one, the source's luma of the one before and motion between them, unsteered luma."""
+
+    seen: list[Observed]
+    source: tuple[Tensor, Tensor]
+    source_before: Tensor
+    vectors: Tensor
+    reference: list[Reference]
+    unsteered: Tensor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of a window: what is to be small, and what changes from frame to frame beyond the source's
+    change, which is part of it."""
+
+    loss: Tensor
+    flicker: Tensor
+
+
+class TokenTrial:
+    """Trials of the GOPs of one video. Raises `WrongModelError` where painter or judge are missing,
+    `UsageError` for a device that is not there."""
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        look: int,
+        steadies: bool,
+        device: str = "cpu",
+    ) -> None:
+        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
+        self.fmt, self.q, self.dial, self.steadies = fmt, q, look, steadies
+        self._path = painter_of(base, steered=True).find()
+        self._whole = Model.load(self._path)
+        assert self._whole.tokens is not None
+        self.model: TokenModel = self._whole.tokens
+        self.place = open_device(device)
+        self.table = torch.from_numpy(self.model.weight.astype(np.float32)).to(self.place)
+        self._stream = condition(base, scale, q)
+        self._condition = torch.from_numpy(self._stream).float()[None].to(self.place)
+        weights = perceptual.read_weights(TOKEN_JUDGE.find())
+        self.judge = PerceptualLoss(weights=weights, batched=False).to(self.place)
+        self.colour = known_colour(fmt.colour, fmt.height)
+        self._at_strength = lru_cache(maxsize=8)(self._load)
+
+    def _load(self, strength: Strength) -> PainterNetwork:
+        return PainterNetwork.load(self._path, strength).to(self.place)
+
+    def painter_for(self, sample: GopSample) -> PainterNetwork:
+        """The painter at the strength that a GOP will be given, as far as its pairs tell."""
+        strength = turned(NEUTRAL, self.dial)
+        if self.steadies:
+            own = self.rates(sample)
+            strength = choose_strength(
+                self._whole, self._stream, BASE, sample.pairs, own, self.dial
+            )
+        return self._at_strength(strength)
+
+    def rates(self, sample: GopSample) -> list[list[int]]:
+        """Own entries of the condition of the frames of pairs."""
+        return [[rate(n, self.fmt.width, self.fmt.height) for n in sizes] for sizes in sample.sizes]
+
+    def runs(self, sample: GopSample) -> list[Run]:
+        """Pairs as tensors."""
+        return prepare(sample.pairs, self.rates(sample), self.place)
+
+    @property
+    def windows(self) -> list[Window]:
+        """Windows of the padded picture that are tried."""
+        high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
+        found = [
+            (top, left, min(WINDOW, high - top), min(WINDOW, wide - left))
+            for top in range(0, high, WINDOW)
+            for left in range(0, wide, WINDOW)
+        ]
+        return [window for window in found if min(window[2:]) >= _SMALLEST]
+
+    @torch.no_grad()
+    def look(self, painter: PainterNetwork, run: Run, window: Window, noise: int) -> Look:
+        """A window of a pair, painted with noise of its own."""
+        top, left, height, width = window
+
+        def cut(plane: Tensor, unit: int) -> Tensor:
+            rows = slice(top // unit, (top + height) // unit)
+            return plane[None, :, :, rows, left // unit : (left + width) // unit].float()
+
+        luma, chroma, source_luma, source_chroma = (
+            cut(plane, 1 + n % 2) for n, plane in enumerate(run[:4])
+        )
+        vectors = run[4][None, :, :, top // BLOCK : (top + height) // BLOCK]
+        vectors = vectors[..., left // BLOCK : (left + width) // BLOCK]
+        none = torch.zeros(1, device=self.place)
+        batch = Batch(
+            (luma, chroma),
+            (source_luma, source_chroma),
+            vectors,
+            self._condition,
+            none.long(),
+            none,
+            run[5][None],
+        )
+        seen = observe_run(painter, batch, noise)
+        (unsteered, _), _ = paint_observed(painter, seen)
+        source = source_luma[:, -1], source_chroma[:, -1]
+        reference = self.judge.reference(crop_rgb(source, self.colour, WINDOW))
+        return Look(
+            [convert(frame, torch.half) for frame in seen],
+            source,
+            source_luma[:, 0],
+            vectors[:, -1],
+            reference,
+            unsteered,
+        )
+
+    def weigh(
+        self,
+        painter: PainterNetwork,
+        look: Look,
+        levels: Tensor | None,
+        exact: bool = False,
+    ) -> Verdict:
+        """A window whose blocks have `levels` (1, D, h, w); `exact`: its 8-bit samples."""
+        seen = [convert(frame, torch.float) for frame in look.seen]
+        if levels is not None:
+            shifts = torch.einsum("sd,bdhw->bshw", self.table, levels)
+            seen = [replace(frame, shifts=shifts) for frame in seen]
+        painted, before = paint_observed(painter, seen)
+        shown = (
+            to_display_rgb(painted, self.colour, self.fmt.bit_depth, WINDOW)
+            if exact
+            else crop_rgb(painted, self.colour, WINDOW)
+        )
+        distance = self.judge(shown, look.reference)[0].mean()
+        held = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
+        flicker = torch.zeros((), device=self.place)
+        if before is not None:
+            source, source_before = look.source[0], look.source_before
+            flicker = temporal_loss(painted[0], before, source, source_before, look.vectors).mean()
+        return Verdict(distance + HOLD * held + TEMPORAL * flicker, flicker)
+
+    def spread(self, levels: Tensor, windows: Sequence[Window]) -> list[Tensor]:
+        """Levels of regions of the picture at the blocks of each window."""
+        high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
+        whole = spread(levels, high, wide)
+        return [
+            whole[:, :, top // 8 : (top + height) // 8, left // 8 : (left + width) // 8]
+            for top, left, height, width in windows
+        ]
+
+    @torch.no_grad()
+    def choose(
+        self,
+        regions: NDArray[np.int32],
+        painter: PainterNetwork,
+        held: Sequence[Sequence[Look]],
+        size: int,
+        thorough: bool,
+    ) -> Tokens:
+        """Of each window the tokens that serve its looks best: the integers (rows, columns, D) that
+        were found or half of them, and how many kinds; `thorough`: all of these, not only the most
+        likely. `size`: bytes of the GOP."""
+        windows = self.windows
+        plain = [self._mean(painter, looks, None) for looks in held]
+        # What a byte has to take off the sum of the windows' losses.
+        price = sum(loss for loss, _ in plain) * RATE_SLOPE / max(1, size)
+        chosen = no_tokens(self.fmt.height, self.fmt.width, self.model.dims)
+        best = [0.0] * len(windows)
+        for divisor, kinds in TRIED if thorough else LIKELY:
+            integers = np.rint(regions / divisor).astype(np.int32)
+            tried = keep(decompose(integers, self.fmt.height, self.fmt.width), kinds)
+            levels = torch.from_numpy(levels_of(tried).astype(np.float32))[None]
+            placed = self.spread(levels.to(self.place), windows)
+            for n, window in enumerate(windows):
+                loss, flicker = self._mean(painter, held[n], placed[n])
+                gain = plain[n][0] - loss - price * bytes_of(tried, window)
+                if gain > best[n] and flicker <= STEADY * plain[n][1] + _INVISIBLE:
+                    best[n] = gain
+                    _copy_window(tried, chosen, window)
+        return chosen
+
+    def _mean(
+        self, painter: PainterNetwork, looks: Sequence[Look], levels: Tensor | None
+    ) -> tuple[float, float]:
+        """Loss and flicker over looks at a window."""
+        found = [self.weigh(painter, look, levels, exact=True) for look in looks]
+        parts = [(float(verdict.loss), float(verdict.flicker)) for verdict in found]
+        loss, flicker = np.mean(parts, 0)
+        return float(loss), float(flicker)
+
+
+#: What integers are divided by, and how many kinds of tokens are sent.
+TRIED = ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3))
+LIKELY = ((1, 3), (2, 3))
+
+
+def _copy_window(source: Tokens, goal: Tokens, window: Window) -> None:
+    """All that is of a window."""
+    top, left, height, width = window
+    for given, taken, side in zip(source[:3], goal[:3], SIDES, strict=True):
+        rows = slice(top // side, -(-(top + height) // side))
+        columns = slice(left // side, -(-(left + width) // side))
+        taken[rows, columns] = given[rows, columns]
+    place = top // WINDOW, left // WINDOW
+    goal.kinds[place] = source.kinds[place]
+
+
+def bytes_of(tokens: Tokens, window: Window) -> float:
+    """About what the tokens of a window take."""
+    bits, kinds = 0.0, int(tokens.kinds.flat[0])
+    for part, side in list(zip(tokens[:3], SIDES, strict=True))[:kinds]:
+        top, left, height, width = window
+        inside = part[top // side : -(-(top + height) // side)]
+        inside = inside[:, left // side : -(-(left + width) // side)]
+        bits += float((_BITS[0] + _BITS[1] * np.log2(1 + np.abs(inside))).sum())
+    return bits / 8

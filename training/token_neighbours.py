@@ -1,0 +1,256 @@
+"""Tokens of the painter beside their neighbours: `python -m training token_neighbours TOKENS`.
+
+TOKENS is a file of `training.tokens`. On held-out windows of a cache, runs of three frames whose
+last one is judged, it prints per cent of LPIPS-Alex, DISTS and flicker and decibels of PSNR-Y
+against the painter without tokens, with bits a region by a histogram, for
+
+    vector, linear      one vector for all, a linear map of a region's mean features, both trained
+                        like the encoder and beside it
+    ridge               ridge regression from a region's mean features to the tokens of the targets
+    energy              the tokens at which bands of the painted picture have the energies of the
+                        source's, by differences: least squares in each region
+    codebook            one of sixteen vectors for the window, by the judge that files are tried by
+    encoder             local and global transformers; shuffled: its tokens in other regions of the
+                        window, those of another window
+    tried               the encoder's, half of them or none, by that judge, on other noise
+    searched            from the encoder's on by the judge's gradient
+
+`--also NAME=FILE` adds other encoders: other seeds, or layers left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gvcodec import perceptual
+from gvcodec.models import TOKEN_JUDGE, read_arrays
+from gvcodec.painter.objective import crop_rgb, to_display_rgb
+from gvcodec.painter.tokens import REGION
+from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
+from gvcodec.perceptual.vgg import PerceptualLoss
+from gvcodec.util.tensors import SMALL
+from training.material import WINDOW
+from training.tokens import (
+    DIMS,
+    FEATURES,
+    Crop,
+    Steering,
+    TokenWork,
+    TrainConfig,
+    energies_of,
+    entropy,
+    observe,
+    whole_tokens,
+)
+
+_SIDE = WINDOW // REGION
+#: What is added to the diagonals of least squares, in parts of their mean.
+_RIDGE, _DAMPING = 1.0, 0.3
+#: Levels by which the energies' differences are taken.
+_NUDGE = 2.0
+#: Of a search: steps, rate; weight of flicker and of PSNR-Y, as the encoder of files has them.
+_STEPS, _RATE, _TEMPORAL, _HOLD = 30, 0.25, 20.0, 0.3
+#: Added to a window's seed of noise for what is tried or searched.
+_OTHER_NOISE = 5000
+FIELDS = ("tokens", "lpips_alex", "dists", "psnr_y", "flicker", "bits", "windows")
+
+
+class Judge:
+    """The small network that encoders try tokens by."""
+
+    def __init__(self, work: TokenWork) -> None:
+        weights = perceptual.read_weights(TOKEN_JUDGE.find())
+        self.distance = PerceptualLoss(weights=weights, batched=False)
+        self.work = work
+
+    def loss(self, crop: Crop, shifts: Tensor | None, exact: bool) -> Tensor:
+        """As `gvcodec.painter.token_trial.TokenTrial.weigh`."""
+        painted, before = self.work.paint(crop, shifts)
+        shown = (
+            to_display_rgb(painted, SMALL, 8, WINDOW) if exact else crop_rgb(painted, SMALL, WINDOW)
+        )
+        with torch.no_grad():
+            reference = self.distance.reference(crop_rgb(crop.source, SMALL, WINDOW))
+        total = self.distance(shown, reference)[0].mean()
+        held = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
+        assert before is not None and crop.source_before is not None
+        moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
+        return cast(Tensor, total + _HOLD * held + _TEMPORAL * moved.mean())
+
+    @torch.no_grad()
+    def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
+        """Of some tokens, or none."""
+        options = [torch.zeros_like(tried[0]), *tried]
+        losses = [float(self.loss(crop, model.shifts(tokens), exact=True)) for tokens in options]
+        return options[int(np.argmin(losses))]
+
+
+def load(path: Path) -> Steering:
+    """What `training.tokens` has written."""
+    arrays, _ = read_arrays(path)
+    config = json.loads(path.with_suffix(".json").read_text())["config"]
+    sizes = {name: config[name] for name in ("width", "local", "over")}
+    model = Steering(len(arrays["table"]), TrainConfig(painter="", cache="", out="", **sizes))
+    model.load_state_dict({name: torch.from_numpy(a).float() for name, a in arrays.items()})
+    return model.eval()
+
+
+def ridge_of(work: TokenWork, model: Steering, targets: Path) -> Callable[[Tensor], Tensor]:
+    """The regression from mean features of regions to tokens of targets."""
+    seen, wanted = [], []
+    for position, (entry, record, tokens) in enumerate(torch.load(targets)["windows"]):
+        batch = work.data.batch(1, WINDOW, [(entry, record)])
+        seen.append(_pooled(model, observe(work.network, batch.part(0, 1), position).features))
+        wanted.append(tokens.float().flatten(1).T)
+    x, y = torch.cat(seen).double(), torch.cat(wanted).double()
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
+    square = x.T @ x
+    square += _RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=x.dtype)
+    weights = torch.linalg.solve(square, x.T @ y).float()
+
+    def make(features: Tensor) -> Tensor:
+        found = _pooled(model, features) @ weights[:-1] + weights[-1]
+        return found.T.reshape(1, DIMS, _SIDE, _SIDE)
+
+    return make
+
+
+def _pooled(model: Steering, features: Tensor) -> Tensor:
+    """Means of regions (regions, FEATURES), in deviations."""
+    x = ((features - model.centre) / model.deviation).clamp(-4, 4)
+    return F.avg_pool2d(x, x.shape[-1] // _SIDE).view(FEATURES, -1).T
+
+
+@torch.no_grad()
+def match_energies(work: TokenWork, model: Steering, crop: Crop) -> Tensor:
+    """Tokens (1, D, 4, 4), not rounded, at which the last frame has the source's energies."""
+
+    def measure(tokens: Tensor) -> Tensor:
+        painted, _ = work.paint(crop, model.shifts(tokens))
+        found = F.avg_pool2d(energies_of(painted[0]), WINDOW // 16 // _SIDE)
+        return found[0].flatten(1)  # (9, regions)
+
+    nothing = torch.zeros(1, DIMS, _SIDE, _SIDE)
+    plain = measure(nothing)
+    wanted = F.avg_pool2d(energies_of(crop.source[0]), WINDOW // 16 // _SIDE)[0].flatten(1)
+    slopes = []
+    for n in range(DIMS):
+        nudged = nothing.clone()
+        nudged[:, n] = _NUDGE
+        slopes.append((measure(nudged) - plain) / _NUDGE)
+    slope = torch.stack(slopes, -1).transpose(0, 1)  # (regions, 9, D)
+    square = slope.mT @ slope
+    size = square.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    square = square + (_DAMPING * size + 1e-9) * torch.eye(DIMS)
+    found = torch.linalg.solve(square, slope.mT @ (wanted - plain).T[:, :, None])[:, :, 0]
+    return found.T.reshape(1, DIMS, _SIDE, _SIDE)
+
+
+def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
+    """Tokens, not rounded, by the judge's gradient."""
+    tokens = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([tokens], lr=_RATE)
+    for step in range(_STEPS):
+        given = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
+        optimizer.zero_grad()
+        judge.loss(crop, model.shifts(given), exact=False).backward()
+        optimizer.step()
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * (1.02 - step / (_STEPS + 2))
+    return tokens.detach()
+
+
+def rows_of(
+    work: TokenWork, model: Steering, others: dict[str, Steering], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    judge = Judge(work)
+    order = torch.randperm(_SIDE**2, generator=torch.Generator().manual_seed(3))
+    ridge = ridge_of(work, model, options.targets) if options.targets else None
+    vectors: list[Tensor] = []
+    if options.codebook:
+        rows = torch.from_numpy(np.loadtxt(options.codebook, np.float32, delimiter=","))
+        vectors = [row.view(1, DIMS, 1, 1).expand(1, DIMS, _SIDE, _SIDE) for row in rows]
+    found: dict[str, list[Tensor]] = {}
+    measured: dict[str, list[list[float]]] = {}
+    before = None
+    for n, pick in enumerate(work.picks(options.windows)):
+        painter = work.painters[n % len(work.painters)]
+        batch = work.held.batch(1, WINDOW, [pick])
+        crop = observe(work.network, batch, 700 + n, painter)
+        other = observe(work.network, batch, 700 + n + _OTHER_NOISE, painter)
+        with torch.no_grad():
+            given = whole_tokens(model.tokens(crop.features, "encoder"))
+            made = {name: whole_tokens(model.tokens(crop.features, name)) for name in _TRAINED}
+            if ridge is not None:
+                made["ridge"] = whole_tokens(ridge(crop.features))
+            made["energy"] = whole_tokens(match_energies(work, model, other))
+            if vectors:
+                made["codebook"] = judge.best(other, model, vectors)
+            made["encoder"] = given
+            made["regions shuffled"] = given.flatten(2)[:, :, order].view_as(given)
+            made["another window's"] = given if before is None else before
+            made["tried"] = judge.best(other, model, [given, (given / 2).round()])
+            for name, network in others.items():
+                made[name] = whole_tokens(network.tokens(crop.features, "encoder"))
+        if options.search:
+            searched = whole_tokens(search(judge, model, other, given))
+            made["searched"] = judge.best(other, model, [searched, (searched / 2).round()])
+        before = given
+        with torch.inference_mode():
+            plain = np.array(work.measure(crop, None))
+            for name, tokens in made.items():
+                table = others.get(name, model)
+                row = np.array(work.measure(crop, table.shifts(tokens)))
+                ratios = 100 * (row / np.maximum(plain, 1e-9) - 1)
+                cells = [ratios[0], ratios[1], row[2] - plain[2], row[3], plain[3]]
+                measured.setdefault(name, []).append(cells)
+                found.setdefault(name, []).append(tokens)
+    table_rows = []
+    for name, cells in measured.items():
+        means = np.mean(cells, 0)
+        values = means[0], means[1], means[2], 100 * (means[3] / means[4] - 1)
+        texts = [f"{value:.2f}" for value in (*values, entropy(torch.cat(found[name])))]
+        table_rows.append(dict(zip(FIELDS, [name, *texts, str(options.windows)], strict=True)))
+    return table_rows
+
+
+_TRAINED = ("vector", "linear")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the rows, and write them."""
+    parser = argparse.ArgumentParser(prog="token_neighbours", description=__doc__.splitlines()[0])
+    parser.add_argument("tokens", type=Path, help="tokens.safetensors of training.tokens")
+    parser.add_argument("--cache", required=True, help="folder of training.material")
+    parser.add_argument("--painter", default="checkpoints/painter.safetensors")
+    parser.add_argument("--targets", type=Path, help="targets.pt, for ridge")
+    parser.add_argument("--codebook", type=Path, help="vectors, a row each, for codebook")
+    parser.add_argument("--also", action="append", default=[], help="NAME=FILE of other encoders")
+    parser.add_argument("--search", action="store_true", help="search too, which takes long")
+    parser.add_argument("--windows", type=int, default=60)
+    parser.add_argument("--out", type=Path, help="CSV to write")
+    options = parser.parse_args(words)
+    work = TokenWork(TrainConfig(painter=options.painter, cache=options.cache, out="."), "cpu")
+    others = {name: load(Path(path)) for name, path in (x.split("=", 1) for x in options.also)}
+    rows = rows_of(work, load(options.tokens), others, options)
+    for row in rows:
+        print(",".join(row.values()))
+    if options.out is not None:
+        with open(options.out, "w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
