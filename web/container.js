@@ -244,7 +244,7 @@ export function parseHeader(data) {
   if (!written[0]) throw new Damaged(`format ${written.join(".")} is of an earlier release; this player reads ${VERSION.join(".")}`);
   const needed = body.take(2);
   if (needed[0] * 256 + needed[1] > VERSION[0] * 256 + VERSION[1]) throw newer(`format ${needed.join(".")}`);
-  return { ...parseFields(body), size: whole.at };
+  return { ...parseFields(body), needs: needed.join("."), size: whole.at };
 }
 
 function parseFields(cursor) {

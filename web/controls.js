@@ -40,6 +40,7 @@ export class Controls {
     on("modes", "change", ({ value }) => this.setMode(value));
     on("look", "input", ({ value }) => this.turnLook(Number(value)));
     on("look", "dblclick", () => this.turnLook(null));
+    on("tokens", "click", () => this.showTokens());
     on("speed", "change", ({ value }) => this.player?.setSpeed(Number(value)));
     on("left", "click", () => this.changeLeft());
     on("insist", "click", () => (this.player.insist(), this.showMode()));
@@ -52,7 +53,9 @@ export class Controls {
     this.player = player;
     this.thumbnails?.close();
     this.thumbnails = null;
-    for (const id of ["empty", "slow", "busy", "start", "handle", "sides", "modes", "dial", "sound", "bits", "details"]) element(id).hidden = true;
+    for (const id of ["empty", "slow", "busy", "start", "handle", "sides", "modes", "dial", "tokens", "sound", "bits", "details"]) element(id).hidden = true;
+    this.tokenMap?.open(player);
+    element("tokens").ariaPressed = false;
     element("notes").replaceChildren();
     this.compareWith(player.native?.source ? "source" : null);
     element("stage").classList.add("blank");
@@ -83,8 +86,29 @@ export class Controls {
   painter({ canPaint, paintsByPage }) {
     element("modes").hidden = !canPaint;
     element("dial").hidden = !paintsByPage;
+    this.steered(this.player);
     this.showLook(this.player.look ?? null);
     this.showMode();
+  }
+
+  /** Whether there are tokens that steer what is painted is known. */
+  steered({ canPaint, steered }) {
+    element("tokens").hidden = !(canPaint && steered);
+  }
+
+  /** Where tokens steer the painter, drawn over the picture, or no more. What draws it is loaded when it is first asked for. */
+  async showTokens() {
+    const button = element("tokens");
+    if (button.hidden) return;
+    const { TokenMap } = await import("./token_map.js");
+    if (!this.tokenMap) (this.tokenMap = new TokenMap()).open(this.player);
+    this.tokenMap.show(!this.tokenMap.on && !button.hidden); // another file may have been opened meanwhile
+    button.ariaPressed = this.tokenMap.on;
+  }
+
+  /** Tokens of a GOP, or why they cannot be read. */
+  tokens(data) {
+    this.tokenMap.take(data);
   }
 
   /** The video that the stream was made from, by its address, left of the handle; null: none. */
@@ -166,6 +190,7 @@ export class Controls {
 
   /** Called at every refresh of the screen. */
   update(player, now) {
+    this.tokenMap?.update();
     const { shown, playing, timeline, at } = player;
     if (!shown || (player.runs && !this.showsSource && now - this.updatedAt < UPDATE_MS)) return;
     this.updatedAt = now;

@@ -1,7 +1,8 @@
 // A worker that opens a stream and decodes it: messages in, messages with frames out.
 //
-// In:   { open: { url | file, native, gpu } }, { play: number, token, painted, credits }, { credit: count }, { back: buffer }, { eases: speed of playing, 0: detail is painted anew }, { look: 0…100 | null }
-// Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms, moved },
+// In:   { open: { url | file, native, gpu } }, { play: number, token, painted, credits }, { credit: count }, { back: buffer }, { eases: speed of playing, 0: detail is painted anew }, { look: 0…100 | null },
+//       { tokens: gop }
+// Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { steered: true }, { tokens: gop, steering | problem }, { frame: number, token, time, end, base, painted, ms, moved },
 //       { ended: token }, { note }, { verified: { base, painted } }, { failed }
 //
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
@@ -24,6 +25,8 @@ const MOST_HASHED = 24;
 const MOST_FOR_FACTS = 4 << 20;
 /** Frames that are painted at once. */
 const MOST_LATE = 2;
+/** The format that files without tokens of the painter need. */
+const WITHOUT_TOKENS = "1.0";
 
 /** Frames in a row whose detail is moved, by the least share of the ring that is empty. */
 const EASE = [[0.75, 3], [0.5, 1]];
@@ -35,6 +38,8 @@ let hashing = null;
 /** GOPs that are read, around the one that plays; those whose sound the page has; whether there is none. */
 const read = new Map(), reported = new Set();
 let silent = null;
+/** Whether tokens of the painter have been found. */
+let steered = false;
 /** Called with the first credit. */
 let began = () => {};
 /** What plays: the next one begins where it has ended, for there is one painter. */
@@ -46,6 +51,7 @@ self.onmessage = ({ data }) => {
   else if (data.back) keep(data.back);
   else if (data.eases !== undefined) eases = data.eases;
   else if (data.look !== undefined) numbers.look = data.look;
+  else if (data.tokens !== undefined) sendTokens(data.tokens);
   else if (data.play !== undefined) {
     current = data.token;
     ring = credits = data.credits;
@@ -119,11 +125,15 @@ async function begin() {
 let loading;
 const core = () => (loading ??= loadCore({}, THREADS));
 
+let fetching;
+/** The painter's numbers. */
+const modelOf = (header) =>
+  (fetching ??= Promise.all([fetchModel(header.painterId), import("./painter.js")]).then(([data, { Model }]) => new Model(data, header)));
+
 /** Fetches the painter and tries WebGPU. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
-  const [model, { Model, Painter }] = await Promise.all([fetchModel(header.painterId), import("./painter.js")]);
-  numbers = new Model(model, header);
-  const loaded = await core();
+  numbers = await modelOf(header);
+  const loaded = await core(), { Painter } = await import("./painter.js");
   painter = new Painter(loaded, numbers, header);
   const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
   self.postMessage({ painter: { name } });
@@ -251,7 +261,28 @@ async function readGop(number) {
   return data;
 }
 
-const sendFacts = (gop, { units, times }) => self.postMessage({ gop, sizes: units.map(({ size }) => size), times });
+function sendFacts(gop, { units, times }) {
+  self.postMessage({ gop, sizes: units.map(({ size }) => size), times });
+  findTokens(gop).catch(() => {}); // a damaged `fit` is reported when it is to paint
+}
+
+/** Says, once, that the file has tokens which steer the painter: where a GOP has some in force. */
+async function findTokens(gop) {
+  const { painterId, needs } = stream.header;
+  if (steered || !painterId || needs === WITHOUT_TOKENS) return;
+  const [payload, { hasTokens }] = await Promise.all([stream.fitOf(gop), import("./painter.js")]);
+  if (!steered && hasTokens(payload)) self.postMessage({ steered: (steered = true) });
+}
+
+/** The tokens in force in a GOP, `steering` null for none. */
+async function sendTokens(gop) {
+  try {
+    const [payload, model] = await Promise.all([stream.fitOf(gop), modelOf(stream.header)]);
+    self.postMessage({ tokens: gop, steering: model.read(payload)?.steering ?? null });
+  } catch ({ message }) {
+    self.postMessage({ tokens: gop, problem: message });
+  }
+}
 
 function gopAt(number) {
   if (!read.has(number)) {

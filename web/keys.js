@@ -16,6 +16,7 @@ export const KEYS = [
   { keys: ["c"], shown: ["C"], does: "Compare, or all painted", act: (player, page) => page.setMode(player.mode === "compare" ? "painted" : "compare") },
   { keys: ["p"], shown: ["P"], does: "Painted, or base layer", act: (player, page) => page.setMode(player.mode === "base" ? "painted" : "base") },
   { keys: ["s"], shown: ["S"], does: "Compare with the source, or the base layer", act: (player, page) => page.changeLeft() },
+  { keys: ["t"], shown: ["T"], does: "Tokens that steer the painter, over the picture", act: (player, page) => page.showTokens() },
   { keys: ["<"], shown: ["<"], does: "Slower", act: (player, page) => page.changeSpeed(-1) },
   { keys: [">"], shown: [">"], does: "Faster", act: (player, page) => page.changeSpeed(1) },
   { keys: ["ArrowUp"], shown: ["↑"], does: "Louder", act: (player) => player.changeVolume(1) },

@@ -26,6 +26,9 @@ const NEUTRAL = { noise: ALL_NOISE, keep: 0, factors: [0, 0, 0, 0, 0, 0] };
 const RELEASE_0_7 = 1, LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
+/** Whether a `fit` payload, or null, has tokens. */
+export const hasTokens = (payload) => payload?.[0] >= DELTA && payload[0] < DELTA + KINDS && Boolean((payload[0] - DELTA) & TOKENS);
+
 /** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
 export class Model {
   constructor(data, header) {
@@ -56,7 +59,7 @@ export class Model {
     return name === "head" && changes.strength ? strengthened(layer, changes.strength) : layer;
   }
 
-  /** Changes by name, { values, step }, their `strength`, and levels of regions as `steering`; null: nothing is painted. Throws `Damaged`. */
+  /** Changes by name, { values, step }, their `strength`, and tokens as `steering`, as `readTokens` gives them; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
     if (this.look === null) return this.read(payload);
     const changes = this.look ? (this.read(payload) ?? new Map()) : null;

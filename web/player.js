@@ -21,7 +21,7 @@ function newEngine() {
 }
 
 export class Player {
-  /** `where`: { url | file, native, gpu }, as the engine takes it. `page` gets opened(player), painter(player), update(player, now), slow(player), sound(player), note(text), fail(text). */
+  /** `where`: { url | file, native, gpu }, as the engine takes it. `page` gets opened(player), painter(player), steered(player), tokens(data), update(player, now), slow(player), sound(player), note(text), fail(text). */
   constructor(where, canvas, page) {
     this.engine = ready ?? newEngine();
     ready = null;
@@ -30,7 +30,7 @@ export class Player {
     Object.assign(this, { where, canvas, page, native: where.native });
     this.queue = [];
     this.token = 0;
-    this.playing = this.ended = this.canPaint = this.insists = false;
+    this.playing = this.ended = this.canPaint = this.insists = this.steered = false;
     /** "base", "painted", or "compare": base left, painted right of `place` (share of the width). */
     this.mode = "base";
     this.place = 0.5;
@@ -62,6 +62,8 @@ export class Player {
     else if (data.ended !== undefined) this.ended ||= data.ended === this.token;
     else if (data.sound) this.sound.take(data.sound).then(() => this.page.sound(this));
     else if (data.painter !== undefined) this.setPainter(data.painter);
+    else if (data.steered) (this.steered = true), this.page.steered(this);
+    else if (data.tokens !== undefined) this.page.tokens(data);
     else if (data.note) this.note(data.note);
     else if (data.verified !== undefined) this.verified = data.verified;
     else if (data.failed) this.fail(data.failed);
@@ -128,6 +130,11 @@ export class Player {
     this.engine.postMessage({ look });
     this.verified = null;
     if (this.painted) this.go(this.at);
+  }
+
+  /** The tokens of a GOP that steer the painter; `page.tokens` gets them. */
+  askTokens(gop) {
+    this.engine.postMessage({ tokens: gop });
   }
 
   /** Share of the width left of the compare handle, 0…1. */

@@ -4,7 +4,7 @@ import { Cursor, Damaged } from "./bytes.js";
 import { IntegerDecoder } from "./rans.js";
 
 /** Luma samples of a window's, a quadrant's and a region's side. */
-const SIDES = [256, 128, 64];
+export const SIDES = [256, 128, 64];
 const MOST = 7, STEP = 8, MOST_LEVEL = 63, ON = 127, MIDDLE = 64;
 const EXACT = 2 ** 53;
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
@@ -44,7 +44,10 @@ class Network {
 /** Integers that a token has in a painter with these tensors; 0: none can steer it. */
 export const dimensionsOf = (tensors) => tensors["tokens.weight"]?.shape[1] ?? 0;
 
-/** Levels of regions that bytes of tokens give: { dimensions, rows, columns, levels }, int8 by (dimension, row, column). Throws `Damaged`. */
+/**
+ * Levels of regions that bytes of tokens give: { dimensions, rows, columns, levels }, int8 by (dimension, row, column). Beside them what is
+ * coded: `count` tokens in `bytes`, `kinds` (0…3) of each window, in rows. Throws `Damaged`.
+ */
 export function readTokens(data, tensors, { width, height, q }) {
   const dimensions = dimensionsOf(tensors);
   if (!dimensions) throw new Damaged("fitted weights: tokens for a painter that none can steer");
@@ -71,7 +74,7 @@ export function readTokens(data, tensors, { width, height, q }) {
     }
   }
   if (!coder.finished() || (!count && data.length > Math.ceil(windows / 4))) throw new Damaged("tokens of the painter: integers are missing or followed by other bytes");
-  return levelsOf(coded, grids, dimensions);
+  return { ...levelsOf(coded, grids, dimensions), kinds: kinds.slice(0, windows), count, bytes: data.length };
 }
 
 function token(coder, network, around, kind, dimensions, q) {
