@@ -119,9 +119,9 @@ function outline(context, kind, x, y, along, down) {
   }
   context.setLineDash(kind ? [] : [5 * unit, 5 * unit]);
   // Light lines on dark ones are seen on every picture.
-  for (const [path, width] of [[inside, 1], [frame, 2]]) {
-    for (const [more, colour] of [[2, "rgb(0 0 0 / 0.55)"], [0, kind ? "rgb(255 255 255 / 0.9)" : "rgb(255 255 255 / 0.6)"]]) {
-      context.strokeStyle = colour;
+  for (const [path, width, opacity] of [[inside, 1, 0.65], [frame, 2, kind ? 0.9 : 0.65]]) {
+    for (const [more, shade] of [[2, `0 0 0 / ${opacity / 2}`], [0, `255 255 255 / ${opacity}`]]) {
+      context.strokeStyle = `rgb(${shade})`;
       context.lineWidth = (width + more) * unit;
       context.stroke(path);
     }
