@@ -31,6 +31,7 @@ from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
+from gvcodec.painter.tokens import check_shown
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
@@ -159,6 +160,7 @@ def decode_file(
         output if written is None else written,  # type: ignore[arg-type]
         **settings,
     )
+    steers = check_shown(request.tokens)
     with (
         protect_inputs([] if named is None else [named]),
         ProgressBar(progress, verbose=verbose) as bar,
@@ -187,7 +189,7 @@ def decode_file(
             request.limits,
             read_only=True,
             look=request.look,
-            steers=request.tokens == "on",
+            steers=steers,
         )
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
         return _Decoding(request, reader, decoder, losses, indexed).write(bar)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import decode_predicted, encode_predicted
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.util.kinds import shown
 
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
@@ -58,6 +59,13 @@ class TokenModel:
     def dims(self) -> int:
         """Integers of a token."""
         return self.weight.shape[1]
+
+
+def check_shown(tokens: str) -> bool:
+    """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
+    if tokens not in ("on", "off"):
+        raise UsageError(f"tokens is on or off, not {shown(tokens)}")
+    return tokens == "on"
 
 
 def grid_of(height: int, width: int, side: int = REGION) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.opening import Source, unwrap
 from gvcodec.painter.look import check_look
+from gvcodec.painter.tokens import check_shown
 from gvcodec.types import HDR_TRANSFERS, stands
 from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
@@ -149,7 +150,8 @@ class Video(TimedStream):
     uint8, 10 for uint16 (0…1023); `metadata` says what the video has. `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold. `look`, 0…100:
-    painted so boldly, whatever the file says.
+    painted so boldly, whatever the file says. `tokens` "off": painted without the tokens of the
+    file, for comparing.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
@@ -175,6 +177,7 @@ class Video(TimedStream):
         limits: Limits = DEFAULT,
         decoder: Decoder | None = None,
         look: int | None = None,
+        tokens: Literal["on", "off"] = "on",
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
@@ -189,6 +192,7 @@ class Video(TimedStream):
         self._look = look
         if look is not None:
             check_look(look, self.header.painter_id is not None and not fidelity)
+        self._steers = check_shown(tokens)
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
         self._process = os.getpid()
@@ -355,6 +359,7 @@ class Video(TimedStream):
                 device=self._device,
                 limits=self._limits,
                 look=self._look,
+                steers=self._steers,
             )
         self._decoder.restart(gop.first_frame)
         if fit is not None:

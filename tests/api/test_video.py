@@ -4,6 +4,7 @@ import copy
 import mmap
 import os
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.media.reader import VideoReader
+from gvcodec.models import PAINTER_TOKENS
+from gvcodec.painter.model import Model
 from gvcodec.painter.payload import IDENTITY
-from gvcodec.types import Planes
-from tests.conftest import moving_texture
+from gvcodec.painter.tokens import no_tokens, pack
+from gvcodec.types import Planes, VideoFormat
+from tests.conftest import clips_equal, moving_texture, planes_equal, run
 from tests.edit.test_tools import TIMES, made
 
 
@@ -49,6 +54,35 @@ def test_painted_frames_do_not_depend_on_the_way(clip: list[Planes]) -> None:
     video = gvcodec.open(data, threads=0)
     for index in (12, 3, 7, 4, 0, 9):
         assert np.array_equal(video[index], whole[index])
+
+
+def test_a_video_is_painted_without_its_tokens(monkeypatch, tmp_path: Path) -> None:
+    """With the frames of `decode --tokens off`, from any place of the file."""
+    pytest.importorskip("torch")
+    model, tokens = Model.load(PAINTER_TOKENS.find()).tokens, no_tokens(96, 160, 8)
+    assert model is not None
+    tokens.kinds[:], tokens.window[:] = 1, 3
+    search = "gvcodec.painter.token_search.TokenSearch.find"
+    monkeypatch.setattr(search, lambda self, gop, size: pack(tokens, model, self.q))
+    path, written = tmp_path / "a.gvc", tmp_path / "a.mkv"
+    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25), bit_depth=10)
+    frames = moving_texture(160, 96, 9)
+    path.write_bytes(gvcodec.encode(frames, format=fmt, q=50, keyint=5, tokens="search"))
+    run("decode", path, written, "--tokens", "off", "--lossless", "--quiet")
+    with VideoReader(written) as reader:
+        decoded = [frame.planes for frame in reader]
+    with gvcodec.open(path, tokens="off") as plain, gvcodec.open(path, tokens="on") as steered:
+        every = [[f.planes for f in video.decode_range(0, 9)] for video in (plain, steered)]
+        assert clips_equal(every[0], decoded) and not clips_equal(every[1], decoded)
+        (frame,) = plain.decode_range(7, 8)
+        assert planes_equal(frame.planes, decoded[7])
+        assert np.array_equal(gvcodec.open(path)[7], steered[7])
+    with pytest.raises(UsageError, match="tokens is on or off, not 'most'"):
+        gvcodec.open(path, tokens="most")
+    with pytest.raises(UsageError, match="tokens is on or off, not 'most'"):
+        gvcodec.decode_file(path, tmp_path / "b.mkv", tokens="most")
+    with pytest.raises(UsageError, match="tokens is on or off, not False"):
+        gvcodec.open(path, tokens=False)
 
 
 def test_frames_come_with_their_times(clip: list[Planes]) -> None:

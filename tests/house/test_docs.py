@@ -77,7 +77,7 @@ def test_every_option_of_a_command_is_in_its_table(command: str) -> None:
         assert found, action.option_strings
 
 
-@pytest.mark.parametrize("function", [gvcodec.encode_file, gvcodec.decode_file])
+@pytest.mark.parametrize("function", [gvcodec.encode_file, gvcodec.decode_file, gvcodec.Video])
 def test_the_reference_lists_parameters_with_their_defaults(function):
     text = (ROOT / "docs/api.md").read_text()
     table = text.partition(f"<!-- {function.__name__} -->\n")[2].partition("\n\n")[0]
