@@ -7,12 +7,13 @@ against the painter without tokens, with bits a region by a histogram, for
     vector, linear      one vector for all, a linear map of a region's mean features, both trained
                         like the encoder and beside it
     ridge               ridge regression from a region's mean features to the tokens of the targets
-    energy              the tokens at which bands of the painted picture have the energies of the
-                        source's, by differences: least squares in each region
+    energies            all of the tokens at which bands have the energies of the source's; matched:
+                        the part of them that the encoder adds to
     codebook            one of sixteen vectors for the window, by the judge that files are tried by
-    encoder             local and global transformers; shuffled: its tokens in other regions of the
-                        window, those of another window
-    tried               the encoder's, half of them or none, by that judge, on other noise
+    encoder             local and global transformers with that part; alone: without it; its tokens
+                        in other regions of the window, and those of another window
+    tried               the encoder's with half or all of that part, or none, by that judge, on
+                        other noise
     searched            from the encoder's on by the judge's gradient
 
 `--also NAME=FILE` adds other encoders: other seeds, or layers left out.
@@ -25,7 +26,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,31 +36,30 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.tokens import REGION
-from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
+from gvcodec.painter.token_trial import HOLD, TEMPORAL, price_of_flicker
+from gvcodec.perceptual.losses import fidelity_change, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL
 from training.material import WINDOW
 from training.tokens import (
     DIMS,
     FEATURES,
+    SIDE,
     Crop,
     Steering,
     TokenWork,
     TrainConfig,
-    energies_of,
     entropy,
+    match,
     observe,
+    shuffled,
     whole_tokens,
 )
 
-_SIDE = WINDOW // REGION
-#: What is added to the diagonals of least squares, in parts of their mean.
-_RIDGE, _DAMPING = 1.0, 0.3
-#: Levels by which the energies' differences are taken.
-_NUDGE = 2.0
-#: Of a search: steps, rate; weight of flicker and of PSNR-Y, as the encoder of files has them.
-_STEPS, _RATE, _TEMPORAL, _HOLD = 30, 0.25, 20.0, 0.3
+#: What is added to the diagonal of the regression, in parts of its mean.
+_RIDGE = 1.0
+#: Of a search: steps and rate, as the encoder of files has them.
+_STEPS, _RATE = 30, 0.25
 #: Added to a window's seed of noise for what is tried or searched.
 _OTHER_NOISE = 5000
 FIELDS = ("tokens", "lpips_alex", "dists", "psnr_y", "flicker", "bits", "windows")
@@ -75,6 +75,10 @@ class Judge:
 
     def loss(self, crop: Crop, shifts: Tensor | None, exact: bool) -> Tensor:
         """As `gvcodec.painter.token_trial.TokenTrial.weigh`."""
+        return self.weigh(crop, shifts, exact)[0]
+
+    def weigh(self, crop: Crop, shifts: Tensor | None, exact: bool) -> tuple[Tensor, Tensor]:
+        """The loss, and flicker, which is part of it."""
         painted, before = self.work.paint(crop, shifts)
         shown = (
             to_display_rgb(painted, SMALL, 8, WINDOW) if exact else crop_rgb(painted, SMALL, WINDOW)
@@ -82,17 +86,23 @@ class Judge:
         with torch.no_grad():
             reference = self.distance.reference(crop_rgb(crop.source, SMALL, WINDOW))
         total = self.distance(shown, reference)[0].mean()
-        held = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
+        kept = fidelity_change(painted[0], crop.painted[0], crop.source[0]).mean()
         assert before is not None and crop.source_before is not None
         moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
-        return cast(Tensor, total + _HOLD * held + _TEMPORAL * moved.mean())
+        flicker = moved.mean()
+        return total - HOLD * kept + TEMPORAL * flicker, flicker
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none."""
-        options = [torch.zeros_like(tried[0]), *tried]
-        losses = [float(self.loss(crop, model.shifts(tokens), exact=True)) for tokens in options]
-        return options[int(np.argmin(losses))]
+        """Of some tokens, or none, as `TokenTrial.choose`, but for bytes."""
+        least, usual = (float(x) for x in self.weigh(crop, None, exact=True))
+        plain, best = least, torch.zeros_like(tried[0])
+        for tokens in tried:
+            loss, flicker = (float(x) for x in self.weigh(crop, model.shifts(tokens), exact=True))
+            loss += price_of_flicker(plain, usual) * (flicker - usual)
+            if loss < least:
+                least, best = loss, tokens
+        return best
 
 
 def load(path: Path) -> Steering:
@@ -120,7 +130,7 @@ def ridge_of(work: TokenWork, model: Steering, targets: Path) -> Callable[[Tenso
 
     def make(features: Tensor) -> Tensor:
         found = _pooled(model, features) @ weights[:-1] + weights[-1]
-        return found.T.reshape(1, DIMS, _SIDE, _SIDE)
+        return found.T.reshape(1, DIMS, SIDE, SIDE)
 
     return make
 
@@ -128,32 +138,7 @@ def ridge_of(work: TokenWork, model: Steering, targets: Path) -> Callable[[Tenso
 def _pooled(model: Steering, features: Tensor) -> Tensor:
     """Means of regions (regions, FEATURES), in deviations."""
     x = ((features - model.centre) / model.deviation).clamp(-4, 4)
-    return F.avg_pool2d(x, x.shape[-1] // _SIDE).view(FEATURES, -1).T
-
-
-@torch.no_grad()
-def match_energies(work: TokenWork, model: Steering, crop: Crop) -> Tensor:
-    """Tokens (1, D, 4, 4), not rounded, at which the last frame has the source's energies."""
-
-    def measure(tokens: Tensor) -> Tensor:
-        painted, _ = work.paint(crop, model.shifts(tokens))
-        found = F.avg_pool2d(energies_of(painted[0]), WINDOW // 16 // _SIDE)
-        return found[0].flatten(1)  # (9, regions)
-
-    nothing = torch.zeros(1, DIMS, _SIDE, _SIDE)
-    plain = measure(nothing)
-    wanted = F.avg_pool2d(energies_of(crop.source[0]), WINDOW // 16 // _SIDE)[0].flatten(1)
-    slopes = []
-    for n in range(DIMS):
-        nudged = nothing.clone()
-        nudged[:, n] = _NUDGE
-        slopes.append((measure(nudged) - plain) / _NUDGE)
-    slope = torch.stack(slopes, -1).transpose(0, 1)  # (regions, 9, D)
-    square = slope.mT @ slope
-    size = square.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    square = square + (_DAMPING * size + 1e-9) * torch.eye(DIMS)
-    found = torch.linalg.solve(square, slope.mT @ (wanted - plain).T[:, :, None])[:, :, 0]
-    return found.T.reshape(1, DIMS, _SIDE, _SIDE)
+    return F.avg_pool2d(x, x.shape[-1] // SIDE).view(FEATURES, -1).T
 
 
 def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
@@ -174,12 +159,11 @@ def rows_of(
     work: TokenWork, model: Steering, others: dict[str, Steering], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     judge = Judge(work)
-    order = torch.randperm(_SIDE**2, generator=torch.Generator().manual_seed(3))
     ridge = ridge_of(work, model, options.targets) if options.targets else None
     vectors: list[Tensor] = []
     if options.codebook:
         rows = torch.from_numpy(np.loadtxt(options.codebook, np.float32, delimiter=","))
-        vectors = [row.view(1, DIMS, 1, 1).expand(1, DIMS, _SIDE, _SIDE) for row in rows]
+        vectors = [row.view(1, DIMS, 1, 1).expand(1, DIMS, SIDE, SIDE) for row in rows]
     found: dict[str, list[Tensor]] = {}
     measured: dict[str, list[list[float]]] = {}
     before = None
@@ -189,19 +173,23 @@ def rows_of(
         crop = observe(work.network, batch, 700 + n, painter)
         other = observe(work.network, batch, 700 + n + _OTHER_NOISE, painter)
         with torch.no_grad():
-            given = whole_tokens(model.tokens(crop.features, "encoder"))
+            part = match(other, model)
+            given = whole_tokens(model.tokens(crop.features, "encoder", part))
             made = {name: whole_tokens(model.tokens(crop.features, name)) for name in _TRAINED}
             if ridge is not None:
                 made["ridge"] = whole_tokens(ridge(crop.features))
-            made["energy"] = whole_tokens(match_energies(work, model, other))
+            made["energies"] = whole_tokens(part)
+            made["matched"] = whole_tokens(model.tokens(crop.features, "matched", part))
             if vectors:
                 made["codebook"] = judge.best(other, model, vectors)
             made["encoder"] = given
-            made["regions shuffled"] = given.flatten(2)[:, :, order].view_as(given)
+            made["encoder alone"] = whole_tokens(model.tokens(crop.features, "encoder"))
+            made["regions shuffled"] = shuffled(given)
             made["another window's"] = given if before is None else before
-            made["tried"] = judge.best(other, model, [given, (given / 2).round()])
+            half = whole_tokens(model.tokens(crop.features, "encoder", part / 2))
+            made["tried"] = judge.best(other, model, [given, half])
             for name, network in others.items():
-                made[name] = whole_tokens(network.tokens(crop.features, "encoder"))
+                made[name] = whole_tokens(network.tokens(crop.features, "encoder", part))
         if options.search:
             searched = whole_tokens(search(judge, model, other, given))
             made["searched"] = judge.best(other, model, [searched, (searched / 2).round()])

@@ -7,8 +7,9 @@ What a decoder cannot guess about texture, its encoder may say: for each region 
 An encoder of local and global transformers finds them from what an encoder knows: the energies of
 nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
 of 16×16. Local layers see the patches of a region, global ones
-the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
-linear map of a region's mean features.
+the regions of a window of 256×256. What it finds is added to a part of the tokens at which bands of
+the painted picture have the energies of the source's (`match`), which nobody has to learn. Its
+neighbours learn beside it: one vector for everything, and a linear map of a region's mean features.
 
 Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
 files have, and the last frame is judged: most frames of a file keep detail of those before them,
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -49,9 +50,10 @@ from gvcodec.painter.objective import (
     to_display_rgb,
 )
 from gvcodec.painter.steady import LADDER
-from gvcodec.painter.token_encoder import PATCH
+from gvcodec.painter.token_encoder import NUDGE, PATCH, least_squares
 from gvcodec.painter.tokens import LARGEST, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
+from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL, open_device
@@ -67,16 +69,20 @@ from training.settings import parse_run
 PLACE = 8
 #: Integers of a region.
 DIMS = 8
+#: Places of regions along a window.
+SIDE = WINDOW // REGION
 #: Bands of three pictures in three scales, brightness, quality.
 FEATURES = 27 + 1 + 1
 #: Gradients that the table begins with, and its first step in deviations of `style`'s sums.
 _DIRECTIONS, _STEP = 48, 0.35
 _HEADS = 4
+#: Gain of matched tokens at first.
+_MATCHED = 0.4
 #: Steps in which searched tokens are learned, windows of each, and their rate.
 _LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
 #: Typical loss of a crop, how much PSNR-Y is held a decibel below that without tokens, and weight
 #: of what changes from frame to frame beyond the source's own change.
-_USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 20.0
+_USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 100.0
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
 _PATIENCE, _LEAST_GAIN = 60.0, 0.01
 
@@ -156,20 +162,26 @@ class Steering(nn.Module):
         self.encoder = TokenEncoder(config.width, config.local, config.over)
         self.linear = nn.Conv2d(FEATURES, DIMS, 1)
         self.vector = nn.Parameter(torch.zeros(1, DIMS, 1, 1))
+        self.matched = nn.Parameter(torch.full((1, DIMS, 1, 1), _MATCHED))
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(cast(Tensor, self.linear.bias))
         self.register_buffer("centre", torch.zeros(1, FEATURES, 1, 1))
         self.register_buffer("deviation", torch.ones(1, FEATURES, 1, 1))
 
-    def tokens(self, features: Tensor, by: str) -> Tensor:
-        """(B, DIMS, 4, 4) by "encoder", "linear" or "vector", not rounded."""
+    def tokens(self, features: Tensor, by: str, matched: Tensor | None = None) -> Tensor:
+        """(B, DIMS, 4, 4) by "encoder", "linear", "vector" or "matched", not rounded; `matched`:
+        those at which energies agree, which the encoder adds to."""
+        if by == "matched":
+            assert matched is not None
+            return self.matched * matched
+        if by == "encoder" and matched is not None:
+            return self.tokens(features, by) + self.matched * matched
         x = ((features - self.centre) / self.deviation).clamp(-4, 4)
         if by == "encoder":
             return cast(Tensor, self.encoder(x))
         if by == "linear":
             return cast(Tensor, self.linear(F.avg_pool2d(x, REGION // PATCH)))
-        side = WINDOW // REGION
-        return self.vector.expand(len(x), DIMS, side, side)
+        return self.vector.expand(len(x), DIMS, SIDE, SIDE)
 
     def shifts(self, tokens: Tensor) -> Tensor:
         """(B, outputs, 32, 32) of whole tokens."""
@@ -201,12 +213,48 @@ def energies_of(luma: Tensor) -> Tensor:
     return torch.cat(found, 1).add(4).log2() / 8
 
 
+def _motion(now: Tensor, before: Tensor) -> Tensor:
+    """Of lumas (1, 1, H, W), along which change is seen: noise follows that of base frames."""
+    current, reference = (
+        (1023 * x[0, 0]).round().cpu().numpy().astype(np.uint16) for x in (now, before)
+    )
+    return torch.from_numpy(block_vectors(current, reference))[None].to(now.device)
+
+
+@torch.no_grad()
+def match(crop: Crop, model: Steering) -> Tensor:
+    """Tokens (1, DIMS, 4, 4), not rounded, at which bands of the frame before the last one have the
+    source's energies in each region, by least squares over differences."""
+    assert crop.source_before is not None
+
+    def measure(tokens: Tensor) -> Tensor:
+        steered = [replace(frame, shifts=model.shifts(tokens)) for frame in crop.observed[:-1]]
+        (luma, _), _ = paint_observed(crop.painter, steered)
+        return by_region(energies_of(luma))
+
+    nothing = torch.zeros(1, DIMS, SIDE, SIDE, device=crop.features.device)
+    plain, wanted = measure(nothing), by_region(energies_of(crop.source_before))
+    slopes = []
+    for n in range(DIMS):
+        nudged = nothing.clone()
+        nudged[:, n] = NUDGE
+        slopes.append((measure(nudged) - plain) / NUDGE)
+    slope = torch.stack(slopes, -1)  # (regions, 9, DIMS)
+    found = least_squares(slope.cpu().numpy(), (wanted - plain).cpu().numpy())
+    return torch.from_numpy(found).to(plain).T.reshape(1, DIMS, SIDE, SIDE)
+
+
+def by_region(energies: Tensor) -> Tensor:
+    """Means of regions, (regions, 9)."""
+    return F.avg_pool2d(energies, REGION // PATCH)[0].flatten(1).T
+
+
 @dataclass
 class Crop:
     """A window of a run of frames: what a painter observed of each; of the last one (luma, chroma)
     of the source and as it is painted without tokens, the source's luma of the frame before it
-    (None: there is one frame) and motion between them; features of the first; `maps`: what VGG16
-    and AlexNet see of the source, once it was asked for."""
+    (None: there is one frame) and its motion between them; features of the first; `maps`: what
+    VGG16 and AlexNet see of the source, once it was asked for."""
 
     painter: PainterNetwork
     observed: list[Observed]
@@ -238,7 +286,7 @@ def observe(
     features = torch.cat([*energies, level, quality], 1)
     source = batch.source[0][:, -1], batch.source[1][:, -1]
     before = batch.source[0][:, -2] if len(observed) > 1 else None
-    vectors = batch.vectors[:, -1]
+    vectors = batch.vectors[:, -1] if before is None else _motion(source[0], before)
     return Crop(painter, observed, source, before, vectors, painted, features)
 
 
@@ -276,6 +324,7 @@ class TokenWork(Work):
             {"params": list(model.encoder.parameters())},
             {"params": list(model.linear.parameters()), "scale": 3.0},
             {"params": [model.vector], "scale": 30.0},
+            {"params": [model.matched], "scale": 10.0, "weight_decay": 0.0},
         ]
         if not self.config.targets:
             # In whole steps of integers.
@@ -294,8 +343,8 @@ class TokenWork(Work):
         gradients, features, deviations = [], [], []
         for position in range(_DIRECTIONS):
             crop = self._draw(position)
-            outputs, side = len(model.table), WINDOW // REGION
-            shifts = torch.zeros(1, outputs, side, side, device=self.device, requires_grad=True)
+            outputs = len(model.table)
+            shifts = torch.zeros(1, outputs, SIDE, SIDE, device=self.device, requires_grad=True)
             loss, _ = self._judge_loss(crop, spread(shifts, WINDOW // PLACE))
             loss.backward()
             assert shifts.grad is not None
@@ -376,7 +425,8 @@ class TokenWork(Work):
             by = "encoder"
         else:
             by = "linear" if step // 4 % 2 else "vector"
-        tokens = model.tokens(crop.features, by)
+        matched = match(crop, model) if by == "encoder" else None
+        tokens = model.tokens(crop.features, by, matched)
         loss, parts = self._judge_loss(crop, model.shifts(whole_tokens(tokens)))
         size = tokens.abs().mean()
         return loss + self.config.price * size, parts | {"size": float(size.detach())}
@@ -386,16 +436,6 @@ class TokenWork(Work):
         """Per cent of LPIPS-Alex, DISTS and flicker, decibels of PSNR-Y in 8 bits against the
         painter without tokens, and bits a region, of held-out windows."""
         model, found = cast(Steering, average), dict[str, float]()
-        makers: dict[str, Callable[[Tensor], Tensor]] = {
-            name: lambda features, by=name: whole_tokens(model.tokens(features, by))  # type: ignore[misc]
-            for name in ("vector", "linear", "encoder")
-        }
-        order = torch.randperm(
-            (WINDOW // REGION) ** 2, generator=torch.Generator().manual_seed(3)
-        ).to(self.device)
-        makers["regions_shuffled"] = lambda features: (
-            makers["encoder"](features).flatten(2)[:, :, order].view(1, DIMS, WINDOW // REGION, -1)
-        )
         crops = [
             observe(
                 self.network,
@@ -405,10 +445,21 @@ class TokenWork(Work):
             )
             for n, pick in enumerate(self.picks(self.config.validate_samples))
         ]
-        makers["windows_shuffled"] = _from_before(makers["encoder"], crops[-1].features)
+        matched = [match(crop, model) for crop in crops]
+        made = {
+            by: [
+                whole_tokens(model.tokens(crop.features, by, match_of))
+                for crop, match_of in zip(crops, matched, strict=True)
+            ]
+            for by in ("vector", "linear", "matched", "encoder")
+        }
+        made["encoder_alone"] = [
+            whole_tokens(model.tokens(crop.features, "encoder")) for crop in crops
+        ]
+        made["regions_shuffled"] = [shuffled(tokens) for tokens in made["encoder"]]
+        made["windows_shuffled"] = made["encoder"][-1:] + made["encoder"][:-1]
         plain = [self.measure(crop, None) for crop in crops]
-        for name, make in makers.items():
-            tokens = [make(crop.features) for crop in crops]
+        for name, tokens in made.items():
             rows = [
                 self.measure(crop, model.shifts(coded))
                 for crop, coded in zip(crops, tokens, strict=True)
@@ -466,15 +517,10 @@ class TokenWork(Work):
         self.data.rng = np.random.default_rng((self.config.seed, steps))
 
 
-def _from_before(make: Callable[[Tensor], Tensor], last: Tensor) -> Callable[[Tensor], Tensor]:
-    """The tokens of the window that was asked for before."""
-    seen = [last]
-
-    def other(features: Tensor) -> Tensor:
-        seen.append(features)
-        return make(seen.pop(0))
-
-    return other
+def shuffled(tokens: Tensor) -> Tensor:
+    """The same tokens at other regions of their windows."""
+    order = torch.randperm(SIDE**2, generator=torch.Generator().manual_seed(3))
+    return tokens.flatten(2)[:, :, order.to(tokens.device)].view_as(tokens)
 
 
 def entropy(tokens: Tensor) -> float:

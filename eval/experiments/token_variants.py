@@ -2,7 +2,8 @@
 
 `eval.experiments.kept_out` takes them as codecs:
 
-    tokens:all          the encoder's tokens, untried
+    tokens:all          the encoder's tokens, untried; tokens:alone, tokens:matched: without the
+                        part that matches energies, that part alone
     tokens:uniform, tokens:uniqueness, tokens:elbo
                         as many tokens as the trial sends, shared among windows evenly, by
                         uniqueness [UniComp] or by -ELBO [InfoTok], without a trial
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from eval.token_budgets import allocate
 from gvcodec.allocation.router import negative_elbo
 from gvcodec.painter import token_search
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
 from gvcodec.painter.token_trial import Look, bytes_of
@@ -43,7 +45,8 @@ from gvcodec.painter.tokens import (
 
 CODEBOOK = Path("docs/data/token-codebook.csv")
 BUDGETS = ("uniform", "uniqueness", "elbo")
-VARIANTS = ("all", *BUDGETS, "codebook")
+UNTRIED = ("all", "alone", "matched")
+VARIANTS = (*UNTRIED, *BUDGETS, "codebook")
 #: Tokens of a window by how many kinds it has.
 _COUNTS = np.array([0, 1, 5, 21])
 _VECTORS, _ROUNDS = 16, 50
@@ -68,13 +71,16 @@ def _find(search: TokenSearch, name: str, sample: GopSample, size: int) -> Token
     height, width = search.trial.fmt.height, search.trial.fmt.width
     if name == "codebook":
         return _of_codebook(search, sample, size)
-    regions = np.rint(search.encoded.mean(sample)).clip(-LARGEST, LARGEST).astype(np.int32)
+    strength = search.encoded.strength_of(sample)
+    encoded, matched = search.encoded.parts(sample, strength)
+    found = encoded if name == "alone" else matched if name == "matched" else encoded + matched
+    regions = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
     whole = keep(decompose(regions, height, width), 3)
-    if name == "all":
+    if name in UNTRIED:
         return whole
-    painter = search.trial.painter_for(sample)
-    held = _looks(search, sample)
-    sent = search.trial.choose(regions, painter, held, size, thorough=False)
+    painter = search.trial.painter_at(strength)
+    held = _looks(search, painter, sample)
+    sent = search.trial.choose([found], painter, held, size)
     total = int(_COUNTS[sent.kinds].sum())
     features = np.stack([_tokens_in(whole, at) for at in np.ndindex(sent.kinds.shape)])
     errors = None
@@ -124,11 +130,11 @@ def _tokens_in(tokens: Tokens, window: tuple[int, ...]) -> NDArray[np.int32]:
     return np.concatenate(parts)
 
 
-def _looks(search: TokenSearch, sample: GopSample) -> list[list[Look]]:
+def _looks(search: TokenSearch, painter: PainterNetwork, sample: GopSample) -> list[list[Look]]:
     """Windows of the pair that judges."""
-    trial = search.trial
-    painter, runs = trial.painter_for(sample), trial.runs(sample)
-    return [[trial.look(painter, runs[len(runs) // 2], window, _NOISE)] for window in trial.windows]
+    trial, middle = search.trial, len(sample.pairs) // 2
+    run, moves = trial.runs(sample)[middle], trial.moves_of(sample, middle)
+    return [[trial.look(painter, run, moves, window, _NOISE)] for window in trial.windows]
 
 
 def _levels(search: TokenSearch, tokens: Tokens) -> torch.Tensor:
@@ -140,8 +146,8 @@ def _of_codebook(search: TokenSearch, sample: GopSample, size: int) -> Tokens:
     """The vector at which the windows together lose least, or none."""
     trial = search.trial
     height, width = trial.fmt.height, trial.fmt.width
-    painter, held = trial.painter_for(sample), _looks(search, sample)
-    windows = trial.windows
+    painter = trial.painter_at(search.encoded.strength_of(sample))
+    held, windows = _looks(search, painter, sample), trial.windows
 
     @torch.no_grad()
     def loss_of(tokens: Tokens) -> float:

@@ -119,7 +119,8 @@ class TokenStage:
                 *stream, config.look, config.steadies, searches, config.device
             ).find
         else:
-            self._find = EncodedTokens(*stream, config.threads or os.cpu_count() or 1).find
+            threads = config.threads or os.cpu_count() or 1
+            self._find = EncodedTokens(*stream, config.look, config.steadies, threads).find
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0

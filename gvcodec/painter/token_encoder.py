@@ -1,10 +1,12 @@
 """Tokens that steer the painter without a search: an encoder of local and global transformers, in
-NumPy (`training.tokens` trains it).
+NumPy (`training.tokens` trains it), and energies that are matched.
 
-For each patch of 16×16 samples it sees the energies of nine bands of the source, the base frame and
-the painted frame, brightness and quality. Local layers mix the patches of a region, global ones the
-regions of a window. Tokens of a GOP are the means over some of its frames. Nothing that a decoder
-does follows from these floats: machines may round them otherwise, and then send other tokens.
+For each patch of 16×16 samples the encoder sees the energies of nine bands of the source, the base
+frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
+global ones the regions of a window. To what it finds comes a part of the tokens at which painted
+bands have the energies of the source's in each region, by least squares over how each integer moves
+them. Tokens of a GOP are the means over some of its frames. Nothing that a decoder does follows
+from these floats: machines may round them otherwise, and then send other tokens.
 """
 
 from __future__ import annotations
@@ -12,25 +14,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
-from gvcodec.painter.model import Model, condition, rate
+from gvcodec.painter.look import turned
+from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, rate
+from gvcodec.painter.payload import BASE
+from gvcodec.painter.steady import choose_strength
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
     LARGEST,
     REGION,
+    STEP,
     WINDOW,
     TokenModel,
     decompose,
+    grid_of,
     pack,
 )
-from gvcodec.painter.video import CpuPainter
-from gvcodec.types import Plane, VideoFormat
+from gvcodec.painter.video import CpuPainter, block_vectors
+from gvcodec.types import Plane, Planes, VideoFormat
 
 Floats = NDArray[np.float32]
 #: Side of a patch; patches of a region and of a window along a side.
@@ -39,6 +45,9 @@ _HEADS = 4
 _SMOOTH = (1, 4, 6, 4, 1)
 #: Bands are cut here, in quarter codes; features here, in deviations.
 _BAND, _FAR = 1023.0, 4.0
+#: By how much integers move for the slopes of energies, and what is added to the diagonals of least
+#: squares, in parts of their mean.
+NUDGE, _DAMPING = 2.0, 0.3
 
 
 def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
@@ -48,7 +57,10 @@ def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Float
     padded, size = np.pad(x, pads, "edge"), x.shape[axis]
     found = np.zeros_like(x)
     for place, tap in enumerate(taps):
-        found += tap * padded.take(range(place * step, place * step + size), axis)
+        part = slice(place * step, place * step + size)
+        shifted = padded[part] if axis == 0 else padded[:, part]
+        if tap:
+            found += shifted if tap == 1 else np.float32(tap) * shifted
     return found
 
 
@@ -68,7 +80,8 @@ def _decimated(x: Floats) -> Floats:
     for axis, divisor in ((0, 2.0), (1, 8.0)):
         pads = [(1, 1) if n == axis else (0, 0) for n in range(2)]
         padded, size = np.pad(x, pads, "edge"), x.shape[axis]
-        parts = [padded.take(range(place, place + size - 1, 2), axis) for place in range(4)]
+        places = [slice(place, place + size - 1, 2) for place in range(4)]
+        parts = [padded[part] if axis == 0 else padded[:, part] for part in places]
         x = (parts[0] + 3 * parts[1] + 3 * parts[2] + parts[3]) / divisor
     return x
 
@@ -76,9 +89,14 @@ def _decimated(x: Floats) -> Floats:
 def _pooled(x: Floats, side: int) -> Floats:
     """Means of squares of `side` samples; what sticks out is left out."""
     height, width = (n // side * side for n in x.shape[-2:])
-    cut = x[..., :height, :width]
-    split = cut.reshape(*x.shape[:-2], height // side, side, width // side, side)
-    means: Floats = split.mean((-3, -1))
+    return _mean(x[..., :height, :width], side)
+
+
+def _mean(x: Floats, side: int) -> Floats:
+    """Over squares, of planes of whole ones."""
+    height, width = x.shape[-2:]
+    split = x.reshape(*x.shape[:-2], height // side, side, width // side, side)
+    means: Floats = split.mean(-1).mean(-2)
     return means
 
 
@@ -102,6 +120,18 @@ def features_of(source: Plane, base: Plane, painted: Plane, q: int) -> Floats:
     return np.concatenate([energies(source), energies(base), energies(painted), level, quality])
 
 
+def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) -> Floats:
+    """Integers (regions, D), not rounded, that add what is `missing` (regions, N) of energies, by
+    how much each integer moves them, `slope` (regions, N, D), with damping."""
+    square = np.swapaxes(slope, 1, 2) @ slope
+    dims = square.shape[1]
+    size = np.trace(square, axis1=1, axis2=2)[:, None, None] / dims
+    square = square + (_DAMPING * size + 1e-9) * np.eye(dims)
+    wanted = np.swapaxes(slope, 1, 2) @ missing[:, :, None]
+    found: Floats = np.linalg.solve(square, wanted)[:, :, 0].astype(np.float32)
+    return found
+
+
 class TokenEncoder:
     """`find` gives the tokens of a GOP. Raises `MediaError` for a file that is no encoder."""
 
@@ -114,6 +144,8 @@ class TokenEncoder:
                 for kind in ("local", "over")
             }
             self.dims = len(self._arrays["encoder.head.weight"])
+            #: Of tokens that match energies, how much is added to the encoder's, (D,).
+            self.matched = self._arrays["matched"].reshape(self.dims)
             self.integers(np.zeros((self._arrays["centre"].shape[1], ALONG, ALONG), np.float32))
         except (OSError, KeyError, ValueError) as error:
             raise MediaError(f"{path}: not an encoder of tokens ({error})") from None
@@ -187,13 +219,23 @@ class EncodedTokens:
     """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it or
     its painter is missing."""
 
-    def __init__(self, fmt: VideoFormat, base: str, scale: Fraction, q: int, threads: int) -> None:
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        look: int,
+        steadies: bool,
+        threads: int,
+    ) -> None:
+        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
         self._model = Model.load(painter_of(base, steered=True).find())
         assert self._model.tokens is not None
         self._tokens: TokenModel = self._model.tokens
         self._encoder = TokenEncoder(TOKEN_ENCODER.find())
         self._stream = condition(base, scale, q)
-        self._fmt, self._q = fmt, q
+        self._fmt, self._q, self._look, self._steadies = fmt, q, look, steadies
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
@@ -201,7 +243,8 @@ class EncodedTokens:
         matter."""
         if not sample.pairs:
             return None
-        integers = np.rint(self.mean(sample)).clip(-LARGEST, LARGEST).astype(np.int32)
+        found, matched = self.parts(sample, self.strength_of(sample))
+        integers = np.rint(found + matched).clip(-LARGEST, LARGEST).astype(np.int32)
         tokens = decompose(integers, self._fmt.height, self._fmt.width)
         for row, column in np.ndindex(tokens.kinds.shape):
             tokens.kinds[row, column] = _kinds_that_say(tokens[:3], row, column)
@@ -209,23 +252,66 @@ class EncodedTokens:
             return None
         return pack(tokens, self._tokens, self._q)
 
-    def mean(self, sample: GopSample) -> Floats:
-        """Integers (rows, columns, D) of regions, not rounded, the means over the later frames of
-        pairs."""
+    def strength_of(self, sample: GopSample) -> Strength:
+        """At which the GOP will be painted, as far as its pairs tell."""
+        if not self._steadies:
+            return turned(NEUTRAL, self._look)
+        own = [self._own(sizes) for sizes in sample.sizes]
+        return choose_strength(self._model, self._stream, BASE, sample.pairs, own, self._look)
+
+    def parts(self, sample: GopSample, strength: Strength) -> tuple[Floats, Floats]:
+        """Integers (rows, columns, D) of regions, not rounded: the encoder's, and the part of those
+        that match energies which is added to them."""
         found = [
             self._of_frame(pair[-1], sizes[-1])
             for pair, sizes in zip(sample.pairs, sample.sizes, strict=True)
         ]
         means: Floats = np.mean(found, 0)
-        return means
+        return means, self._matched(sample, strength)
 
-    def _of_frame(self, pair: tuple[Any, Any], size: int) -> Floats:
+    def _own(self, sizes: Sequence[int]) -> list[int]:
+        """Own entries of the condition of frames of these bytes."""
+        return [rate(size, self._fmt.width, self._fmt.height) for size in sizes]
+
+    def _of_frame(self, pair: tuple[Planes, Planes], size: int) -> Floats:
         base, source = pair
         self._painter.start(self._stream, self._model)
-        own = rate(size, self._fmt.width, self._fmt.height)
-        painted = self._painter.paint(base, None, own)
+        painted = self._painter.paint(base, None, self._own([size])[0])
         lumas = [_padded(planes[0]) for planes in (source, base, painted)]
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self._q))
+
+    def _matched(self, sample: GopSample, strength: Strength) -> Floats:
+        """Slopes are those of the middle pair, what is missing the mean over pairs."""
+        model = self._model.add_deltas({}, strength)
+        moves = [block_vectors(pair[1][0][0], pair[0][0][0]) for pair in sample.pairs]
+        rows, columns = grid_of(self._fmt.height, self._fmt.width)
+
+        def measure(number: int, levels: NDArray[np.int8] | None) -> Floats:
+            """Of the second frame of a pair, (regions, 9)."""
+            self._painter.start(self._stream, model, levels)
+            own = self._own(sample.sizes[number])
+            (first, _), (second, _) = sample.pairs[number]
+            self._painter.paint(first, None, own[0])
+            painted = self._painter.paint(second, moves[number], own[1])
+            return _by_region(energies(_padded(painted[0])))
+
+        plain = [measure(number, None) for number in range(len(sample.pairs))]
+        wanted = [_by_region(energies(_padded(pair[-1][1][0]))) for pair in sample.pairs]
+        middle, dims = len(sample.pairs) // 2, self._tokens.dims
+        slopes = []
+        for n in range(dims):
+            levels = np.zeros((dims, rows, columns), np.int8)
+            levels[n] = round(STEP * NUDGE)
+            slopes.append((measure(middle, levels) - plain[middle]) / NUDGE)
+        missing: Floats = np.mean([a - b for a, b in zip(wanted, plain, strict=True)], 0)
+        found = least_squares(np.stack(slopes, -1), missing).reshape(rows, columns, dims)
+        return found * self._encoder.matched
+
+
+def _by_region(energies: Floats) -> Floats:
+    """Means of the patches of regions, (regions, 9)."""
+    pads = [(0, 0), *((0, -n % WITHIN) for n in energies.shape[1:])]
+    return _mean(np.pad(energies, pads, "edge"), WITHIN).reshape(len(energies), -1).T
 
 
 def _padded(plane: Plane) -> Plane:

@@ -29,6 +29,8 @@ from gvcodec.types import VideoFormat
 MOST_SAMPLES = 1 << 23
 #: Steps of a search.
 STEPS = 30
+#: How much of what matches energies is tried, in parts of what the encoder adds.
+_PARTS = (0.5, 1.0)
 #: Seeds of the noise by which windows are judged.
 _HELD_NOISE = (64, 65)
 #: Learning rate of integers, which falls with the steps; what a level costs.
@@ -52,39 +54,45 @@ class TokenSearch:
         thorough: bool,
         device: str = "cpu",
     ) -> None:
-        """`look` and `steadies` as for `TokenTrial`."""
+        """`look` and `steadies` as for `EncodedTokens`."""
         if thorough and fmt.width * fmt.height > MOST_SAMPLES:
             raise UsageError(
                 f"tokens are searched in pictures of at most {MOST_SAMPLES} samples, not of "
                 f"{fmt.width}×{fmt.height}: tokens on finds them without a search"
             )
         self.q, self.thorough = q, thorough
-        self.trial = TokenTrial(fmt, base, scale, q, look, steadies, device)
-        self.encoded = EncodedTokens(fmt, base, scale, q, threads=1)
+        self.trial = TokenTrial(fmt, base, scale, q, device)
+        self.encoded = EncodedTokens(fmt, base, scale, q, look, steadies, threads=1)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.pairs:
             return None
         runs, windows = self.trial.runs(sample), self.trial.windows
-        painter = self.trial.painter_for(sample)
+        moves = [self.trial.moves_of(sample, n) for n in range(len(runs))]
+        strength = self.encoded.strength_of(sample)
+        painter = self.trial.painter_at(strength)
         # The middle pair judges; of one pair alone, other noise does.
         middle = len(runs) // 2
-        regions = self.encoded.mean(sample)
+        encoded, matched = self.encoded.parts(sample, strength)
+        tried, kinds = [encoded + part * matched for part in _PARTS], [3]
         if self.thorough:
-            learned = [run for n, run in enumerate(runs) if n != middle] or runs
+            learned = [n for n in range(len(runs)) if n != middle] or [middle]
             looks = [
-                [self.trial.look(painter, run, window, 2 * n + 1) for window in windows]
-                for n, run in enumerate(learned)
+                [
+                    self.trial.look(painter, runs[n], moves[n], window, 2 * n + 1)
+                    for window in windows
+                ]
+                for n in learned
             ]
-            regions = self._descend(regions, painter, looks)
+            found = self._descend(encoded + matched, painter, looks)
+            tried, kinds = [*tried, found, found / 2], [1, 2, 3]
         seeds = _HELD_NOISE if self.thorough else _HELD_NOISE[:1]
         held = [
-            [self.trial.look(painter, runs[middle], window, seed) for seed in seeds]
+            [self.trial.look(painter, runs[middle], moves[middle], window, seed) for seed in seeds]
             for window in windows
         ]
-        whole = np.floor(regions.clip(-LARGEST, LARGEST) + 0.5).astype(np.int32)
-        tokens = self.trial.choose(whole, painter, held, size, self.thorough)
+        tokens = self.trial.choose(tried, painter, held, size, kinds)
         if not tokens.kinds.any():
             return None
         return pack(tokens, self.trial.model, self.q)

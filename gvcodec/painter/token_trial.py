@@ -3,18 +3,17 @@ a small network distilled from LPIPS on VGG16 and on AlexNet.
 
 Tokens are tried as files paint them: at the strength that the GOP will have, on the second frame of
 a pair of consecutive ones, with motion between them. Of each window nothing is sent, its own token,
-those of its quadrants, or all, as they are or half as strong: whatever lowers the judge's distance
-most, after what bytes would earn in base frames (`payload.RATE_SLOPE`), PSNR-Y and steadiness held.
-What changes more from frame to frame than `STEADY` times what the unsteered picture does is not
-sent.
+those of its quadrants, or all, of one of several finds: whatever lowers the judge's distance most,
+after what bytes and PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `HOLD`) and after what
+it changes more from frame to frame than the unsteered picture does (`STEADY`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,8 +24,7 @@ from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, painter_of
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit_pool import Run, prepare
-from gvcodec.painter.look import turned
-from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, rate
+from gvcodec.painter.model import Model, Strength, condition, rate
 from gvcodec.painter.network import Observed, PainterNetwork, convert
 from gvcodec.painter.objective import (
     Batch,
@@ -35,10 +33,10 @@ from gvcodec.painter.objective import (
     paint_observed,
     to_display_rgb,
 )
-from gvcodec.painter.payload import BASE, RATE_SLOPE
-from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.payload import RATE_SLOPE
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
+    LARGEST,
     SIDES,
     WINDOW,
     TokenModel,
@@ -48,20 +46,22 @@ from gvcodec.painter.tokens import (
     levels_of,
     no_tokens,
 )
-from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
+from gvcodec.painter.video import block_vectors
+from gvcodec.perceptual.losses import fidelity_change, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
-from gvcodec.types import BLOCK, VideoFormat
+from gvcodec.types import BLOCK, Plane, VideoFormat
 from gvcodec.util.tensors import known_colour, open_device
 
 #: Top, left, height and width of a window of the padded picture.
 Window = tuple[int, int, int, int]
-#: Weight of what changes from frame to frame beyond the source's own change, and how much more of
-#: it there may be than without tokens.
-TEMPORAL, STEADY = 20.0, 1.05
-#: Cost of a decibel of PSNR-Y below that of the unsteered picture.
-HOLD = 0.3
+#: Weight of what changes from frame to frame beyond the source's own change. As much again as the
+#: unsteered pictures of a GOP have of it costs `STEADY` times their loss beside.
+TEMPORAL, STEADY = 100.0, 0.35
+#: Worth of a decibel of PSNR-Y beyond that of the unsteered picture: base frames take a fifth more
+#: bytes for it, which would take about as much off the distance.
+HOLD = 0.05
 #: Changes between frames that nobody sees, in 0…1.
-_INVISIBLE = 2e-5
+_INVISIBLE = 5e-5
 #: Blocks of the painter's maps along a region; windows smaller than this are not tried.
 _BLOCKS, _SMALLEST = 8, 48
 #: Bits that an integer v is taken to cost while windows are chosen: these, the second times
@@ -86,7 +86,8 @@ def spread(levels: Tensor, height: int, width: int) -> Tensor:
 @dataclass
 class Look:
     """A window of a pair: what the painter observed of both frames, the source's planes and maps of
-    the later one, the source's luma of the one before and motion between them, unsteered luma."""
+    the later one, the source's luma of the one before and the source's motion between them, along
+    which change is seen (noise follows that of base frames), unsteered luma."""
 
     seen: list[Observed]
     source: tuple[Tensor, Tensor]
@@ -115,45 +116,41 @@ class TokenTrial:
         base: str,
         scale: Fraction,
         q: int,
-        look: int,
-        steadies: bool,
         device: str = "cpu",
     ) -> None:
-        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
-        self.fmt, self.q, self.dial, self.steadies = fmt, q, look, steadies
+        self.fmt, self.q = fmt, q
         self._path = painter_of(base, steered=True).find()
-        self._whole = Model.load(self._path)
-        assert self._whole.tokens is not None
-        self.model: TokenModel = self._whole.tokens
+        model = Model.load(self._path)
+        assert model.tokens is not None
+        self.model: TokenModel = model.tokens
         self.place = open_device(device)
         self.table = torch.from_numpy(self.model.weight.astype(np.float32)).to(self.place)
-        self._stream = condition(base, scale, q)
-        self._condition = torch.from_numpy(self._stream).float()[None].to(self.place)
+        stream = condition(base, scale, q)
+        self._condition = torch.from_numpy(stream).float()[None].to(self.place)
         weights = perceptual.read_weights(TOKEN_JUDGE.find())
         self.judge = PerceptualLoss(weights=weights, batched=False).to(self.place)
         self.colour = known_colour(fmt.colour, fmt.height)
-        self._at_strength = lru_cache(maxsize=8)(self._load)
+        self._painters: dict[Strength, PainterNetwork] = {}
 
-    def _load(self, strength: Strength) -> PainterNetwork:
-        return PainterNetwork.load(self._path, strength).to(self.place)
-
-    def painter_for(self, sample: GopSample) -> PainterNetwork:
-        """The painter at the strength that a GOP will be given, as far as its pairs tell."""
-        strength = turned(NEUTRAL, self.dial)
-        if self.steadies:
-            own = self.rates(sample)
-            strength = choose_strength(
-                self._whole, self._stream, BASE, sample.pairs, own, self.dial
-            )
-        return self._at_strength(strength)
-
-    def rates(self, sample: GopSample) -> list[list[int]]:
-        """Own entries of the condition of the frames of pairs."""
-        return [[rate(n, self.fmt.width, self.fmt.height) for n in sizes] for sizes in sample.sizes]
+    def painter_at(self, strength: Strength) -> PainterNetwork:
+        """The painter at a strength."""
+        if strength not in self._painters:
+            self._painters[strength] = PainterNetwork.load(self._path, strength).to(self.place)
+        return self._painters[strength]
 
     def runs(self, sample: GopSample) -> list[Run]:
         """Pairs as tensors."""
-        return prepare(sample.pairs, self.rates(sample), self.place)
+        own = [[rate(n, self.fmt.width, self.fmt.height) for n in sizes] for sizes in sample.sizes]
+        return prepare(sample.pairs, own, self.place)
+
+    def moves_of(self, sample: GopSample, number: int) -> Tensor:
+        """The source's motion between the frames of a pair, (2, H/16, W/16) of padded frames."""
+        first, second = (self._padded(source[0]) for _, source in sample.pairs[number])
+        return torch.from_numpy(block_vectors(second, first)).to(self.place)
+
+    def _padded(self, plane: Plane) -> Plane:
+        below, right = (-n % BLOCK for n in plane.shape)
+        return np.pad(plane, ((0, below), (0, right)), "edge")
 
     @property
     def windows(self) -> list[Window]:
@@ -167,8 +164,11 @@ class TokenTrial:
         return [window for window in found if min(window[2:]) >= _SMALLEST]
 
     @torch.no_grad()
-    def look(self, painter: PainterNetwork, run: Run, window: Window, noise: int) -> Look:
-        """A window of a pair, painted with noise of its own."""
+    def look(
+        self, painter: PainterNetwork, run: Run, moves: Tensor, window: Window, noise: int
+    ) -> Look:
+        """A window of a pair, painted with noise of its own; `moves` (2, H/16, W/16): the source's
+        motion between them."""
         top, left, height, width = window
 
         def cut(plane: Tensor, unit: int) -> Tensor:
@@ -178,8 +178,11 @@ class TokenTrial:
         luma, chroma, source_luma, source_chroma = (
             cut(plane, 1 + n % 2) for n, plane in enumerate(run[:4])
         )
-        vectors = run[4][None, :, :, top // BLOCK : (top + height) // BLOCK]
-        vectors = vectors[..., left // BLOCK : (left + width) // BLOCK]
+        blocks = (
+            slice(top // BLOCK, (top + height) // BLOCK),
+            slice(left // BLOCK, (left + width) // BLOCK),
+        )
+        vectors = run[4][None, :, :, *blocks]
         none = torch.zeros(1, device=self.place)
         batch = Batch(
             (luma, chroma),
@@ -198,7 +201,7 @@ class TokenTrial:
             [convert(frame, torch.half) for frame in seen],
             source,
             source_luma[:, 0],
-            vectors[:, -1],
+            moves[None, :, *blocks],
             reference,
             unsteered,
         )
@@ -222,12 +225,12 @@ class TokenTrial:
             else crop_rgb(painted, self.colour, WINDOW)
         )
         distance = self.judge(shown, look.reference)[0].mean()
-        held = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
+        kept = fidelity_change(painted[0], look.unsteered, look.source[0]).mean()
         flicker = torch.zeros((), device=self.place)
         if before is not None:
             source, source_before = look.source[0], look.source_before
             flicker = temporal_loss(painted[0], before, source, source_before, look.vectors).mean()
-        return Verdict(distance + HOLD * held + TEMPORAL * flicker, flicker)
+        return Verdict(distance - HOLD * kept + TEMPORAL * flicker, flicker)
 
     def spread(self, levels: Tensor, windows: Sequence[Window]) -> list[Tensor]:
         """Levels of regions of the picture at the blocks of each window."""
@@ -241,30 +244,34 @@ class TokenTrial:
     @torch.no_grad()
     def choose(
         self,
-        regions: NDArray[np.int32],
+        found: Sequence[NDArray[np.floating]],
         painter: PainterNetwork,
         held: Sequence[Sequence[Look]],
         size: int,
-        thorough: bool,
+        kinds_tried: Sequence[int] = (3,),
     ) -> Tokens:
-        """Of each window the tokens that serve its looks best: the integers (rows, columns, D) that
-        were found or half of them, and how many kinds; `thorough`: all of these, not only the most
-        likely. `size`: bytes of the GOP."""
+        """Of each window the tokens that serve its looks best: of the integers (rows, columns, D),
+        not rounded, that were `found`, and how many kinds of them. `size`: bytes of the GOP."""
         windows = self.windows
+        chosen = no_tokens(self.fmt.height, self.fmt.width, self.model.dims)
+        if not windows:
+            return chosen
         plain = [self._mean(painter, looks, None) for looks in held]
         # What a byte has to take off the sum of the windows' losses.
-        price = sum(loss for loss, _ in plain) * RATE_SLOPE / max(1, size)
-        chosen = no_tokens(self.fmt.height, self.fmt.width, self.model.dims)
+        whole_loss, whole_flicker = (sum(part) for part in zip(*plain, strict=True))
+        price = whole_loss * RATE_SLOPE / max(1, size)
+        steady = price_of_flicker(whole_loss / len(plain), whole_flicker / len(plain))
         best = [0.0] * len(windows)
-        for divisor, kinds in TRIED if thorough else LIKELY:
-            integers = np.rint(regions / divisor).astype(np.int32)
+        for regions, kinds in itertools.product(found, kinds_tried):
+            integers = np.rint(regions).clip(-LARGEST, LARGEST).astype(np.int32)
             tried = keep(decompose(integers, self.fmt.height, self.fmt.width), kinds)
             levels = torch.from_numpy(levels_of(tried).astype(np.float32))[None]
             placed = self.spread(levels.to(self.place), windows)
             for n, window in enumerate(windows):
                 loss, flicker = self._mean(painter, held[n], placed[n])
                 gain = plain[n][0] - loss - price * bytes_of(tried, window)
-                if gain > best[n] and flicker <= STEADY * plain[n][1] + _INVISIBLE:
+                gain -= steady * (flicker - plain[n][1])
+                if gain > best[n]:
                     best[n] = gain
                     _copy_window(tried, chosen, window)
         return chosen
@@ -279,9 +286,9 @@ class TokenTrial:
         return float(loss), float(flicker)
 
 
-#: What integers are divided by, and how many kinds of tokens are sent.
-TRIED = ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3))
-LIKELY = ((1, 3), (2, 3))
+def price_of_flicker(loss: float, flicker: float) -> float:
+    """For unsteered pictures that have these."""
+    return STEADY * loss / (flicker + _INVISIBLE)
 
 
 def _copy_window(source: Tokens, goal: Tokens, window: Window) -> None:

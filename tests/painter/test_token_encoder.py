@@ -73,14 +73,18 @@ def test_every_size_gets_tokens_of_its_regions(size: tuple[int, int]) -> None:
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     clip = moving_texture(width, height, 4)
     pairs = [list(zip(clip[:2], clip[2:], strict=True))]
-    found = EncodedTokens(fmt, "av1", Fraction(1), 50, 1).find(GopSample(0, pairs, [[0, 0]]), 1000)
+    found = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(
+        GopSample(0, pairs, [[0, 0]]), 1000
+    )
     model = Model.load(PAINTER_TOKENS.find()).tokens
     assert found is not None and model is not None
     levels = levels_of(unpack(found, model, 50, height, width))
     assert levels.shape == (8, *grid_of(height, width)) and levels.any()
-    again = EncodedTokens(fmt, "av1", Fraction(1), 50, 2).find(GopSample(0, pairs, [[0, 0]]), 1)
+    again = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 2).find(
+        GopSample(0, pairs, [[0, 0]]), 1
+    )
     assert again == found
-    assert EncodedTokens(fmt, "av1", Fraction(1), 50, 1).find(GopSample(0), 1000) is None
+    assert EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(GopSample(0), 1000) is None
 
 
 def test_the_table_of_the_encoder_is_the_painter_s() -> None:
