@@ -12,6 +12,7 @@ against the painter without tokens, with bits a region by a histogram, for
     codebook            one of sixteen vectors for the window, by the judge that files are tried by
     encoder             local and global transformers with that part; alone: without it; its tokens
                         in other regions of the window, and those of another window
+    no local, no over   the encoder whose local or global layers are passed by
     tried               the encoder's with half or all of that part, or none, by that judge, on
                         other noise
     searched            from the encoder's on by the judge's gradient
@@ -22,6 +23,7 @@ against the painter without tokens, with bits a region by a histogram, for
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import json
 from collections.abc import Callable, Sequence
@@ -31,13 +33,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
 from gvcodec.painter.token_trial import HOLD, TEMPORAL, price_of_flicker
-from gvcodec.perceptual.losses import fidelity_change, temporal_loss
+from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL
 from training.material import WINDOW
@@ -86,11 +88,12 @@ class Judge:
         with torch.no_grad():
             reference = self.distance.reference(crop_rgb(crop.source, SMALL, WINDOW))
         total = self.distance(shown, reference)[0].mean()
-        kept = fidelity_change(painted[0], crop.painted[0], crop.source[0]).mean()
-        assert before is not None and crop.source_before is not None
+        lost = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
+        assert before is not None and crop.source_before is not None and crop.flicker is not None
         moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
         flicker = moved.mean()
-        return total - HOLD * kept + TEMPORAL * flicker, flicker
+        more = F.relu(flicker - crop.flicker.mean())
+        return total + HOLD * lost + TEMPORAL * more, flicker
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
@@ -99,7 +102,7 @@ class Judge:
         plain, best = least, torch.zeros_like(tried[0])
         for tokens in tried:
             loss, flicker = (float(x) for x in self.weigh(crop, model.shifts(tokens), exact=True))
-            loss += price_of_flicker(plain, usual) * (flicker - usual)
+            loss += price_of_flicker(plain, usual) * max(0.0, flicker - usual)
             if loss < least:
                 least, best = loss, tokens
         return best
@@ -113,6 +116,13 @@ def load(path: Path) -> Steering:
     model = Steering(len(arrays["table"]), TrainConfig(painter="", cache="", out="", **sizes))
     model.load_state_dict({name: torch.from_numpy(a).float() for name, a in arrays.items()})
     return model.eval()
+
+
+def without(model: Steering, kind: str) -> Steering:
+    """The same encoder whose "local" or "over" layers are passed by."""
+    found = copy.deepcopy(model)
+    setattr(found.encoder, kind, nn.ModuleList())
+    return found
 
 
 def ridge_of(work: TokenWork, model: Steering, targets: Path) -> Callable[[Tensor], Tensor]:
@@ -188,6 +198,9 @@ def rows_of(
             made["another window's"] = given if before is None else before
             half = whole_tokens(model.tokens(crop.features, "encoder", part / 2))
             made["tried"] = judge.best(other, model, [given, half])
+            for kind in ("local", "over"):
+                network = without(model, kind)
+                made[f"no {kind}"] = whole_tokens(network.tokens(crop.features, "encoder", part))
             for name, network in others.items():
                 made[name] = whole_tokens(network.tokens(crop.features, "encoder", part))
         if options.search:

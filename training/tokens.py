@@ -7,15 +7,15 @@ What a decoder cannot guess about texture, its encoder may say: for each region 
 An encoder of local and global transformers finds them from what an encoder knows: the energies of
 nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
 of 16×16. Local layers see the patches of a region, global ones
-the regions of a window of 256×256. What it finds is added to a part of the tokens at which bands of
-the painted picture have the energies of the source's (`match`), which nobody has to learn. Its
-neighbours learn beside it: one vector for everything, and a linear map of a region's mean features.
+the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
+linear map of a region's mean features. Validation, as files, adds a part of the tokens at which
+bands of the painted picture have the energies of the source's (`match`), which nobody has to learn.
 
 Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
 files have, and the last frame is judged: most frames of a file keep detail of those before them,
 which damps noise, so that tokens made for frames by themselves ask for too little of it. Loss:
-LPIPS on VGG16 and AlexNet, PSNR-Y held at that of the painter without tokens, change from frame to
-frame held at the source's; DISTS is held out. The loss sees pictures before they are rounded to
+LPIPS on VGG16 and AlexNet, PSNR-Y and flicker held at those of the painter without tokens; DISTS is
+held out. The loss sees pictures before they are rounded to
 8 bits, validation sees them after. With `targets` (`training.token_targets`) the table begins with
 theirs, and encoder and linear map learn their tokens before anything is painted; else it begins
 with the main directions of the loss's gradient.
@@ -76,13 +76,14 @@ FEATURES = 27 + 1 + 1
 #: Gradients that the table begins with, and its first step in deviations of `style`'s sums.
 _DIRECTIONS, _STEP = 48, 0.35
 _HEADS = 4
-#: Gain of matched tokens at first.
+#: Part of matched tokens that comes to those of the encoder. Trained with them in place, it learned
+#: to take their texture away again.
 _MATCHED = 0.4
 #: Steps in which searched tokens are learned, windows of each, and their rate.
 _LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
 #: Typical loss of a crop, how much PSNR-Y is held a decibel below that without tokens, and weight
-#: of what changes from frame to frame beyond the source's own change.
-_USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 100.0
+#: of what changes more from frame to frame than without tokens.
+_USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 20.0
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
 _PATIENCE, _LEAST_GAIN = 60.0, 0.01
 
@@ -155,6 +156,7 @@ class Steering(nn.Module):
 
     centre: Tensor
     deviation: Tensor
+    matched: Tensor
 
     def __init__(self, outputs: int, config: TrainConfig) -> None:
         super().__init__()
@@ -162,11 +164,11 @@ class Steering(nn.Module):
         self.encoder = TokenEncoder(config.width, config.local, config.over)
         self.linear = nn.Conv2d(FEATURES, DIMS, 1)
         self.vector = nn.Parameter(torch.zeros(1, DIMS, 1, 1))
-        self.matched = nn.Parameter(torch.full((1, DIMS, 1, 1), _MATCHED))
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(cast(Tensor, self.linear.bias))
         self.register_buffer("centre", torch.zeros(1, FEATURES, 1, 1))
         self.register_buffer("deviation", torch.ones(1, FEATURES, 1, 1))
+        self.register_buffer("matched", torch.full((1, DIMS, 1, 1), _MATCHED))
 
     def tokens(self, features: Tensor, by: str, matched: Tensor | None = None) -> Tensor:
         """(B, DIMS, 4, 4) by "encoder", "linear", "vector" or "matched", not rounded; `matched`:
@@ -253,8 +255,9 @@ def by_region(energies: Tensor) -> Tensor:
 class Crop:
     """A window of a run of frames: what a painter observed of each; of the last one (luma, chroma)
     of the source and as it is painted without tokens, the source's luma of the frame before it
-    (None: there is one frame) and its motion between them; features of the first; `maps`: what
-    VGG16 and AlexNet see of the source, once it was asked for."""
+    (None: there is one frame) and its motion between them, and how much more than the source the
+    frame painted without tokens changes along it; features of the first; `maps`: what VGG16 and
+    AlexNet see of the source, once it was asked for."""
 
     painter: PainterNetwork
     observed: list[Observed]
@@ -262,6 +265,7 @@ class Crop:
     source_before: Tensor | None
     vectors: Tensor
     painted: tuple[Tensor, Tensor]
+    flicker: Tensor | None
     features: Tensor
     maps: tuple[Any, list[Tensor]] | None = None
 
@@ -278,7 +282,7 @@ def observe(
     painter = painter or network
     observed = observe_run(painter, batch, position)
     fresh_luma, _, _ = network.paint(observed[0], None)
-    painted, _ = paint_observed(painter, observed)
+    painted, painted_before = paint_observed(painter, observed)
     first = [fresh_luma, batch.base[0][:, 0], batch.source[0][:, 0]]
     energies = [energies_of(plane) for plane in reversed(first)]
     level = F.avg_pool2d(batch.source[0][:, 0], PATCH)
@@ -286,8 +290,11 @@ def observe(
     features = torch.cat([*energies, level, quality], 1)
     source = batch.source[0][:, -1], batch.source[1][:, -1]
     before = batch.source[0][:, -2] if len(observed) > 1 else None
-    vectors = batch.vectors[:, -1] if before is None else _motion(source[0], before)
-    return Crop(painter, observed, source, before, vectors, painted, features)
+    vectors, flicker = batch.vectors[:, -1], None
+    if before is not None and painted_before is not None:
+        vectors = _motion(source[0], before)
+        flicker = temporal_loss(painted[0], painted_before, source[0], before, vectors)
+    return Crop(painter, observed, source, before, vectors, painted, flicker, features)
 
 
 class TokenWork(Work):
@@ -324,7 +331,6 @@ class TokenWork(Work):
             {"params": list(model.encoder.parameters())},
             {"params": list(model.linear.parameters()), "scale": 3.0},
             {"params": [model.vector], "scale": 30.0},
-            {"params": [model.matched], "scale": 10.0, "weight_decay": 0.0},
         ]
         if not self.config.targets:
             # In whole steps of integers.
@@ -409,11 +415,11 @@ class TokenWork(Work):
             "lpips_alex": self.alex(rgb.clamp(0, 1), maps).mean(),
             "hold": _HOLD * fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean(),
         }
-        if before is not None and crop.source_before is not None:
+        if before is not None and crop.source_before is not None and crop.flicker is not None:
             moved = temporal_loss(
                 painted[0], before, crop.source[0], crop.source_before, crop.vectors
             )
-            parts["temporal"] = _TEMPORAL * moved.mean()
+            parts["temporal"] = _TEMPORAL * F.relu(moved - crop.flicker).mean()
         total = torch.stack(list(parts.values())).sum()
         return total / _USUAL, {name: float(value.detach()) for name, value in parts.items()}
 
@@ -425,8 +431,7 @@ class TokenWork(Work):
             by = "encoder"
         else:
             by = "linear" if step // 4 % 2 else "vector"
-        matched = match(crop, model) if by == "encoder" else None
-        tokens = model.tokens(crop.features, by, matched)
+        tokens = model.tokens(crop.features, by)
         loss, parts = self._judge_loss(crop, model.shifts(whole_tokens(tokens)))
         size = tokens.abs().mean()
         return loss + self.config.price * size, parts | {"size": float(size.detach())}

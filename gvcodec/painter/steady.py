@@ -32,7 +32,7 @@ LIMIT = 1.05
 #: costs more than it gains: 80 and noise · 60 / 64, 3 points for a fifth of the flicker of waves.
 LADDER = (NEUTRAL, Strength(keep=12), Strength(keep=24))
 #: Invisible excess, in 10-bit sample values.
-_FLOOR = 0.02
+FLOOR = 0.02
 #: Most of a GOP's bytes for a `fit` packet that only its strength asks for.
 _SHARE = 0.01
 
@@ -97,18 +97,27 @@ class Runs:
     def excess_of_base(self) -> float:
         return self._excess([base[0] for base, _ in run.sample] for run in self._runs)
 
-    def excess_of(self, model: Model, stream: Ints, limit: float = math.inf) -> float:
-        """Of painted runs; above `limit` a part of it that is above `limit` too."""
-        return self._excess(self._painted(model, stream), limit)
+    def excess_of(
+        self,
+        model: Model,
+        stream: Ints,
+        limit: float = math.inf,
+        levels: NDArray[np.int8] | None = None,
+    ) -> float:
+        """Of painted runs, steered by `levels` of regions; above `limit` a part of it that is above
+        `limit` too."""
+        return self._excess(self._painted(model, stream, levels), limit)
 
-    def _painted(self, model: Model, stream: Ints) -> Iterator[list[Plane]]:
+    def _painted(
+        self, model: Model, stream: Ints, levels: NDArray[np.int8] | None
+    ) -> Iterator[list[Plane]]:
         """Luma of each run, all of one size."""
         painter: CpuPainter | None = None
         for run in self._runs:
             if painter is None:
                 height, width = run.sample[0][0][0].shape
                 painter = CpuPainter(height, width, 1)
-            painter.start(stream, model)
+            painter.start(stream, model, levels)
             frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
             yield [painter.paint(base, vectors, entry)[0] for (base, _), vectors, entry in frames]
 
@@ -125,7 +134,7 @@ def choose_strength(
     `look`; `own`: each frame's own entry of the condition."""
     deltas = read(payload, model.sizes())
     runs = Runs(samples, own)
-    limit = LIMIT * runs.excess_of_base() + _FLOOR
+    limit = LIMIT * runs.excess_of_base() + FLOOR
     changes = {d.name: (d.values, d.exponent) for d in deltas or ()}
     *weaker, last = (turned(strength, look) for strength in LADDER)
     for strength in weaker:

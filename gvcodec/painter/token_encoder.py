@@ -23,7 +23,7 @@ from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, rate
 from gvcodec.painter.payload import BASE
-from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.steady import FLOOR, Runs, choose_strength
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
     LARGEST,
@@ -31,8 +31,10 @@ from gvcodec.painter.tokens import (
     STEP,
     WINDOW,
     TokenModel,
+    Tokens,
     decompose,
     grid_of,
+    levels_of,
     pack,
 )
 from gvcodec.painter.video import CpuPainter, block_vectors
@@ -48,6 +50,9 @@ _BAND, _FAR = 1023.0, 4.0
 #: By how much integers move for the slopes of energies, and what is added to the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
+#: How much a steered GOP may change from frame to frame beyond the source's own change, in parts of
+#: what it does unsteered.
+MOST_FLICKER = 1.1
 
 
 def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
@@ -239,18 +244,29 @@ class EncodedTokens:
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP, None where they are all 0; `size` of the GOP does not
-        matter."""
+        """Bytes of tokens for a GOP, None where they are all 0; `size` of the GOP does not matter.
+        Of what matches energies so much is added that its pairs change at most `MOST_FLICKER` times
+        as much beyond the source's change as unsteered; none is sent where even less does."""
         if not sample.pairs:
             return None
-        found, matched = self.parts(sample, self.strength_of(sample))
-        integers = np.rint(found + matched).clip(-LARGEST, LARGEST).astype(np.int32)
+        strength = self.strength_of(sample)
+        found, matched = self.parts(sample, strength)
+        model = self._model.add_deltas({}, strength)
+        runs = Runs(sample.pairs, [self._own(sizes) for sizes in sample.sizes])
+        limit = MOST_FLICKER * runs.excess_of(model, self._stream) + FLOOR
+        for part in (1.0, 0.5, 0.0):
+            tokens = self._whole(found + part * matched)
+            if runs.excess_of(model, self._stream, limit, levels_of(tokens)) <= limit:
+                return pack(tokens, self._tokens, self._q) if tokens.kinds.any() else None
+        return None
+
+    def _whole(self, found: Floats) -> Tokens:
+        """Integers of regions as tokens, of every window as many kinds as say something."""
+        integers = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
         tokens = decompose(integers, self._fmt.height, self._fmt.width)
         for row, column in np.ndindex(tokens.kinds.shape):
             tokens.kinds[row, column] = _kinds_that_say(tokens[:3], row, column)
-        if not tokens.kinds.any():
-            return None
-        return pack(tokens, self._tokens, self._q)
+        return tokens
 
     def strength_of(self, sample: GopSample) -> Strength:
         """At which the GOP will be painted, as far as its pairs tell."""

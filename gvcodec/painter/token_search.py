@@ -30,7 +30,7 @@ MOST_SAMPLES = 1 << 23
 #: Steps of a search.
 STEPS = 30
 #: How much of what matches energies is tried, in parts of what the encoder adds.
-_PARTS = (0.5, 1.0)
+_PARTS = (0.25, 0.5, 1.0)
 #: Seeds of the noise by which windows are judged.
 _HELD_NOISE = (64, 65)
 #: Learning rate of integers, which falls with the steps; what a level costs.

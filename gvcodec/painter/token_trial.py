@@ -4,8 +4,9 @@ a small network distilled from LPIPS on VGG16 and on AlexNet.
 Tokens are tried as files paint them: at the strength that the GOP will have, on the second frame of
 a pair of consecutive ones, with motion between them. Of each window nothing is sent, its own token,
 those of its quadrants, or all, of one of several finds: whatever lowers the judge's distance most,
-after what bytes and PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `HOLD`) and after what
-it changes more from frame to frame than the unsteered picture does (`STEADY`).
+after what bytes and lost PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `HOLD`) and after
+what it changes more from frame to frame than the unsteered picture does (`STEADY`,
+`MOST_FLICKER`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,6 +36,7 @@ from gvcodec.painter.objective import (
     to_display_rgb,
 )
 from gvcodec.painter.payload import RATE_SLOPE
+from gvcodec.painter.token_encoder import MOST_FLICKER
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
     LARGEST,
@@ -47,17 +50,19 @@ from gvcodec.painter.tokens import (
     no_tokens,
 )
 from gvcodec.painter.video import block_vectors
-from gvcodec.perceptual.losses import fidelity_change, temporal_loss
+from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, Plane, VideoFormat
 from gvcodec.util.tensors import known_colour, open_device
 
 #: Top, left, height and width of a window of the padded picture.
 Window = tuple[int, int, int, int]
-#: Weight of what changes from frame to frame beyond the source's own change. As much again as the
+#: Weight of what changes more from frame to frame than the unsteered picture. As much again as the
 #: unsteered pictures of a GOP have of it costs `STEADY` times their loss beside.
-TEMPORAL, STEADY = 100.0, 0.35
-#: Worth of a decibel of PSNR-Y beyond that of the unsteered picture: base frames take a fifth more
+TEMPORAL, STEADY = 30.0, 0.1
+#: How often flicker gets dearer until a GOP has little enough of it.
+_DEARER = 24
+#: Cost of a decibel of PSNR-Y below that of the unsteered picture: base frames take a fifth more
 #: bytes for it, which would take about as much off the distance.
 HOLD = 0.05
 #: Changes between frames that nobody sees, in 0…1.
@@ -87,7 +92,8 @@ def spread(levels: Tensor, height: int, width: int) -> Tensor:
 class Look:
     """A window of a pair: what the painter observed of both frames, the source's planes and maps of
     the later one, the source's luma of the one before and the source's motion between them, along
-    which change is seen (noise follows that of base frames), unsteered luma."""
+    which change is seen (noise follows that of base frames); luma of the unsteered picture, and how
+    much more than the source it changes."""
 
     seen: list[Observed]
     source: tuple[Tensor, Tensor]
@@ -95,12 +101,13 @@ class Look:
     vectors: Tensor
     reference: list[Reference]
     unsteered: Tensor
+    flicker: Tensor
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Of a window: what is to be small, and what changes from frame to frame beyond the source's
-    change, which is part of it."""
+    change."""
 
     loss: Tensor
     flicker: Tensor
@@ -194,16 +201,19 @@ class TokenTrial:
             run[5][None],
         )
         seen = observe_run(painter, batch, noise)
-        (unsteered, _), _ = paint_observed(painter, seen)
-        source = source_luma[:, -1], source_chroma[:, -1]
+        (unsteered, _), before = paint_observed(painter, seen)
+        assert before is not None
+        source, vectors = (source_luma[:, -1], source_chroma[:, -1]), moves[None, :, *blocks]
+        flicker = temporal_loss(unsteered, before, source[0], source_luma[:, 0], vectors).mean()
         reference = self.judge.reference(crop_rgb(source, self.colour, WINDOW))
         return Look(
             [convert(frame, torch.half) for frame in seen],
             source,
             source_luma[:, 0],
-            moves[None, :, *blocks],
+            vectors,
             reference,
             unsteered,
+            flicker,
         )
 
     def weigh(
@@ -225,12 +235,13 @@ class TokenTrial:
             else crop_rgb(painted, self.colour, WINDOW)
         )
         distance = self.judge(shown, look.reference)[0].mean()
-        kept = fidelity_change(painted[0], look.unsteered, look.source[0]).mean()
-        flicker = torch.zeros((), device=self.place)
+        lost = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
+        flicker = look.flicker
         if before is not None:
             source, source_before = look.source[0], look.source_before
             flicker = temporal_loss(painted[0], before, source, source_before, look.vectors).mean()
-        return Verdict(distance - HOLD * kept + TEMPORAL * flicker, flicker)
+        more = F.relu(flicker - look.flicker)
+        return Verdict(distance + HOLD * lost + TEMPORAL * more, flicker)
 
     def spread(self, levels: Tensor, windows: Sequence[Window]) -> list[Tensor]:
         """Levels of regions of the picture at the blocks of each window."""
@@ -257,23 +268,19 @@ class TokenTrial:
         if not windows:
             return chosen
         plain = [self._mean(painter, looks, None) for looks in held]
-        # What a byte has to take off the sum of the windows' losses.
-        whole_loss, whole_flicker = (sum(part) for part in zip(*plain, strict=True))
-        price = whole_loss * RATE_SLOPE / max(1, size)
-        steady = price_of_flicker(whole_loss / len(plain), whole_flicker / len(plain))
-        best = [0.0] * len(windows)
+        options = []
         for regions, kinds in itertools.product(found, kinds_tried):
             integers = np.rint(regions).clip(-LARGEST, LARGEST).astype(np.int32)
-            tried = keep(decompose(integers, self.fmt.height, self.fmt.width), kinds)
-            levels = torch.from_numpy(levels_of(tried).astype(np.float32))[None]
+            tokens = keep(decompose(integers, self.fmt.height, self.fmt.width), kinds)
+            levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
             placed = self.spread(levels.to(self.place), windows)
-            for n, window in enumerate(windows):
-                loss, flicker = self._mean(painter, held[n], placed[n])
-                gain = plain[n][0] - loss - price * bytes_of(tried, window)
-                gain -= steady * (flicker - plain[n][1])
-                if gain > best[n]:
-                    best[n] = gain
-                    _copy_window(tried, chosen, window)
+            verdicts = [self._mean(painter, *pair) for pair in zip(held, placed, strict=True)]
+            sizes = [bytes_of(tokens, window) for window in windows]
+            options.append((tokens, verdicts, sizes))
+        rows = [list(zip(verdicts, sizes, strict=True)) for _, verdicts, sizes in options]
+        for n, number in enumerate(best_of(plain, rows, size)):
+            if number is not None:
+                _copy_window(options[number][0], chosen, windows[n])
         return chosen
 
     def _mean(
@@ -284,6 +291,38 @@ class TokenTrial:
         parts = [(float(verdict.loss), float(verdict.flicker)) for verdict in found]
         loss, flicker = np.mean(parts, 0)
         return float(loss), float(flicker)
+
+
+def best_of(
+    plain: Sequence[tuple[float, float]],
+    rows: Sequence[Sequence[tuple[tuple[float, float], float]]],
+    size: int,
+) -> list[int | None]:
+    """For each window the number of the best option, None where nothing is as good. `plain`: loss
+    and flicker of unsteered windows; `rows`: of every option, by window, those and bytes; `size`:
+    bytes of the GOP. Flicker gets dearer until there is at most `MOST_FLICKER` times as much."""
+    whole_loss, whole_flicker = (sum(part) for part in zip(*plain, strict=True))
+    # What a byte has to take off the sum of the windows' losses.
+    price = whole_loss * RATE_SLOPE / max(1, size)
+    steady = price_of_flicker(whole_loss / len(plain), whole_flicker / len(plain))
+    most = MOST_FLICKER * whole_flicker + len(plain) * _INVISIBLE
+    chosen: list[int | None] = []
+    for _ in range(_DEARER):
+        chosen, total = [], 0.0
+        for n, (loss, flicker) in enumerate(plain):
+            best, number, left = 0.0, None, flicker
+            for option, row in enumerate(rows):
+                (tried_loss, tried_flicker), taken = row[n]
+                gain = loss - tried_loss - price * taken
+                gain -= steady * max(0.0, tried_flicker - flicker)
+                if gain > best:
+                    best, number, left = gain, option, tried_flicker
+            chosen.append(number)
+            total += left
+        if total <= most:
+            break
+        steady *= 1.5
+    return chosen
 
 
 def price_of_flicker(loss: float, flicker: float) -> float:

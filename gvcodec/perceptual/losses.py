@@ -113,13 +113,8 @@ def temporal_loss(
 def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, allowed: float) -> Tensor:
     """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be
     repainted freely."""
-    return F.relu(-fidelity_change(luma, base_frame, source) - allowed)
-
-
-def fidelity_change(luma: Tensor, other: Tensor, source: Tensor) -> Tensor:
-    """Decibels of luma PSNR beyond those of another picture, `(B,)`; the same holds of 60 dB."""
-    ours, theirs = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, other))
-    return 10 * torch.log10(theirs / ours)
+    ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, base_frame))
+    return F.relu(10 * torch.log10(ours / base) - allowed)
 
 
 def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:

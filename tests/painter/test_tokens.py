@@ -30,7 +30,7 @@ from gvcodec.painter.steady import choose_strength
 from gvcodec.painter.token_encoder import EncodedTokens, energies
 from gvcodec.painter.token_samples import PAIRS, GopSample, TokenSampler
 from gvcodec.painter.token_search import TokenSearch
-from gvcodec.painter.token_trial import TokenTrial, spread
+from gvcodec.painter.token_trial import TokenTrial, best_of, spread
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
@@ -352,12 +352,13 @@ def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) ->
     monkeypatch.setattr(token_trial, "STEADY", 0.0)
     monkeypatch.setattr(token_trial, "TEMPORAL", 0.0)
     fmt, sample = rough_gop()
-    trial = TokenTrial(fmt, "av1", Fraction(1), 50)
-    painter = trial.painter_at(NEUTRAL)
-    run, moves = trial.runs(sample)[1], trial.moves_of(sample, 1)
-    held = [[trial.look(painter, run, moves, trial.windows[0], 64)]]
-    found = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True).find(sample, 10**9)
+    search = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True)
+    found = search.find(sample, 10**9)
     assert found is not None
+    trial, painter = search.trial, search.trial.painter_at(search.encoded.strength_of(sample))
+    run, moves = trial.runs(sample)[1], trial.moves_of(sample, 1)
+    # As the search has judged.
+    held = [[trial.look(painter, run, moves, trial.windows[0], seed) for seed in (64, 65)]]
     regions = levels_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
     good = regions.astype(np.float32)
     assert trial.choose([good], painter, held, 10**9, kinds).kinds.any()
@@ -380,6 +381,21 @@ def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) ->
         (placed,) = trial.spread(levels, trial.windows)
         kept, plain = (trial.weigh(painter, held[0][0], x, exact=True) for x in (placed, None))
         assert kept.flicker <= plain.flicker
+
+
+def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
+    plain = [(1.0, 1e-3)] * 10
+    # The first option gains most and flickers most in the first windows.
+    bold = [((0.8, 1e-3 * (1.5 - 0.05 * n)), 1.0) for n in range(10)]
+    mild = [((0.95, 1e-3), 1.0)] * 10
+    chosen = best_of(plain, [bold, mild], 10**6)
+    assert chosen[0] == 1 and chosen[9] == 0 and chosen == sorted(chosen, reverse=True)
+    flicker = sum((bold, mild)[option][n][0][1] for n, option in enumerate(chosen))
+    assert 1e-2 < flicker <= 1.1e-2 + 10 * 5e-5
+    # Bytes cost what they would earn elsewhere, and what only harms is not sent.
+    assert best_of(plain, [bold, mild], 1) == [None] * 10
+    assert best_of(plain, [[((1.01, 1e-3), 0.0)] * 10], 10**6) == [None] * 10
+    assert best_of(plain, [], 10**6) == [None] * 10
 
 
 def test_tokens_are_found_for_the_strength_of_the_gop() -> None:
