@@ -109,18 +109,7 @@ class TokenStage:
     for a device that is not there."""
 
     def __init__(self, header: SequenceHeader, config: EncoderConfig) -> None:
-        self._find: Callable[[GopSample, int], bytes | None]
-        stream = header.format, header.base, header.scale, header.base_q
-        if has_torch():
-            from gvcodec.painter.token_search import TokenSearch
-
-            searches = config.tokens == "search"
-            self._find = TokenSearch(
-                *stream, config.look, config.steadies, searches, config.device
-            ).find
-        else:
-            threads = config.threads or os.cpu_count() or 1
-            self._find = EncodedTokens(*stream, config.look, config.steadies, threads).find
+        self._find = _finder(header, config)
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
@@ -151,6 +140,22 @@ class TokenStage:
     @usual_torch()
     def _take(self, gop: GopSample) -> None:
         self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+
+
+def _finder(
+    header: SequenceHeader, config: EncoderConfig
+) -> Callable[[GopSample, int], bytes | None]:
+    """What gives the bytes of a GOP's tokens: a trial where torch is, of pictures that memory holds
+    the windows of, or a search."""
+    fmt, searches = header.format, config.tokens == "search"
+    stream = fmt, header.base, header.scale, header.base_q
+    if has_torch():
+        from gvcodec.painter.token_search import MOST_SAMPLES, TokenSearch
+
+        if searches or fmt.width * fmt.height <= MOST_SAMPLES:
+            return TokenSearch(*stream, config.look, config.steadies, searches, config.device).find
+    threads = config.threads or os.cpu_count() or 1
+    return EncodedTokens(*stream, config.look, config.steadies, threads).find
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:

@@ -126,3 +126,15 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(MediaError, match="not an encoder of tokens"):
         TokenEncoder(path)
+
+
+def test_large_pictures_are_not_tried(monkeypatch) -> None:
+    monkeypatch.setattr("gvcodec.painter.token_search.MOST_SAMPLES", 160 * 96 - 1)
+    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
+    frames = moving_texture(160, 96, 8)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a trial")
+
+    monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", refuse)
+    assert gvcodec.verify(gvcodec.encode(frames, format=fmt, q=50, tokens="on")).frames == 8
