@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.token_trial import HOLD, TEMPORAL, price_of_flicker
+from gvcodec.painter.token_trial import Verdict, price_of_flicker, verdict_of
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL
@@ -75,34 +75,31 @@ class Judge:
         self.distance = PerceptualLoss(weights=weights, batched=False)
         self.work = work
 
-    def loss(self, crop: Crop, shifts: Tensor | None, exact: bool) -> Tensor:
+    def weigh(self, crop: Crop, shifts: Tensor | None, exact: bool) -> Verdict:
         """As `gvcodec.painter.token_trial.TokenTrial.weigh`."""
-        return self.weigh(crop, shifts, exact)[0]
-
-    def weigh(self, crop: Crop, shifts: Tensor | None, exact: bool) -> tuple[Tensor, Tensor]:
-        """The loss, and flicker, which is part of it."""
         painted, before = self.work.paint(crop, shifts)
         shown = (
             to_display_rgb(painted, SMALL, 8, WINDOW) if exact else crop_rgb(painted, SMALL, WINDOW)
         )
         with torch.no_grad():
             reference = self.distance.reference(crop_rgb(crop.source, SMALL, WINDOW))
-        total = self.distance(shown, reference)[0].mean()
-        lost = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
         assert before is not None and crop.source_before is not None and crop.flicker is not None
-        moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
-        flicker = moved.mean()
-        more = F.relu(flicker - crop.flicker.mean())
-        return total + HOLD * lost + TEMPORAL * more, flicker
+        moved = (before, crop.source[0], crop.source_before, crop.vectors)
+        flicker = temporal_loss(painted[0], *moved).mean()
+        lost = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
+        distance = self.distance(shown, reference)[0].mean()
+        return verdict_of(distance, lost, flicker, crop.flicker.mean())
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
         """Of some tokens, or none, as `TokenTrial.choose`, but for bytes."""
-        least, usual = (float(x) for x in self.weigh(crop, None, exact=True))
-        plain, best = least, torch.zeros_like(tried[0])
+        plain = self.weigh(crop, None, exact=True)
+        least, best = float(plain.loss), torch.zeros_like(tried[0])
+        steady = price_of_flicker(least, float(plain.flicker))
         for tokens in tried:
-            loss, flicker = (float(x) for x in self.weigh(crop, model.shifts(tokens), exact=True))
-            loss += price_of_flicker(plain, usual) * max(0.0, flicker - usual)
+            verdict = self.weigh(crop, model.shifts(tokens), exact=True)
+            more = max(0.0, float(verdict.flicker) - float(plain.flicker))
+            loss = float(verdict.loss) + steady * more
             if loss < least:
                 least, best = loss, tokens
         return best
@@ -158,7 +155,7 @@ def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
     for step in range(_STEPS):
         given = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
         optimizer.zero_grad()
-        judge.loss(crop, model.shifts(given), exact=False).backward()
+        judge.weigh(crop, model.shifts(given), exact=False).loss.backward()
         optimizer.step()
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / (_STEPS + 2))

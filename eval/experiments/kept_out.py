@@ -99,6 +99,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "1/2": {"scale": Fraction(1, 2)},
     "3/4": {"scale": Fraction(3, 4)},
 }
+#: Other ways to find tokens, by codec.
+_FOUND = {f"tokens:{name}": name for name in token_variants.VARIANTS}
 CODECS = ("svtav1", *SMALLER, "gvcodec", "svt")
 ALLOWED = 2.0  # per cent of bits
 
@@ -143,13 +145,12 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
         steady.LADDER = (Strength(*map(int, numbers)),)
     elif name == "preset":
         settings = {"preset": int(numbers[0])}
-    elif name.removeprefix("tokens:") in token_variants.VARIANTS:
+    elif name in _FOUND:
         settings = {"tokens": "on"}
     else:
         settings = _SETTINGS[name]
     stream = io.BytesIO()
-    found = name.removeprefix("tokens:")
-    with token_variants.variant(found) if found in token_variants.VARIANTS else nullcontext():
+    with token_variants.variant(_FOUND[name]) if name in _FOUND else nullcontext():
         encoder = Encoder(fmt, replace(config, **settings))
         encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()

@@ -22,7 +22,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.painter.look import DEFAULT
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import TokenSampler
-from gvcodec.painter.tokens import LARGEST
+from gvcodec.painter.tokens import LARGEST, rounded
 from gvcodec.types import VideoFormat
 
 _VALUES = 2 * LARGEST + 1
@@ -49,8 +49,8 @@ def tokens_of(path: Path, q: int, keyint: int, frames: int) -> list[NDArray[np.i
         for number, planes in enumerate(coded):
             list(sampler.send_base(number, planes, 0))
         (gop,) = sampler.finish()
-        whole = np.rint(sum(encoder.parts(gop, encoder.strength_of(gop)))).clip(-LARGEST, LARGEST)
-        found.append(whole.astype(np.int64))
+        encoded, matched = encoder.parts(gop, encoder.strength_of(gop))
+        found.append(rounded(encoded + matched).astype(np.int64))
     return found
 
 

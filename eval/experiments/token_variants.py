@@ -34,13 +34,14 @@ from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
 from gvcodec.painter.token_trial import Look, bytes_of
 from gvcodec.painter.tokens import (
-    LARGEST,
+    WINDOW,
     Tokens,
     decompose,
     keep,
     levels_of,
     no_tokens,
     pack,
+    rounded,
 )
 
 CODEBOOK = Path("docs/data/token-codebook.csv")
@@ -70,12 +71,11 @@ def variant(name: str) -> Iterator[None]:
 def _find(search: TokenSearch, name: str, sample: GopSample, size: int) -> Tokens:
     height, width = search.trial.fmt.height, search.trial.fmt.width
     if name == "codebook":
-        return _of_codebook(search, sample, size)
+        return _of_codebook(search, sample)
     strength = search.encoded.strength_of(sample)
     encoded, matched = search.encoded.parts(sample, strength)
     found = encoded if name == "alone" else matched if name == "matched" else encoded + matched
-    regions = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
-    whole = keep(decompose(regions, height, width), 3)
+    whole = keep(decompose(rounded(found), height, width), 3)
     if name in UNTRIED:
         return whole
     painter = search.trial.painter_at(strength)
@@ -87,17 +87,15 @@ def _find(search: TokenSearch, name: str, sample: GopSample, size: int) -> Token
     if name == "elbo":
         windows = search.trial.windows
         bits = np.array([8 * bytes_of(whole, window) for window in windows])
-        placed = search.trial.spread(_levels(search, whole), windows)
-        with torch.no_grad():
-            verdicts = [
-                search.trial.weigh(painter, looks[0], levels, exact=True)
-                for looks, levels in zip(held, placed, strict=True)
-            ]
-        missed = np.array([float(verdict.loss) for verdict in verdicts])
+        missed = np.array(_losses(search, painter, held, whole))
         price = float(missed.mean() / max(bits.mean(), 1e-9))
-        errors = np.zeros((1, len(features)))
         # Windows that are too small to be tried have none.
-        errors[0, : len(windows)] = negative_elbo(bits, missed, price)
+        errors = np.zeros((1, *sent.kinds.shape))
+        for (top, left, _, _), error in zip(
+            windows, negative_elbo(bits, missed, price), strict=True
+        ):
+            errors[0, top // WINDOW, left // WINDOW] = error
+        errors = errors.reshape(1, -1)
     counts = allocate(features[None].astype(np.float32), errors, name, total)[0]
     whole.kinds[:] = prefixes(counts, total).reshape(whole.kinds.shape)
     return whole
@@ -137,33 +135,35 @@ def _looks(search: TokenSearch, painter: PainterNetwork, sample: GopSample) -> l
     return [[trial.look(painter, run, moves, window, _NOISE)] for window in trial.windows]
 
 
-def _levels(search: TokenSearch, tokens: Tokens) -> torch.Tensor:
-    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
-    return levels.to(search.trial.place)
+@torch.no_grad()
+def _losses(
+    search: TokenSearch,
+    painter: PainterNetwork,
+    held: list[list[Look]],
+    tokens: Tokens,
+) -> list[float]:
+    """Of windows that are painted with tokens."""
+    trial = search.trial
+    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None].to(trial.place)
+    placed = trial.spread(levels, trial.windows)
+    return [
+        float(trial.weigh(painter, looks[0], levels, exact=True).loss)
+        for looks, levels in zip(held, placed, strict=True)
+    ]
 
 
-def _of_codebook(search: TokenSearch, sample: GopSample, size: int) -> Tokens:
+def _of_codebook(search: TokenSearch, sample: GopSample) -> Tokens:
     """The vector at which the windows together lose least, or none."""
     trial = search.trial
     height, width = trial.fmt.height, trial.fmt.width
     painter = trial.painter_at(search.encoded.strength_of(sample))
-    held, windows = _looks(search, painter, sample), trial.windows
-
-    @torch.no_grad()
-    def loss_of(tokens: Tokens) -> float:
-        placed = trial.spread(_levels(search, tokens), windows)
-        verdicts = [
-            trial.weigh(painter, looks[0], levels, exact=True)
-            for looks, levels in zip(held, placed, strict=True)
-        ]
-        return sum(float(verdict.loss) for verdict in verdicts)
-
+    held = _looks(search, painter, sample)
     best = no_tokens(height, width, trial.model.dims)
-    least = loss_of(best)
+    least = sum(_losses(search, painter, held, best))
     for vector in np.loadtxt(CODEBOOK, np.int32, delimiter=","):
         tokens = no_tokens(height, width, trial.model.dims)
         tokens.window[:], tokens.kinds[:] = vector, 1
-        loss = loss_of(tokens)
+        loss = sum(_losses(search, painter, held, tokens))
         if loss < least:
             best, least = tokens, loss
     return best

@@ -149,12 +149,13 @@ def _finder(
     the windows of, or a search."""
     fmt, searches = header.format, config.tokens == "search"
     stream = fmt, header.base, header.scale, header.base_q
+    threads = config.threads or os.cpu_count() or 1
     if has_torch():
         from gvcodec.painter.token_search import MOST_SAMPLES, TokenSearch
 
         if searches or fmt.width * fmt.height <= MOST_SAMPLES:
-            return TokenSearch(*stream, config.look, config.steadies, searches, config.device).find
-    threads = config.threads or os.cpu_count() or 1
+            place = config.device, threads
+            return TokenSearch(*stream, config.look, config.steadies, searches, *place).find
     return EncodedTokens(*stream, config.look, config.steadies, threads).find
 
 

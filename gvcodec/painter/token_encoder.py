@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
 from gvcodec.painter.look import turned
-from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, rate
+from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.steady import FLOOR, Runs, choose_strength
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
-    LARGEST,
     REGION,
     STEP,
     WINDOW,
@@ -36,6 +35,7 @@ from gvcodec.painter.tokens import (
     grid_of,
     levels_of,
     pack,
+    rounded,
 )
 from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -252,7 +252,7 @@ class EncodedTokens:
         strength = self.strength_of(sample)
         found, matched = self.parts(sample, strength)
         model = self._model.add_deltas({}, strength)
-        runs = Runs(sample.pairs, [self._own(sizes) for sizes in sample.sizes])
+        runs = Runs(sample.pairs, self._rates(sample))
         limit = MOST_FLICKER * runs.excess_of(model, self._stream) + FLOOR
         for part in (1.0, 0.5, 0.0):
             tokens = self._whole(found + part * matched)
@@ -262,8 +262,7 @@ class EncodedTokens:
 
     def _whole(self, found: Floats) -> Tokens:
         """Integers of regions as tokens, of every window as many kinds as say something."""
-        integers = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
-        tokens = decompose(integers, self._fmt.height, self._fmt.width)
+        tokens = decompose(rounded(found), self._fmt.height, self._fmt.width)
         for row, column in np.ndindex(tokens.kinds.shape):
             tokens.kinds[row, column] = _kinds_that_say(tokens[:3], row, column)
         return tokens
@@ -272,28 +271,27 @@ class EncodedTokens:
         """At which the GOP will be painted, as far as its pairs tell."""
         if not self._steadies:
             return turned(NEUTRAL, self._look)
-        own = [self._own(sizes) for sizes in sample.sizes]
+        own = self._rates(sample)
         return choose_strength(self._model, self._stream, BASE, sample.pairs, own, self._look)
 
     def parts(self, sample: GopSample, strength: Strength) -> tuple[Floats, Floats]:
         """Integers (rows, columns, D) of regions, not rounded: the encoder's, and the part of those
         that match energies which is added to them."""
         found = [
-            self._of_frame(pair[-1], sizes[-1])
-            for pair, sizes in zip(sample.pairs, sample.sizes, strict=True)
+            self._of_frame(pair[-1], own[-1])
+            for pair, own in zip(sample.pairs, self._rates(sample), strict=True)
         ]
         means: Floats = np.mean(found, 0)
         return means, self._matched(sample, strength)
 
-    def _own(self, sizes: Sequence[int]) -> list[int]:
-        """Own entries of the condition of frames of these bytes."""
-        return [rate(size, self._fmt.width, self._fmt.height) for size in sizes]
+    def _rates(self, sample: GopSample) -> list[list[int]]:
+        return sample.rates(self._fmt.width, self._fmt.height)
 
-    def _of_frame(self, pair: tuple[Planes, Planes], size: int) -> Floats:
+    def _of_frame(self, pair: tuple[Planes, Planes], own: int) -> Floats:
         base, source = pair
         self._painter.start(self._stream, self._model)
-        painted = self._painter.paint(base, None, self._own([size])[0])
-        lumas = [_padded(planes[0]) for planes in (source, base, painted)]
+        painted = self._painter.paint(base, None, own)
+        lumas = [padded(planes[0]) for planes in (source, base, painted)]
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self._q))
 
     def _matched(self, sample: GopSample, strength: Strength) -> Floats:
@@ -301,18 +299,19 @@ class EncodedTokens:
         model = self._model.add_deltas({}, strength)
         moves = [block_vectors(pair[1][0][0], pair[0][0][0]) for pair in sample.pairs]
         rows, columns = grid_of(self._fmt.height, self._fmt.width)
+        rates = self._rates(sample)
 
         def measure(number: int, levels: NDArray[np.int8] | None) -> Floats:
             """Of the second frame of a pair, (regions, 9)."""
             self._painter.start(self._stream, model, levels)
-            own = self._own(sample.sizes[number])
+            own = rates[number]
             (first, _), (second, _) = sample.pairs[number]
             self._painter.paint(first, None, own[0])
             painted = self._painter.paint(second, moves[number], own[1])
-            return _by_region(energies(_padded(painted[0])))
+            return _by_region(energies(padded(painted[0])))
 
         plain = [measure(number, None) for number in range(len(sample.pairs))]
-        wanted = [_by_region(energies(_padded(pair[-1][1][0]))) for pair in sample.pairs]
+        wanted = [_by_region(energies(padded(pair[-1][1][0]))) for pair in sample.pairs]
         middle, dims = len(sample.pairs) // 2, self._tokens.dims
         slopes = []
         for n in range(dims):
@@ -330,7 +329,8 @@ def _by_region(energies: Floats) -> Floats:
     return _mean(np.pad(energies, pads, "edge"), WITHIN).reshape(len(energies), -1).T
 
 
-def _padded(plane: Plane) -> Plane:
+def padded(plane: Plane) -> Plane:
+    """To whole patches, edges repeated."""
     below, right = (-n % PATCH for n in plane.shape)
     return np.pad(plane, ((0, below), (0, right)), "edge")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gvcodec.painter.model import rate
 from gvcodec.types import Planes
 
 #: Pairs of a GOP: to search on, and one to judge by.
@@ -22,6 +23,10 @@ class GopSample:
     first: int
     pairs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
+
+    def rates(self, width: int, height: int) -> list[list[int]]:
+        """Own entries of the condition (`model.rate`) of the frames of pairs."""
+        return [[rate(size, width, height) for size in sizes] for sizes in self.sizes]
 
 
 class TokenSampler:

@@ -53,8 +53,9 @@ class TokenSearch:
         steadies: bool,
         thorough: bool,
         device: str = "cpu",
+        threads: int = 1,
     ) -> None:
-        """`look` and `steadies` as for `EncodedTokens`."""
+        """`look`, `steadies` and `threads` as for `EncodedTokens`."""
         if thorough and fmt.width * fmt.height > MOST_SAMPLES:
             raise UsageError(
                 f"tokens are searched in pictures of at most {MOST_SAMPLES} samples, not of "
@@ -62,7 +63,7 @@ class TokenSearch:
             )
         self.q, self.thorough = q, thorough
         self.trial = TokenTrial(fmt, base, scale, q, device)
-        self.encoded = EncodedTokens(fmt, base, scale, q, look, steadies, threads=1)
+        self.encoded = EncodedTokens(fmt, base, scale, q, look, steadies, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""

@@ -26,7 +26,7 @@ from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, painter_of
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit_pool import Run, prepare
-from gvcodec.painter.model import Model, Strength, condition, rate
+from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import Observed, PainterNetwork, convert
 from gvcodec.painter.objective import (
     Batch,
@@ -36,10 +36,9 @@ from gvcodec.painter.objective import (
     to_display_rgb,
 )
 from gvcodec.painter.payload import RATE_SLOPE
-from gvcodec.painter.token_encoder import MOST_FLICKER
+from gvcodec.painter.token_encoder import MOST_FLICKER, padded
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import (
-    LARGEST,
     SIDES,
     WINDOW,
     TokenModel,
@@ -48,11 +47,12 @@ from gvcodec.painter.tokens import (
     keep,
     levels_of,
     no_tokens,
+    rounded,
 )
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
-from gvcodec.types import BLOCK, Plane, VideoFormat
+from gvcodec.types import BLOCK, VideoFormat
 from gvcodec.util.tensors import known_colour, open_device
 
 #: Top, left, height and width of a window of the padded picture.
@@ -147,17 +147,12 @@ class TokenTrial:
 
     def runs(self, sample: GopSample) -> list[Run]:
         """Pairs as tensors."""
-        own = [[rate(n, self.fmt.width, self.fmt.height) for n in sizes] for sizes in sample.sizes]
-        return prepare(sample.pairs, own, self.place)
+        return prepare(sample.pairs, sample.rates(self.fmt.width, self.fmt.height), self.place)
 
     def moves_of(self, sample: GopSample, number: int) -> Tensor:
         """The source's motion between the frames of a pair, (2, H/16, W/16) of padded frames."""
-        first, second = (self._padded(source[0]) for _, source in sample.pairs[number])
+        first, second = (padded(source[0]) for _, source in sample.pairs[number])
         return torch.from_numpy(block_vectors(second, first)).to(self.place)
-
-    def _padded(self, plane: Plane) -> Plane:
-        below, right = (-n % BLOCK for n in plane.shape)
-        return np.pad(plane, ((0, below), (0, right)), "edge")
 
     @property
     def windows(self) -> list[Window]:
@@ -235,13 +230,11 @@ class TokenTrial:
             else crop_rgb(painted, self.colour, WINDOW)
         )
         distance = self.judge(shown, look.reference)[0].mean()
+        assert before is not None
+        moved = (before, look.source[0], look.source_before, look.vectors)
+        flicker = temporal_loss(painted[0], *moved).mean()
         lost = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
-        flicker = look.flicker
-        if before is not None:
-            source, source_before = look.source[0], look.source_before
-            flicker = temporal_loss(painted[0], before, source, source_before, look.vectors).mean()
-        more = F.relu(flicker - look.flicker)
-        return Verdict(distance + HOLD * lost + TEMPORAL * more, flicker)
+        return verdict_of(distance, lost, flicker, look.flicker)
 
     def spread(self, levels: Tensor, windows: Sequence[Window]) -> list[Tensor]:
         """Levels of regions of the picture at the blocks of each window."""
@@ -270,8 +263,7 @@ class TokenTrial:
         plain = [self._mean(painter, looks, None) for looks in held]
         options = []
         for regions, kinds in itertools.product(found, kinds_tried):
-            integers = np.rint(regions).clip(-LARGEST, LARGEST).astype(np.int32)
-            tokens = keep(decompose(integers, self.fmt.height, self.fmt.width), kinds)
+            tokens = keep(decompose(rounded(regions), self.fmt.height, self.fmt.width), kinds)
             levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
             placed = self.spread(levels.to(self.place), windows)
             verdicts = [self._mean(painter, *pair) for pair in zip(held, placed, strict=True)]
@@ -325,8 +317,14 @@ def best_of(
     return chosen
 
 
+def verdict_of(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> Verdict:
+    """Of the judge's distance, decibels that are lost, flicker, and that of the unsteered
+    picture."""
+    return Verdict(distance + HOLD * lost + TEMPORAL * F.relu(flicker - usual), flicker)
+
+
 def price_of_flicker(loss: float, flicker: float) -> float:
-    """For unsteered pictures that have these."""
+    """What more of it costs where unsteered pictures have this loss and flicker."""
     return STEADY * loss / (flicker + _INVISIBLE)
 
 

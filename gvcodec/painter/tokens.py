@@ -93,6 +93,12 @@ def levels_of(tokens: Tokens) -> NDArray[np.int8]:
     return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
 
+def rounded(found: NDArray[np.floating]) -> Ints:
+    """Integers that can be coded."""
+    integers: Ints = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
+    return integers
+
+
 def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
     """Integers (rows, columns, D) of regions as those of windows, quadrants and regions, coarse
     ones the means of what lies in them."""

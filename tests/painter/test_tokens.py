@@ -311,14 +311,19 @@ def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
     return found
 
 
-def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
-    """Bytes and flicker cost nothing here."""
+def searched_gop(monkeypatch) -> tuple[VideoFormat, GopSample, TokenSearch, bytes]:
+    """What a search finds in a rough GOP where bytes and flicker cost nothing."""
     monkeypatch.setattr(token_trial, "STEADY", 0.0)
     monkeypatch.setattr(token_trial, "TEMPORAL", 0.0)
     fmt, sample = rough_gop()
     search = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True)
     found = search.find(sample, 10**9)
     assert found is not None
+    return fmt, sample, search, found
+
+
+def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
+    fmt, sample, search, found = searched_gop(monkeypatch)
     tokens = unpack(found, TOKENS, 50, 128, 192)
     trial = search.trial
     painter = trial.painter_at(search.encoded.strength_of(sample))
@@ -349,12 +354,7 @@ def rough_gop() -> tuple[VideoFormat, GopSample]:
 
 @pytest.mark.parametrize("kinds", [[3], [1, 2, 3]])
 def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) -> None:
-    monkeypatch.setattr(token_trial, "STEADY", 0.0)
-    monkeypatch.setattr(token_trial, "TEMPORAL", 0.0)
-    fmt, sample = rough_gop()
-    search = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True)
-    found = search.find(sample, 10**9)
-    assert found is not None
+    _, sample, search, found = searched_gop(monkeypatch)
     trial, painter = search.trial, search.trial.painter_at(search.encoded.strength_of(sample))
     run, moves = trial.runs(sample)[1], trial.moves_of(sample, 1)
     # As the search has judged.
