@@ -35,12 +35,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec import perceptual
-from gvcodec.models import TOKEN_JUDGE, read_arrays
+from gvcodec.models import read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.token_trial import Verdict, price_of_flicker, verdict_of
+from gvcodec.painter.token_judge import open_network
+from gvcodec.painter.token_search import loss_of
+from gvcodec.painter.token_trial import HOLD, price_of_flicker
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
-from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL
 from training.material import WINDOW
 from training.tokens import (
@@ -71,35 +71,36 @@ class Judge:
     """The small network that encoders try tokens by."""
 
     def __init__(self, work: TokenWork) -> None:
-        weights = perceptual.read_weights(TOKEN_JUDGE.find())
-        self.distance = PerceptualLoss(weights=weights, batched=False)
+        self.distance = open_network(work.device)
         self.work = work
 
-    def weigh(self, crop: Crop, shifts: Tensor | None, exact: bool) -> Verdict:
-        """As `gvcodec.painter.token_trial.TokenTrial.weigh`."""
+    def parts(
+        self, crop: Crop, shifts: Tensor | None, exact: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Distance, decibels of PSNR-Y that are lost, flicker; `exact`: of 8-bit samples."""
         painted, before = self.work.paint(crop, shifts)
         shown = (
             to_display_rgb(painted, SMALL, 8, WINDOW) if exact else crop_rgb(painted, SMALL, WINDOW)
         )
         with torch.no_grad():
             reference = self.distance.reference(crop_rgb(crop.source, SMALL, WINDOW))
-        assert before is not None and crop.source_before is not None and crop.flicker is not None
+        assert before is not None and crop.source_before is not None
         moved = (before, crop.source[0], crop.source_before, crop.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()
         lost = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
-        distance = self.distance(shown, reference)[0].mean()
-        return verdict_of(distance, lost, flicker, crop.flicker.mean())
+        return self.distance(shown, reference)[0].mean(), lost, flicker
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `TokenTrial.choose`, but for bytes."""
-        plain = self.weigh(crop, None, exact=True)
-        least, best = float(plain.loss), torch.zeros_like(tried[0])
-        steady = price_of_flicker(least, float(plain.flicker))
+        """Of some tokens, or none, as `token_trial.best_of`, but for bytes and without a bound of
+        flicker."""
+        distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
+        least, best = distance, torch.zeros_like(tried[0])
+        steady = price_of_flicker(distance, usual)
         for tokens in tried:
-            verdict = self.weigh(crop, model.shifts(tokens), exact=True)
-            more = max(0.0, float(verdict.flicker) - float(plain.flicker))
-            loss = float(verdict.loss) + steady * more
+            parts = self.parts(crop, model.shifts(tokens), exact=True)
+            distance, lost, flicker = (float(x) for x in parts)
+            loss = distance + HOLD * lost + steady * max(0.0, flicker - usual)
             if loss < least:
                 least, best = loss, tokens
         return best
@@ -150,12 +151,15 @@ def _pooled(model: Steering, features: Tensor) -> Tensor:
 
 def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
     """Tokens, not rounded, by the judge's gradient."""
+    assert crop.flicker is not None
+    usual = crop.flicker.mean()
     tokens = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([tokens], lr=_RATE)
     for step in range(_STEPS):
         given = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
         optimizer.zero_grad()
-        judge.weigh(crop, model.shifts(given), exact=False).loss.backward()
+        distance, lost, flicker = judge.parts(crop, model.shifts(given), exact=False)
+        loss_of(distance, lost, flicker, usual).backward()
         optimizer.step()
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / (_STEPS + 2))

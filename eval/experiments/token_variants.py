@@ -28,17 +28,15 @@ from numpy.typing import NDArray
 
 from eval.token_budgets import allocate
 from gvcodec.allocation.router import negative_elbo
-from gvcodec.painter import token_search
-from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter import token_encoder
+from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_search import TokenSearch
-from gvcodec.painter.token_trial import Look, bytes_of
+from gvcodec.painter.token_trial import GopTrial, bytes_of
 from gvcodec.painter.tokens import (
     WINDOW,
     Tokens,
     decompose,
     keep,
-    levels_of,
     no_tokens,
     pack,
     rounded,
@@ -51,48 +49,46 @@ VARIANTS = (*UNTRIED, *BUDGETS, "codebook")
 #: Tokens of a window by how many kinds it has.
 _COUNTS = np.array([0, 1, 5, 21])
 _VECTORS, _ROUNDS = 16, 50
-_NOISE = 64
 
 
 @contextmanager
 def variant(name: str) -> Iterator[None]:
     """Encoders find tokens so while this is open."""
 
-    def find(self: TokenSearch, sample: GopSample, size: int) -> bytes | None:
-        if not sample.pairs:
+    def find(self: EncodedTokens, sample: GopSample, size: int) -> bytes | None:
+        if not sample.runs:
             return None
         tokens = _find(self, name, sample, size)
-        return pack(tokens, self.trial.model, self.q) if tokens.kinds.any() else None
+        return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
 
-    with mock.patch.object(token_search.TokenSearch, "find", find):
+    with mock.patch.object(token_encoder.EncodedTokens, "find", find):
         yield
 
 
-def _find(search: TokenSearch, name: str, sample: GopSample, size: int) -> Tokens:
-    height, width = search.trial.fmt.height, search.trial.fmt.width
+def _find(encoder: EncodedTokens, name: str, sample: GopSample, size: int) -> Tokens:
+    height, width = sample.runs[0][0][0][0].shape
+    strength = encoder.strength_of(sample)
+    assert encoder.judge is not None
+    trial = encoder.trial(sample, strength, encoder.judge)
     if name == "codebook":
-        return _of_codebook(search, sample)
-    strength = search.encoded.strength_of(sample)
-    encoded, matched = search.encoded.parts(sample, strength)
+        return _of_codebook(trial, height, width, encoder.model.dims)
+    encoded, matched = encoder.parts(sample, strength)
     found = encoded if name == "alone" else matched if name == "matched" else encoded + matched
     whole = keep(decompose(rounded(found), height, width), 3)
     if name in UNTRIED:
         return whole
-    painter = search.trial.painter_at(strength)
-    held = _looks(search, painter, sample)
-    sent = search.trial.choose([found], painter, held, size)
+    sent = trial.choose([found], size)
     total = int(_COUNTS[sent.kinds].sum())
     features = np.stack([_tokens_in(whole, at) for at in np.ndindex(sent.kinds.shape)])
     errors = None
     if name == "elbo":
-        windows = search.trial.windows
-        bits = np.array([8 * bytes_of(whole, window) for window in windows])
-        missed = np.array(_losses(search, painter, held, whole))
+        bits = np.array([8 * bytes_of(whole, window) for window in trial.windows])
+        missed = trial.weigh([None, whole])[1].loss
         price = float(missed.mean() / max(bits.mean(), 1e-9))
         # Windows that are too small to be tried have none.
         errors = np.zeros((1, *sent.kinds.shape))
         for (top, left, _, _), error in zip(
-            windows, negative_elbo(bits, missed, price), strict=True
+            trial.windows, negative_elbo(bits, missed, price), strict=True
         ):
             errors[0, top // WINDOW, left // WINDOW] = error
         errors = errors.reshape(1, -1)
@@ -128,45 +124,15 @@ def _tokens_in(tokens: Tokens, window: tuple[int, ...]) -> NDArray[np.int32]:
     return np.concatenate(parts)
 
 
-def _looks(search: TokenSearch, painter: PainterNetwork, sample: GopSample) -> list[list[Look]]:
-    """Windows of the pair that judges."""
-    trial, middle = search.trial, len(sample.pairs) // 2
-    run, moves = trial.runs(sample)[middle], trial.moves_of(sample, middle)
-    return [[trial.look(painter, run, moves, window, _NOISE)] for window in trial.windows]
-
-
-@torch.no_grad()
-def _losses(
-    search: TokenSearch,
-    painter: PainterNetwork,
-    held: list[list[Look]],
-    tokens: Tokens,
-) -> list[float]:
-    """Of windows that are painted with tokens."""
-    trial = search.trial
-    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None].to(trial.place)
-    placed = trial.spread(levels, trial.windows)
-    return [
-        float(trial.weigh(painter, looks[0], levels, exact=True).loss)
-        for looks, levels in zip(held, placed, strict=True)
-    ]
-
-
-def _of_codebook(search: TokenSearch, sample: GopSample) -> Tokens:
+def _of_codebook(trial: GopTrial, height: int, width: int, dims: int) -> Tokens:
     """The vector at which the windows together lose least, or none."""
-    trial = search.trial
-    height, width = trial.fmt.height, trial.fmt.width
-    painter = trial.painter_at(search.encoded.strength_of(sample))
-    held = _looks(search, painter, sample)
-    best = no_tokens(height, width, trial.model.dims)
-    least = sum(_losses(search, painter, held, best))
+    options = [no_tokens(height, width, dims)]
     for vector in np.loadtxt(CODEBOOK, np.int32, delimiter=","):
-        tokens = no_tokens(height, width, trial.model.dims)
+        tokens = no_tokens(height, width, dims)
         tokens.window[:], tokens.kinds[:] = vector, 1
-        loss = sum(_losses(search, painter, held, tokens))
-        if loss < least:
-            best, least = tokens, loss
-    return best
+        options.append(tokens)
+    losses = [float(verdict.loss.sum()) for verdict in trial.weigh(options)]
+    return options[int(np.argmin(losses))]
 
 
 def cluster(vectors: NDArray[np.float64], seed: int = 1) -> NDArray[np.int64]:

@@ -145,18 +145,19 @@ class TokenStage:
 def _finder(
     header: SequenceHeader, config: EncoderConfig
 ) -> Callable[[GopSample, int], bytes | None]:
-    """What gives the bytes of a GOP's tokens: a trial where torch is, of pictures that memory holds
-    the windows of, or a search."""
-    fmt, searches = header.format, config.tokens == "search"
-    stream = fmt, header.base, header.scale, header.base_q
+    """What gives the bytes of a GOP's tokens; without torch nothing judges them."""
+    stream = header.format, header.base, header.scale, header.base_q, config.look, config.steadies
     threads = config.threads or os.cpu_count() or 1
-    if has_torch():
-        from gvcodec.painter.token_search import MOST_SAMPLES, TokenSearch
+    if not has_torch():
+        return EncodedTokens(*stream, threads).find
+    if config.tokens == "search":
+        from gvcodec.painter.token_search import TokenSearch
 
-        if searches or fmt.width * fmt.height <= MOST_SAMPLES:
-            place = config.device, threads
-            return TokenSearch(*stream, config.look, config.steadies, searches, *place).find
-    return EncodedTokens(*stream, config.look, config.steadies, threads).find
+        return TokenSearch(*stream, threads, config.device).find
+    from gvcodec.painter.token_judge import PerceptualJudge
+
+    judge = PerceptualJudge(header.format, config.device)
+    return EncodedTokens(*stream, threads, judge).find
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:

@@ -23,7 +23,7 @@ from gvcodec.painter.look import DEFAULT, turned
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read
 from gvcodec.painter.video import CpuPainter, block_vectors
-from gvcodec.types import BLOCK, Plane
+from gvcodec.types import BLOCK, Plane, Planes
 
 Area = tuple[int, int]
 
@@ -72,10 +72,12 @@ class _Run(NamedTuple):
 
 
 class Runs:
-    """Runs of (base frame, source) that belong together."""
+    """Runs of (base frame, source) that belong together, with motion of both; `own`: each frame's
+    own entry of the condition. Runs of one frame are left out."""
 
     def __init__(self, samples: Sequence[Sample], own: Sequence[Sequence[int]]) -> None:
         self._runs = []
+        self._painter: CpuPainter | None = None
         for sample, rates in zip(samples, own, strict=True):
             if len(sample) > 1:
                 base, source = ([pair[i][0] for pair in sample] for i in (0, 1))
@@ -106,34 +108,51 @@ class Runs:
     ) -> float:
         """Of painted runs, steered by `levels` of regions; above `limit` a part of it that is above
         `limit` too."""
-        return self._excess(self._painted(model, stream, levels), limit)
+        painted = self.paint(model, stream, levels)
+        return self._excess(([planes[0] for planes in run] for run in painted), limit)
 
-    def _painted(
-        self, model: Model, stream: Ints, levels: NDArray[np.int8] | None
-    ) -> Iterator[list[Plane]]:
-        """Luma of each run, all of one size."""
-        painter: CpuPainter | None = None
-        for run in self._runs:
-            if painter is None:
-                height, width = run.sample[0][0][0].shape
-                painter = CpuPainter(height, width, 1)
-            painter.start(stream, model, levels)
-            frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
-            yield [painter.paint(base, vectors, entry)[0] for (base, _), vectors, entry in frames]
+    def block_excess(self, lumas: Iterable[Sequence[Plane]]) -> NDArray[np.float32]:
+        """What each block of runs of painted lumas changes by beyond the source's own change, the
+        mean over frames, (H / 16, W / 16), in 10-bit codes."""
+        found = [
+            np.maximum(0, ours - theirs)
+            for run, planes in zip(self._runs, lumas, strict=True)
+            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True)
+        ]
+        means: NDArray[np.float32] = np.mean(found, 0)
+        return means
+
+    def paint(
+        self, model: Model, stream: Ints, levels: NDArray[np.int8] | None = None
+    ) -> Iterator[list[Planes]]:
+        """Each run, painted afresh; steered by `levels` of regions."""
+        for number in range(len(self._runs)):
+            yield self.paint_one(number, model, stream, levels)
+
+    def paint_one(
+        self, number: int, model: Model, stream: Ints, levels: NDArray[np.int8] | None = None
+    ) -> list[Planes]:
+        """A run; all are of one size."""
+        run = self._runs[number]
+        if self._painter is None:
+            height, width = run.sample[0][0][0].shape
+            self._painter = CpuPainter(height, width, 1)
+        painter = self._painter
+        painter.start(stream, model, levels)
+        frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
+        return [painter.paint(base, vectors, entry) for (base, _), vectors, entry in frames]
 
 
 def choose_strength(
     model: Model,
     stream: Ints,
     payload: bytes,
-    samples: Sequence[Sample],
-    own: Sequence[Sequence[int]],
+    runs: Runs,
     look: int = DEFAULT,
 ) -> Strength:
     """The strength for runs of a GOP that `payload` (without one) paints, as the dial stands at
-    `look`; `own`: each frame's own entry of the condition."""
+    `look`."""
     deltas = read(payload, model.sizes())
-    runs = Runs(samples, own)
     limit = LIMIT * runs.excess_of_base() + FLOOR
     changes = {d.name: (d.values, d.exponent) for d in deltas or ()}
     *weaker, last = (turned(strength, look) for strength in LADDER)
@@ -168,8 +187,8 @@ def steady(
             cheap = len(weights) <= _SHARE * gop.size
             if inside and (renewed or cheap or gop is part.gops[0]):
                 own = [[rate(size, *area) for size in part.sizes[n]] for n in inside]
-                runs = [part.samples[n] for n in inside]
-                strength = choose_strength(model, stream, weights, runs, own, look)
+                runs = Runs([part.samples[n] for n in inside], own)
+                strength = choose_strength(model, stream, weights, runs, look)
             if sent or strength != NEUTRAL:
                 payloads[gop.first], sent = join_strength(weights, strength), True
     return payloads

@@ -5,8 +5,9 @@ For each patch of 16×16 samples the encoder sees the energies of nine bands of 
 frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
 global ones the regions of a window. To what it finds comes a part of the tokens at which painted
 bands have the energies of the source's in each region, by least squares over how each integer moves
-them. Tokens of a GOP are the means over some of its frames. Nothing that a decoder does follows
-from these floats: machines may round them otherwise, and then send other tokens.
+them. Tokens of a GOP are the means over some of its frames. With a judge they are tried window by
+window (`token_trial`). Nothing that a decoder does follows from these floats: machines may round
+them otherwise, and then send other tokens.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE
-from gvcodec.painter.steady import FLOOR, Runs, choose_strength
+from gvcodec.painter.steady import FLOOR, choose_strength
 from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.token_trial import MOST_FLICKER, GopTrial, Judge
 from gvcodec.painter.tokens import (
     REGION,
     STEP,
@@ -34,10 +36,11 @@ from gvcodec.painter.tokens import (
     decompose,
     grid_of,
     levels_of,
+    no_tokens,
     pack,
     rounded,
 )
-from gvcodec.painter.video import CpuPainter, block_vectors
+from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Plane, Planes, VideoFormat
 
 Floats = NDArray[np.float32]
@@ -50,9 +53,8 @@ _BAND, _FAR = 1023.0, 4.0
 #: By how much integers move for the slopes of energies, and what is added to the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
-#: How much a steered GOP may change from frame to frame beyond the source's own change, in parts of
-#: what it does unsteered.
-MOST_FLICKER = 1.1
+#: How much of what matches energies is tried, in parts of what is added to the encoder's tokens.
+PARTS = (0.25, 0.5, 1.0)
 
 
 def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
@@ -233,32 +235,50 @@ class EncodedTokens:
         look: int,
         steadies: bool,
         threads: int,
+        judge: Judge | None = None,
     ) -> None:
-        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
+        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own;
+        `judge`: by which tokens are tried, None: by their flicker alone."""
         self._model = Model.load(painter_of(base, steered=True).find())
         assert self._model.tokens is not None
-        self._tokens: TokenModel = self._model.tokens
+        self.model: TokenModel = self._model.tokens
         self._encoder = TokenEncoder(TOKEN_ENCODER.find())
         self._stream = condition(base, scale, q)
-        self._fmt, self._q, self._look, self._steadies = fmt, q, look, steadies
+        self._fmt, self.q, self._look, self._steadies = fmt, q, look, steadies
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
+        self.judge = judge
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP, None where they are all 0; `size` of the GOP does not matter.
-        Of what matches energies so much is added that its pairs change at most `MOST_FLICKER` times
-        as much beyond the source's change as unsteered; none is sent where even less does."""
-        if not sample.pairs:
+        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        if not sample.runs:
             return None
         strength = self.strength_of(sample)
-        found, matched = self.parts(sample, strength)
+        encoded, matched = self.parts(sample, strength)
+        if self.judge is None:
+            tokens = self._steadiest(sample, strength, encoded, matched)
+        else:
+            tried = [encoded + part * matched for part in PARTS]
+            tokens = self.trial(sample, strength, self.judge).choose(tried, size)
+        return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
+
+    def trial(self, sample: GopSample, strength: Strength, judge: Judge) -> GopTrial:
+        """Trials of a GOP that is painted at a strength."""
         model = self._model.add_deltas({}, strength)
-        runs = Runs(sample.pairs, self._rates(sample))
+        return GopTrial(model, self._stream, sample, judge)
+
+    def _steadiest(
+        self, sample: GopSample, strength: Strength, encoded: Floats, matched: Floats
+    ) -> Tokens:
+        """With as much of what matches energies that the runs change at most `MOST_FLICKER` times
+        as much beyond the source's change as unsteered; none where even less flickers more."""
+        model = self._model.add_deltas({}, strength)
+        runs = sample.moving
         limit = MOST_FLICKER * runs.excess_of(model, self._stream) + FLOOR
         for part in (1.0, 0.5, 0.0):
-            tokens = self._whole(found + part * matched)
+            tokens = self._whole(encoded + part * matched)
             if runs.excess_of(model, self._stream, limit, levels_of(tokens)) <= limit:
-                return pack(tokens, self._tokens, self._q) if tokens.kinds.any() else None
-        return None
+                return tokens
+        return no_tokens(self._fmt.height, self._fmt.width, self.model.dims)
 
     def _whole(self, found: Floats) -> Tokens:
         """Integers of regions as tokens, of every window as many kinds as say something."""
@@ -268,51 +288,42 @@ class EncodedTokens:
         return tokens
 
     def strength_of(self, sample: GopSample) -> Strength:
-        """At which the GOP will be painted, as far as its pairs tell."""
+        """At which the GOP will be painted, as far as its runs tell."""
         if not self._steadies:
             return turned(NEUTRAL, self._look)
-        own = self._rates(sample)
-        return choose_strength(self._model, self._stream, BASE, sample.pairs, own, self._look)
+        return choose_strength(self._model, self._stream, BASE, sample.moving, self._look)
 
     def parts(self, sample: GopSample, strength: Strength) -> tuple[Floats, Floats]:
         """Integers (rows, columns, D) of regions, not rounded: the encoder's, and the part of those
         that match energies which is added to them."""
         found = [
-            self._of_frame(pair[-1], own[-1])
-            for pair, own in zip(sample.pairs, self._rates(sample), strict=True)
+            self._of_frame(run[-1], own[-1])
+            for run, own in zip(sample.runs, sample.rates, strict=True)
         ]
         means: Floats = np.mean(found, 0)
         return means, self._matched(sample, strength)
-
-    def _rates(self, sample: GopSample) -> list[list[int]]:
-        return sample.rates(self._fmt.width, self._fmt.height)
 
     def _of_frame(self, pair: tuple[Planes, Planes], own: int) -> Floats:
         base, source = pair
         self._painter.start(self._stream, self._model)
         painted = self._painter.paint(base, None, own)
         lumas = [padded(planes[0]) for planes in (source, base, painted)]
-        return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self._q))
+        return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self.q))
 
     def _matched(self, sample: GopSample, strength: Strength) -> Floats:
-        """Slopes are those of the middle pair, what is missing the mean over pairs."""
+        """Slopes are those of the middle run, what is missing the mean over runs, both of their
+        last frames."""
         model = self._model.add_deltas({}, strength)
-        moves = [block_vectors(pair[1][0][0], pair[0][0][0]) for pair in sample.pairs]
         rows, columns = grid_of(self._fmt.height, self._fmt.width)
-        rates = self._rates(sample)
 
         def measure(number: int, levels: NDArray[np.int8] | None) -> Floats:
-            """Of the second frame of a pair, (regions, 9)."""
-            self._painter.start(self._stream, model, levels)
-            own = rates[number]
-            (first, _), (second, _) = sample.pairs[number]
-            self._painter.paint(first, None, own[0])
-            painted = self._painter.paint(second, moves[number], own[1])
-            return _by_region(energies(padded(painted[0])))
+            """Of the last frame of a run, (regions, 9)."""
+            painted = sample.moving.paint_one(number, model, self._stream, levels)
+            return _by_region(energies(padded(painted[-1][0])))
 
-        plain = [measure(number, None) for number in range(len(sample.pairs))]
-        wanted = [_by_region(energies(padded(pair[-1][1][0]))) for pair in sample.pairs]
-        middle, dims = len(sample.pairs) // 2, self._tokens.dims
+        plain = [measure(number, None) for number in range(len(sample.runs))]
+        wanted = [_by_region(energies(padded(run[-1][1][0]))) for run in sample.runs]
+        middle, dims = len(sample.runs) // 2, self.model.dims
         slopes = []
         for n in range(dims):
             levels = np.zeros((dims, rows, columns), np.int8)

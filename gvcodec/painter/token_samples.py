@@ -1,32 +1,42 @@
-"""Frames that tokens are searched on, taken while a video is coded: of each GOP some pairs of
+"""Frames that tokens are found on, taken while a video is coded: of each GOP some short runs of
 consecutive frames, whole, spread over it."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gvcodec.painter.model import rate
+from gvcodec.painter.steady import Runs
 from gvcodec.types import Planes
 
-#: Pairs of a GOP: to search on, and one to judge by.
-PAIRS = 3
-#: Frames from a pair to the next at first; the stride doubles where a GOP has twice as many pairs.
+#: Runs of a GOP: to search on, and one to judge by; frames of each. The second frame of a run keeps
+#: little detail of those before it, the third almost as much as later ones.
+RUNS, FRAMES = 3, 3
+#: Frames from a run to the next at first; the stride doubles where a GOP has twice as many runs.
 _STRIDE = 4
 
 
 @dataclass
 class GopSample:
-    """`first`: number of the GOP's first frame; `pairs` of consecutive frames, each (base frame,
-    source); `sizes`: bytes of the packets of their frames, 0 = unknown."""
+    """`first`: number of the GOP's first frame; `runs` of consecutive frames, each (base frame,
+    source), all of one length; `sizes`: bytes of the packets of their frames, 0 = unknown."""
 
     first: int
-    pairs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
+    runs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
 
-    def rates(self, width: int, height: int) -> list[list[int]]:
-        """Own entries of the condition (`model.rate`) of the frames of pairs."""
+    @functools.cached_property
+    def rates(self) -> list[list[int]]:
+        """Own entries of the condition (`model.rate`) of the frames of runs."""
+        height, width = self.runs[0][0][0][0].shape
         return [[rate(size, width, height) for size in sizes] for sizes in self.sizes]
+
+    @functools.cached_property
+    def moving(self) -> Runs:
+        """The runs with their motion."""
+        return Runs(self.runs, self.rates)
 
 
 class TokenSampler:
@@ -40,7 +50,7 @@ class TokenSampler:
         self._found: dict[int, list[tuple[Planes, Planes, int]]] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
-        if number % _STRIDE < 2:
+        if number % _STRIDE < FRAMES:
             self._sources[number] = planes
 
     def start_gop(self, number: int) -> None:
@@ -58,7 +68,7 @@ class TokenSampler:
         if source is None or place < self._first or place % self._stride:
             return
         self._found.setdefault(place, []).append((planes, source, size))
-        if sum(len(pair) == 2 for pair in self._found.values()) > 2 * PAIRS:
+        if sum(len(run) == FRAMES for run in self._found.values()) > 2 * RUNS:
             self._stride *= 2
             kept = (place for place in self._found if place % self._stride == 0)
             self._found = {place: self._found[place] for place in kept}
@@ -68,13 +78,14 @@ class TokenSampler:
         yield self._finish()
 
     def _finish(self) -> GopSample:
-        """`PAIRS` pairs, evenly over those that were kept."""
-        whole = [pair for pair in self._found.values() if len(pair) == 2]
+        """`RUNS` runs, evenly over those that were kept; pairs of a GOP that is shorter."""
+        length = max((len(run) for run in self._found.values()), default=0)
+        whole = [run for run in self._found.values() if len(run) == length > 1]
         self._found = {}
-        count = min(PAIRS, len(whole))
+        count = min(RUNS, len(whole))
         chosen = [whole[(2 * n + 1) * len(whole) // (2 * count)] for n in range(count)]
         return GopSample(
             self._first,
-            [[(base, source) for base, source, _ in pair] for pair in chosen],
-            [[size for _, _, size in pair] for pair in chosen],
+            [[(base, source) for base, source, _ in run] for run in chosen],
+            [[size for _, _, size in run] for run in chosen],
         )

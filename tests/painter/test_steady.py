@@ -48,9 +48,9 @@ def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.Monkey
     excess = iter([1.0, 1.2, 1.04])
     monkeypatch.setattr(Runs, "excess_of_base", lambda self: next(excess))
     monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream, limit: next(excess))
-    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[1]
+    assert choose_strength(MODEL, STREAM, BASE, Runs([], [])) == LADDER[1]
     excess = iter([1.0, 3.0, 3.0])
-    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[-1]
+    assert choose_strength(MODEL, STREAM, BASE, Runs([], [])) == LADDER[-1]
 
 
 def test_excess_is_what_changes_beyond_the_source() -> None:

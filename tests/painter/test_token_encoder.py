@@ -71,17 +71,17 @@ def test_features_are_those_of_training() -> None:
 def test_every_size_gets_tokens_of_its_regions(size: tuple[int, int]) -> None:
     height, width = size
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
-    clip = moving_texture(width, height, 4)
-    pairs = [list(zip(clip[:2], clip[2:], strict=True))]
+    clip = moving_texture(width, height, 6)
+    runs = [list(zip(clip[:3], clip[3:], strict=True))]
     found = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(
-        GopSample(0, pairs, [[0, 0]]), 1000
+        GopSample(0, runs, [[0, 0, 0]]), 1000
     )
     model = Model.load(PAINTER_TOKENS.find()).tokens
     assert found is not None and model is not None
     levels = levels_of(unpack(found, model, 50, height, width))
     assert levels.shape == (8, *grid_of(height, width)) and levels.any()
     again = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 2).find(
-        GopSample(0, pairs, [[0, 0]]), 1
+        GopSample(0, runs, [[0, 0, 0]]), 1
     )
     assert again == found
     assert EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(GopSample(0), 1000) is None
@@ -126,15 +126,3 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(MediaError, match="not an encoder of tokens"):
         TokenEncoder(path)
-
-
-def test_large_pictures_are_not_tried(monkeypatch) -> None:
-    monkeypatch.setattr("gvcodec.painter.token_search.MOST_SAMPLES", 160 * 96 - 1)
-    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
-    frames = moving_texture(160, 96, 8)
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a trial")
-
-    monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", refuse)
-    assert gvcodec.verify(gvcodec.encode(frames, format=fmt, q=50, tokens="on")).frames == 8

@@ -1,4 +1,4 @@
-"""Tokens that steer the painter: bytes, levels, painting in every form of the core, search."""
+"""Tokens that steer the painter: bytes, levels, painting in every form of the core."""
 
 import io
 from dataclasses import replace
@@ -11,30 +11,23 @@ import torch
 
 import gvcodec
 from gvcodec._core import cpu, cpu_forms, use_cpu
-from gvcodec.base import open_encoder
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.bitstream.header import NEEDS, NEEDS_STEERING
 from gvcodec.codec.decoder import Decoder
-from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
-from gvcodec.painter import token_trial
-from gvcodec.painter.fit_pool import prepare
-from gvcodec.painter.look import turn_payload, turned
-from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
+from gvcodec.painter.look import turn_payload
+from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
 from gvcodec.painter.open import add_tokens
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
-from gvcodec.painter.steady import choose_strength
-from gvcodec.painter.token_encoder import EncodedTokens, energies
-from gvcodec.painter.token_samples import PAIRS, GopSample, TokenSampler
-from gvcodec.painter.token_search import TokenSearch
-from gvcodec.painter.token_trial import TokenTrial, best_of, spread
+from gvcodec.painter.token_encoder import EncodedTokens
+from gvcodec.painter.token_samples import RUNS, TokenSampler
+from gvcodec.painter.token_search import TokenSearch, spread
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,
-    STEP,
     Tokens,
     decompose,
     grid_of,
@@ -45,7 +38,7 @@ from gvcodec.painter.tokens import (
     unpack,
     values_of,
 )
-from gvcodec.painter.video import CpuPainter, block_vectors
+from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
@@ -216,24 +209,34 @@ def test_tokens_hold_for_their_gop_alone() -> None:
     assert add_tokens({}, {0: None, 10: b"a"}) == {0: BASE, 10: join(BASE, Beside(tokens=b"a"))}
 
 
-def test_pairs_of_a_gop_are_spread_over_it() -> None:
+def test_runs_of_a_gop_are_spread_over_it() -> None:
     sampler, gops = TokenSampler(), []
     planes = moving_texture(32, 32, 1)[0]
     for number in range(230):
         sampler.send_source(number, planes)
-        if number in (0, 5, 6, 150):
+        if number in (0, 5, 6, 8, 150):
             sampler.start_gop(number)
-        gops += [
-            (gop.first, [sizes[0] for sizes in gop.sizes])
-            for gop in sampler.send_base(number, planes, number)
-        ]
-    gops += [(gop.first, [sizes[0] for sizes in gop.sizes]) for gop in sampler.finish()]
-    assert [first for first, _ in gops] == [0, 5, 6, 150]
-    assert gops[0][1] == [0] and gops[1][1] == []
-    for first, places, end in ((6, gops[2][1], 150), (150, gops[3][1], 230)):
-        assert len(places) == PAIRS and first <= places[0] and places[-1] + 1 < end
-        gaps = np.diff([first, *places, end])
-        assert gaps.max() <= 0.5 * (end - first)
+        gops += sampler.send_base(number, planes, number)
+    gops += sampler.finish()
+    assert [gop.first for gop in gops] == [0, 5, 6, 8, 150]
+    # Runs begin at every fourth frame: 4 is alone, 6 and 7 belong to the run of 4.
+    assert [gop.sizes for gop in gops[:3]] == [[[0, 1, 2]], [], []]
+    for gop, end in ((gops[3], 150), (gops[4], 230)):
+        places = [sizes[0] for sizes in gop.sizes]
+        assert len(places) == RUNS and gop.first <= places[0] and places[-1] + 3 <= end
+        assert all(sizes == [sizes[0] + n for n in range(3)] for sizes in gop.sizes)
+        gaps = np.diff([gop.first, *places, end])
+        assert gaps.max() <= 0.5 * (end - gop.first)
+
+
+def test_a_short_gop_has_a_pair() -> None:
+    sampler, planes = TokenSampler(), moving_texture(32, 32, 1)[0]
+    sampler.start_gop(0)
+    for number in range(2):
+        sampler.send_source(number, planes)
+        assert not list(sampler.send_base(number, planes, number))
+    (gop,) = sampler.finish()
+    assert gop.sizes == [[0, 1]] and len(gop.runs[0]) == 2
 
 
 def test_a_painter_with_wrong_tensors_of_tokens_is_refused(tmp_path: Path) -> None:
@@ -291,147 +294,6 @@ def shown(data: bytes, **options: bool) -> list[Planes]:
     return [frame.planes for frame in decoder.frames_of(reader.packets())]
 
 
-def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
-    """A field of fine texture that moves."""
-    rng = np.random.default_rng(1)
-    fine = rng.normal(0, 1, (height + 64, width + 64))
-    smooth = fine
-    for axis in (0, 1):
-        smooth = sum(
-            weight * np.roll(smooth, place - 2, axis)
-            for place, weight in enumerate(np.array([1, 4, 6, 4, 1]) / 16)
-        )
-    slope = np.add.outer(np.linspace(420, 580, height), np.linspace(-60, 60, width))
-    chroma = np.full((height // 2, width // 2), 512, np.uint16)
-    texture = 160 * smooth + 30 * fine
-    found = []
-    for n in range(count):
-        part = texture[8 + n : 8 + n + height, 8 + 2 * n : 8 + 2 * n + width]
-        found.append((np.clip(slope + part, 0, 1023).astype(np.uint16), chroma, chroma))
-    return found
-
-
-def searched_gop(monkeypatch) -> tuple[VideoFormat, GopSample, TokenSearch, bytes]:
-    """What a search finds in a rough GOP where bytes and flicker cost nothing."""
-    monkeypatch.setattr(token_trial, "STEADY", 0.0)
-    monkeypatch.setattr(token_trial, "TEMPORAL", 0.0)
-    fmt, sample = rough_gop()
-    search = TokenSearch(fmt, "av1", Fraction(1), 50, 50, True, True)
-    found = search.find(sample, 10**9)
-    assert found is not None
-    return fmt, sample, search, found
-
-
-def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
-    fmt, sample, search, found = searched_gop(monkeypatch)
-    tokens = unpack(found, TOKENS, 50, 128, 192)
-    trial = search.trial
-    painter = trial.painter_at(search.encoded.strength_of(sample))
-    run, moves = prepare([sample.pairs[1]])[0], trial.moves_of(sample, 1)
-    look = trial.look(painter, run, moves, trial.windows[0], 99)
-    levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
-    with torch.no_grad():
-        (placed,) = trial.spread(levels, trial.windows)
-        steered, plain = (trial.weigh(painter, look, x, exact=True) for x in (placed, None))
-    assert steered.loss < plain.loss
-    with pytest.raises(UsageError, match="8388608 samples"):
-        TokenSearch(replace(fmt, width=4098, height=2304), "av1", Fraction(1), 50, 50, True, True)
-    assert search.find(GopSample(0), 10**9) is None
-    assert search.find(sample, 1) is None
-
-
-def rough_gop() -> tuple[VideoFormat, GopSample]:
-    """A GOP of twelve frames of it."""
-    fmt = replace(FORMAT, width=192, height=128)
-    clip = rough_clip(12)
-    config = EncoderConfig(q=50, preset=8, threads=1).resolve()
-    encoder = open_encoder(fmt, config)
-    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
-    base = [planes for part in parts for planes in part.base_frames]
-    pairs = [[(base[n + i], clip[n + i]) for i in range(2)] for n in (0, 4, 8)]
-    return fmt, GopSample(0, pairs, [[0, 0]] * 3)
-
-
-@pytest.mark.parametrize("kinds", [[3], [1, 2, 3]])
-def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) -> None:
-    _, sample, search, found = searched_gop(monkeypatch)
-    trial, painter = search.trial, search.trial.painter_at(search.encoded.strength_of(sample))
-    run, moves = trial.runs(sample)[1], trial.moves_of(sample, 1)
-    # As the search has judged.
-    held = [[trial.look(painter, run, moves, trial.windows[0], seed) for seed in (64, 65)]]
-    regions = levels_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
-    good = regions.astype(np.float32)
-    assert trial.choose([good], painter, held, 10**9, kinds).kinds.any()
-    for harmful in (np.full_like(good, 7), np.full_like(good, -7)):
-        tokens = trial.choose([harmful], painter, held, 10**9, kinds)
-        levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
-        kept, plain = (
-            trial.weigh(painter, held[0][0], x, exact=True)
-            for x in (trial.spread(levels, trial.windows)[0], None)
-        )
-        assert kept.loss <= plain.loss
-    assert not trial.choose([good], painter, held, 1, kinds).kinds.any()
-    coarse, one = no_tokens(128, 192, 8), np.full_like(good, 1)
-    assert trial.choose([], painter, held, 10**9, kinds).kinds.tolist() == coarse.kinds.tolist()
-    # Where change costs all, what changes less is sent, or nothing.
-    monkeypatch.setattr(token_trial, "STEADY", 1e6)
-    for found in (good, one, -one):
-        tokens = trial.choose([found], painter, held, 10**9, kinds)
-        levels = torch.from_numpy(levels_of(tokens).astype(np.float32))[None]
-        (placed,) = trial.spread(levels, trial.windows)
-        kept, plain = (trial.weigh(painter, held[0][0], x, exact=True) for x in (placed, None))
-        assert kept.flicker <= plain.flicker
-
-
-def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
-    plain = [(1.0, 1e-3)] * 10
-    # The first option gains most and flickers most in the first windows.
-    bold = [((0.8, 1e-3 * (1.5 - 0.05 * n)), 1.0) for n in range(10)]
-    mild = [((0.95, 1e-3), 1.0)] * 10
-    chosen = best_of(plain, [bold, mild], 10**6)
-    assert chosen[0] == 1 and chosen[9] == 0 and chosen == sorted(chosen, reverse=True)
-    flicker = sum((bold, mild)[option][n][0][1] for n, option in enumerate(chosen))
-    assert 1e-2 < flicker <= 1.1e-2 + 10 * 5e-5
-    # Bytes cost what they would earn elsewhere, and what only harms is not sent.
-    assert best_of(plain, [bold, mild], 1) == [None] * 10
-    assert best_of(plain, [[((1.01, 1e-3), 0.0)] * 10], 10**6) == [None] * 10
-    assert best_of(plain, [], 10**6) == [None] * 10
-
-
-def test_tokens_are_found_for_the_strength_of_the_gop() -> None:
-    fmt, sample = rough_gop()
-    found = {
-        (steadies, dial): EncodedTokens(fmt, "av1", Fraction(1), 50, dial, steadies, 1)
-        for steadies, dial in ((False, 50), (True, 50), (False, 90))
-    }
-    stream = condition("av1", Fraction(1), 50)
-    strength = choose_strength(MODEL, stream, BASE, sample.pairs, [[0, 0]] * 3)
-    strengths = {key: encoded.strength_of(sample) for key, encoded in found.items()}
-    bold = turned(NEUTRAL, 90)
-    assert strengths == {(False, 50): NEUTRAL, (True, 50): strength, (False, 90): bold}
-    trial = TokenTrial(fmt, "av1", Fraction(1), 50)
-    heads = [trial.painter_at(strengths[False, dial]).head for dial in (50, 90)]
-    assert not torch.equal(heads[0].multiplier, heads[1].multiplier)
-
-
-def test_matched_tokens_bring_energies_nearer_to_the_source_s() -> None:
-    fmt, sample = rough_gop()
-    encoded = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, False, 1)
-    _, matched = encoded.parts(sample, NEUTRAL)
-    assert matched.shape == (2, 3, TOKENS.dims)
-    tokens = keep(decompose(np.rint(matched).astype(np.int32), 128, 192), 3)
-    painter, stream = CpuPainter(128, 192, 1), condition("av1", Fraction(1), 50)
-    pair = sample.pairs[1]
-    vectors = block_vectors(pair[1][0][0], pair[0][0][0])
-    misses = []
-    for levels in (None, levels_of(tokens)):
-        painter.start(stream, MODEL, levels)
-        painter.paint(pair[0][0], None)
-        painted = painter.paint(pair[1][0], vectors)[0]
-        misses.append(float(np.abs(energies(painted) - energies(pair[1][1][0])).mean()))
-    assert misses[1] < misses[0]
-
-
 @pytest.mark.parametrize("options", [{"fit": 0}, {"look": 70}, {"base": "vvc"}, {"keyint": 5}])
 def test_tokens_go_with_other_options(options: dict, monkeypatch) -> None:
     tokens = some_tokens(96, 160, 9)
@@ -449,7 +311,7 @@ def test_tokens_go_with_other_options(options: dict, monkeypatch) -> None:
 def test_a_size_is_kept_with_tokens(tmp_path: Path, monkeypatch) -> None:
     tokens = some_tokens(96, 160, 9)
     tokens.kinds[:] = 2
-    monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: pack(tokens, TOKENS, self.q))
+    monkeypatch.setattr(EncodedTokens, "find", lambda self, gop, size: pack(tokens, TOKENS, self.q))
     clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
     write_clip(clip, FRAMES)
     run("encode", clip, out, "--size", "4k", "--tokens", "on", "--quiet")

@@ -1,0 +1,224 @@
+"""Tokens of a GOP: found for its strength, matched, searched, tried."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from gvcodec.base import open_encoder
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.models import PAINTER_TOKENS
+from gvcodec.painter import token_search, token_trial
+from gvcodec.painter.look import turned
+from gvcodec.painter.model import NEUTRAL, Model, condition
+from gvcodec.painter.payload import BASE
+from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.token_encoder import EncodedTokens, energies
+from gvcodec.painter.token_judge import PerceptualJudge
+from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.token_search import TokenSearch
+from gvcodec.painter.token_trial import GopTrial, Verdict, best_of, windows_of
+from gvcodec.painter.tokens import STEP, decompose, keep, levels_of, no_tokens, unpack
+from gvcodec.painter.video import CpuPainter, block_vectors
+from gvcodec.types import Planes, VideoFormat
+
+MODEL = Model.load(PAINTER_TOKENS.find())
+assert MODEL.tokens is not None
+TOKENS = MODEL.tokens
+FORMAT = VideoFormat(192, 128, Fraction(25), Fraction(1, 25))
+
+
+def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
+    """A field of fine texture that moves."""
+    rng = np.random.default_rng(1)
+    fine = rng.normal(0, 1, (height + 64, width + 64))
+    smooth = fine
+    for axis in (0, 1):
+        smooth = sum(
+            weight * np.roll(smooth, place - 2, axis)
+            for place, weight in enumerate(np.array([1, 4, 6, 4, 1]) / 16)
+        )
+    slope = np.add.outer(np.linspace(420, 580, height), np.linspace(-60, 60, width))
+    chroma = np.full((height // 2, width // 2), 512, np.uint16)
+    texture = 160 * smooth + 30 * fine
+    found = []
+    for n in range(count):
+        part = texture[8 + n : 8 + n + height, 8 + 2 * n : 8 + 2 * n + width]
+        found.append((np.clip(slope + part, 0, 1023).astype(np.uint16), chroma, chroma))
+    return found
+
+
+def rough_gop() -> GopSample:
+    """A GOP of twelve frames of it."""
+    clip = rough_clip(12)
+    config = EncoderConfig(q=50, preset=8, threads=1).resolve()
+    encoder = open_encoder(FORMAT, config)
+    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
+    base = [planes for part in parts for planes in part.base_frames]
+    runs = [[(base[n + i], clip[n + i]) for i in range(3)] for n in (0, 4, 8)]
+    return GopSample(0, runs, [[0, 0, 0]] * 3)
+
+
+def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
+    """What a search finds in a rough GOP where bytes and flicker cost nothing."""
+    monkeypatch.setattr(token_trial, "STEADY", 0.0)
+    monkeypatch.setattr(token_trial, "MOST_FLICKER", 1e9)
+    monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
+    sample = rough_gop()
+    search = TokenSearch(FORMAT, "av1", Fraction(1), 50, 50, True)
+    found = search.find(sample, 10**9)
+    assert found is not None
+    return sample, search, found
+
+
+def trial_of(search: TokenSearch, sample: GopSample) -> GopTrial:
+    return search.encoded.trial(sample, search.encoded.strength_of(sample), search.judge)
+
+
+def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
+    sample, search, found = searched_gop(monkeypatch)
+    tokens = unpack(found, TOKENS, 50, 128, 192)
+    strength = search.encoded.strength_of(sample)
+    encoded, matched = search.encoded.parts(sample, strength)
+    start = keep(decompose(np.rint(encoded + matched).astype(np.int32), 128, 192), 3)
+    plain, begun, steered = trial_of(search, sample).weigh([None, start, tokens])
+    assert steered.loss < min(plain.loss, begun.loss)
+    assert search.find(GopSample(0), 10**9) is None
+    assert search.find(sample, 1) is None
+    large = replace(FORMAT, width=4098, height=2304)
+    with pytest.raises(UsageError, match="8388608 samples"):
+        TokenSearch(large, "av1", Fraction(1), 50, 50, True)
+
+
+def test_a_trial_paints_what_decoders_show() -> None:
+    """Distances are those of samples that the exact painter gives, flicker that of all runs."""
+    sample, judge = rough_gop(), PerceptualJudge(FORMAT)
+    encoder = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
+    tokens = no_tokens(128, 192, 8)
+    tokens.region[:], tokens.kinds[:] = 2, 3
+    plain, steered = encoder.trial(sample, NEUTRAL, judge).weigh([None, tokens])
+    painter, stream = CpuPainter(128, 192, 1), condition("av1", Fraction(1), 50)
+    changes, shown = [], []
+    for levels in (None, levels_of(tokens)):
+        more = []
+        for run in sample.runs:
+            painter.start(stream, MODEL, levels)
+            before, painted = None, []
+            for base, _ in run:
+                moves = None if before is None else block_vectors(base[0], before)
+                painted.append(painter.paint(base, moves, 0))
+                before = base[0]
+            if run is sample.runs[1]:
+                shown.append(painted[-1])
+            more += [changed(run, painted, n) for n in (1, 2)]
+        changes.append(np.mean(more))
+    distances = judge.distances(sample.runs[1][-1][1], shown, [(0, 0, 128, 192)])
+    assert plain.loss == distances[0] and steered.loss >= distances[1]
+    assert plain.flicker == pytest.approx(changes[0], rel=1e-4)
+    assert steered.flicker == pytest.approx(changes[1], rel=1e-4)
+    assert changes[0] != changes[1]
+
+
+def changed(run: list[tuple[Planes, Planes]], painted: list[Planes], number: int) -> float:
+    """What 16×16 blocks change by beyond the source's change, along its motion, in 0…1."""
+    now, before = run[number][1][0], run[number - 1][1][0]
+    moves = block_vectors(now, before)
+    dy, dx = moves.repeat(16, 1).repeat(16, 2)
+    rows = np.clip(np.arange(128)[:, None] + dy, 0, 127)
+    columns = np.clip(np.arange(192) + dx, 0, 191)
+
+    def blocks(last: np.ndarray, first: np.ndarray) -> np.ndarray:
+        change = np.abs(last.astype(float) - first[rows, columns])
+        return change.reshape(8, 16, 12, 16).mean((1, 3))
+
+    more = blocks(painted[number][0], painted[number - 1][0]) - blocks(now, before)
+    return float(np.maximum(0, more).mean() / 1023)
+
+
+@pytest.mark.parametrize("kinds", [[3], [1, 2, 3]])
+def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) -> None:
+    sample, search, found = searched_gop(monkeypatch)
+    trial = trial_of(search, sample)
+    regions = levels_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
+    good = regions.astype(np.float32)
+    assert trial.choose([good], 10**9, kinds).kinds.any()
+    for harmful in (np.full_like(good, 7), np.full_like(good, -7)):
+        tokens = trial.choose([harmful], 10**9, kinds)
+        plain, kept = trial.weigh([None, tokens])
+        assert kept.loss <= plain.loss
+    assert not trial.choose([good], 1, kinds).kinds.any()
+    assert not trial.choose([], 10**9, kinds).kinds.any()
+    # Where change costs all, what changes less is sent, or nothing.
+    monkeypatch.setattr(token_trial, "STEADY", 1e6)
+    one = np.full_like(good, 1)
+    for found in (good, one, -one):
+        plain, kept = trial.weigh([None, trial.choose([found], 10**9, kinds)])
+        assert kept.flicker <= plain.flicker
+
+
+def test_windows_of_every_size_are_even() -> None:
+    assert windows_of(300, 521) == [(0, 0, 256, 256), (0, 256, 256, 256)]
+    assert windows_of(305, 47) == []
+    assert windows_of(317, 101) == [(0, 0, 256, 100), (256, 0, 60, 100)]
+
+
+@pytest.mark.parametrize("size", [(48, 64), (70, 118), (300, 521)])
+def test_pictures_of_every_size_are_tried(size: tuple[int, int]) -> None:
+    height, width = size
+    fmt = replace(FORMAT, width=width, height=height)
+    clip = rough_clip(4, height + height % 2, width + width % 2)
+    clip = [(y[:height, :width], u, v) for y, u, v in clip]
+    sample = GopSample(0, [[(planes, planes) for planes in clip[:3]]], [[0, 0, 0]])
+    encoder = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1, PerceptualJudge(fmt))
+    found = encoder.find(sample, 10**6)
+    assert found is None or unpack(found, TOKENS, 50, height, width).kinds.any()
+
+
+def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
+    ones = np.ones(10)
+    plain = Verdict(ones, 1e-3 * ones)
+    # The first option gains most and flickers most in the first windows.
+    bold = Verdict(0.8 * ones, 1e-3 * (1.5 - 0.05 * np.arange(10)))
+    mild = Verdict(0.95 * ones, 1e-3 * ones)
+    sizes = np.ones((2, 10))
+    chosen = best_of(plain, [bold, mild], sizes, 10**6)
+    assert chosen[0] == 1 and chosen[9] == 0 and chosen == sorted(chosen, reverse=True)
+    flicker = sum((bold, mild)[option].flicker[n] for n, option in enumerate(chosen))
+    assert 1e-2 < flicker <= 1.1e-2 + 10 * 2e-5
+    # Bytes cost what they would earn elsewhere, and what only harms is not sent.
+    assert best_of(plain, [bold, mild], sizes, 1) == [None] * 10
+    worse = Verdict(1.01 * ones, 1e-3 * ones)
+    assert best_of(plain, [worse], np.zeros((1, 10)), 10**6) == [None] * 10
+    assert best_of(plain, [], np.zeros((0, 10)), 10**6) == [None] * 10
+
+
+def test_tokens_are_found_for_the_strength_of_the_gop() -> None:
+    sample = rough_gop()
+    found = {
+        (steadies, dial): EncodedTokens(FORMAT, "av1", Fraction(1), 50, dial, steadies, 1)
+        for steadies, dial in ((False, 50), (True, 50), (False, 90))
+    }
+    stream = condition("av1", Fraction(1), 50)
+    strength = choose_strength(MODEL, stream, BASE, sample.moving)
+    strengths = {key: encoded.strength_of(sample) for key, encoded in found.items()}
+    bold = turned(NEUTRAL, 90)
+    assert strengths == {(False, 50): NEUTRAL, (True, 50): strength, (False, 90): bold}
+    parts = [found[False, 50].parts(sample, at) for at in (NEUTRAL, bold)]
+    assert not np.array_equal(parts[0][1], parts[1][1])
+
+
+def test_matched_tokens_bring_energies_nearer_to_the_source_s() -> None:
+    sample = rough_gop()
+    encoded = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
+    _, matched = encoded.parts(sample, NEUTRAL)
+    assert matched.shape == (2, 3, TOKENS.dims)
+    tokens = keep(decompose(np.rint(matched).astype(np.int32), 128, 192), 3)
+    stream = condition("av1", Fraction(1), 50)
+    misses = []
+    for levels in (None, levels_of(tokens)):
+        painted = sample.moving.paint_one(1, MODEL, stream, levels)[-1][0]
+        source = sample.runs[1][-1][1][0]
+        misses.append(float(np.abs(energies(painted) - energies(source)).mean()))
+    assert misses[1] < misses[0]
