@@ -54,7 +54,7 @@ _BAND, _FAR = 1023.0, 4.0
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
 #: How much of what matches energies is tried, in parts of what is added to the encoder's tokens.
-PARTS = (0.25, 0.5, 1.0)
+PARTS = (0.5, 1.0)
 
 
 def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
