@@ -86,12 +86,15 @@ class Runs:
                 self._runs.append(run)
 
     def _excess(self, lumas: Iterable[Sequence[Plane]], limit: float = math.inf) -> float:
-        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs. No run
-        lowers the sum, so once the mean is above `limit` the rest is not looked at."""
+        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs or
+        whole blocks. No run lowers the sum, so once the mean is above `limit` the rest is not
+        looked at."""
         total, count = 0.0, max(1, sum(len(run.change) for run in self._runs))
         for run, planes in zip(self._runs, lumas, strict=False):
             for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True):
-                total += float(np.maximum(0, ours - theirs).mean())
+                # Pictures below 16×16 have no whole block.
+                if ours.size:
+                    total += float(np.maximum(0, ours - theirs).mean())
             if total / count > limit:
                 break
         return total / count

@@ -64,6 +64,13 @@ def test_excess_is_what_changes_beyond_the_source() -> None:
     assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
 
 
+def test_pictures_without_a_whole_block_are_painted_as_trained() -> None:
+    tiny = [tuple((y[:12, :40], u[:6, :20], v[:6, :20]) for y, u, v in pair) for pair in run(8.0)]
+    runs = Runs([tiny], [[0, 0, 0]])
+    assert runs.excess_of_base() == runs.excess_of(MODEL, STREAM) == 0
+    assert choose_strength(MODEL, STREAM, BASE, runs) == NEUTRAL
+
+
 def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     loud = Model.of(twin(5).integers())
     alone = [Runs([run(8.0, seed)], [[0, 0, 0]]).excess_of(loud, STREAM) for seed in range(3)]
