@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
@@ -17,10 +17,12 @@ from gvcodec.zones import ZONES, parse_zones
 @dataclass(frozen=True, slots=True)
 class Speed:
     """A row of `SPEEDS`: presets by base, for pictures of at most `SIZES` luma samples and for
-    larger ones, and steps of fitting."""
+    larger ones, steps of fitting, and how tokens are found, by base, where they go before
+    fitting."""
 
     presets: Mapping[str, tuple[int, int, int]]
     fit_steps: int
+    tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
@@ -30,7 +32,7 @@ FORMATS = ("1.0",)
 SPEEDS = {
     "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
     "balanced": Speed({"av1": (4, 4, 4), "vvc": (2, 2, 2)}, 0),
-    "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
+    "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20, {"av1": "search"}),
 }
 SIZES = (640 * 360, 864 * 480)
 #: Most luma samples of a bundled frame: its payload stays below 16 MiB, the limit of a bundle.
@@ -183,10 +185,11 @@ class EncoderConfig:
         False, help="store the painter and the base's model in the file, for archives"
     )
     tokens: str = option(
-        "off",
+        "",
         choices=TOKENS,
         help="tokens for every GOP that say by region which texture to paint (av1, vvc): on: by an "
-        "encoder; search: by gradient, which needs torch and takes a minute a GOP (off)",
+        "encoder; search: by gradient, which needs torch and takes a minute a GOP (search with "
+        "--speed best, base av1 and no --fit, else off)",
     )
     file_format: str = option(
         "",
@@ -239,7 +242,18 @@ class EncoderConfig:
     @property
     def steers(self) -> bool:
         """Whether tokens steer the painter."""
-        return self.tokens != "off" and self.painter == "on" and self.look > 0
+        return self.token_mode != "off" and self.painter == "on" and self.look > 0
+
+    @property
+    def token_mode(self) -> str:
+        """How tokens are found, of `TOKENS`: as by the speed where nothing is said of them, but not
+        where something else is said of fitting, nothing can wait for them, nothing is painted, or
+        the file is held to a format without them."""
+        if self.tokens:
+            return self.tokens
+        waits = self.fit is None and not self.low_delay and not self.file_format
+        paints = self.painter == "on" and self.look > 0
+        return self._row.tokens.get(self.base, "off") if waits and paints else "off"
 
     @property
     def _row(self) -> Speed:
@@ -274,7 +288,7 @@ class EncoderConfig:
         base, scale = base_of(self.base), Fraction(1) if self.scale is None else self.scale
         if self.scale is None and index > base.coarsest_full:
             scale, index = Fraction(1, 2), min(INDEX_END, index - base.halving)
-        found = {"scale": scale, "base_q": index}
+        found = {"scale": scale, "base_q": index, "tokens": self.token_mode}
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
 

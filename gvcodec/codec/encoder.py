@@ -27,6 +27,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
@@ -58,12 +59,14 @@ from gvcodec.painter.look import has_factors, turn_all
 from gvcodec.painter.open import (
     NOT_FITTED,
     NOT_SEARCHED,
+    TRIED,
     TokenStage,
     add_tokens,
     fit_parts,
     has_torch,
     painter_id,
     paints_exactly,
+    too_large,
     without_tokens,
 )
 from gvcodec.types import Planes, VideoFormat, chroma_shape
@@ -209,8 +212,12 @@ class Encoder:
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
-        self.config = settled = (config or EncoderConfig()).resolve()
+        settled = (config or EncoderConfig()).resolve()
         settled.check()
+        lacks_search = settled.tokens == "search" and not has_torch()
+        if lacks_search:
+            settled = replace(settled, tokens="off")
+        self.config = settled
         self.header, self.notes = _describe(fmt, settled, start_pts)
         self.progress = progress
         self.frames = 0
@@ -238,10 +245,11 @@ class Encoder:
         if paints and settled.steers:
             # Their bytes depend on the quality, so each pass finds its own.
             fitted = None if fitted is None else without_tokens(fitted)
-            if settled.tokens == "on" or has_torch():
-                self._tokens = TokenStage(self.header, settled)
-            else:
-                self.notes.append(NOT_SEARCHED)
+            self._tokens = TokenStage(self.header, settled)
+            if settled.tokens == "search" and too_large(fmt):
+                self.notes.append(TRIED)
+        elif lacks_search and not settled.fits:
+            self.notes.append(NOT_SEARCHED)
         self.fitted: Mapping[int, bytes] = fitted or {}
         if self._sampler is None and self.header.painter_id is not None:
             self.fitted = turn_all(self.fitted, settled.look)

@@ -20,11 +20,12 @@ from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
 from gvcodec.painter.steady import steady
 from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import GopSample, TokenSampler
+from gvcodec.painter.token_samples import MOST_SEARCHED, GopSample, TokenSampler
 from gvcodec.painter.video import VideoPainter
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.torch_settings import usual_torch
 
+TRIED = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
 #: Why there is no fit where torch is missing.
 NOT_SEARCHED = f"no tokens: torch is not installed ({INSTALL_TORCH})"
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -44,8 +45,9 @@ def painter_id(config: EncoderConfig, paper_form: bool = False) -> tuple[bytes |
         return None, ""
     if paper_form:
         return None, "not painted: pictures of the paper's form are floats, painting is exact"
+    steers = config.steers and (config.token_mode == "on" or has_torch())
     try:
-        return model_id(painter_of(config.base, config.steers).find()), ""
+        return model_id(painter_of(config.base, steers).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -142,15 +144,21 @@ class TokenStage:
         self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
 
 
+def too_large(fmt: VideoFormat) -> bool:
+    """Whether tokens of such pictures are tried instead of searched."""
+    return fmt.width * fmt.height > MOST_SEARCHED
+
+
 def _finder(
     header: SequenceHeader, config: EncoderConfig
 ) -> Callable[[GopSample, int], bytes | None]:
-    """What gives the bytes of a GOP's tokens; without torch nothing judges them."""
+    """What gives the bytes of a GOP's tokens; without torch nothing judges them, and those of
+    pictures that are too large are not searched."""
     stream = header.format, header.base, header.scale, header.base_q, config.look, config.steadies
     threads = config.threads or os.cpu_count() or 1
     if not has_torch():
         return EncodedTokens(*stream, threads).find
-    if config.tokens == "search":
+    if config.tokens == "search" and not too_large(header.format):
         from gvcodec.painter.token_search import TokenSearch
 
         return TokenSearch(*stream, threads, config.device).find

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.errors import UsageError
 from gvcodec.models import painter_of
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
@@ -38,8 +37,6 @@ from gvcodec.perceptual.vgg import Reference
 from gvcodec.types import BLOCK, VideoFormat
 from gvcodec.util.tensors import known_colour
 
-#: Most luma samples of a picture that is searched.
-MOST_SAMPLES = 1 << 23
 #: Steps of a search.
 STEPS = 30
 #: Learning rate of integers, which falls with the steps; what a level costs.
@@ -230,9 +227,7 @@ class Descent:
 
 class TokenSearch:
     """Tokens of the GOPs of one video that are searched. Raises `WrongModelError` where painter,
-    encoder or judge are missing, `UsageError` for a device that is not there and for larger
-    pictures than `MOST_SAMPLES`, of which memory would hold too much: about 20 MB a window and
-    run."""
+    encoder or judge are missing, `UsageError` for a device that is not there."""
 
     def __init__(
         self,
@@ -246,11 +241,6 @@ class TokenSearch:
         device: str = "cpu",
     ) -> None:
         """`look`, `steadies` and `threads` as for `EncodedTokens`."""
-        if fmt.width * fmt.height > MOST_SAMPLES:
-            raise UsageError(
-                f"tokens are searched in pictures of at most {MOST_SAMPLES} samples, not of "
-                f"{fmt.width}×{fmt.height}: tokens on finds them without a search"
-            )
         self.q = q
         self.judge = PerceptualJudge(fmt, device)
         self.descent = Descent(fmt, base, scale, q, self.judge)

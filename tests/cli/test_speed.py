@@ -1,5 +1,7 @@
 """`--speed`: what its names stand for, and what overrides them."""
 
+from dataclasses import replace
+
 import pytest
 
 import gvcodec
@@ -35,6 +37,28 @@ def test_explicit_options_override_the_speed() -> None:
     found = settled("--speed best --fit off")
     assert not found.fits and not found.steadies
     assert found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
+
+
+def test_the_best_speed_searches_tokens_where_they_can_be() -> None:
+    best = settled("--speed best")
+    assert best.tokens == "search" and best.steers and best.steadies and not best.fits
+    for words in (
+        "--fit 20",
+        "--low-delay",
+        "--painter off",
+        "--look 0",
+        "--format 1.0",
+        "--base vvc",
+        "--base gvc1d",
+        "--tokens off",
+    ):
+        found = settled(f"--speed best {words}")
+        assert found.tokens == "off" and not found.steers, words
+        found.check()
+    assert settled("--speed best --tokens on").tokens == "on"
+    assert settled("").tokens == "off" and settled("--speed fast").tokens == "off"
+    # What is resolved stays so when parts of it are replaced, as trials of rate control do.
+    assert replace(best, fit=0).tokens == "search"
 
 
 def test_default_options_steady_the_painter_but_not_for_low_delay() -> None:

@@ -152,7 +152,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
 
 
 def test_fitting_does_not_depend_on_the_clock(monkeypatch):
-    best = EncoderConfig(speed="best")
+    best = EncoderConfig(speed="best", tokens="off")
     assert fitting.LOOK < best.steps
     assert best.fit is None and best.fits and not EncoderConfig(speed="best", fit=0).fits
     command = ["encode", "a", "b"]

@@ -1,5 +1,6 @@
 """The encoder of tokens in NumPy: what its trainer's network finds, and what files get of it."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 import torch
 
 import gvcodec
+from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, save_weights
 from gvcodec.painter.model import Model
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch
+from gvcodec.painter.open import NOT_FITTED, NOT_SEARCHED, TRIED
 from gvcodec.painter.token_encoder import EncodedTokens, TokenEncoder, features_of
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.tokens import grid_of, levels_of, unpack
@@ -126,3 +130,33 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(MediaError, match="not an encoder of tokens"):
         TokenEncoder(path)
+
+
+def test_large_pictures_are_tried_in_place_of_a_search(monkeypatch) -> None:
+    monkeypatch.setattr("gvcodec.painter.open.MOST_SEARCHED", 160 * 96 - 1)
+    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
+    frames = moving_texture(160, 96, 8)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a search")
+
+    monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", refuse)
+    found = []
+    for tokens in ("search", "on"):
+        encoder = Encoder(fmt, EncoderConfig(q=50, preset=10, threads=1, tokens=tokens))
+        stream = io.BytesIO()
+        encode_stream(encoder, stream, ((planes, None) for planes in frames))
+        found.append((stream.getvalue(), [TRIED] if tokens == "search" else []))
+        assert encoder.notes == found[-1][1]
+    assert found[0][0] == found[1][0]
+
+
+@pytest.mark.parametrize("options", [{"tokens": "search"}, {"speed": "best", "preset": 10}])
+def test_without_torch_a_search_is_left_out(options: dict, monkeypatch) -> None:
+    """And the file is one without tokens, for readers of 1.0 too."""
+    for module in ("gvcodec.painter.open", "gvcodec.codec.encoder"):
+        monkeypatch.setattr(f"{module}.has_torch", lambda: False)
+    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
+    encoder = Encoder(fmt, EncoderConfig(q=50, threads=1, **options))
+    assert encoder.notes == [NOT_FITTED if "speed" in options else NOT_SEARCHED]
+    assert encoder.header.needs == (1, 0) and not encoder.config.steers

@@ -8,7 +8,6 @@ import pytest
 
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter import token_search, token_trial
 from gvcodec.painter.look import turned
@@ -87,9 +86,6 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> 
     assert steered.loss < min(plain.loss, begun.loss)
     assert search.find(GopSample(0), 10**9) is None
     assert search.find(sample, 1) is None
-    large = replace(FORMAT, width=4098, height=2304)
-    with pytest.raises(UsageError, match="8388608 samples"):
-        TokenSearch(large, "av1", Fraction(1), 50, 50, True)
 
 
 def test_a_trial_paints_what_decoders_show() -> None:
