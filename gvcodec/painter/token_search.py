@@ -63,10 +63,10 @@ def spread(levels: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass
 class Look:
-    """A window of a pair: what the painter observed of both frames, the source's planes and maps of
-    the later one, the source's luma of the one before and the source's motion between them, along
-    which change is seen (noise follows that of base frames); luma of the unsteered picture, and how
-    much more than the source it changes."""
+    """A window of a run: what the painter observed of each frame, the source's planes of the last
+    one, the source's luma of the one before and the source's motion between these two, along which
+    change is seen (noise follows that of base frames), the judge's maps of the last source; luma of
+    the unsteered picture, and how much more than the source it changes."""
 
     seen: list[Observed]
     source: tuple[Tensor, Tensor]
@@ -196,8 +196,10 @@ class Descent:
         start: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Integers (rows, columns, D) of regions, not rounded, from `start` on, by the runs of a
-        GOP that are `learned`."""
+        GOP that are `learned`; `start` itself where no window is large enough."""
         painter, windows = self.painter_at(strength), self.windows
+        if not windows:
+            return start
         runs = prepare(sample.runs, sample.rates, self.place)
         looks = []
         for number in learned:

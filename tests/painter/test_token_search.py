@@ -9,7 +9,7 @@ import pytest
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER_TOKENS
-from gvcodec.painter import token_search, token_trial
+from gvcodec.painter import steady, token_search, token_trial
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, condition
 from gvcodec.painter.payload import BASE
@@ -172,6 +172,69 @@ def test_pictures_of_every_size_are_tried(size: tuple[int, int]) -> None:
     assert found is None or unpack(found, TOKENS, 50, height, width).kinds.any()
 
 
+@pytest.mark.parametrize("size", [(32, 32), (40, 64)])
+def test_pictures_smaller_than_a_window_have_no_tokens(size: tuple[int, int]) -> None:
+    height, width = size
+    clip = rough_clip(3, height, width)
+    sample = GopSample(0, [[(planes, planes) for planes in clip]], [[0, 0, 0]])
+    search = TokenSearch(
+        replace(FORMAT, width=width, height=height), "av1", Fraction(1), 50, 50, True
+    )
+    assert search.find(sample, 10**9) is None
+
+
+class FixedJudge:
+    """Finds the same distances (pictures, windows) always."""
+
+    def __init__(self, distances: list[list[float]]) -> None:
+        self._distances = np.array(distances)
+
+    def distances(self, source, painted, windows) -> np.ndarray:
+        assert self._distances.shape == (len(painted), len(windows))
+        return self._distances
+
+
+def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
+    monkeypatch.setattr(token_trial, "STEADY", 0.0)
+    monkeypatch.setattr(token_trial, "MOST_FLICKER", 1e9)
+    monkeypatch.setattr(token_trial, "HOLD", 0.0)
+    height, width = 317, 521
+    assert [window[:2] for window in windows_of(height, width)] == [
+        (0, 0), (0, 256), (256, 0), (256, 256)
+    ]  # fmt: skip
+    clip = rough_clip(2, height + 1, width + 1)
+    clip = [(y[:height, :width], u, v) for y, u, v in clip]
+    sample = GopSample(0, [[(planes, planes) for planes in clip]], [[0, 0]])
+    # Unsteered, then by two finds: the second window is best unsteered.
+    judge = FixedJudge([[0.5, 0.1, 0.5, 0.5], [0.3, 0.2, 0.4, 0.2], [0.2, 0.2, 0.3, 0.4]])
+    rng = np.random.default_rng(3)
+    first, second = rng.integers(-3, 4, (2, 5, 9, TOKENS.dims)).astype(np.float32)
+    trial = GopTrial(MODEL, condition("av1", Fraction(1), 50), sample, judge)
+    tokens = trial.choose([first, second], 10**9)
+    assert tokens.kinds.tolist() == [[3, 0, 0], [3, 3, 0]]
+    sent = levels_of(tokens).transpose(1, 2, 0) // STEP
+    wanted = np.zeros_like(first)
+    wanted[:, :4] = second[:, :4]
+    wanted[4:, 4:8] = first[4:, 4:8]
+    assert np.array_equal(sent, wanted)
+
+
+def test_a_judge_sees_each_window_as_it_is_given_out() -> None:
+    (y, u, v), *_ = rough_clip(1, 128, 512)
+    source = np.minimum(y, 1000) & ~np.uint16(3), u, v
+    near = source[0] + np.uint16(1), u, v
+    right = source[0].copy()
+    right[:, 256:] ^= 64
+    windows = windows_of(128, 512)
+    fmt = replace(FORMAT, width=512)
+    same, rounded, half = PerceptualJudge(fmt).distances(
+        source, [source, near, (right, u, v)], windows
+    )
+    assert np.array_equal(rounded, same) and half[0] == same[0] and half[1] > same[1] + 0.01
+    deep = PerceptualJudge(replace(fmt, bit_depth=10)).distances(source, [near], windows)
+    assert not np.array_equal(deep[0], same)
+
+
 def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
     ones = np.ones(10)
     plain = Verdict(ones, 1e-3 * ones)
@@ -190,7 +253,8 @@ def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
     assert best_of(plain, [], np.zeros((0, 10)), 10**6) == [None] * 10
 
 
-def test_tokens_are_found_for_the_strength_of_the_gop() -> None:
+def test_tokens_are_found_for_the_strength_of_the_gop(monkeypatch) -> None:
+    monkeypatch.setattr(steady, "LIMIT", 0.5)
     sample = rough_gop()
     found = {
         (steadies, dial): EncodedTokens(FORMAT, "av1", Fraction(1), 50, dial, steadies, 1)
@@ -200,6 +264,7 @@ def test_tokens_are_found_for_the_strength_of_the_gop() -> None:
     strength = choose_strength(MODEL, stream, BASE, sample.moving)
     strengths = {key: encoded.strength_of(sample) for key, encoded in found.items()}
     bold = turned(NEUTRAL, 90)
+    assert strength != NEUTRAL
     assert strengths == {(False, 50): NEUTRAL, (True, 50): strength, (False, 90): bold}
     parts = [found[False, 50].parts(sample, at) for at in (NEUTRAL, bold)]
     assert not np.array_equal(parts[0][1], parts[1][1])
