@@ -11,7 +11,7 @@ from gvcodec.painter.model import rate
 from gvcodec.painter.steady import Runs
 from gvcodec.types import Planes
 
-#: Most luma samples of a picture whose tokens are searched, for which memory holds about 20 MB for
+#: Most luma samples of a picture whose tokens are searched, for which memory holds about 24 MB for
 #: each window and run.
 MOST_SEARCHED = 1 << 23
 #: Runs of a GOP: to search on, and one to judge by; frames of each. The second frame of a run keeps
@@ -81,7 +81,8 @@ class TokenSampler:
         yield self._finish()
 
     def _finish(self) -> GopSample:
-        """`RUNS` runs, evenly over those that were kept; pairs of a GOP that is shorter."""
+        """`RUNS` runs, evenly over those that were kept; pairs of a GOP that is shorter, which
+        may have none below six frames."""
         length = max((len(run) for run in self._found.values()), default=0)
         whole = [run for run in self._found.values() if len(run) == length > 1]
         self._found = {}
