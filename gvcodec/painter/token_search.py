@@ -38,9 +38,9 @@ from gvcodec.types import BLOCK, VideoFormat
 from gvcodec.util.tensors import known_colour
 
 #: Steps of a search.
-STEPS = 30
+STEPS = 12
 #: Learning rate of integers, which falls with the steps; what a level costs.
-_RATE, _PRICE = 0.25, 1e-5
+_RATE, _PRICE = 0.5, 1e-5
 #: Weight of what changes more from frame to frame than the unsteered picture.
 TEMPORAL = 30.0
 #: Blocks of the painter's maps along a region; windows smaller than this are not searched.
