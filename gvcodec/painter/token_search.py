@@ -25,7 +25,7 @@ from gvcodec.painter.fit import Adam
 from gvcodec.painter.fit_pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import Observed, PainterNetwork, convert
-from gvcodec.painter.objective import Batch, crop_rgb, observe_run, paint_observed
+from gvcodec.painter.objective import Batch, observe_run, paint_observed
 from gvcodec.painter.token_encoder import PARTS, EncodedTokens, padded
 from gvcodec.painter.token_judge import PerceptualJudge
 from gvcodec.painter.token_samples import GopSample
@@ -35,7 +35,7 @@ from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import Reference
 from gvcodec.types import BLOCK, VideoFormat
-from gvcodec.util.tensors import known_colour
+from gvcodec.util.tensors import known_colour, to_rgb
 
 #: Steps of a search.
 STEPS = 12
@@ -158,7 +158,7 @@ class Descent:
         assert before is not None
         source, vectors = (source_luma[:, -1], source_chroma[:, -1]), moves[None, :, *blocks]
         flicker = temporal_loss(unsteered, before, source[0], source_luma[:, -2], vectors).mean()
-        reference = self.judge.reference(crop_rgb(source, self.colour, WINDOW))
+        reference = self.judge.reference(to_rgb(*source, self.colour))
         return Look(
             [convert(frame, torch.half) for frame in seen],
             source,
@@ -174,7 +174,7 @@ class Descent:
         shifts = torch.einsum("sd,bdhw->bshw", self.table, levels)
         seen = [replace(convert(frame, torch.float), shifts=shifts) for frame in look.seen]
         painted, before = paint_observed(painter, seen)
-        distance = self.judge(crop_rgb(painted, self.colour, WINDOW), look.reference)[0].mean()
+        distance = self.judge(to_rgb(*painted, self.colour), look.reference)[0].mean()
         assert before is not None
         moved = (before, look.source[0], look.source_before, look.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
@@ -181,6 +182,22 @@ def test_pictures_smaller_than_a_window_have_no_tokens(size: tuple[int, int]) ->
         replace(FORMAT, width=width, height=height), "av1", Fraction(1), 50, 50, True
     )
     assert search.find(sample, 10**9) is None
+
+
+def test_a_search_sees_whole_windows(monkeypatch) -> None:
+    """Of windows that are not square too."""
+    monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
+    monkeypatch.setattr(token_search, "HOLD", 0.0)
+    clip = rough_clip(4)
+    sample = GopSample(0, [list(zip(clip[:2], clip[2:], strict=True))], [[0, 0]])
+    judge = PerceptualJudge(FORMAT)
+    descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50, judge)
+    (run,) = token_search.prepare(sample.runs, sample.rates, judge.place)
+    painter, (window,) = descent.painter_at(NEUTRAL), descent.windows
+    look = descent.look(painter, run, descent.moves_of(sample, 0), window, 0)
+    levels = torch.zeros(1, TOKENS.dims, 16, 24, requires_grad=True)
+    descent.weigh(painter, look, levels).backward()
+    assert levels.grad is not None and levels.grad.abs().amax((0, 1)).min() > 0
 
 
 class FixedJudge:
