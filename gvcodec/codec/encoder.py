@@ -245,7 +245,7 @@ class Encoder:
         if paints and settled.steers:
             # Their bytes depend on the quality, so each pass finds its own.
             fitted = None if fitted is None else without_tokens(fitted)
-            self._tokens = TokenStage(self.header, settled)
+            self._tokens = TokenStage(self.header, settled, fitted)
             if settled.tokens == "search" and too_large(fmt):
                 self.notes.append(TRIED)
         elif lacks_search and not settled.fits:

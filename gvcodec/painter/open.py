@@ -16,6 +16,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import brought_along, find_model, model_id, painter_of
 from gvcodec.painter.fit_samples import Part
+from gvcodec.painter.look import turned
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
 from gvcodec.painter.steady import steady
@@ -105,13 +106,20 @@ def fit_parts(
 
 class TokenStage:
     """Finds tokens for each GOP of a video once its base frames are there; `finish` gives their
-    bytes by the GOP's first frame, None where they do not pay.
+    bytes by the GOP's first frame, None where they do not pay. `chosen`: payloads by the frame from
+    which on they hold, where an earlier pass has chosen them.
 
     Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
     for a device that is not there."""
 
-    def __init__(self, header: SequenceHeader, config: EncoderConfig) -> None:
+    def __init__(
+        self,
+        header: SequenceHeader,
+        config: EncoderConfig,
+        chosen: Mapping[int, bytes] | None = None,
+    ) -> None:
         self._find = _finder(header, config)
+        self._chosen, self._look = chosen, config.look
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
@@ -141,6 +149,10 @@ class TokenStage:
 
     @usual_torch()
     def _take(self, gop: GopSample) -> None:
+        if self._chosen is not None:
+            before = [frame for frame in self._chosen if frame <= gop.first]
+            _, beside = split(self._chosen[max(before)] if before else BASE)
+            gop.strength = turned(beside.strength, self._look)
         self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
 
 

@@ -288,7 +288,9 @@ class EncodedTokens:
         return tokens
 
     def strength_of(self, sample: GopSample) -> Strength:
-        """At which the GOP will be painted, as far as its runs tell."""
+        """At which the GOP is painted, or will be as far as its runs tell."""
+        if sample.strength is not None:
+            return sample.strength
         if not self._steadies:
             return turned(NEUTRAL, self._look)
         return choose_strength(self._model, self._stream, BASE, sample.moving, self._look)

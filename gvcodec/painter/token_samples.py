@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gvcodec.painter.model import rate
+from gvcodec.painter.model import Strength, rate
 from gvcodec.painter.steady import Runs
 from gvcodec.types import Planes
 
@@ -24,11 +24,13 @@ _STRIDE = 4
 @dataclass
 class GopSample:
     """`first`: number of the GOP's first frame; `runs` of consecutive frames, each (base frame,
-    source), all of one length; `sizes`: bytes of the packets of their frames, 0 = unknown."""
+    source), all of one length; `sizes`: bytes of the packets of their frames, 0 = unknown;
+    `strength` at which it is painted, None: not chosen yet."""
 
     first: int
     runs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
+    strength: Strength | None = None
 
     @functools.cached_property
     def rates(self) -> list[list[int]]:

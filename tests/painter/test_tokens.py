@@ -16,6 +16,7 @@ from gvcodec.bitstream.header import NEEDS, NEEDS_STEERING
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
+from gvcodec.painter import steady
 from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
@@ -23,7 +24,7 @@ from gvcodec.painter.objective import fresh
 from gvcodec.painter.open import add_tokens
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
 from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import RUNS, TokenSampler
+from gvcodec.painter.token_samples import RUNS, GopSample, TokenSampler
 from gvcodec.painter.token_search import TokenSearch, spread
 from gvcodec.painter.tokens import (
     LARGEST,
@@ -317,6 +318,25 @@ def test_a_size_is_kept_with_tokens(tmp_path: Path, monkeypatch) -> None:
     run("encode", clip, out, "--size", "4k", "--tokens", "on", "--quiet")
     assert out.stat().st_size <= 4000
     assert gvcodec.info(out).tokens and gvcodec.verify(out).frames == len(FRAMES)
+
+
+def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(steady, "LIMIT", 0.5)
+    tokens, strengths = some_tokens(96, 160, 9), []
+
+    def find(self: EncodedTokens, gop: GopSample, size: int) -> bytes:
+        strengths.append(self.strength_of(gop))
+        return pack(tokens, TOKENS, self.q)
+
+    monkeypatch.setattr(EncodedTokens, "find", find)
+    clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
+    write_clip(clip, FRAMES)
+    run("encode", clip, out, "--size", "4k", "--tokens", "on", "--preset", "10", "--quiet")
+    (payload,) = (p.payload for p in Reader(out.open("rb")).packets() if p.kind is Kind.FIT)
+    strength = split(payload)[1].strength
+    assert strength != Strength() and len(strengths) > 1 and set(strengths) == {strength}
 
 
 def test_what_cannot_have_tokens_says_so() -> None:
