@@ -13,7 +13,7 @@ from gvcodec.types import Planes
 
 #: Most luma samples of a picture whose tokens are searched, for which memory holds about 24 MB for
 #: each window and run.
-MOST_SEARCHED = 1 << 23
+MOST_SEARCHED = 1 << 22
 #: Runs of a GOP: to search on, and one to judge by; frames of each. The second frame of a run keeps
 #: little detail of those before it, the third almost as much as later ones.
 RUNS, FRAMES = 3, 3
