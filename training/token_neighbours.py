@@ -17,7 +17,7 @@ against the painter without tokens, with bits a region by a histogram, for
                         other noise
     searched            from the encoder's on by the judge's gradient
 
-`--also NAME=FILE` adds other encoders: other seeds, or layers left out.
+`--also NAME=FILE` adds other encoders, with that part and alone: other seeds, or layers left out.
 """
 
 from __future__ import annotations
@@ -204,6 +204,7 @@ def rows_of(
                 made[f"no {kind}"] = whole_tokens(network.tokens(crop.features, "encoder", part))
             for name, network in others.items():
                 made[name] = whole_tokens(network.tokens(crop.features, "encoder", part))
+                made[f"{name} alone"] = whole_tokens(network.tokens(crop.features, "encoder"))
         if options.search:
             searched = whole_tokens(search(judge, model, other, given))
             made["searched"] = judge.best(other, model, [searched, (searched / 2).round()])
@@ -211,7 +212,7 @@ def rows_of(
         with torch.inference_mode():
             plain = np.array(work.measure(crop, None))
             for name, tokens in made.items():
-                table = others.get(name, model)
+                table = others.get(name.removesuffix(" alone"), model)
                 row = np.array(work.measure(crop, table.shifts(tokens)))
                 ratios = 100 * (row / np.maximum(plain, 1e-9) - 1)
                 cells = [ratios[0], ratios[1], row[2] - plain[2], row[3], plain[3]]
