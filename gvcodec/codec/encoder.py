@@ -283,7 +283,8 @@ class Encoder:
         `UsageError` for another size."""
         stay_in_process(self._process, "encoder")
         self._check_frame(planes, pts)
-        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        # Copies, since some frames are kept and a caller may write the next one into its arrays.
+        y, u, v = (np.array(plane, np.uint16) for plane in planes)
         pts = self._timing.predict() if pts is None else int(pts)
         force_key |= self._enter_zone(pts)
         self._timing.send(pts)

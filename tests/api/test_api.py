@@ -1,6 +1,7 @@
 """The library: arrays of 8 and 10 bits, push and pull, wrong use; what importing it loads."""
 
 import io
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Reader
+from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture
-from tests.conftest import FASTEST, clips_equal, in_process, psnr
+from tests.conftest import FASTEST, clips_equal, in_process, moving_texture, psnr
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 
@@ -66,6 +68,28 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     assert encoder.psnr_y == pytest.approx(mean, abs=1e-6)
     with pytest.raises(UsageError, match="flushed"):
         encoder.send_frame(clip[0])
+
+
+@pytest.mark.parametrize("tokens", ["off", "on"])
+def test_a_caller_may_write_every_frame_into_the_same_arrays(tokens: str) -> None:
+    """Strengths and tokens are found from frames that are kept."""
+    fmt = VideoFormat(96, 64, Fraction(25), Fraction(1, 25), bit_depth=10)
+    clip = [tuple(plane.astype(np.uint16) for plane in f) for f in moving_texture(96, 64, 9)]
+    config = gvcodec.EncoderConfig(q=55, preset=10, tokens=tokens)
+
+    def coded(frames: Iterator[Planes]) -> bytes:
+        stream, encoder = io.BytesIO(), Encoder(fmt, config)
+        encode_stream(encoder, stream, ((planes, None) for planes in frames))
+        return stream.getvalue()
+
+    def one_by_one() -> Iterator[Planes]:
+        kept = tuple(np.empty_like(plane) for plane in clip[0])
+        for planes in clip:
+            for array, plane in zip(kept, planes, strict=True):
+                array[:] = plane
+            yield kept
+
+    assert coded(one_by_one()) == coded(iter(clip))
 
 
 @pytest.mark.parametrize(
