@@ -105,7 +105,7 @@ class EncoderConfig:
     speed: str = option(
         DEFAULT_SPEED,
         choices=tuple(SPEEDS),
-        help=f"preset of the base encoder and steps of fitting ({DEFAULT_SPEED})",
+        help=f"preset of the base encoder, tokens and steps of fitting ({DEFAULT_SPEED})",
     )
     fit: int | None = option(
         None,
