@@ -29,8 +29,8 @@ from gvcodec.painter.objective import Batch, observe_run, paint_observed
 from gvcodec.painter.token_encoder import PARTS, EncodedTokens, padded
 from gvcodec.painter.token_judge import PerceptualJudge
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import HOLD, Window
-from gvcodec.painter.tokens import LARGEST, MOST_LEVEL, STEP, WINDOW, pack
+from gvcodec.painter.token_trial import HOLD, Window, windows_of
+from gvcodec.painter.tokens import LARGEST, MOST_LEVEL, STEP, pack
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import Reference
@@ -43,8 +43,8 @@ STEPS = 12
 _RATE, _PRICE = 0.5, 1e-5
 #: Weight of what changes more from frame to frame than the unsteered picture.
 TEMPORAL = 30.0
-#: Blocks of the painter's maps along a region; windows smaller than this are not searched.
-_BLOCKS, _SMALLEST = 8, 48
+#: Blocks of the painter's maps along a region.
+_BLOCKS = 8
 
 
 def spread(levels: Tensor, height: int, width: int) -> Tensor:
@@ -116,12 +116,7 @@ class Descent:
     def windows(self) -> list[Window]:
         """Windows of the padded picture."""
         high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
-        found = [
-            (top, left, min(WINDOW, high - top), min(WINDOW, wide - left))
-            for top in range(0, high, WINDOW)
-            for left in range(0, wide, WINDOW)
-        ]
-        return [window for window in found if min(window[2:]) >= _SMALLEST]
+        return windows_of(high, wide)
 
     @torch.no_grad()
     def look(
