@@ -232,6 +232,26 @@ def planes_equal(left: Planes, right: Planes) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
+def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
+    """A field of fine texture that moves."""
+    rng = np.random.default_rng(1)
+    fine = rng.normal(0, 1, (height + 64, width + 64))
+    smooth = fine
+    for axis in (0, 1):
+        smooth = sum(
+            weight * np.roll(smooth, place - 2, axis)
+            for place, weight in enumerate(np.array([1, 4, 6, 4, 1]) / 16)
+        )
+    slope = np.add.outer(np.linspace(420, 580, height), np.linspace(-60, 60, width))
+    chroma = np.full((height // 2, width // 2), 512, np.uint16)
+    texture = 160 * smooth + 30 * fine
+    found = []
+    for n in range(count):
+        part = texture[8 + n : 8 + n + height, 8 + 2 * n : 8 + 2 * n + width]
+        found.append((np.clip(slope + part, 0, 1023).astype(np.uint16), chroma, chroma))
+    return found
+
+
 def clips_equal(left: Iterable[Planes], right: Iterable[Planes]) -> bool:
     return all(planes_equal(a, b) for a, b in zip(left, right, strict=True))
 

@@ -29,7 +29,8 @@ from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import CROP, Batch, Objective, crop_rgb, paint_run, to_display_rgb
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.tensors import SMALL, open_device
+from gvcodec.util.colour import SMALL
+from gvcodec.util.tensors import open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache

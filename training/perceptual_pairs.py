@@ -16,7 +16,7 @@ from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.payload import GROUPS
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.tensors import SMALL
+from gvcodec.util.colour import SMALL
 from training.crops import Cache
 
 _LOOP_FRAMES = 0.15  # part of the material that is not painted

@@ -37,11 +37,10 @@ from torch import Tensor, nn
 
 from gvcodec.models import read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.token_judge import open_network
-from gvcodec.painter.token_search import loss_of
+from gvcodec.painter.token_search import loss_of, open_network
 from gvcodec.painter.token_trial import HOLD, price_of_flicker
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
-from gvcodec.util.tensors import SMALL
+from gvcodec.util.colour import SMALL
 from training.material import WINDOW
 from training.tokens import (
     DIMS,

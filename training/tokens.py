@@ -56,7 +56,8 @@ from gvcodec.painter.tokens import STEP as LEVELS
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.tensors import SMALL, open_device
+from gvcodec.util.colour import SMALL
+from gvcodec.util.tensors import open_device
 from training.alarms import Alarm
 from training.card import write_card
 from training.crops import Cache

@@ -68,8 +68,7 @@ def variant(name: str) -> Iterator[None]:
 def _find(encoder: EncodedTokens, name: str, sample: GopSample, size: int) -> Tokens:
     height, width = sample.runs[0][0][0][0].shape
     strength = encoder.strength_of(sample)
-    assert encoder.judge is not None
-    trial = encoder.trial(sample, strength, encoder.judge)
+    trial = encoder.trial(sample, strength)
     if name == "codebook":
         return _of_codebook(trial, height, width, encoder.model.dims)
     encoded, matched = encoder.parts(sample, strength)

@@ -27,7 +27,6 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
@@ -58,15 +57,13 @@ from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
 from gvcodec.painter.open import (
     NOT_FITTED,
-    NOT_SEARCHED,
-    TRIED,
     TokenStage,
     add_tokens,
     fit_parts,
     has_torch,
     painter_id,
     paints_exactly,
-    too_large,
+    why_not_searched,
     without_tokens,
 )
 from gvcodec.types import Planes, VideoFormat, chroma_shape
@@ -214,9 +211,6 @@ class Encoder:
         map_large_blocks()
         settled = (config or EncoderConfig()).resolve()
         settled.check()
-        lacks_search = settled.tokens == "search" and not has_torch()
-        if lacks_search:
-            settled = replace(settled, tokens="off")
         self.config = settled
         self.header, self.notes = _describe(fmt, settled, start_pts)
         self.progress = progress
@@ -246,10 +240,8 @@ class Encoder:
             # Their bytes depend on the quality, so each pass finds its own.
             fitted = None if fitted is None else without_tokens(fitted)
             self._tokens = TokenStage(self.header, settled, fitted)
-            if settled.tokens == "search" and too_large(fmt):
-                self.notes.append(TRIED)
-        elif lacks_search and not settled.fits:
-            self.notes.append(NOT_SEARCHED)
+            if settled.tokens == "search" and (reason := why_not_searched(fmt)):
+                self.notes.append(reason)
         self.fitted: Mapping[int, bytes] = fitted or {}
         if self._sampler is None and self.header.painter_id is not None:
             self.fitted = turn_all(self.fitted, settled.look)

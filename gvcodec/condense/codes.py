@@ -146,7 +146,8 @@ def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> T
     """Pictures (N, K, side, side, 3), 0…255, of codes (N, tokens, channels); differentiable."""
     import torch.nn.functional as F
 
-    from gvcodec.util.tensors import SMALL, to_rgb
+    from gvcodec.util.colour import SMALL
+    from gvcodec.util.tensors import to_rgb
 
     # Planes of the tokenizer have sample 1020 at 1.
     luma, chroma = (x * (1020 / 1023) for x in tokenizer.decode(values[:, None], WINDOW, WINDOW))

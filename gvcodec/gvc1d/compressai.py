@@ -26,7 +26,8 @@ from gvcodec.gvc1d.pictures import pad, padded_size
 from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of
 from gvcodec.models import GVC1D
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.tensors import SMALL, to_rgb
+from gvcodec.util.colour import SMALL
+from gvcodec.util.tensors import to_rgb
 
 
 class GVC1DPictures(nn.Module):

@@ -130,7 +130,7 @@ def make_objective(
     """The loss that fitting minimises. `weights` of the perceptual loss's network, None: VGG16."""
     from gvcodec.painter.objective import Objective
     from gvcodec.perceptual.vgg import PerceptualLoss
-    from gvcodec.util.tensors import known_colour
+    from gvcodec.util.colour import known_colour
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(

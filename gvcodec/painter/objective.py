@@ -24,7 +24,8 @@ from gvcodec.perceptual.losses import (
 )
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
-from gvcodec.util.tensors import SMALL, to_rgb
+from gvcodec.util.colour import SMALL
+from gvcodec.util.tensors import to_rgb
 
 #: One pixel in this many is redrawn in each frame, against the repetition that zooming motion
 #: builds up.

@@ -1,4 +1,5 @@
-"""Opens the painter for encoder and decoder, and runs fitting; only fitting imports torch."""
+"""Opens the painter for encoder and decoder, runs fitting and finds tokens; fitting and searches
+alone import torch."""
 
 from __future__ import annotations
 
@@ -26,16 +27,17 @@ from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.torch_settings import usual_torch
 
-TRIED = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
+#: Why tokens are not searched.
+TOO_LARGE = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
+NOT_SEARCHED = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
 #: Why there is no fit where torch is missing.
-NOT_SEARCHED = f"no tokens: torch is not installed ({INSTALL_TORCH})"
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
 #: What error messages call the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
 
 
 def has_torch() -> bool:
-    """Whether torch is installed: fitting needs it, painting does not."""
+    """Whether torch is installed: fitting and searches need it, painting does not."""
     return importlib.util.find_spec("torch") is not None
 
 
@@ -46,9 +48,8 @@ def painter_id(config: EncoderConfig, paper_form: bool = False) -> tuple[bytes |
         return None, ""
     if paper_form:
         return None, "not painted: pictures of the paper's form are floats, painting is exact"
-    steers = config.steers and (config.token_mode == "on" or has_torch())
     try:
-        return model_id(painter_of(config.base, steers).find()), ""
+        return model_id(painter_of(config.base, config.steers).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -156,28 +157,24 @@ class TokenStage:
         self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
 
 
-def too_large(fmt: VideoFormat) -> bool:
-    """Whether tokens of such pictures are tried instead of searched."""
-    return fmt.width * fmt.height > MOST_SEARCHED
+def why_not_searched(fmt: VideoFormat) -> str:
+    """Why tokens of such a video would be tried instead of searched, or nothing."""
+    if fmt.width * fmt.height > MOST_SEARCHED:
+        return TOO_LARGE
+    return "" if has_torch() else NOT_SEARCHED
 
 
 def _finder(
     header: SequenceHeader, config: EncoderConfig
 ) -> Callable[[GopSample, int], bytes | None]:
-    """What gives the bytes of a GOP's tokens; without torch nothing judges them, and those of
-    pictures that are too large are not searched."""
+    """What gives the bytes of a GOP's tokens."""
     stream = header.format, header.base, header.scale, header.base_q, config.look, config.steadies
     threads = config.threads or os.cpu_count() or 1
-    if not has_torch():
-        return EncodedTokens(*stream, threads).find
-    if config.tokens == "search" and not too_large(header.format):
+    if config.tokens == "search" and not why_not_searched(header.format):
         from gvcodec.painter.token_search import TokenSearch
 
         return TokenSearch(*stream, threads, config.device).find
-    from gvcodec.painter.token_judge import PerceptualJudge
-
-    judge = PerceptualJudge(header.format, config.device)
-    return EncodedTokens(*stream, threads, judge).find
+    return EncodedTokens(*stream, threads).find
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:

@@ -107,11 +107,9 @@ class Runs:
         model: Model,
         stream: Ints,
         limit: float = math.inf,
-        levels: NDArray[np.int8] | None = None,
     ) -> float:
-        """Of painted runs, steered by `levels` of regions; above `limit` a part of it that is above
-        `limit` too."""
-        painted = self.paint(model, stream, levels)
+        """Of painted runs; above `limit` a part of it that is above `limit` too."""
+        painted = self.paint(model, stream)
         return self._excess(([planes[0] for planes in run] for run in painted), limit)
 
     def block_excess(self, lumas: Iterable[Sequence[Plane]]) -> NDArray[np.float32]:

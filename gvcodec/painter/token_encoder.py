@@ -5,9 +5,9 @@ For each patch of 16×16 samples the encoder sees the energies of nine bands of 
 frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
 global ones the regions of a window. To what it finds comes a part of the tokens at which painted
 bands have the energies of the source's in each region, by least squares over how each integer moves
-them. Tokens of a GOP are the means over some of its frames. With a judge they are tried window by
-window (`token_trial`). Nothing that a decoder does follows from these floats: machines may round
-them otherwise, and then send other tokens.
+them. Tokens of a GOP are the means over some of its frames, and are tried window by window
+(`token_trial`). Nothing that a decoder does follows from these floats: machines may round them
+otherwise, and then send other tokens.
 """
 
 from __future__ import annotations
@@ -24,21 +24,17 @@ from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE
-from gvcodec.painter.steady import FLOOR, choose_strength
+from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.token_judge import PerceptualJudge
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import MOST_FLICKER, GopTrial, Judge
+from gvcodec.painter.token_trial import GopTrial
 from gvcodec.painter.tokens import (
     REGION,
     STEP,
     WINDOW,
     TokenModel,
-    Tokens,
-    decompose,
     grid_of,
-    levels_of,
-    no_tokens,
     pack,
-    rounded,
 )
 from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -223,8 +219,8 @@ def _normal(x: Floats) -> Floats:
 
 
 class EncodedTokens:
-    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it or
-    its painter is missing."""
+    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it,
+    its painter or the network that judges is missing."""
 
     def __init__(
         self,
@@ -235,10 +231,8 @@ class EncodedTokens:
         look: int,
         steadies: bool,
         threads: int,
-        judge: Judge | None = None,
     ) -> None:
-        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own;
-        `judge`: by which tokens are tried, None: by their flicker alone."""
+        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
         self._model = Model.load(painter_of(base, steered=True).find())
         assert self._model.tokens is not None
         self.model: TokenModel = self._model.tokens
@@ -246,7 +240,7 @@ class EncodedTokens:
         self._stream = condition(base, scale, q)
         self._fmt, self.q, self._look, self._steadies = fmt, q, look, steadies
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
-        self.judge = judge
+        self._judge = PerceptualJudge(fmt)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
@@ -254,38 +248,14 @@ class EncodedTokens:
             return None
         strength = self.strength_of(sample)
         encoded, matched = self.parts(sample, strength)
-        if self.judge is None:
-            tokens = self._steadiest(sample, strength, encoded, matched)
-        else:
-            tried = [encoded + part * matched for part in PARTS]
-            tokens = self.trial(sample, strength, self.judge).choose(tried, size)
+        tried = [encoded + part * matched for part in PARTS]
+        tokens = self.trial(sample, strength).choose(tried, size)
         return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
 
-    def trial(self, sample: GopSample, strength: Strength, judge: Judge) -> GopTrial:
+    def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""
         model = self._model.add_deltas({}, strength)
-        return GopTrial(model, self._stream, sample, judge)
-
-    def _steadiest(
-        self, sample: GopSample, strength: Strength, encoded: Floats, matched: Floats
-    ) -> Tokens:
-        """With as much of what matches energies that the runs change at most `MOST_FLICKER` times
-        as much beyond the source's change as unsteered; none where even less flickers more."""
-        model = self._model.add_deltas({}, strength)
-        runs = sample.moving
-        limit = MOST_FLICKER * runs.excess_of(model, self._stream) + FLOOR
-        for part in (1.0, 0.5, 0.0):
-            tokens = self._whole(encoded + part * matched)
-            if runs.excess_of(model, self._stream, limit, levels_of(tokens)) <= limit:
-                return tokens
-        return no_tokens(self._fmt.height, self._fmt.width, self.model.dims)
-
-    def _whole(self, found: Floats) -> Tokens:
-        """Integers of regions as tokens, of every window as many kinds as say something."""
-        tokens = decompose(rounded(found), self._fmt.height, self._fmt.width)
-        for row, column in np.ndindex(tokens.kinds.shape):
-            tokens.kinds[row, column] = _kinds_that_say(tokens[:3], row, column)
-        return tokens
+        return GopTrial(model, self._stream, sample, self._judge)
 
     def strength_of(self, sample: GopSample) -> Strength:
         """At which the GOP is painted, or will be as far as its runs tell."""
@@ -346,12 +316,3 @@ def padded(plane: Plane) -> Plane:
     """To whole patches, edges repeated."""
     below, right = (-n % PATCH for n in plane.shape)
     return np.pad(plane, ((0, below), (0, right)), "edge")
-
-
-def _kinds_that_say(parts: Sequence[NDArray[np.int32]], row: int, column: int) -> int:
-    """The fewest kinds of tokens of a window after which all are 0."""
-    for kind in (2, 1, 0):
-        side = 1 << kind
-        if parts[kind][side * row : side * row + side, side * column : side * column + side].any():
-            return kind + 1
-    return 0

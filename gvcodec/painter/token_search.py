@@ -3,8 +3,8 @@ loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
 from what the encoder (`token_encoder`) finds, led by the small network that judges them
-(`token_judge`); in the second half of the steps the loss sees them rounded. A run that took no part
-then decides what is sent (`token_trial`).
+(`token_judge`), here in torch; in the second half of the steps the loss sees them rounded. A run
+that took no part then decides what is sent (`token_trial`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.models import painter_of
+from gvcodec import perceptual
+from gvcodec.models import TOKEN_JUDGE, painter_of
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
 from gvcodec.painter.fit_pool import Run, prepare
@@ -27,15 +28,15 @@ from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import Observed, PainterNetwork, convert
 from gvcodec.painter.objective import Batch, observe_run, paint_observed
 from gvcodec.painter.token_encoder import PARTS, EncodedTokens, padded
-from gvcodec.painter.token_judge import PerceptualJudge
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import HOLD, Window, windows_of
 from gvcodec.painter.tokens import LARGEST, MOST_LEVEL, STEP, pack
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
-from gvcodec.perceptual.vgg import Reference
+from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat
-from gvcodec.util.tensors import known_colour, to_rgb
+from gvcodec.util.colour import known_colour
+from gvcodec.util.tensors import open_device, to_rgb
 
 #: Steps of a search.
 STEPS = 12
@@ -83,14 +84,22 @@ def loss_of(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> T
     return distance + HOLD * lost + TEMPORAL * F.relu(flicker - usual)
 
 
+def open_network(device: torch.device) -> PerceptualLoss:
+    """The network that judges, with gradients. Raises `WrongModelError` where it is missing."""
+    weights = perceptual.read_weights(TOKEN_JUDGE.find())
+    return PerceptualLoss(weights=weights, batched=False).to(device)
+
+
 class Descent:
     """Windows of the GOPs of one video as tensors that gradients pass. Raises `WrongModelError`
-    where the painter is missing."""
+    where the painter or the network that leads is missing, `UsageError` for a device that is not
+    there."""
 
     def __init__(
-        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, judge: PerceptualJudge
+        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, device: str = "cpu"
     ) -> None:
-        self.fmt, self.judge, self.place = fmt, judge.network, judge.place
+        self.fmt, self.place = fmt, open_device(device)
+        self.judge = open_network(self.place)
         self._path = painter_of(base, steered=True).find()
         model = Model.load(self._path)
         assert model.tokens is not None
@@ -239,8 +248,7 @@ class TokenSearch:
     ) -> None:
         """`look`, `steadies` and `threads` as for `EncodedTokens`."""
         self.q = q
-        self.judge = PerceptualJudge(fmt, device)
-        self.descent = Descent(fmt, base, scale, q, self.judge)
+        self.descent = Descent(fmt, base, scale, q, device)
         self.encoded = EncodedTokens(fmt, base, scale, q, look, steadies, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
@@ -253,7 +261,7 @@ class TokenSearch:
         learned = [n for n in range(len(sample.runs)) if n != middle] or [middle]
         found = self.descent.search(sample, learned, strength, encoded + matched)
         tried = [*(encoded + part * matched for part in PARTS), found, found / 2]
-        trial = self.encoded.trial(sample, strength, self.judge)
+        trial = self.encoded.trial(sample, strength)
         tokens = trial.choose(tried, size, kinds_tried=(1, 2, 3))
         if not tokens.kinds.any():
             return None

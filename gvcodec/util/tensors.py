@@ -4,7 +4,6 @@ whole-pixel motion compensation; and the device that networks run on."""
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,31 +13,15 @@ from torch import Tensor
 
 from gvcodec.errors import UsageError
 from gvcodec.types import BLOCK, Colour, Planes
-
-_KR_KB = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
-
-
-#: Colour of small clips that say nothing about it: BT.601, limited range.
-SMALL = Colour(matrix=6)
-
-
-def known_colour(colour: Colour, height: int) -> Colour:
-    """An unspecified matrix counts as BT.709 from 720 rows on, as BT.601 below."""
-    return colour if colour.matrix in _KR_KB else replace(colour, matrix=1 if height >= 720 else 6)
+from gvcodec.util.colour import red_green_blue
 
 
 def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
     """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`. `colour`: see
-    `known_colour`."""
-    kr, kb = _KR_KB[colour.matrix]
+    `colour.known_colour`."""
     large = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    u, v = large.sub(512 / 1023).unbind(1)
-    y = luma[:, 0]
-    if not colour.full_range:
-        y, u, v = (y - 64 / 1023) * (1023 / 876), u * (1023 / 896), v * (1023 / 896)
-    red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
-    green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    return torch.stack([red, green, blue], 1)
+    u, v = large.unbind(1)
+    return torch.stack(red_green_blue(luma[:, 0], u, v, colour), 1)
 
 
 def places(vectors: Tensor, height: int, width: int, step: int = 1) -> tuple[Tensor, Tensor]:

@@ -16,13 +16,13 @@ from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, 
 from gvcodec.painter.model import Model
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch
-from gvcodec.painter.open import NOT_FITTED, NOT_SEARCHED, TRIED
+from gvcodec.painter.open import NOT_SEARCHED, TOO_LARGE
 from gvcodec.painter.token_encoder import EncodedTokens, TokenEncoder, features_of
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.tokens import grid_of, levels_of, unpack
+from gvcodec.painter.tokens import grid_of
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
-from tests.conftest import clips_equal, moving_texture, run_without_torch
+from tests.conftest import clips_equal, moving_texture, rough_clip, run_without_torch
 from tests.painter.test_tokens import shown
 from training.tokens import Steering, TrainConfig, observe
 
@@ -76,19 +76,15 @@ def test_every_size_gets_tokens_of_its_regions(size: tuple[int, int]) -> None:
     height, width = size
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     clip = moving_texture(width, height, 6)
-    runs = [list(zip(clip[:3], clip[3:], strict=True))]
-    found = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(
-        GopSample(0, runs, [[0, 0, 0]]), 1000
-    )
-    model = Model.load(PAINTER_TOKENS.find()).tokens
-    assert found is not None and model is not None
-    levels = levels_of(unpack(found, model, 50, height, width))
-    assert levels.shape == (8, *grid_of(height, width)) and levels.any()
-    again = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 2).find(
-        GopSample(0, runs, [[0, 0, 0]]), 1
-    )
-    assert again == found
-    assert EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1).find(GopSample(0), 1000) is None
+    sample = GopSample(0, [list(zip(clip[:3], clip[3:], strict=True))], [[0, 0, 0]])
+    found = []
+    for threads in (1, 2):
+        encoder = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, threads)
+        found.append(encoder.parts(sample, encoder.strength_of(sample)))
+    for part, again in zip(*found, strict=True):
+        assert part.shape == (*grid_of(height, width), 8) and np.abs(part).max() > 0.5
+        assert np.array_equal(part, again)
+    assert encoder.find(GopSample(0), 1000) is None
 
 
 def test_the_table_of_the_encoder_is_the_painter_s() -> None:
@@ -99,12 +95,11 @@ def test_the_table_of_the_encoder_is_the_painter_s() -> None:
     assert np.abs(table.astype(np.float32) - model.weight).max() <= 0.75
 
 
-def test_a_file_of_an_encode_with_untried_tokens(monkeypatch) -> None:
-    monkeypatch.setattr("gvcodec.painter.open.has_torch", lambda: False)
+def test_a_file_of_an_encode_with_tokens() -> None:
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
-    frames = moving_texture(160, 96, 14)
+    frames = rough_clip(14, 96, 160)
     plain, steered = (
-        gvcodec.encode(frames, format=fmt, q=50, keyint=7, tokens=tokens)
+        gvcodec.encode(frames, format=fmt, q=60, keyint=7, tokens=tokens)
         for tokens in ("off", "on")
     )
     facts = gvcodec.info(steered)
@@ -112,11 +107,14 @@ def test_a_file_of_an_encode_with_untried_tokens(monkeypatch) -> None:
     assert not clips_equal(shown(steered), shown(plain))
 
 
-def test_tokens_are_written_without_torch(tmp_path: Path) -> None:
+def test_tokens_are_the_same_without_torch(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mkv"
-    write_clip(clip, moving_texture(160, 96, 10))
-    run_without_torch("encode", clip, tmp_path / "out.gvc", "--tokens", "on", "--quiet")
+    write_clip(clip, rough_clip(10, 96, 160))
+    words = "encode", clip, tmp_path / "out.gvc", "--tokens", "on", "-q", 60, "--threads", 1
+    run_without_torch(*words, "--quiet")
     assert gvcodec.info(tmp_path / "out.gvc").tokens > 0
+    gvcodec.encode_file(clip, tmp_path / "same.gvc", tokens="on", q=60, threads=1)
+    assert (tmp_path / "out.gvc").read_bytes() == (tmp_path / "same.gvc").read_bytes()
 
 
 def test_other_files_are_no_encoders(tmp_path: Path) -> None:
@@ -132,31 +130,25 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
         TokenEncoder(path)
 
 
-def test_large_pictures_are_tried_in_place_of_a_search(monkeypatch) -> None:
-    monkeypatch.setattr("gvcodec.painter.open.MOST_SEARCHED", 160 * 96 - 1)
+@pytest.mark.parametrize("reason", [TOO_LARGE, NOT_SEARCHED])
+@pytest.mark.parametrize("options", [{"tokens": "search"}, {"speed": "best"}])
+def test_what_cannot_be_searched_is_tried(reason: str, options: dict, monkeypatch) -> None:
+    """Large pictures, and all where torch is missing."""
+    if reason == TOO_LARGE:
+        monkeypatch.setattr("gvcodec.painter.open.MOST_SEARCHED", 160 * 96 - 1)
+    else:
+        monkeypatch.setattr("gvcodec.painter.open.has_torch", lambda: False)
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
-    frames = moving_texture(160, 96, 8)
 
     def refuse(*_: object) -> None:
         raise AssertionError("a search")
 
     monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", refuse)
     found = []
-    for tokens in ("search", "on"):
-        encoder = Encoder(fmt, EncoderConfig(q=50, preset=10, threads=1, tokens=tokens))
+    for given in (options, options | {"tokens": "on"}):
+        encoder = Encoder(fmt, EncoderConfig(q=60, preset=10, threads=1, **given))
         stream = io.BytesIO()
-        encode_stream(encoder, stream, ((planes, None) for planes in frames))
-        found.append((stream.getvalue(), [TRIED] if tokens == "search" else []))
-        assert encoder.notes == found[-1][1]
-    assert found[0][0] == found[1][0]
-
-
-@pytest.mark.parametrize("options", [{"tokens": "search"}, {"speed": "best", "preset": 10}])
-def test_without_torch_a_search_is_left_out(options: dict, monkeypatch) -> None:
-    """And the file is one without tokens, for readers of 1.0 too."""
-    for module in ("gvcodec.painter.open", "gvcodec.codec.encoder"):
-        monkeypatch.setattr(f"{module}.has_torch", lambda: False)
-    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
-    encoder = Encoder(fmt, EncoderConfig(q=50, threads=1, **options))
-    assert encoder.notes == [NOT_FITTED if "speed" in options else NOT_SEARCHED]
-    assert encoder.header.needs == (1, 0) and not encoder.config.steers
+        encode_stream(encoder, stream, ((planes, None) for planes in rough_clip(8, 96, 160)))
+        found.append(stream.getvalue())
+        assert encoder.notes == ([] if "tokens" in given and given["tokens"] == "on" else [reason])
+    assert found[0] == found[1] and gvcodec.info(found[0]).tokens > 0

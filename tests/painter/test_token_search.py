@@ -23,6 +23,7 @@ from gvcodec.painter.token_trial import GopTrial, Verdict, best_of, windows_of
 from gvcodec.painter.tokens import STEP, decompose, keep, levels_of, no_tokens, unpack
 from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import Planes, VideoFormat
+from tests.conftest import rough_clip
 
 MODEL = Model.load(PAINTER_TOKENS.find())
 assert MODEL.tokens is not None
@@ -30,28 +31,8 @@ TOKENS = MODEL.tokens
 FORMAT = VideoFormat(192, 128, Fraction(25), Fraction(1, 25))
 
 
-def rough_clip(count: int, height: int = 128, width: int = 192) -> list[Planes]:
-    """A field of fine texture that moves."""
-    rng = np.random.default_rng(1)
-    fine = rng.normal(0, 1, (height + 64, width + 64))
-    smooth = fine
-    for axis in (0, 1):
-        smooth = sum(
-            weight * np.roll(smooth, place - 2, axis)
-            for place, weight in enumerate(np.array([1, 4, 6, 4, 1]) / 16)
-        )
-    slope = np.add.outer(np.linspace(420, 580, height), np.linspace(-60, 60, width))
-    chroma = np.full((height // 2, width // 2), 512, np.uint16)
-    texture = 160 * smooth + 30 * fine
-    found = []
-    for n in range(count):
-        part = texture[8 + n : 8 + n + height, 8 + 2 * n : 8 + 2 * n + width]
-        found.append((np.clip(slope + part, 0, 1023).astype(np.uint16), chroma, chroma))
-    return found
-
-
 def rough_gop() -> GopSample:
-    """A GOP of twelve frames of it."""
+    """A GOP of twelve frames of fine texture that moves."""
     clip = rough_clip(12)
     config = EncoderConfig(q=50, preset=8, threads=1).resolve()
     encoder = open_encoder(FORMAT, config)
@@ -74,7 +55,7 @@ def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
 
 
 def trial_of(search: TokenSearch, sample: GopSample) -> GopTrial:
-    return search.encoded.trial(sample, search.encoded.strength_of(sample), search.judge)
+    return search.encoded.trial(sample, search.encoded.strength_of(sample))
 
 
 def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
@@ -95,7 +76,7 @@ def test_a_trial_paints_what_decoders_show() -> None:
     encoder = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
     tokens = no_tokens(128, 192, 8)
     tokens.region[:], tokens.kinds[:] = 2, 3
-    plain, steered = encoder.trial(sample, NEUTRAL, judge).weigh([None, tokens])
+    plain, steered = encoder.trial(sample, NEUTRAL).weigh([None, tokens])
     painter, stream = CpuPainter(128, 192, 1), condition("av1", Fraction(1), 50)
     changes, shown = [], []
     for levels in (None, levels_of(tokens)):
@@ -168,7 +149,7 @@ def test_pictures_of_every_size_are_tried(size: tuple[int, int]) -> None:
     clip = rough_clip(4, height + height % 2, width + width % 2)
     clip = [(y[:height, :width], u, v) for y, u, v in clip]
     sample = GopSample(0, [[(planes, planes) for planes in clip[:3]]], [[0, 0, 0]])
-    encoder = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1, PerceptualJudge(fmt))
+    encoder = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1)
     found = encoder.find(sample, 10**6)
     assert found is None or unpack(found, TOKENS, 50, height, width).kinds.any()
 
@@ -190,9 +171,8 @@ def test_a_search_sees_whole_windows(monkeypatch) -> None:
     monkeypatch.setattr(token_search, "HOLD", 0.0)
     clip = rough_clip(4)
     sample = GopSample(0, [list(zip(clip[:2], clip[2:], strict=True))], [[0, 0]])
-    judge = PerceptualJudge(FORMAT)
-    descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50, judge)
-    (run,) = token_search.prepare(sample.runs, sample.rates, judge.place)
+    descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50)
+    (run,) = token_search.prepare(sample.runs, sample.rates, descent.place)
     painter, (window,) = descent.painter_at(NEUTRAL), descent.windows
     look = descent.look(painter, run, descent.moves_of(sample, 0), window, 0)
     levels = torch.zeros(1, TOKENS.dims, 16, 24, requires_grad=True)
@@ -234,22 +214,6 @@ def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
     wanted[:, :4] = second[:, :4]
     wanted[4:, 4:8] = first[4:, 4:8]
     assert np.array_equal(sent, wanted)
-
-
-def test_a_judge_sees_each_window_as_it_is_given_out() -> None:
-    (y, u, v), *_ = rough_clip(1, 128, 512)
-    source = np.minimum(y, 1000) & ~np.uint16(3), u, v
-    near = source[0] + np.uint16(1), u, v
-    right = source[0].copy()
-    right[:, 256:] ^= 64
-    windows = windows_of(128, 512)
-    fmt = replace(FORMAT, width=512)
-    same, rounded, half = PerceptualJudge(fmt).distances(
-        source, [source, near, (right, u, v)], windows
-    )
-    assert np.array_equal(rounded, same) and half[0] == same[0] and half[1] > same[1] + 0.01
-    deep = PerceptualJudge(replace(fmt, bit_depth=10)).distances(source, [near], windows)
-    assert not np.array_equal(deep[0], same)
 
 
 def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:

@@ -19,7 +19,8 @@ from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Colour
-from gvcodec.util.tensors import SMALL, to_rgb
+from gvcodec.util.colour import SMALL
+from gvcodec.util.tensors import to_rgb
 from tests.clips import blurred_clip
 from tests.two_devices import moved_whole, two_devices
 from training import __main__ as training
