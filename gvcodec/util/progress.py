@@ -22,8 +22,9 @@ from gvcodec.util.messages import count_noun, say, write_above
 Item = TypeVar("Item")
 #: Stages that are counted as frames are read; in others the encoder says what is coded.
 _READING = ("count", "probe")
-#: Seconds of a stage after which its pace says how long it takes.
-_FIRST = 2.0
+#: Seconds of a stage after which its pace says how long it takes, and the share of it before which
+#: only frames after the first ones count: encoders look ahead before these.
+_FIRST, _EARLY = 2.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class ProgressBar:
         self._stage, self._began = "", clock()
         #: Frames of the stage; "fit" has a share, of 1.
         self._done: float = 0
+        #: When the first of them were done, and how many these were.
+        self._paced: tuple[float, float] | None = None
         self._total: int | None = None
         self._size = 0
         #: When a state was shown last, and of which stage; the bar on a terminal.
@@ -119,6 +122,7 @@ class ProgressBar:
         self._end()
         self._stage, self._total, self._began = what, total, self._clock()
         self._done = self._size = 0
+        self._paced = None
         self._show()
 
     def expect(self, total: int) -> None:
@@ -158,11 +162,12 @@ class ProgressBar:
         self._stage = ""
 
     def _show(self) -> None:
+        if self._done and self._paced is None:
+            self._paced = self._clock(), self._done
         if not self._stage or not self._is_time():
             return
-        passed = self._clock() - self._began
         share = min(1.0, self._done / self._total) if self._total else 0.0
-        left = passed * (1 / share - 1) if share and passed >= _FIRST else None
+        left = self._left()
         if self._stage == "fit":
             self._tell(State("fit", share, left))
             return
@@ -170,6 +175,19 @@ class ProgressBar:
         if self.rate and self._size and frames:
             kbps, note = self.rate(frames, self._size)
         self._tell(State(self._stage, share, left, frames, self._total, note, kbps))
+
+    def _left(self) -> float | None:
+        """Seconds until the stage ends at the pace that it has, None while nobody can tell."""
+        if not self._total or not self._paced:
+            return None
+        now, (begun, before) = self._clock(), self._paced
+        if self._done == before or now - begun < _FIRST:
+            if self._done < _EARLY * self._total:
+                return None
+            begun, before = self._began, 0
+        if now - begun < _FIRST:
+            return None
+        return (now - begun) / (self._done - before) * max(0.0, self._total - self._done)
 
     def _is_time(self) -> bool:
         """Whether the next state is to be shown: as often as is of use."""
