@@ -55,17 +55,8 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
-from gvcodec.painter.open import (
-    NOT_FITTED,
-    TokenStage,
-    add_tokens,
-    fit_parts,
-    has_torch,
-    painter_id,
-    paints_exactly,
-    why_not_searched,
-    without_tokens,
-)
+from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id, paints_exactly
+from gvcodec.painter.token_stage import TokenStage, add_tokens, why_not_searched, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import usual_torch

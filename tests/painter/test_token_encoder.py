@@ -16,9 +16,9 @@ from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, 
 from gvcodec.painter.model import Model
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch
-from gvcodec.painter.open import NOT_SEARCHED, TOO_LARGE
 from gvcodec.painter.token_encoder import EncodedTokens, TokenEncoder, features_of
 from gvcodec.painter.token_samples import GopSample
+from gvcodec.painter.token_stage import NOT_SEARCHED, TOO_LARGE
 from gvcodec.painter.tokens import grid_of
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
@@ -135,9 +135,9 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
 def test_what_cannot_be_searched_is_tried(reason: str, options: dict, monkeypatch) -> None:
     """Large pictures, and all where torch is missing."""
     if reason == TOO_LARGE:
-        monkeypatch.setattr("gvcodec.painter.open.MOST_SEARCHED", 160 * 96 - 1)
+        monkeypatch.setattr("gvcodec.painter.token_stage.MOST_SEARCHED", 160 * 96 - 1)
     else:
-        monkeypatch.setattr("gvcodec.painter.open.has_torch", lambda: False)
+        monkeypatch.setattr("gvcodec.painter.token_stage.has_torch", lambda: False)
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
 
     def refuse(*_: object) -> None:

@@ -21,11 +21,11 @@ from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
-from gvcodec.painter.open import add_tokens
 from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import RUNS, GopSample, TokenSampler
 from gvcodec.painter.token_search import TokenSearch, spread
+from gvcodec.painter.token_stage import add_tokens
 from gvcodec.painter.tokens import (
     LARGEST,
     MOST_LEVEL,

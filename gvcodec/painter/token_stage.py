@@ -1,0 +1,120 @@
+"""What an encoder does about tokens that steer the painter: frames go in, tokens of each GOP come
+out, and join what is said of strengths and weights in `fit` packets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import INSTALL_TORCH
+from gvcodec.painter.look import turned
+from gvcodec.painter.open import has_torch
+from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
+from gvcodec.painter.token_encoder import EncodedTokens
+from gvcodec.painter.token_samples import MOST_SEARCHED, GopSample, TokenSampler
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.torch_settings import usual_torch
+
+#: Why tokens are not searched.
+TOO_LARGE = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
+NOT_SEARCHED = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
+
+
+class TokenStage:
+    """Finds tokens for each GOP of a video once its base frames are there; `finish` gives their
+    bytes by the GOP's first frame, None where they do not pay. `chosen`: payloads by the frame from
+    which on they hold, where an earlier pass has chosen them.
+
+    Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
+    for a device that is not there."""
+
+    def __init__(
+        self,
+        header: SequenceHeader,
+        config: EncoderConfig,
+        chosen: Mapping[int, bytes] | None = None,
+    ) -> None:
+        self._find = _finder(header, config)
+        self._chosen, self._look = chosen, config.look
+        self._sampler = TokenSampler()
+        self._sizes: dict[int, int] = {}
+        self._first = 0
+        self._found: dict[int, bytes | None] = {}
+
+    def send_source(self, number: int, planes: Planes) -> None:
+        """The next frame."""
+        self._sampler.send_source(number, planes)
+
+    def send_packet(self, number: int, keyframe: bool, size: int) -> None:
+        """The packet of a frame, before its base frame."""
+        if keyframe:
+            self._first = number
+            self._sampler.start_gop(number)
+        self._sizes[self._first] = self._sizes.get(self._first, 0) + size
+
+    def send_base(self, number: int, planes: Planes, size: int) -> None:
+        """The base frame of a number, `size` bytes of its packet or 0."""
+        for gop in self._sampler.send_base(number, planes, size):
+            self._take(gop)
+
+    def finish(self) -> dict[int, bytes | None]:
+        """After the last frame."""
+        for gop in self._sampler.finish():
+            self._take(gop)
+        return self._found
+
+    @usual_torch()
+    def _take(self, gop: GopSample) -> None:
+        if self._chosen is not None:
+            before = [frame for frame in self._chosen if frame <= gop.first]
+            _, beside = split(self._chosen[max(before)] if before else BASE)
+            gop.strength = turned(beside.strength, self._look)
+        self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+
+
+def why_not_searched(fmt: VideoFormat) -> str:
+    """Why tokens of such a video would be tried instead of searched, or nothing."""
+    if fmt.width * fmt.height > MOST_SEARCHED:
+        return TOO_LARGE
+    return "" if has_torch() else NOT_SEARCHED
+
+
+def _finder(
+    header: SequenceHeader, config: EncoderConfig
+) -> Callable[[GopSample, int], bytes | None]:
+    """What gives the bytes of a GOP's tokens."""
+    stream = header.format, header.base, header.scale, header.base_q, config.look, config.steadies
+    threads = config.threads or os.cpu_count() or 1
+    if config.tokens == "search" and not why_not_searched(header.format):
+        from gvcodec.painter.token_search import TokenSearch
+
+        return TokenSearch(*stream, threads, config.device).find
+    return EncodedTokens(*stream, threads).find
+
+
+def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Payloads of `fit` packets, and of GOPs, but for tokens."""
+    found = {}
+    for first, payload in payloads.items():
+        weights, beside = split(payload)
+        found[first] = payload if weights == IDENTITY else join(weights, Beside(beside.strength))
+    return found
+
+
+def add_tokens(
+    payloads: Mapping[int, bytes], tokens: Mapping[int, bytes | None]
+) -> dict[int, bytes]:
+    """Payloads of `fit` packets by the frame from which on they hold, with tokens by the first
+    frame of each GOP (None: it has none)."""
+    joined, weights = dict(payloads), BASE
+    for first, coded in sorted(tokens.items()):
+        before = [frame for frame in payloads if frame <= first]
+        weights = payloads[max(before)] if before else BASE
+        plain, beside = split(weights)
+        if weights != IDENTITY and coded is not None:
+            weights = join(plain, replace(beside, tokens=coded))
+        joined[first] = weights
+    return joined
