@@ -40,6 +40,7 @@ from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
+from gvcodec.painter.energies import PATCH
 from gvcodec.painter.filters import Bands, decimate, round_through
 from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.objective import (
@@ -50,7 +51,7 @@ from gvcodec.painter.objective import (
     to_display_rgb,
 )
 from gvcodec.painter.steady import LADDER
-from gvcodec.painter.token_encoder import NUDGE, PATCH, least_squares
+from gvcodec.painter.token_encoder import NUDGE, least_squares
 from gvcodec.painter.tokens import LARGEST, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
 from gvcodec.painter.video import block_vectors

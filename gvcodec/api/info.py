@@ -22,7 +22,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.opening import Source, open_reader
-from gvcodec.painter.payload import split
+from gvcodec.painter.payload import IDENTITY, split
 from gvcodec.painter.tokens import grid_of as steering_grid
 from gvcodec.painter.tokens import kinds_in, layout_of
 from gvcodec.types import CODE_POINTS, VideoFormat
@@ -35,8 +35,9 @@ class Info:
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
     `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
     `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
-    GOPs together, and their bytes in `fit` packets. `token_frames`: so many have latent tokens, as files of
-    1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
+    GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
+    are shown as base frames, which are nearer to the source. `token_frames`: so many have latent
+    tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
     `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
     of the base frames' luma, as measured when they were coded (100: exact), None where the file
     does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
@@ -76,6 +77,7 @@ class Info:
     q: int
     base_model_id: str | None
     painter_id: str | None
+    unpainted_frames: int
     gvc1d_id: str | None
     token_frames: int
     base_hash: str | None
@@ -109,6 +111,7 @@ def facts(reader: Reader) -> Info:
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
     steering = Counter[str]()
+    is_painted, unpainted = header.painter_id is not None, 0
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
@@ -117,6 +120,7 @@ def facts(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+            unpainted += not is_painted
             timing.receive()
         elif packet.kind is Kind.TIMING:
             timing.send(packet.payload)
@@ -128,6 +132,7 @@ def facts(reader: Reader) -> Info:
             psnr_y = read_quality(packet)
         elif packet.kind is Kind.FIT and header.painter_id is not None:
             steering.update(_steering(packet.payload, fmt))
+            is_painted = packet.payload != IDENTITY
         packets.append(entry)
     metadata = Metadata.unpack(described)
     if header.paper_form:
@@ -176,6 +181,7 @@ def facts(reader: Reader) -> Info:
         q=header.base_q,
         base_model_id=_hex(header.base_model_id),
         painter_id=_hex(header.painter_id),
+        unpainted_frames=unpainted if header.painter_id else 0,
         gvc1d_id=_hex(header.gvc1d_id),
         token_frames=counts["latent"],
         base_hash=_hex(reader.base_hash),
@@ -266,7 +272,9 @@ def _sentence(facts: Info) -> str:
     ]
     if facts.base_scale != "1":
         parts.append(f"coded at {facts.base_scale} of the size")
-    if facts.painter_id:
+    if facts.painter_id and facts.unpainted_frames == facts.frames:
+        parts.append("shown as base frames, nothing is painted")
+    elif facts.painter_id:
         fits = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
         how = ", less where it would flicker or base frames are nearer" if fits else ""
         if max(fits, default=0) > _STRENGTH_ALONE and not facts.tokens:

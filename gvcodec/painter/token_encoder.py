@@ -12,7 +12,6 @@ otherwise, and then send other tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
+from gvcodec.painter.energies import BAND, PATCH, Floats, energies, mean_of, padded, pooled
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE
@@ -39,13 +39,11 @@ from gvcodec.painter.tokens import (
 from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Plane, Planes, VideoFormat
 
-Floats = NDArray[np.float32]
-#: Side of a patch; patches of a region and of a window along a side.
-PATCH, WITHIN, ALONG = 16, REGION // 16, WINDOW // 16
+#: Patches of a region and of a window along a side.
+WITHIN, ALONG = REGION // PATCH, WINDOW // PATCH
 _HEADS = 4
-_SMOOTH = (1, 4, 6, 4, 1)
-#: Bands are cut here, in quarter codes; features here, in deviations.
-_BAND, _FAR = 1023.0, 4.0
+#: Features are cut here, in deviations.
+_FAR = 4.0
 #: By how much integers move for the slopes of energies, and what is added to the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
@@ -53,72 +51,9 @@ NUDGE, _DAMPING = 2.0, 0.3
 PARTS = (0.5, 1.0)
 
 
-def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
-    """Edges repeated, centred, taps `step` samples apart."""
-    reach = len(taps) // 2 * step
-    pads = [(reach, reach) if n == axis else (0, 0) for n in range(2)]
-    padded, size = np.pad(x, pads, "edge"), x.shape[axis]
-    found = np.zeros_like(x)
-    for place, tap in enumerate(taps):
-        part = slice(place * step, place * step + size)
-        shifted = padded[part] if axis == 0 else padded[:, part]
-        if tap:
-            found += shifted if tap == 1 else np.float32(tap) * shifted
-    return found
-
-
-def _bands(x: Floats, step: int = 1, fine: bool = False) -> tuple[Floats, Floats]:
-    """N, P, Q (3, H, W) and low (H, W) of docs/spec/painter.md, not rounded."""
-    scale = 4.0 if fine else 16.0
-    down, along = (_filtered(x, _SMOOTH, axis, step) / scale for axis in (0, 1))
-    both = (_filtered(down, _SMOOTH, 1, step) / 16).astype(np.float32)
-    turned = -_filtered(_filtered(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
-    quarter = 4 * x if fine else x
-    bands = np.stack([quarter - both, down - along, turned if fine else turned / 4])
-    return np.clip(bands, -_BAND, _BAND).astype(np.float32), both
-
-
-def _decimated(x: Floats) -> Floats:
-    """[1 3 3 1] both ways, at half size, in quarter codes."""
-    for axis, divisor in ((0, 2.0), (1, 8.0)):
-        pads = [(1, 1) if n == axis else (0, 0) for n in range(2)]
-        padded, size = np.pad(x, pads, "edge"), x.shape[axis]
-        places = [slice(place, place + size - 1, 2) for place in range(4)]
-        parts = [padded[part] if axis == 0 else padded[:, part] for part in places]
-        x = (parts[0] + 3 * parts[1] + 3 * parts[2] + parts[3]) / divisor
-    return x
-
-
-def _pooled(x: Floats, side: int) -> Floats:
-    """Means of squares of `side` samples; what sticks out is left out."""
-    height, width = (n // side * side for n in x.shape[-2:])
-    return _mean(x[..., :height, :width], side)
-
-
-def _mean(x: Floats, side: int) -> Floats:
-    """Over squares, of planes of whole ones."""
-    height, width = x.shape[-2:]
-    split = x.reshape(*x.shape[:-2], height // side, side, width // side, side)
-    means: Floats = split.mean(-1).mean(-2)
-    return means
-
-
-def energies(luma: Plane) -> Floats:
-    """log2 of the energies of N, P, Q in three scales of patches, (9, H / 16, W / 16), in 1/8;
-    sides are multiples of 16."""
-    codes = luma.astype(np.float32)
-    fine, _ = _bands(codes, fine=True)
-    second, low = _bands(_decimated(codes))
-    third, _ = _bands(low, 2)
-    parts = [(fine, PATCH), (second, PATCH // 2), (third, PATCH // 2)]
-    found = np.concatenate([_pooled(np.square(bands), side) for bands, side in parts])
-    logs: Floats = np.log2(found + 4) / 8
-    return logs
-
-
 def features_of(source: Plane, base: Plane, painted: Plane, q: int) -> Floats:
     """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
-    level = _pooled(source.astype(np.float32) / _BAND, PATCH)[None]
+    level = pooled(source.astype(np.float32) / BAND, PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
     return np.concatenate([energies(source), energies(base), energies(painted), level, quality])
 
@@ -309,10 +244,4 @@ class EncodedTokens:
 def _by_region(energies: Floats) -> Floats:
     """Means of the patches of regions, (regions, 9)."""
     pads = [(0, 0), *((0, -n % WITHIN) for n in energies.shape[1:])]
-    return _mean(np.pad(energies, pads, "edge"), WITHIN).reshape(len(energies), -1).T
-
-
-def padded(plane: Plane) -> Plane:
-    """To whole patches, edges repeated."""
-    below, right = (-n % PATCH for n in plane.shape)
-    return np.pad(plane, ((0, below), (0, right)), "edge")
+    return mean_of(np.pad(energies, pads, "edge"), WITHIN).reshape(len(energies), -1).T

@@ -21,13 +21,14 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_JUDGE, painter_of
+from gvcodec.painter.energies import padded
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
 from gvcodec.painter.fit_pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import Observed, PainterNetwork, convert
 from gvcodec.painter.objective import Batch, observe_run, paint_observed
-from gvcodec.painter.token_encoder import PARTS, EncodedTokens, padded
+from gvcodec.painter.token_encoder import PARTS, EncodedTokens
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import HOLD, Window, windows_of
 from gvcodec.painter.tokens import LARGEST, MOST_LEVEL, STEP, pack

@@ -1,17 +1,20 @@
-"""How strongly GOPs are painted: no more flicker than the base frames where possible."""
+"""How strongly GOPs are painted: no more flicker than the base frames where possible, and nothing
+where that is nearer to the source."""
 
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+import gvcodec
 from gvcodec.models import PAINTER
 from gvcodec.painter.fit_samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.steady import LADDER, Runs, choose_strength, steady
 from gvcodec.painter.video import CpuPainter
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
+from tests.conftest import clips_equal, moving_texture
 from tests.painter.test_painter import twin
 
 STREAM = condition("av1", Fraction(1), 50)
@@ -106,3 +109,55 @@ def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.Monke
     found = steady(MODEL, STREAM, parts, {}, (SIDE, SIDE))
     strengths = {n: split_strength(p) for n, p in found.items()}
     assert strengths == dict.fromkeys((0, 30), (BASE, LADDER[1]))
+
+
+def slides(count: int, height: int, width: int) -> list[Planes]:
+    """Dark words, of blocks, on white; a mark moves."""
+    rng = np.random.default_rng(2)
+    page = np.full((height, width), 900, np.uint16)
+    for top in range(8, height - 12, 12):
+        letters = rng.integers(0, 2, (8, width // 4)).repeat(4, 1)[:, : width - 16]
+        page[top : top + 8, 8 : 8 + letters.shape[1]] = np.where(letters, 120, 900)
+    grey = np.full((height // 2, width // 2), 512, np.uint16)
+    found = []
+    for n in range(count):
+        y = page.copy()
+        y[:6, 4 * n : 4 * n + 6] = 300
+        found.append((y, grey, grey))
+    return found
+
+
+def coded_slides() -> Sample:
+    rng = np.random.default_rng(3)
+    clip = slides(3, SIDE, SIDE)
+    return [((y + rng.integers(0, 3, y.shape, np.uint16), u, v), (y, u, v)) for y, u, v in clip]
+
+
+def test_painted_slides_stray_from_the_source() -> None:
+    assert Runs([coded_slides()] * 8, [[0, 0, 0]] * 8).strays(MODEL, STREAM)
+    assert not Runs([run(4.0)] * 8, [[0, 0, 0]] * 8).strays(MODEL, STREAM)
+    assert not Runs([run(4.0)[:1]], [[0]]).strays(MODEL, STREAM)
+
+
+def test_gops_of_slides_show_base_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
+    gops = part((0, 50_000), (30, 50_000), (60, 50_000))
+    gops.samples[1] = coded_slides()
+    found = steady(MODEL, STREAM, [gops], {}, (SIDE, SIDE))
+    assert found[30] == IDENTITY
+    assert [split_strength(found[n]) for n in (0, 60)] == [(BASE, LADDER[1])] * 2
+    # What a part is fitted to goes on to be in force after them.
+    weights = bytes([17]) + bytes(60)
+    found = steady(MODEL, STREAM, [gops], {0: weights}, (SIDE, SIDE))
+    assert found[30] == IDENTITY
+    assert [split_strength(found[n]) for n in (0, 60)] == [(weights, LADDER[1])] * 2
+
+
+def test_a_lecture_is_painted_but_for_its_slides() -> None:
+    fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
+    clip = [*slides(9, 96, 160), *moving_texture(160, 96, 9)]
+    data = gvcodec.encode(clip, format=fmt, q=35, keyint=9, preset=10, file_format="1.0")
+    painted, base = (list(gvcodec.decode_planes(data, fidelity=f)) for f in (False, True))
+    assert gvcodec.verify(data).frames == 18 and gvcodec.info(data).unpainted_frames == 9
+    assert clips_equal(painted[:9], base[:9])
+    assert all(not np.array_equal(a[0], b[0]) for a, b in zip(painted[9:], base[9:], strict=True))

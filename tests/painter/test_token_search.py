@@ -11,11 +11,12 @@ from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter import steady, token_search, token_trial
+from gvcodec.painter.energies import energies
 from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, condition
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.steady import choose_strength
-from gvcodec.painter.token_encoder import EncodedTokens, energies
+from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_judge import PerceptualJudge
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
