@@ -272,7 +272,7 @@ def _sentence(facts: Info) -> str:
     ]
     if facts.base_scale != "1":
         parts.append(f"coded at {facts.base_scale} of the size")
-    if facts.painter_id and facts.unpainted_frames == facts.frames:
+    if facts.painter_id and 0 < facts.frames == facts.unpainted_frames:
         parts.append("shown as base frames, nothing is painted")
     elif facts.painter_id:
         fits = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
