@@ -16,6 +16,7 @@ from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import MOST_SEARCHED, GopSample, TokenSampler
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.torch_settings import usual_torch
 
 #: Why tokens are not searched.
@@ -58,7 +59,11 @@ class TokenStage:
     def send_base(self, number: int, planes: Planes, size: int) -> None:
         """The base frame of a number, `size` bytes of its packet or 0."""
         for gop in self._sampler.send_base(number, planes, size):
+            # Maps of the judge come and go while encoders hold what they keep.
+            keep_large_blocks()
             self._take(gop)
+            map_large_blocks()
+            return_memory()
 
     def finish(self) -> dict[int, bytes | None]:
         """After the last frame."""
