@@ -111,7 +111,7 @@ def facts(reader: Reader) -> Info:
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
     steering = Counter[str]()
-    is_painted, unpainted = header.painter_id is not None, 0
+    unpainted, shows_base = 0, False
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
@@ -120,7 +120,7 @@ def facts(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
-            unpainted += not is_painted
+            unpainted += shows_base
             timing.receive()
         elif packet.kind is Kind.TIMING:
             timing.send(packet.payload)
@@ -132,7 +132,7 @@ def facts(reader: Reader) -> Info:
             psnr_y = read_quality(packet)
         elif packet.kind is Kind.FIT and header.painter_id is not None:
             steering.update(_steering(packet.payload, fmt))
-            is_painted = packet.payload != IDENTITY
+            shows_base = packet.payload == IDENTITY
         packets.append(entry)
     metadata = Metadata.unpack(described)
     if header.paper_form:
@@ -181,7 +181,7 @@ def facts(reader: Reader) -> Info:
         q=header.base_q,
         base_model_id=_hex(header.base_model_id),
         painter_id=_hex(header.painter_id),
-        unpainted_frames=unpainted if header.painter_id else 0,
+        unpainted_frames=unpainted,
         gvc1d_id=_hex(header.gvc1d_id),
         token_frames=counts["latent"],
         base_hash=_hex(reader.base_hash),

@@ -185,12 +185,12 @@ def choose_strength(
     limit = LIMIT * runs.excess_of_base() + FLOOR
     *weaker, last = (turned(strength, look) for strength in LADDER)
     for strength in weaker:
-        if runs.excess_of(_changed(model, payload, strength), stream, limit) <= limit:
+        if runs.excess_of(_painter_with(model, payload, strength), stream, limit) <= limit:
             return strength
     return last
 
 
-def _changed(model: Model, payload: bytes, strength: Strength) -> Model:
+def _painter_with(model: Model, payload: bytes, strength: Strength) -> Model:
     """The painter as a payload (without a strength) changes it, at a strength."""
     deltas = read(payload, model.sizes())
     return model.add_deltas({d.name: (d.values, d.exponent) for d in deltas or ()}, strength)
@@ -225,7 +225,7 @@ def steady(
                 own = [[rate(size, *area) for size in part.sizes[n]] for n in inside]
                 runs = Runs([part.samples[n] for n in inside], own)
                 strength = choose_strength(model, stream, weights, runs, look)
-                strays = runs.strays(_changed(model, weights, strength), stream)
+                strays = runs.strays(_painter_with(model, weights, strength), stream)
             payload = IDENTITY if strays else join_strength(weights, strength)
             if sent or payload != BASE:
                 payloads[gop.first], sent = payload, True
