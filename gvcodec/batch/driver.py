@@ -178,7 +178,7 @@ class Driver:
 
 def _has_changed(job: Job, record: Row) -> bool:
     """Whether the input is no longer the version that was planned."""
-    return bool(uris.stamp(job.uri) != record["stamp"])
+    return bool(uris.version_stamp(job.uri) != record["stamp"])
 
 
 def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:

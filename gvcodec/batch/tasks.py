@@ -38,7 +38,7 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for
 from gvcodec.util import uris
-from gvcodec.util.file_io import write_bytes, write_json, write_whole
+from gvcodec.util.file_io import write_atomically, write_bytes, write_json
 from gvcodec.zones import parse_zones
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
@@ -92,7 +92,7 @@ def make_settings(
         raise UsageError("zones with a target are for encode, not for batch")
     painter, _ = painter_id(config, uses_paper_form(config))
     led_by = ""
-    if config.fits and painter and has_torch():
+    if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network
 
         leader = guide_network(config.fit_by)
@@ -216,7 +216,7 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 def plan(uri: str, settings: Settings) -> dict[str, Any]:
     """The chunks of a video and the `cores` that each takes; which version of the input they are
     of: its `stamp` and a hash of its `content`."""
-    stamp = uris.stamp(uri)
+    stamp = uris.version_stamp(uri)
     length = None if settings.rate is not None and settings.rate.whole else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
@@ -308,7 +308,7 @@ def join(
     """The chunks as one stream. Where the file saves too little nothing is written, and the row has
     nothing but "no gain", which says so."""
     try:
-        with write_whole(output) as stream:
+        with write_atomically(output) as stream:
             row = _join_into(stream, uri, settings, plan, chunks, cores)
             _check_gain(uri, settings, row["bytes"])
     except NoGainError as error:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Protocol, Self, cast
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
-from gvcodec.util.uris import BLOCK, absolute_path, is_uri, local_path, open_read, system_of
+from gvcodec.util.uris import BLOCK, absolute_path, file_system_of, is_uri, local_path, open_read
 from gvcodec.util.uris import name_errors as name_store_errors
 
 _STDIN, _STDOUT = 0, 1
@@ -124,8 +124,8 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
 def refuse_folder(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, of a file to write, names a folder by how it ends."""
     if os.path.basename(text := os.fspath(path)) in ("", os.curdir, os.pardir):
-        there = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
-        raise MediaError(f"{text}: {there}")
+        problem = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
+        raise MediaError(f"{text}: {problem}")
 
 
 def _resolve_output(path: str | os.PathLike[str]) -> Path:
@@ -135,7 +135,7 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(os.path.join(os.path.realpath(folder, strict=True), name)))
 
 
-def spooled(stream: BinaryIO) -> BinaryIO:
+def spool_stream(stream: BinaryIO) -> BinaryIO:
     """A stream that can be read from any place: what a pipe gives is in a temporary file."""
     if stream.seekable():
         return stream
@@ -153,7 +153,7 @@ class Readable(Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
-class Borrowed(io.RawIOBase):
+class BorrowedFile(io.RawIOBase):
     """Somebody else's file object, never closed. Raises `UsageError` where it gives no bytes."""
 
     def __init__(self, source: Readable) -> None:
@@ -191,22 +191,22 @@ def check_source(source: object, what: str) -> None:
     _check_object(source, ("read", "seek", "tell"), what)
 
 
-def whole_writer(output: object) -> BinaryIO:
+def wrap_output(output: object) -> BinaryIO:
     """An open binary file whose `write` writes everything. Raises `UsageError`."""
     _check_object(output, ("write",), "an output")
-    return cast(BinaryIO, _WholeWriter(output))
+    return cast(BinaryIO, _FullWriter(output))
 
 
-def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
-    missing = [name for name in methods if not callable(getattr(given, name, None))]
+def _check_object(value: object, methods: tuple[str, ...], what: str) -> None:
+    missing = [name for name in methods if not callable(getattr(value, name, None))]
     if missing:
         raise UsageError(
-            f"{what} is a path or an open binary file, not {type(given).__name__} "
+            f"{what} is a path or an open binary file, not {type(value).__name__} "
             f"(without {' and '.join(missing)})"
         )
-    if isinstance(given, io.TextIOBase):
+    if isinstance(value, io.TextIOBase):
         raise UsageError(f"{what} is open as text: open it in binary mode")
-    if getattr(given, "closed", False):
+    if getattr(value, "closed", False):
         raise UsageError(f"{what} is closed")
 
 
@@ -214,7 +214,7 @@ def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-class _WholeWriter:
+class _FullWriter:
     """A raw file may take a part, and a pipe that does not block nothing for a while."""
 
     def __init__(self, stream: Any) -> None:
@@ -223,19 +223,19 @@ class _WholeWriter:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         view = memoryview(data).cast("B")
-        left = view
-        while left:
+        remaining = view
+        while remaining:
             try:
                 # Many an object that is no raw file says nothing.
-                taken = self._stream.write(left if len(left) < len(view) else data)
-                taken = (0 if self._raw else len(left)) if taken is None else taken
+                count = self._stream.write(remaining if len(remaining) < len(view) else data)
+                count = (0 if self._raw else len(remaining)) if count is None else count
             except BlockingIOError as error:
-                taken = error.characters_written
+                count = error.characters_written
             except OSError as error:
                 self._name_full_disk(error)
                 raise
-            left = left[taken:]
-            if left and not taken:
+            remaining = remaining[count:]
+            if remaining and not count:
                 self._wait()
         return len(view)
 
@@ -361,7 +361,7 @@ class PendingFile:
 
 
 @contextlib.contextmanager
-def write_whole(path: str) -> Iterator[BinaryIO]:
+def write_atomically(path: str) -> Iterator[BinaryIO]:
     """A binary file at a path or URI to write, which takes its place when the block ends well.
     Raises `MediaError`."""
     if is_uri(path):
@@ -371,7 +371,7 @@ def write_whole(path: str) -> Iterator[BinaryIO]:
             with name_store_errors(path):
                 # Stores show an object once it is closed; where writing breaks off, a transaction
                 # drops it.
-                system, inside = system_of(path)
+                system, inside = file_system_of(path)
                 with system.transaction, system.open(inside, "wb") as stream:
                     shutil.copyfileobj(spool, stream, BLOCK)
         return
@@ -389,7 +389,7 @@ def _open_pending(path: str, overwrite: bool) -> Iterator[BinaryIO]:
 
 def write_bytes(path: str, data: bytes) -> None:
     """Appears whole. Raises `MediaError`."""
-    with write_whole(path) as stream:
+    with write_atomically(path) as stream:
         stream.write(data)
 
 
@@ -416,15 +416,15 @@ def work_folder(prefix: str = "gvcodec-", beside: Path | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def reread(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
+def open_rereadable(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
     """A file that can be read again: pipes and file objects go to a temporary one first."""
     check_source(source, "a video")
     name = as_name(source)
     if name is not None and name != "-" and not _is_pipe(name):
         yield name
         return
-    given = contextlib.nullcontext(source) if name is None else open_input(name)
-    with work_folder() as folder, given as stream:
+    source_stream = contextlib.nullcontext(source) if name is None else open_input(name)
+    with work_folder() as folder, source_stream as stream:
         path = os.path.join(folder, os.path.basename(name or "").strip("-") or "input")
         with name_errors(path), open(path, "wb") as spool:
             shutil.copyfileobj(stream, spool)  # type: ignore[arg-type]
@@ -440,9 +440,9 @@ def _is_pipe(name: str) -> bool:
     return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
-def as_name(given: object) -> str | None:
+def as_name(source: object) -> str | None:
     """The path as a string; None for what has none."""
-    return os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
 
 
 def name_of(source: object) -> str:
