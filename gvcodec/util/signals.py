@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 _NUMBERS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-#: Seconds that making a file or a process may hold the end up.
-_PATIENCE = 0.5
+#: Seconds that making a file or a process may hold the end up, and all that is undone together
+#: (a dead network drive, a full pipe on standard error).
+_PATIENCE, _LONGEST = 0.5, 1.5
 
 _lock = threading.RLock()
 _actions: dict[OnAbort, Callable[[], None]] = {}
@@ -42,7 +43,8 @@ def defer_signals() -> threading.RLock:  # type: ignore[valid-type]
 @contextlib.contextmanager
 def guard_signals() -> Iterator[None]:
     """While the block runs, signals end the process. A signal that is ignored (nohup) stays so, and
-    all are once the block is through: the work is done, and the exit code says so."""
+    all are once the block is through: the work is done, and the exit code says so. After an error
+    they end the process as they do by default."""
     numbers = [number for number in _NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, lambda *_: None)
@@ -50,13 +52,15 @@ def guard_signals() -> Iterator[None]:
     writing.setblocking(False)
     before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reading, numbers), name="signals", daemon=True).start()
+    after: signal.Handlers = signal.SIG_DFL
     try:
         yield
+        after = signal.SIG_IGN
     finally:
         # Not while a signal ends the process: it alone says how.
         with _lock:
             for number in numbers:
-                signal.signal(number, signal.SIG_IGN)
+                signal.signal(number, after)
             signal.set_wakeup_fd(before)
             # The watch ends with its socket.
             writing.close()
@@ -70,6 +74,9 @@ def _watch(wakeup: socket.socket, numbers: list[int]) -> None:
 
 
 def _leave(exit_code: int) -> None:
+    last = threading.Timer(_LONGEST, os._exit, (exit_code,))
+    last.daemon = True
+    last.start()
     # Kept: nothing new is made from now on.
     _lock.acquire(timeout=_PATIENCE)
     while _actions:
