@@ -16,7 +16,7 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.config import SPEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
-GLOBS = "*.md", "docs/**/*.md", "eval/*.md"
+GLOBS = "*.md", "docs/**/*.md", "eval/*.md", "training/log/*.md"
 PAGES = [page for pattern in GLOBS for page in ROOT.glob(pattern) if page.is_file()]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
