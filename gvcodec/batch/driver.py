@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -54,7 +55,7 @@ class FrameCount:
 
 class Driver:
     """Of one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
-    names of the jobs that failed."""
+    names of the jobs that failed. `fail_fast`: the first of these ends the batch."""
 
     def __init__(
         self,
@@ -62,8 +63,10 @@ class Driver:
         ledger: Ledger,
         count: FrameCount | None = None,
         ended: Callable[[Job, str], None] | None = None,
+        fail_fast: bool = False,
     ) -> None:
         self.engine, self.ledger, self._count, self._ended = engine, ledger, count, ended
+        self._fail_fast = fail_fast
         self.errors: dict[str, str] = {}
         self._stopped = threading.Event()
 
@@ -108,6 +111,8 @@ class Driver:
                     raise outcome
                 self._finish(job, outcome)
                 finished += 1
+                if outcome and self._fail_fast:
+                    return
             if time.monotonic() > due:
                 # A table that another program holds open is written later.
                 with contextlib.suppress(OutputError):
@@ -118,6 +123,8 @@ class Driver:
         """Encode a file unless it is done; the error message, "" = none. Raises `OutputError`."""
         if job.error:
             return job.error
+        if self.ledger.is_kept(job):
+            return ""
         record: Row = {}
         try:
             record = self._plan(job)
@@ -175,6 +182,7 @@ class Driver:
         if "no gain" in joined:
             self.ledger.finish(job, record["key"], "no gain", joined["no gain"])
             return
+        joined["notes"] = [*record.get("notes", ()), *joined["notes"]]
         table = _table_of(job, plan, joined, rows, output)
         missing = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
         status = "incomplete" if missing else "done"
@@ -195,8 +203,11 @@ class Driver:
 
     def _common(self, job: Job, record: Row) -> Row:
         """Arguments that all tasks on a planned file have."""
+        settings = job.settings
+        if "zones" in record:
+            settings = replace(settings, config=replace(settings.config, zones=record["zones"]))
         plan, cores = Plan.unpack(record["plan"]), record["cores"]
-        return {"uri": job.uri, "settings": job.settings, "plan": plan, "cores": cores}
+        return {"uri": job.uri, "settings": settings, "plan": plan, "cores": cores}
 
     def _perform(self, tasks_to_run: Iterable[Task]) -> list[Any]:
         """Values of tasks, in their order. Raises `TaskError` or `OutputError` once one fails,
