@@ -240,13 +240,20 @@ class Codec:
     def _block(self, name: str, x: Any, context: Any = None, visible: Any = None) -> Any:
         """Pre-norm transformer block: x [B, N, D] looks at context [B, K, D], if any, and at
         itself; item i sees the first visible[i] of these K + N. Returns [B, N, D]."""
-        batch, length, width = x.shape
         own = self._norm(f"{name}.attention_norm", x)
-        seen = own
+        key_value = self._linear(f"{name}.key_value", own)  # [B, N, 2D]
         if context is not None:
-            told = self._norm(f"{name}.attention_norm", context)
-            seen = self.ops.concatenate([told, own], 1)
-        key_value = self._linear(f"{name}.key_value", seen)  # [B, K + N, 2D]
+            key_value = self.ops.concatenate([self._key_value(name, context), key_value], 1)
+        return self._mix(name, x, own, key_value, visible)
+
+    def _key_value(self, name: str, context: Any) -> Any:
+        """[B, K, 2D] of a context [B, K, D]."""
+        return self._linear(f"{name}.key_value", self._norm(f"{name}.attention_norm", context))
+
+    def _mix(self, name: str, x: Any, own: Any, key_value: Any, visible: Any = None) -> Any:
+        """Attention and perceptron of a block: x [B, N, D], `own` its norm, keys and values
+        [B, K, 2D]."""
+        batch, length, width = x.shape
         query = self._split_heads(self._linear(f"{name}.query", own))
         key = self._split_heads(key_value[..., :width])
         value = self._split_heads(key_value[..., width:])
@@ -264,14 +271,22 @@ class Codec:
         for layer, kind in enumerate(layers):
             block = f"{name}.{layer}"
             if kind == "L":
-                local = self._per_window(memory, windows)
                 x = x.reshape(batch * windows, length, width)
-                x = self._block(block, x, local).reshape(batch, windows, length, width)
+                x = self._local(block, x, memory, windows).reshape(batch, windows, length, width)
             elif "global" not in self.off:
                 front = (x[:, :, :slots] + at).reshape(batch, windows * slots, width)
                 front = self._block(block, front, memory).reshape(batch, windows, slots, width)
                 x = self.ops.concatenate([front, x[:, :, slots:]], 2)
         return self._norm(f"{name}.norm", x[:, :, :slots])
+
+    def _local(self, block: str, x: Any, memory: Any, windows: int) -> Any:
+        """A layer inside windows, x [B * W, N, D], that also sees the memory [B, M, D]."""
+        own = self._norm(f"{block}.attention_norm", x)
+        key_value = self._linear(f"{block}.key_value", own)
+        if memory is not None:
+            remembered = self._per_window(self._key_value(block, memory), windows)
+            key_value = self.ops.concatenate([remembered, key_value], 1)
+        return self._mix(block, x, own, key_value)
 
     def _memory_context(self, state: State) -> Any:
         """[B, M, D], or None without memory."""
@@ -364,30 +379,46 @@ class Codec:
         tokens before t in its window, and on the state. Later tokens may hold anything."""
         c, (batch, windows) = self.config, tokens.shape[:2]
         earlier = self.ops.concatenate([tokens[:, :, :1] * np.float32(0), tokens[:, :, :-1]], 2)
-        if "autoregression" in self.off:
-            earlier = earlier * np.float32(0)
-        x = self._linear("entropy_in", self._token_features(earlier))  # [B, W, T, D]
-        x = x + self._linear("entropy_previous", self._token_features(state.tokens))
-        x = x + self.weights["token_position"] + self._window_positions(grid) + self._rate(mix)
+        x = self._earlier(earlier) + self._expected(state, mix, grid)  # [B, W, T, D]
         x = x.reshape(batch * windows, c.tokens, c.width)
         context = self._entropy_context(state)  # [B * W, K, D]
         visible = np.arange(1, c.tokens + 1, dtype=np.int32) + context.shape[1]
         for layer in range(c.entropy_layers):
             x = self._block(f"entropy.{layer}", x, context, visible)
+        x = x.reshape(batch, windows, c.tokens, c.width)
+        return self._prediction(x, state.tokens)
+
+    def _earlier(self, tokens: Any) -> Any:
+        """[..., D] of the integers [..., C] of the token before."""
+        if "autoregression" in self.off:
+            tokens = tokens * np.float32(0)
+        return self._linear("entropy_in", self._token_features(tokens))
+
+    def _expected(self, state: State, mix: Any, grid: Grid) -> Any:
+        """[B, W, T, D]: what is known of each token before any of its frame."""
+        x = self._linear("entropy_previous", self._token_features(state.tokens))
+        return x + self.weights["token_position"] + self._window_positions(grid) + self._rate(mix)
+
+    def _prediction(self, x: Any, before: Any) -> Prediction:
+        """Of outputs [..., D] and the previous frame's integers [..., C]."""
+        channels = self.config.channels
         x = self._linear("laplace", self._norm("entropy.norm", x))
-        x = x.reshape(batch, windows, c.tokens, 3 * c.channels)
-        change, gate, size = (x[..., i * c.channels : (i + 1) * c.channels] for i in range(3))
-        mean = change + self.ops.sigmoid(gate) * state.tokens
+        change, gate, size = (x[..., i * channels : (i + 1) * channels] for i in range(3))
+        mean = change + self.ops.sigmoid(gate) * before
         return Prediction(mean, size * np.float32(SCALE_OCTAVE) + np.float32(SCALE_CENTRE))
 
     def _entropy_context(self, state: State) -> Any:
         """[B * W, P + M, D]: short-term features of the window, and the memory."""
         batch, windows, patches, width = state.short_term.shape
         context = self._short_term(state).reshape(batch * windows, patches, width)
-        memory = self._per_window(self._memory_context(state), windows)
+        memory = self._memory_context(state)
         if memory is None:
             return context
-        return self.ops.concatenate([context, memory], 1)
+        return self.ops.concatenate([context, self._per_window(memory, windows)], 1)
+
+    def start_prediction(self, state: State, mix: Any, grid: Grid) -> Predictor:
+        """`predict` token by token, for decoders."""
+        return Predictor(self, state, mix, grid)
 
     # -------------------------------------------------------------------------------------- state
 
@@ -411,6 +442,34 @@ class Codec:
             x = self._block(f"memory.{layer}", x, incoming)
         gate = self._linear("memory_gate", x) + self.weights["memory_pace"]
         return memory + self.ops.sigmoid(gate) * (x - memory)
+
+
+class Predictor:
+    """`Codec.predict` token by token, with the same values: keys and values of what came before
+    are kept, so that T tokens cost as much as one call of `predict`."""
+
+    def __init__(self, codec: Codec, state: State, mix: Any, grid: Grid) -> None:
+        self._codec, self._before, self._token = codec, state.tokens, 0
+        self._expected = codec._expected(state, mix, grid)  # [B, W, T, D]
+        context = codec._entropy_context(state)
+        names = [f"entropy.{layer}" for layer in range(codec.config.entropy_layers)]
+        self._cache = {name: codec._key_value(name, context) for name in names}
+
+    def next(self, earlier: Any) -> Prediction:
+        """Mean and scale [B, W, C] of the next token, after the integers [B, W, C] of the one
+        before it (zeros for the first)."""
+        codec, ops = self._codec, self._codec.ops
+        batch, windows = earlier.shape[:2]
+        x = codec._earlier(earlier) + self._expected[:, :, self._token]
+        x = x.reshape(batch * windows, 1, -1)
+        for name, cache in self._cache.items():
+            own = codec._norm(f"{name}.attention_norm", x)
+            fresh = codec._linear(f"{name}.key_value", own)
+            self._cache[name] = ops.concatenate([cache, fresh], 1)
+            x = codec._mix(name, x, own, self._cache[name])
+        before = self._before[:, :, self._token]
+        self._token += 1
+        return codec._prediction(x.reshape(batch, windows, -1), before)
 
 
 # -------------------------------------------------------------------------- planes and patches
