@@ -8,6 +8,7 @@ Raises `WrongModelError` where the network is missing.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Discriminator(nn.Module):
         super().__init__()
         sizes = (3, width, 2 * width, 2 * width)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             convolution = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
             layers += [nn.utils.parametrizations.spectral_norm(convolution), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))

@@ -38,7 +38,7 @@ from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
-from training.gvc1d.data import Clips, open_data
+from training.gvc1d.data import Batch, Clips, load, open_data
 
 #: J of a frame = `PIXELS` · MSE / `STEP`² / `AREA` + λ · bits: an error of `STEP` (24.4 dB) costs
 #: one unit for every `AREA` samples, and λ doubles from rate to rate, from `FINEST_LAMBDA` on.
@@ -211,9 +211,9 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.processes = distributed.get_world_size() if distributed.is_initialized() else 1
-        local = int(os.environ.get("LOCAL_RANK", 0))
+        local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
-        self.data: Clips = open_data(settings.data, settings.model, settings.seed)
+        self.data: Clips = open_data(settings.data, settings.model)
         weights = make_weights(settings.model, settings.seed)
         self.network = Network(settings.model, weights, settings.off).to(self.device)
         self.average = Network(settings.model, weights, settings.off).to(self.device)
@@ -224,6 +224,13 @@ class Trainer:
         self._critic: Any = None
         if (out / "state.pt").is_file():
             self._resume()
+        self._batches = load(
+            self.data,
+            self._plan,
+            self.step * settings.accumulate,
+            settings.steps * settings.accumulate,
+            int(settings.data.get("workers", 0)),
+        )
         self._parallel: nn.Module = self.network
         if self.processes > 1:
             self._parallel = nn.parallel.DistributedDataParallel(self.network)
@@ -240,7 +247,7 @@ class Trainer:
             last = part + 1 == settings.accumulate
             hold = getattr(self._parallel, "no_sync", nullcontext)
             with nullcontext() if last else hold():
-                loss, shown = self._loss(stage, share, part)
+                loss, shown = self._loss(next(self._batches), stage, share, part)
                 (loss / settings.accumulate).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for group in self.optimizer.param_groups:
@@ -253,10 +260,17 @@ class Trainer:
                 mean.lerp_(value, 1 - keep)
         return shown
 
-    def _loss(self, stage: Stage, share: float, part: int) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng([self.settings.seed, self.step, self.rank, part])
-        planes = self.data.batch(rng, stage.clips, stage.frames)
-        planes = tuple(plane.to(self.device) for plane in planes)
+    def _plan(self, number: int) -> Batch:
+        """The batch of this number, counted over steps and their parts."""
+        step, part = divmod(number, self.settings.accumulate)
+        stage, _ = self.settings.stage_at(step)
+        return Batch((self.settings.seed, step, self.rank, part), stage.clips, stage.frames)
+
+    def _loss(
+        self, batch: tuple[Tensor, ...], stage: Stage, share: float, part: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.default_rng([self.settings.seed, self.step, self.rank, part, 1])
+        planes = tuple(plane.to(self.device) for plane in batch)
         rates = torch.tensor(rng.uniform(0, RATES - 1, stage.clips), device=self.device).float()
         present = self._draw_lengths(rng, stage, planes[0].shape) if stage.lengths else None
         autocast = torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16)
@@ -307,8 +321,8 @@ class Trainer:
     # ----------------------------------------------------------------------------- run, save, check
 
     def run(self, steps: int = 0, minutes: float = 0.0) -> None:
-        """Train to the end of the plan, to `steps` or for `minutes`, whichever comes first, or until
-        SIGTERM or SIGINT; then save."""
+        """Train to the end of the plan, to `steps` or for `minutes`, whichever comes first, or
+        until SIGTERM or SIGINT; then save."""
         last = min(self.settings.steps, steps or self.settings.steps)
         begin = saved = time.monotonic()
         sums: dict[str, list[float]] = {}
@@ -491,8 +505,8 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m training gvc1d", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser("python -m training gvc1d", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("config", type=Path, help="for example training/configs/mini.toml")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/NAME)")
     parser.add_argument("--steps", type=int, default=0, help="stop at this step")
