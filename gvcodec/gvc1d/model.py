@@ -170,6 +170,8 @@ def parameter_shapes(config: Config) -> dict[str, tuple[tuple[int, ...], float]]
     table("rate", RATES, d)
     linear("patch_in", c.samples, d)
     table("query", c.tokens, d)
+    table("pool", c.patches, c.tokens, deviation=0.0)
+    table("spread", c.tokens, c.patches, deviation=0.0)
     linear("token_out", d, c.channels)
     table("gain", RATES, c.channels, deviation=0.0)
     linear("token_in", features, d)
@@ -201,10 +203,30 @@ def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]
     # Finer steps at low λ: integers grow by 2^(1/4) from one rate to the next finer one.
     octaves = np.linspace(1.75, 0, RATES)[:, None] * 0.5
     weights["gain"] = np.repeat(3.0 * 2.0**octaves, config.channels, 1).astype(np.float32)
+    near = _near_patches(config)
+    weights["pool"] = near / near.sum(0)
+    weights["spread"] = near.T.copy()
     if config.memory:
         pace = np.linspace(SLOWEST_GATE, FASTEST_GATE, config.memory)[:, None]
         weights["memory_pace"] = np.repeat(pace, config.width, 1).astype(np.float32)
     return weights
+
+
+def _near_patches(config: Config) -> NDArray[np.float32]:
+    """[P, T]: 1 where a patch is in the region that a token begins with. Regions are runs of the
+    Z-order of patches; with more tokens than patches several tokens share one."""
+    side = config.window // config.patch
+    rows, columns = np.divmod(np.arange(config.patches), side)
+    bits = range(side.bit_length())
+    order = sum((rows >> b & 1) << 2 * b + 1 | (columns >> b & 1) << 2 * b for b in bits)
+    rank = np.argsort(np.argsort(order))
+    near = np.zeros((config.patches, config.tokens), np.float32)
+    if config.tokens <= config.patches:
+        near[np.arange(config.patches), rank * config.tokens // config.patches] = 1
+    else:
+        tokens = np.arange(config.tokens)
+        near[np.argsort(order)[tokens * config.patches // config.tokens], tokens] = 1
+    return near
 
 
 def rate_mix(rate: float) -> NDArray[np.float32]:
@@ -310,6 +332,11 @@ class Codec:
         where = self.weights["window_row"][rows] + self.weights["window_column"][columns]
         return where[:, None]
 
+    def _across(self, x: Any, name: str) -> Any:
+        """[B, W, N, D] to [B, W, K, D]: each channel through the weights [N, K]."""
+        turned = self.ops.permute(x, 0, 1, 3, 2)
+        return self.ops.permute(self.ops.linear(turned, self.weights[name]), 0, 1, 3, 2)
+
     def _rate(self, mix: Any) -> Any:
         """[B, 1, 1, D] of shares [B, RATES]."""
         return self.ops.linear(mix, self.weights["rate"])[:, None, None]
@@ -338,8 +365,9 @@ class Codec:
         c, (batch, windows) = self.config, patches.shape[:2]
         at, rate = self._window_positions(grid), self._rate(mix)
         shape = (batch, windows, c.tokens, c.width)
-        queries = self.ops.broadcast(self.weights["query"] + at + rate, shape)
         seen = self._linear("patch_in", (patches - np.float32(0.5)) * np.float32(SAMPLE_SCALE))
+        pooled = self._across(seen, "pool")  # [B, W, T, D]
+        queries = pooled + self.ops.broadcast(self.weights["query"] + at + rate, shape)
         seen = seen + self.weights["patch_position"]
         x = self.ops.concatenate([queries, seen, self._short_term(state)], 2)  # [B, W, T + 2P, D]
         slots = self._windows("encoder", c.encoder, x, c.tokens, state, at)
@@ -355,8 +383,9 @@ class Codec:
         at, rate = self._window_positions(grid), self._rate(mix)
         shape = (batch, windows, c.patches, c.width)
         position = self.weights["mask"] + self.weights["patch_position"] + at  # [W, P, D]
-        masks = self.ops.broadcast(position + rate, shape)
-        sent = self._token_vectors("token_in", tokens, present) + self.weights["token_position"]
+        sent = self._token_vectors("token_in", tokens, present)
+        masks = self._across(sent, "spread") + self.ops.broadcast(position + rate, shape)
+        sent = sent + self.weights["token_position"]
         x = self.ops.concatenate([masks, sent, self._short_term(state)], 2)  # [B, W, 2P + T, D]
         features = self._windows("decoder", c.decoder, x, c.patches, state, at)
         samples = self._linear("patch_out", features)

@@ -82,6 +82,7 @@ class Settings:
     average: float = 0.998
     accumulate: int = 1
     bfloat16: bool = False
+    optimizer: str = "muon"
     off: tuple[str, ...] = field(default=())
 
     @property
@@ -203,6 +204,78 @@ def lambda_of(rates: Tensor) -> Tensor:
     return FINEST_LAMBDA * torch.exp2(rates)
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update of a matrix is made orthogonal (Jordan et al., 2024); AdamW for the
+    rest: tables, gains, biases, the layers at both ends."""
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 1e-3, "scale": 1.0, "matrix": False})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for value in group["params"]:
+                if value.grad is None:
+                    continue
+                state = self.state[value]
+                if group["matrix"]:
+                    self._step_matrix(value, state, group["lr"])
+                else:
+                    self._step_adam(value, state, group["lr"])
+
+    @staticmethod
+    def _step_matrix(value: Tensor, state: dict[str, Any], rate: float) -> None:
+        if not state:
+            state["momentum"] = torch.zeros_like(value)
+        state["momentum"].lerp_(value.grad, 0.05)
+        update = value.grad.lerp(state["momentum"], 0.95)
+        value.mul_(1 - 0.01 * rate)
+        value.add_(
+            orthogonalize(update), alpha=-rate * max(1, value.shape[0] / value.shape[1]) ** 0.5
+        )
+
+    @staticmethod
+    def _step_adam(value: Tensor, state: dict[str, Any], rate: float) -> None:
+        if not state:
+            state["step"] = torch.zeros(())
+            state["mean"], state["square"] = torch.zeros_like(value), torch.zeros_like(value)
+        state["step"] += 1
+        state["mean"].lerp_(value.grad, 0.1)
+        state["square"].lerp_(value.grad.square(), 0.02)
+        mean = state["mean"] / (1 - 0.9 ** state["step"])
+        root = (state["square"] / (1 - 0.98 ** state["step"])).sqrt() + 1e-8
+        value.mul_(1 - 0.01 * rate)
+        value.add_(mean / root, alpha=-rate)
+
+
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """Nearly U V of its singular value decomposition U S V, by five Newton-Schulz steps."""
+    x = matrix / (matrix.norm() + 1e-7)
+    if tall := x.shape[0] > x.shape[1]:
+        x = x.T
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x.T if tall else x
+
+
+#: Step of an orthogonal update relative to AdamW's.
+MATRIX_SCALE = 12.0
+
+
+def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
+    """Of the configuration: "muon" or "adamw"."""
+    weights = network.weights()
+    blocks = [n for n in weights if n.endswith(".weight") and n.split(".")[1].isdigit()]
+    matrices = [weights[n] for n in blocks]
+    rest = [value for name, value in weights.items() if name not in set(blocks)]
+    if settings.optimizer == "muon":
+        groups = [{"params": matrices, "matrix": True, "scale": MATRIX_SCALE}, {"params": rest}]
+        return Muon(groups)
+    groups = [{"params": list(weights.values()), "scale": 1.0}]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+
+
 class Trainer:
     """A run: network, averages, optimizer, step. Raises `UsageError`, `Alarm`."""
 
@@ -217,9 +290,7 @@ class Trainer:
         weights = make_weights(settings.model, settings.seed)
         self.network = Network(settings.model, weights, settings.off).to(self.device)
         self.average = Network(settings.model, weights, settings.off).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-        )
+        self.optimizer = make_optimizer(self.network, settings)
         self.step, self.seconds = 0, 0.0
         self._critic: Any = None
         if (out / "state.pt").is_file():
@@ -251,7 +322,7 @@ class Trainer:
                 (loss / settings.accumulate).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate_at(self.step)
+            group["lr"] = group["scale"] * settings.learning_rate_at(self.step)
         self.optimizer.step()
         self.step += 1
         keep = min(settings.average, self.step / (self.step + 20))
