@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.sequences import SETS, Source, known_rate, select
-from eval.tools import EvalError, fill_marks, say
+from eval.tools import EvalError, fill_marks, log_line
 from eval.video import Clip
 
 
@@ -85,7 +85,7 @@ def prepare(
     refuses, is named and left out. Raises EvalError where none is left."""
     prepared, left_out = [], []
     for source in wanted:
-        say(f"reading {source.name}")
+        log_line(f"reading {source.name}")
         try:
             clip = source.prepare(frames, out / "sources")
             if check is not None:
@@ -96,7 +96,7 @@ def prepare(
     if not prepared:
         raise EvalError("; ".join(left_out))
     for line in left_out:
-        say(f"{line}; left out")
+        log_line(f"{line}; left out")
     return prepared
 
 

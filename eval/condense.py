@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from eval import clip_sets
 from eval.arguments import add_out
 from eval.search import interval
-from eval.tools import EvalError, markdown, say, write_json, write_text
+from eval.tools import EvalError, log_line, markdown, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, read
@@ -188,7 +188,7 @@ class Trial:
                 rows.append(
                     {"method": method, "network": name, "accuracy": right, "seed": seed} | facts
                 )
-        say(
+        log_line(
             f"seed {seed}, {100 * share:g} %: "
             + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows)
         )

@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from eval.sequences import NAMED
-from eval.tools import EvalError, say
+from eval.tools import EvalError, log_line
 
 #: Set → where its files are, the name of each, its licence.
 SETS = {
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     address, pattern, licence = SETS[options.set]
-    say(f"{options.set}: {licence}")
+    log_line(f"{options.set}: {licence}")
     if not options.accept_licence:
         raise EvalError("say --accept-licence if you keep to it")
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def download(address: str, path: Path) -> None:
                 # The whole file comes, from `file://` or a server that knows no parts.
                 out.truncate(0)
                 have = 0
-            say(f"{path.name}: from byte {have}" if have else path.name)
+            log_line(f"{path.name}: from byte {have}" if have else path.name)
             shutil.copyfileobj(source, out, _BLOCK)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # nothing is left to send

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.arguments import add_out
-from eval.tools import markdown, say, write_json, write_text
+from eval.tools import log_line, markdown, write_json, write_text
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.embedders import Small
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget
@@ -292,7 +292,7 @@ def run(options: argparse.Namespace) -> None:
     for seed in range(options.seeds):
         kept = options.out / f"seed-{seed}.json"
         if not kept.is_file():
-            say(f"seed {seed}")
+            log_line(f"seed {seed}")
             write_json(kept, one_seed(clips, options.material, seed, options.q))
         results += json.loads(kept.read_text())
     write_text(options.out / "table.md", table(results))

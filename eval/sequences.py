@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.tools import EvalError, say
+from eval.tools import EvalError, log_line
 from eval.video import Clip, Frames, Planes, open_pngs, open_raw, open_video, prepare
 
 VIDEO_SUFFIXES = {".y4m", ".mp4", ".mkv", ".mov", ".webm", ".avi"}
@@ -163,7 +163,7 @@ def folder_sources(
         except EvalError as error:
             left_out.append(str(error))
     for line in left_out if sources else []:
-        say(f"{line}; left out")
+        log_line(f"{line}; left out")
     if not sources:
         raise EvalError("; ".join(left_out))
     twice = {name for name, n in Counter(source.name for _, source in sources).items() if n > 1}
@@ -238,7 +238,7 @@ def named_sources(
     if problems or (missing and not sources):
         raise EvalError(f"{folder}: " + "; ".join(problems + missing))
     for line in missing:
-        say(f"{folder}: {line}; left out")
+        log_line(f"{folder}: {line}; left out")
     return sources
 
 

@@ -28,7 +28,7 @@ class EvalError(Exception):
     """Something a person can act on, in one line."""
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """A line on standard error, at once: what is being done."""
     print(f"eval: {text}", file=sys.stderr, flush=True)
 

@@ -44,14 +44,14 @@ class Standard:
 
     | field | meaning |
     |---|---|
-    | `grain` | step of the index |
+    | `q_step` | step of the index |
     | `quick_excess` | log of bytes at the fastest preset over those at the full one |
-    | `trim_slope` | fall of the log of the bytes for a `trim` of 1 (of the log of lambda) |
-    | `trims` | least, usual and largest trim; beyond, the index moves instead |
-    | `farthest` | largest trim beyond the coarsest index |
+    | `log_lambda_slope` | fall of the log of the bytes for a `log_lambda_offset` of 1 |
+    | `log_lambda_offsets` | least, usual and largest offset; beyond, the index moves instead |
+    | `largest_log_lambda_offset` | largest offset beyond the coarsest index |
 
-    At equal rate PSNR-Y gains up to 1 % of rate from a trim of -0.5 and loses 2 to 4 % from one of
-    0.5 (AV1, two training clips)."""
+    At equal rate PSNR-Y gains up to 1 % of rate from an offset of -0.5 and loses 2 to 4 % from one
+    of 0.5 (AV1, two training clips)."""
 
     decoder: str
     raw: str
@@ -61,11 +61,11 @@ class Standard:
     capped: bool
     least_rate: int
     layouts: tuple[str, ...]
-    grain: float
+    q_step: float
     quick_excess: float
-    trim_slope: float
-    trims: tuple[float, float, float]
-    farthest: float
+    log_lambda_slope: float
+    log_lambda_offsets: tuple[float, float, float]
+    largest_log_lambda_offset: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class Base:
     decoding takes. `slot`: its number in the painter's condition, None = it has no painter.
     `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
     `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
-    pictures have half the size and their index is lower by `halving`. `presets`: number of presets,
-    `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on average, where a
-    search for a size begins."""
+    pictures have half the size and their index is lower by `half_res_qindex_offset`. `presets`:
+    number of presets, `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on
+    average, where a search for a size begins."""
 
     name: str
     wire: int
@@ -87,7 +87,7 @@ class Base:
     q_map: tuple[tuple[float, float], ...] = ()
     coarsest_full: float = INDEX_END
     coarsest_half: float | None = None
-    halving: float = 0.0
+    half_res_qindex_offset: float = 0.0
     presets: int = 0
     eye: bool = False
     standard: Standard | None = None
@@ -99,13 +99,13 @@ class Base:
 RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
 _AV1 = Standard(
     decoder="libdav1d", raw="obu", reordered=False, holds_back=False, low_delay=True, capped=True,
-    least_rate=0, layouts=("yuv420p", "yuv420p10le"), grain=0.25, quick_excess=0.12,
-    trim_slope=0.3, trims=(-0.4, -0.2, 0.0), farthest=1.6,
+    least_rate=0, layouts=("yuv420p", "yuv420p10le"), q_step=0.25, quick_excess=0.12,
+    log_lambda_slope=0.3, log_lambda_offsets=(-0.4, -0.2, 0.0), largest_log_lambda_offset=1.6,
 )  # fmt: skip
 _VVC = Standard(
     decoder="vvc", raw="vvc", reordered=True, holds_back=True, low_delay=False, capped=False,
-    least_rate=1, layouts=("yuv420p10le",), grain=7 / 4, quick_excess=0.0,
-    trim_slope=0.1, trims=(-0.6, 0.0, 0.6), farthest=1.6,
+    least_rate=1, layouts=("yuv420p10le",), q_step=7 / 4, quick_excess=0.0,
+    log_lambda_slope=0.1, log_lambda_offsets=(-0.6, 0.0, 0.6), largest_log_lambda_offset=1.6,
 )  # fmt: skip
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
 #: vvc 118 at 1080p) and rounded up.
@@ -119,7 +119,7 @@ _ALL = (
         finest=1.0,
         coarsest_full=66.0,
         coarsest_half=67.0,
-        halving=4.0,
+        half_res_qindex_offset=4.0,
         # Twelve training clips at their size, and six at 416 samples a line with SVT-AV1 4.2.
         rates=(
             *((1, 1.0), (10, 0.35), (20, 0.2), (30, 0.115), (40, 0.07), (46, 0.052), (54, 0.037)),
@@ -179,25 +179,25 @@ def base_of(name: str) -> Base:
 
 def standard_of(name: str) -> Standard:
     """Raises `UsageError` for a base that is no standard bitstream."""
-    found = base_of(name).standard
-    if found is None:
+    standard = base_of(name).standard
+    if standard is None:
         raise UsageError(f"no {name} base layer here: that is no standard bitstream")
-    return found
+    return standard
 
 
 def index_of(name: str, q: float) -> float:
     """The index of a base that means `q`."""
     points = base_of(name).q_map
-    return _follow(points, q) if points else q
+    return _interpolate(points, q) if points else q
 
 
 def q_of(name: str, index: float) -> float:
     """The `q` that means an index of a base."""
     points = base_of(name).q_map
-    return _follow([(i, q) for q, i in points], index) if points else index
+    return _interpolate([(i, q) for q, i in points], index) if points else index
 
 
-def _follow(points: _Points, x: float) -> float:
+def _interpolate(points: _Points, x: float) -> float:
     right = min(max(bisect.bisect_right(points, x, key=lambda p: p[0]), 1), len(points) - 1)
     (x0, y0), (x1, y1) = points[right - 1], points[right]
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0)

@@ -10,7 +10,17 @@ from fractions import Fraction
 
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
-from gvcodec.util.options import amount, documented, fitting, integer, option, quality, scale, typed
+from gvcodec.util.deprecation import renamed_attributes
+from gvcodec.util.options import (
+    add_option_docs,
+    amount,
+    fit_steps_type,
+    integer,
+    option,
+    parse_with,
+    quality,
+    scale,
+)
 from gvcodec.zones import ZONES, parse_zones
 
 
@@ -64,10 +74,19 @@ _AV1_PRESETS = _by_speed(lambda row: "/".join(map(str, row.presets["av1"])))
 _VVC_PRESETS = _by_speed(lambda row: row.presets["vvc"][0])
 
 
-@documented
+@renamed_attributes(
+    fits="uses_fitting",
+    steadies="chooses_strengths",
+    steers="uses_tokens",
+    shares_scenes="allocates_by_scene",
+    coarsest="max_base_q",
+    steps="fit_step_count",
+    bundles="uses_bundles",
+)
+@add_option_docs
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`steadies`)
+    """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`chooses_strengths`)
     included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
@@ -109,7 +128,7 @@ class EncoderConfig:
     )
     fit: int | None = option(
         None,
-        fitting,
+        fit_steps_type,
         "STEPS|off",
         help=f"steps of fitting the painter to the video, for which packets wait ({_FIT_STEPS}); "
         "off: its strength is not chosen by GOP either",
@@ -170,7 +189,7 @@ class EncoderConfig:
     )
     zones: str = option(
         "",
-        typed(check_zones, f"not {ZONES}"),
+        parse_with(check_zones, f"not {ZONES}"),
         "T-T:q=N;…",
         help="quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, "
         "lpips=.1 is a target as --target takes it (av1, vvc)",
@@ -208,23 +227,28 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
 
-    def bundles(self, samples: int) -> bool:
+    def uses_bundles(self, samples: int) -> bool:
         """Whether frames of `samples` luma samples are written in bundles."""
         return self.base == "av1" and not self.low_delay and samples <= _MOST_BUNDLED
 
     @property
-    def fits(self) -> bool:
+    def uses_fitting(self) -> bool:
         """Whether the painter is to be fitted, which needs torch."""
-        return self.steps > 0 and self.painter == "on" and self.look > 0 and not self.steers
+        return (
+            self.fit_step_count > 0
+            and self.painter == "on"
+            and self.look > 0
+            and not self.uses_tokens
+        )
 
     @property
-    def steadies(self) -> bool:
+    def chooses_strengths(self) -> bool:
         """Whether each GOP is to be painted no more strongly than it can be without flickering, for
         which packets wait: where the painter is fitted, and by default, but for low delay."""
-        return self.fits or (self.fit is None and not self.low_delay)
+        return self.uses_fitting or (self.fit is None and not self.low_delay)
 
     @property
-    def shares_scenes(self) -> bool:
+    def allocates_by_scene(self) -> bool:
         """Whether scenes get qualities of their own (`gvcodec.rate.scenes`). Raises `UsageError`
         where nothing can wait for a trial, or something else moves quality."""
         if self.alloc not in METHODS[1:] or base_of(self.base).standard is None:
@@ -236,11 +260,11 @@ class EncoderConfig:
         return True
 
     @property
-    def steps(self) -> int:
+    def fit_step_count(self) -> int:
         return self._row.fit_steps if self.fit is None else self.fit
 
     @property
-    def steers(self) -> bool:
+    def uses_tokens(self) -> bool:
         """Whether tokens steer the painter."""
         return self.token_mode != "off" and self.painter == "on" and self.look > 0
 
@@ -251,9 +275,9 @@ class EncoderConfig:
         the file is held to a format without them."""
         if self.tokens:
             return self.tokens
-        waits = self.fit is None and not self.low_delay and not self.file_format
-        paints = self.painter == "on" and self.look > 0
-        return self._row.tokens.get(self.base, "off") if waits and paints else "off"
+        can_wait = self.fit is None and not self.low_delay and not self.file_format
+        is_painted = self.painter == "on" and self.look > 0
+        return self._row.tokens.get(self.base, "off") if can_wait and is_painted else "off"
 
     @property
     def _row(self) -> Speed:
@@ -267,33 +291,33 @@ class EncoderConfig:
         return None if presets is None else presets[sum(samples > most for most in SIZES)]
 
     @property
-    def coarsest(self) -> float:
+    def max_base_q(self) -> float:
         """The largest `base_q` there is."""
         base = base_of(self.base)
         if base.coarsest_half is not None and self.scale is None:
             return base.coarsest_half
         return base.coarsest_full if self.scale == 1 else INDEX_END
 
-    def resolve(self) -> Settled:
+    def resolve(self) -> ResolvedConfig:
         """The settings with `scale` and the base layer's index for it filled in. Raises
         `UsageError`."""
         if self.speed not in SPEEDS:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
-        name, value, coarsest = "base_q", self.base_q, self.coarsest
+        name, value, limit = "base_q", self.base_q, self.max_base_q
         if value is None:
-            name, value, coarsest = "q", self.q, q_of(self.base, coarsest)
-        if not 0 <= value <= coarsest:
-            raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
+            name, value, limit = "q", self.q, q_of(self.base, limit)
+        if not 0 <= value <= limit:
+            raise UsageError(f"{name} is 0…{limit:g} here, not {value:g}")
         index = index_of(self.base, value) if self.base_q is None else value
         base, scale = base_of(self.base), Fraction(1) if self.scale is None else self.scale
         if self.scale is None and index > base.coarsest_full:
-            scale, index = Fraction(1, 2), min(INDEX_END, index - base.halving)
-        found = {"scale": scale, "base_q": index, "tokens": self.token_mode}
-        return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
+            scale, index = Fraction(1, 2), min(INDEX_END, index - base.half_res_qindex_offset)
+        resolved = {"scale": scale, "base_q": index, "tokens": self.token_mode}
+        return ResolvedConfig(**{f.name: getattr(self, f.name) for f in fields(self)} | resolved)
 
 
 @dataclass(frozen=True, slots=True)
-class Settled(EncoderConfig):
+class ResolvedConfig(EncoderConfig):
     """Settings that hold: with a base, a scale, and the base's index at it."""
 
     scale: Fraction = Fraction(1)
@@ -315,7 +339,7 @@ class Settled(EncoderConfig):
             raise UsageError("tokens are for the painter of bases av1 and vvc")
         if self.tokens != "off" and self.fit:
             raise UsageError("tokens are searched for the shipped weights: fit or tokens, not both")
-        if self.tokens != "off" and (not self.steers or self.low_delay):
+        if self.tokens != "off" and (not self.uses_tokens or self.low_delay):
             raise UsageError("tokens steer a painter, and wait for their GOP: not in low delay")
         if self.zones:
             self._check_zones()
@@ -325,7 +349,10 @@ class Settled(EncoderConfig):
             raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
         if self.maxrate and not 1000 <= self.maxrate < 1 << 41:
             raise UsageError("maxrate is in bits a second, from 1000")
-        if min(self.keyint, self.threads, self.steps) < 0 or not self.steps < math.inf:
+        if (
+            min(self.keyint, self.threads, self.fit_step_count) < 0
+            or not self.fit_step_count < math.inf
+        ):
             raise UsageError("keyint, fit and threads cannot be negative")
         if self.alloc not in ("", *METHODS):
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
 from gvcodec.util.messages import count_noun
-from gvcodec.util.options import bytes_, count, documented, option
+from gvcodec.util.options import add_option_docs, bytes_, count, option
 
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
@@ -48,7 +48,7 @@ _WRITING = 512
 _A_PROCESSOR = 64 << 20
 
 
-@documented
+@add_option_docs
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In luma samples, bytes that decoding may take, and frames for each second that the timestamps
@@ -122,12 +122,12 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
         raise LimitError(
             f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)"
         )
-    most = limits.max_memory
-    if most is None and limits.max_pixels is None:
-        most = default_memory()
-    if most is not None and (needed := memory_for(header, painted)) > most:
+    max_memory = limits.max_memory
+    if max_memory is None and limits.max_pixels is None:
+        max_memory = default_memory()
+    if max_memory is not None and (needed := memory_for(header, painted)) > max_memory:
         raise LimitError(
-            f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory "
+            f"{size} take about {needed >> 20} MiB, more than {max_memory >> 20} (--max-memory "
             f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))"
         )
 
@@ -158,11 +158,11 @@ def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
 
 @contextlib.contextmanager
 def memory_limit(
-    header: Header, painted: bool, limits: Limits, hold: bool = True
+    header: Header, painted: bool, limits: Limits, enforce_rlimit: bool = True
 ) -> Iterator[None]:
     """With `hold` this process is held to the limits, once its libraries are loaded: allocations
     beyond them fail (`MemoryError`). Linux only."""
-    if not hold or not sys.platform.startswith("linux"):
+    if not enforce_rlimit or not sys.platform.startswith("linux"):
         yield
         return
     import resource
@@ -173,14 +173,14 @@ def memory_limit(
         pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
         most = max(default_memory(), memory_for(header, painted))
         most += pixels * _WRITING + processors * _A_PROCESSOR
-    _hold_to(most)
+    _enforce_rlimit(most)
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _hold_to(max_memory: int) -> None:
+def _enforce_rlimit(max_memory: int) -> None:
     """Make allocations fail beyond `max_memory` bytes more than the process uses now."""
     import resource
 

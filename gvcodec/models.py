@@ -8,7 +8,7 @@
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
 | `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
-| `TOKEN_JUDGE` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
+| `TOKEN_METRIC` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
 | `TOKEN_ENCODER` | token-encoder | finds tokens that steer the painter |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |
 | `SUMMARY`, `LP_COMP` | summary, lp_comp | compressors of search embedders |
@@ -58,16 +58,18 @@ class WeightFile:
     form: str = ""
     variable: str = ""
 
-    def find(self, given: str | Path | None = None) -> Path:
+    def find(self, path: str | Path | None = None) -> Path:
         """The file `given`, that of `variable`, or the shipped one. Raises `WrongModelError`."""
-        named = given or os.environ.get(self.variable)
-        places = [Path(named)] if named else [folder / self.name for folder in shipped_folders()]
+        override = path or os.environ.get(self.variable)
+        places = (
+            [Path(override)] if override else [folder / self.name for folder in shipped_folders()]
+        )
         for place in places:
             if place.is_file():
                 return place
-        looked = ", ".join(map(str, places))
+        searched = ", ".join(map(str, places))
         other = f" (${self.variable} names another file)" if self.variable else ""
-        raise WrongModelError(f"{self.what} is missing; looked for {looked}{other}")
+        raise WrongModelError(f"{self.what} is missing; looked for {searched}{other}")
 
 
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
@@ -76,7 +78,7 @@ PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_V
 PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
 PAINTER_GVC1D = WeightFile("painter-gvc1d.safetensors", "the painter of base gvc1d")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
-TOKEN_JUDGE = WeightFile(
+TOKEN_METRIC = WeightFile(
     "perceptual-both.safetensors", "the small perceptual network that leads tokens"
 )
 TOKEN_ENCODER = WeightFile("token-encoder.safetensors", "the encoder of the painter's tokens")
@@ -86,7 +88,7 @@ LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
     *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
-    *(GUIDE, TOKEN_JUDGE, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
+    *(GUIDE, TOKEN_METRIC, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
 )
 
 
@@ -99,12 +101,12 @@ def form_of(path: Path) -> str:
         raise MediaError(f"{path}: not a model ({error})") from None
 
 
-def painter_of(base: str, steered: bool = False) -> WeightFile:
+def painter_of(base: str, uses_tokens: bool = False) -> WeightFile:
     """The painter of a base's frames; `steered`: one that tokens can steer, which av1 and vvc
     have."""
     if base == "gvc1d":
         return PAINTER_GVC1D
-    return PAINTER_TOKENS if steered else PAINTER
+    return PAINTER_TOKENS if uses_tokens else PAINTER
 
 
 def shipped_folders() -> list[Path]:
@@ -113,28 +115,28 @@ def shipped_folders() -> list[Path]:
     return [package.parent / "checkpoints", package / "checkpoints"]
 
 
-def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> Path:
+def find_model(identity: bytes, what: str, extra_places: Sequence[str | Path] = ()) -> Path:
     """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError`."""
-    places = list_models(given)
+    places = list_models(extra_places)
     for _, files in places:
         for file in files:
             if model_id(file) == identity:
                 return file
-    looked = ", ".join(str(place) for place, _ in places)
+    searched = ", ".join(str(place) for place, _ in places)
     raise WrongModelError(
-        f"{what} {identity.hex()} is missing; looked in {looked} "
+        f"{what} {identity.hex()} is missing; looked in {searched} "
         f"(--model PATH or ${MODELS_VARIABLE} names another place)"
     )
 
 
-def list_models(given: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]]]:
+def list_models(extra_places: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]]]:
     """Files and folders in the order in which they are looked through, each with its model files.
     Raises `MediaError` for one in `given` that is not there."""
-    return [(place, _files(place)) for place in _places(given)]
+    return [(place, _files(place)) for place in _places(extra_places)]
 
 
 @cache
-def _adopted() -> Path:
+def _embedded_folder() -> Path:
     """The folder of models that files brought along; gone when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="gvcodec-models-")
     atexit.register(folder.cleanup)
@@ -142,14 +144,14 @@ def _adopted() -> Path:
     return Path(folder.name)
 
 
-def adopt_model(data: bytes, wanted: bytes | None) -> None:
+def load_embedded_model(data: bytes, expected_id: bytes | None) -> None:
     """Let `find_model` find a model that a file brings along, which it calls `wanted`. Raises
     `DamagedStreamError` where it is another. What is in it is checked by whoever opens it, as of
     every file."""
     digest = hashlib.sha256(data).digest()
-    if digest[:_ID_BYTES] != wanted:
+    if digest[:_ID_BYTES] != expected_id:
         raise DamagedStreamError("model: not the one that the header names")
-    place = _adopted() / f"{digest.hex()}.safetensors"
+    place = _embedded_folder() / f"{digest.hex()}.safetensors"
     if not place.exists():
         partial = place.with_suffix(f".{threading.get_ident()}")
         partial.write_bytes(data)
@@ -157,16 +159,16 @@ def adopt_model(data: bytes, wanted: bytes | None) -> None:
 
 
 #: Models that this process encodes with.
-_offered: dict[Path, None] = {}
+_registered: dict[Path, None] = {}
 
 
-def offer_model(path: Path) -> None:
+def register_model(path: Path) -> None:
     """Let `find_model` find a model that this process encodes with: what it wrote it can read."""
-    _offered[path] = None
+    _registered[path] = None
 
 
 @contextmanager
-def brought_along(path: Path) -> Iterator[None]:
+def report_embedded_damage(path: Path) -> Iterator[None]:
     """Around the loading of a model: one that a file brought along and that cannot be read is
     damage of that file. Raises `DamagedStreamError`."""
     try:
@@ -174,7 +176,7 @@ def brought_along(path: Path) -> Iterator[None]:
     except FormatVersionError:
         raise
     except MediaError as error:
-        if not _adopted.cache_info().currsize or path.parent != _adopted():
+        if not _embedded_folder.cache_info().currsize or path.parent != _embedded_folder():
             raise
         raise DamagedStreamError(f"model: {str(error).removeprefix(f'{path}: ')}") from None
 
@@ -235,13 +237,13 @@ def save_weights(
 
 
 @lru_cache(maxsize=64)
-def _digest(path: str, size: int, changed: int) -> bytes:
+def _digest(path: str, size: int, mtime_ns: int) -> bytes:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()[:_ID_BYTES]
 
 
-def _places(given: Sequence[str | Path]) -> Iterator[Path]:
-    for path in map(Path, given):
+def _places(extra_places: Sequence[str | Path]) -> Iterator[Path]:
+    for path in map(Path, extra_places):
         if not path.exists():
             raise MediaError(f"{path}: no such model file or folder")
         yield path
@@ -252,9 +254,9 @@ def _places(given: Sequence[str | Path]) -> Iterator[Path]:
         if name:
             yield Path(name)
     yield from shipped_folders()
-    yield from _offered
-    if _adopted.cache_info().currsize:
-        yield _adopted()
+    yield from _registered
+    if _embedded_folder.cache_info().currsize:
+        yield _embedded_folder()
 
 
 def _files(place: Path) -> list[Path]:

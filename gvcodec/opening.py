@@ -12,14 +12,14 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
 from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
 from gvcodec.util.file_io import (
-    Borrowed,
+    BorrowedFile,
     Readable,
     as_name,
     display_name,
     name_of,
     open_input,
     open_output,
-    whole_writer,
+    wrap_output,
 )
 
 PathName: TypeAlias = str | os.PathLike[str]
@@ -41,9 +41,9 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     """The stream in an MP4, Matroska or WebM file that holds one; anything else as it is, at the
     same place. Raises `DamagedStreamError` for such a file without a stream."""
     if source.seekable():
-        at = source.tell()
+        position = source.tell()
         head = source.read(_HEAD)
-        source.seek(at)
+        source.seek(position)
     else:
         head = source.peek(_HEAD)[:_HEAD] if isinstance(source, io.BufferedReader) else b""
     if head[:4] == _EBML:
@@ -66,7 +66,7 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
         with open_stream(os.fspath(source)) as stream:
             yield stream
     else:
-        with io.BufferedReader(Borrowed(source)) as stream:
+        with io.BufferedReader(BorrowedFile(source)) as stream:
             yield unwrap(stream, name_of(source))
 
 
@@ -88,7 +88,7 @@ def open_sink(
     """A stream of `base` to write: a path is complete or absent afterwards, a file object stays
     open; a name in `ONE_FILE` gets a container, which takes av1 alone. Raises `UsageError`."""
     if not isinstance(output, str | os.PathLike):
-        yield whole_writer(output)
+        yield wrap_output(output)
         return
     path = os.fspath(output)
     check_one_file(path, base)

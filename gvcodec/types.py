@@ -52,7 +52,7 @@ CODE_POINTS = {
 
 
 #: Periods that a picture is shown at least to be one that stands.
-_STANDING = Fraction(3, 2)
+_STILL_PERIODS = Fraction(3, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class VideoFormat:
         return 1 / self.frame_rate / self.time_base
 
 
-def stands(begin: int, end: int, wanted: Fraction, period: Fraction) -> bool:
+def is_still(begin: int, end: int, moment: Fraction, period: Fraction) -> bool:
     """Whether a picture shown from `begin` to `end` (ticks, as the `period` of frames) stands on
     screen at `wanted`, so that a part that is cut there begins or ends with it."""
-    return begin < wanted < end and end - begin > _STANDING * period
+    return begin < moment < end and end - begin > _STILL_PERIODS * period

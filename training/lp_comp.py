@@ -33,7 +33,7 @@ from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from training.alarms import Alarm
 from training.card import write_arrays, write_card
 from training.loop import Loop, Schedule, Work
@@ -103,7 +103,7 @@ def fill(clips: Path, cache: Path) -> None:
         if not pictures.is_file():
             cache_pictures(path, pictures, reader)
         cache_latents(pictures, features, reader)
-        say(path.name)
+        log_line(path.name)
 
 
 def latents_of(cache: Path) -> Path:

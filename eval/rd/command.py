@@ -16,7 +16,7 @@ from eval.rd import speed
 from eval.rd.rates import CLOSE, TARGETS
 from eval.rd.runs import Plan, run_all
 from eval.report import make
-from eval.tools import EvalError, say, write_json
+from eval.tools import EvalError, log_line, write_json
 from eval.video import Clip
 
 #: What a profile sets, with the defaults of these options.
@@ -73,12 +73,12 @@ def run(options: argparse.Namespace) -> int:
     _period(options.keyint, 25.0)
     shared.sources(options)
     options.out = options.out.absolute()
-    say(f"results go to {options.out}")
+    log_line(f"results go to {options.out}")
     metrics = _measurable(options.metrics)
     found = clips_of(options, profile)
     failures = _measure(options, profile, metrics, found)
     write_json(options.out / "failures.json", failures)
-    say("speed and report")
+    log_line("speed and report")
     _speed(options, shared.largest(found))
     print(make(options.out, options.readme))
     for line in failures:
@@ -141,9 +141,9 @@ def _measurable(wanted: list[str] | None) -> list[str]:
         return wanted
     lacking = missing(DEFAULT)
     for line in reasons(lacking):
-        say(line)
+        log_line(line)
     kept = [name for name in DEFAULT if name not in lacking]
-    say(f"measured are {', '.join(METRICS[name].label for name in kept)}")
+    log_line(f"measured are {', '.join(METRICS[name].label for name in kept)}")
     return kept
 
 

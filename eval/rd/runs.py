@@ -43,7 +43,15 @@ from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import CLOSE, Search
-from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
+from eval.tools import (
+    EvalError,
+    digest,
+    end_commands,
+    ffmpeg_version,
+    log_line,
+    read_json,
+    write_json,
+)
 from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
@@ -117,12 +125,12 @@ def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan) -> None:
     sizes = sorted({f"{clip.raw.width}×{clip.raw.height}" for clip in clips})
     frames, rates = sum(clip.raw.frames for clip in clips), len(plan.targets)
     names = ", ".join(clip.name for clip in clips)
-    say(f"clips: {names} ({frames} frames of {', '.join(sizes)})")
-    say(f"codecs: {', '.join(dict.fromkeys(codec.name for codec in codecs))}")
-    say(f"rates: {', '.join(f'{target:g}' for target in plan.targets)} bpp")
-    say(f"metrics: {', '.join(plan.every)}")
+    log_line(f"clips: {names} ({frames} frames of {', '.join(sizes)})")
+    log_line(f"codecs: {', '.join(dict.fromkeys(codec.name for codec in codecs))}")
+    log_line(f"rates: {', '.join(f'{target:g}' for target in plan.targets)} bpp")
+    log_line(f"metrics: {', '.join(plan.every)}")
     size = f"{len(clips)} clips × {len(codecs)} codecs × {rates} rates"
-    say(f"{size} = {len(clips) * len(codecs) * rates} points")
+    log_line(f"{size} = {len(clips) * len(codecs) * rates} points")
 
 
 class _Bar:
@@ -137,7 +145,7 @@ class _Bar:
         self.tqdm.set_postfix_str(text, refresh=False)
         self.tqdm.update(points)
         if self.tqdm.disable:
-            say(f"{self.done}/{self.total} {text}")
+            log_line(f"{self.done}/{self.total} {text}")
 
 
 def _submit(

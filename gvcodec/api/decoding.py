@@ -33,9 +33,9 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.tokens import check_shown
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
+from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
-from gvcodec.util.options import documented, integer, number, option, picture_size
+from gvcodec.util.options import add_option_docs, integer, number, option, picture_size
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
 
@@ -43,7 +43,7 @@ from gvcodec.video import Video
 _SPOOL = 1 << 24
 
 
-@documented
+@add_option_docs
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to decode, where to write it, and how: the options of one command."""
@@ -115,7 +115,7 @@ class Request:
         help="device for the networks of gvc1d: cpu, cuda, cuda:1 (cpu)",
     )
     limits: Limits = DEFAULT
-    hold: bool = False
+    enforce_rlimit: bool = False
 
     @property
     def target(self) -> str:
@@ -149,8 +149,8 @@ def decode_file(
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
     `lossless` keeps the samples. With `ignore_errors` the frame before those that are lost stays
-    on screen. `progress` and `verbose` as for `encode_file`. `hold`: the system holds this
-    process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
+    on screen. `progress` and `verbose` as for `encode_file`. `enforce_rlimit`: the system holds
+    this process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
     `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.
     """
     named, written = as_name(source), as_name(output)
@@ -191,14 +191,16 @@ def decode_file(
             look=request.look,
             steers=steers,
         )
-        stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
+        stack.enter_context(
+            memory_limit(reader.header, painted, request.limits, request.enforce_rlimit)
+        )
         return _Decoding(request, reader, decoder, losses, indexed).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
     if isinstance(source, str):
         return stack.enter_context(open_stream(source))
-    return unwrap(io.BufferedReader(Borrowed(source)), name)
+    return unwrap(io.BufferedReader(BorrowedFile(source)), name)
 
 
 def _repair(
@@ -207,7 +209,7 @@ def _repair(
     """What `repair` leaves of a stream, and a line for each loss."""
     rest = _spool(None, stack)
     repaired = repair_stream(
-        stream, name, rest, request.threads, request.models, request.limits, request.hold
+        stream, name, rest, request.threads, request.models, request.limits, request.enforce_rlimit
     )
     rest.seek(0)
     return rest, repaired.losses

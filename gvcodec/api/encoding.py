@@ -31,8 +31,8 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import share_scenes
 from gvcodec.rate.target import Target, has_targets, settle_zones
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
-from gvcodec.util.kinds import check_kind, shown
+from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs
+from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def encode_file(
             raise UsageError(f"{name} is for frames of a program, not for video files")
     wanted = InputOptions() if input_options is None else input_options
     if not isinstance(wanted, InputOptions):
-        raise UsageError(f"input_options is an InputOptions, not {shown(input_options)}")
+        raise UsageError(f"input_options is an InputOptions, not {repr_short(input_options)}")
     check_kind("end", end, "float | None")
     if end is not None:
         wanted = replace(wanted, until=end)
@@ -161,7 +161,7 @@ def _check(job: Job) -> None:
     if isinstance(rate, Target):
         for one in rate.all:
             require_metric(one.metric)
-    if job.config.shares_scenes and (job.in_chunks or isinstance(rate, Target)):
+    if job.config.allocates_by_scene and (job.in_chunks or isinstance(rate, Target)):
         raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
 
 
@@ -199,9 +199,9 @@ def _encode_plain(job: Job, output: BinaryIO) -> Encoded:
         return encode_in_chunks(job, output)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(ProgressBar(job.progress, job.verbose))
-        rate, tries = job.rate, job.config.shares_scenes
+        rate, tries = job.rate, job.config.allocates_by_scene
         if tries or rate is not None:
-            job = replace(job, source=stack.enter_context(reread(job.source)))
+            job = replace(job, source=stack.enter_context(open_rereadable(job.source)))
         if rate is not None:
             return encode_rated(job, rate, output, bar)
         if tries:
@@ -252,7 +252,7 @@ def _encode_zones(job: Job, output: BinaryIO) -> Encoded:
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
         if has_targets(job.config):
-            job = replace(job, source=stack.enter_context(reread(job.source)))
+            job = replace(job, source=stack.enter_context(open_rereadable(job.source)))
             job, notes = _settle_zones(job)
         least = job.least_gain
         if least is None:

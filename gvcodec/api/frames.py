@@ -33,7 +33,7 @@ from gvcodec.media.sound_source import SoundSource
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.opening import Source, open_source, unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.file_io import Borrowed
+from gvcodec.util.file_io import BorrowedFile
 from gvcodec.video import Video
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def _decode_frames(
 def _open(data: Source) -> BinaryIO:
     """A stream to read. What has a name is read at once: it is as small as videos get."""
     if not isinstance(data, str | os.PathLike | bytes | bytearray | memoryview):
-        return unwrap(io.BufferedReader(Borrowed(data)), "stream")
+        return unwrap(io.BufferedReader(BorrowedFile(data)), "stream")
     with open_source(data) as stream:
         whole = io.BytesIO(stream.read())
         return ChangedStream(whole) if isinstance(stream, ChangedStream) else whole

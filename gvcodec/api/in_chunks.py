@@ -23,7 +23,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media import playlist
 from gvcodec.media.inputs import list_pictures
-from gvcodec.util.file_io import as_name, name_errors, reread, work_folder
+from gvcodec.util.file_io import as_name, name_errors, open_rereadable, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path, is_uri
@@ -50,7 +50,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
     settings = make_settings(
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )
-    with reread(job.source) as path, _open_folder(job) as folder:
+    with open_rereadable(job.source) as path, _open_folder(job) as folder:
         source_bytes = playlist.size_of(path) if is_whole(job) else None
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)

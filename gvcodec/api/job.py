@@ -18,9 +18,9 @@ from gvcodec.opening import PathName
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
-from gvcodec.util.kinds import check_kind, shown
+from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.messages import parse_amount, parse_share
-from gvcodec.util.options import Once, amount, documented, integer, option, share
+from gvcodec.util.options import RejectRepeat, add_option_docs, amount, integer, option, share
 from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -72,7 +72,7 @@ def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> Enc
     if config is not None and options:
         raise UsageError("give either config or its fields")
     if config is not None and not isinstance(config, EncoderConfig):
-        raise UsageError(f"config is an EncoderConfig, not {shown(config)}")
+        raise UsageError(f"config is an EncoderConfig, not {repr_short(config)}")
     return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
 
 
@@ -92,7 +92,7 @@ def _target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-@documented
+@add_option_docs
 @dataclass(frozen=True, slots=True)
 class Job:
     """Keywords of one call. `start` in seconds; `frames` None = all."""
@@ -119,7 +119,7 @@ class Job:
         _target,
         "METRIC=VALUE,…",
         group="rate",
-        action=Once,
+        action=RejectRepeat,
         help=f"smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG), or several of "
         "these, with commas between them",
     )

@@ -112,7 +112,7 @@ class Moment:
     frame: int
     gop: tuple[int, int]
     score: float
-    within: float
+    parse_bounded: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ import numpy as np
 
 from gvcodec.bases import base_of
 from gvcodec.errors import UsageError, WrongModelError
-from gvcodec.models import find_model, model_id, offer_model
+from gvcodec.models import find_model, model_id, register_model
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import EncoderConfig, Settled
+    from gvcodec.config import EncoderConfig, ResolvedConfig
     from gvcodec.types import VideoFormat
 
 
@@ -36,7 +36,7 @@ def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
 
 
 @dataclass(frozen=True, slots=True)
-class CodedFrame:
+class BasePacket:
     """One packet of the base layer. `keyframe`: nothing before it is referenced."""
 
     payload: bytes
@@ -44,19 +44,19 @@ class CodedFrame:
 
 
 @dataclass(slots=True)
-class Coded:
+class EncodeResult:
     """What a call of an encoder released: packets in decode order, base frames in display order."""
 
-    packets: list[CodedFrame] = field(default_factory=list)
+    packets: list[BasePacket] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
     #: What is hashed in place of each base frame, where frames are not the same on every machine.
-    hashed: list[bytes] = field(default_factory=list)
+    hash_bytes: list[bytes] = field(default_factory=list)
 
-    def add(self, part: Coded) -> None:
+    def add(self, part: EncodeResult) -> None:
         """`part` came out next."""
         self.packets += part.packets
         self.base_frames += part.base_frames
-        self.hashed += part.hashed
+        self.hash_bytes += part.hash_bytes
 
 
 class BaseEncoder(ABC):
@@ -66,18 +66,18 @@ class BaseEncoder(ABC):
     written_by: tuple[int, ...] = ()
 
     @abstractmethod
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+    def send(self, planes: Planes, force_key: bool = False) -> EncodeResult:
         """Take the next frame (display order); `force_key` starts a new closed GOP at it."""
 
     @abstractmethod
-    def flush(self) -> Coded:
+    def flush(self) -> EncodeResult:
         """No more frames: release everything that is held back."""
 
-    def drain(self) -> Iterator[Coded]:
+    def drain(self) -> Iterator[EncodeResult]:
         """What `flush` gives, in pieces, each as soon as it is coded."""
         yield self.flush()
 
-    def steer(self, offset: float) -> None:
+    def set_q_offset(self, offset: float) -> None:
         """From the next GOP on `base_q` is larger by `offset`; for bases that take zones."""
         raise NotImplementedError
 
@@ -88,7 +88,7 @@ class BaseDecoder(ABC):
     #: Where frames are floats that differ in rounding between machines: bytes of what was coded
     #: exactly, of each frame that was released, in order. The base hash counts these, and the
     #: caller takes them out.
-    hashed: deque[bytes] | None = None
+    hash_bytes: deque[bytes] | None = None
 
     @abstractmethod
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
@@ -110,9 +110,9 @@ class BaseModule(Protocol):
     """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
     one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
     `uses_paper_form(given: str) -> bool`, where there is one: whether frames become tokens of
-    floats' networks (`BaseDecoder.hashed`)."""
+    floats' networks (`BaseDecoder.hash_bytes`)."""
 
-    def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
+    def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
 
     def base_decoder(
         self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
@@ -128,7 +128,7 @@ def check_settings() -> None:
     _core.cpu()
 
 
-def open_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
+def open_encoder(fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder:
     """The encoder of `config.base`. Raises `UsageError`."""
     return _module_of(config.base).base_encoder(fmt, config)
 
@@ -158,21 +158,21 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
     What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
     `MediaError`."""
-    choose = getattr(_module_of(config.base), "choose_model", None)
-    if choose is None:
+    choose_model = getattr(_module_of(config.base), "choose_model", None)
+    if choose_model is None:
         if config.model:
             raise UsageError(f"model is for base gvc1d: base {config.base} has none")
         return None
-    path: Path = choose(config.model)
-    offer_model(path)
+    path: Path = choose_model(config.model)
+    register_model(path)
     return model_id(path)
 
 
 def uses_paper_form(config: EncoderConfig) -> bool:
     """Whether `config` encodes by a model of GVC1D's paper form. Raises `UsageError`,
     `MediaError`."""
-    codes = getattr(_module_of(config.base), "uses_paper_form", None)
-    return codes is not None and bool(codes(config.model))
+    test_model = getattr(_module_of(config.base), "uses_paper_form", None)
+    return test_model is not None and bool(test_model(config.model))
 
 
 def _module_of(name: str) -> BaseModule:

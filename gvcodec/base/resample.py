@@ -77,7 +77,7 @@ class Resampler:
         )
         self.coded_width, self.coded_height = (int(side * scale) for side in self._padded)
 
-    def down(self, planes: Planes) -> Planes:
+    def downsample(self, planes: Planes) -> Planes:
         """Full size to coded size."""
         width, height = self._padded
         y, u, v = (
@@ -86,7 +86,7 @@ class Resampler:
         )
         return y, u, v
 
-    def up(self, planes: Planes) -> Planes:
+    def upsample(self, planes: Planes) -> Planes:
         """Coded size to full size."""
         y, u, v = (
             np.ascontiguousarray(

@@ -24,8 +24,8 @@ _NOISE, _MOST = 4.0, 2.0
 _CUT = 1.1
 
 
-class CutFinder:
-    """`begins(luma)` for each frame in display order."""
+class SceneCutDetector:
+    """`is_gop_start(luma)` for each frame in display order."""
 
     def __init__(self, width: int, height: int) -> None:
         from gvcodec import _core
@@ -34,18 +34,18 @@ class CutFinder:
         self._errors = _core.MotionErrors(width // self._factor, height // self._factor, 1)
         self._first = True
 
-    def begins(self, luma: Plane) -> bool:
+    def is_gop_start(self, luma: Plane) -> bool:
         """Whether a scene begins with this frame (10-bit luma of the full size)."""
         small = _reduce(luma, self._factor)
-        left = self._errors.push(small)
+        residual = self._errors.push(small)
         first, self._first = self._first, False
         rows, columns = (n // _BLOCK for n in small.shape)
         if first or not rows or not columns:
             return first
         blocks = small[: rows * _BLOCK, : columns * _BLOCK].astype(np.float32)
-        held = blocks.reshape(rows, _BLOCK, columns, _BLOCK).var((1, 3))
-        missed = np.minimum(left[:rows, :columns], _MOST * held + _NOISE)
-        return bool(missed.sum() > _CUT * (held + _NOISE).sum())
+        variance = blocks.reshape(rows, _BLOCK, columns, _BLOCK).var((1, 3))
+        unpredicted = np.minimum(residual[:rows, :columns], _MOST * variance + _NOISE)
+        return bool(unpredicted.sum() > _CUT * (variance + _NOISE).sum())
 
 
 class GopStarts:
@@ -54,11 +54,11 @@ class GopStarts:
 
     def __init__(self, width: int, height: int, keyint: int) -> None:
         self._keyint, self._since = keyint, 0  # 0 before the first frame only
-        self._cuts = CutFinder(width, height) if keyint else None
+        self._cuts = SceneCutDetector(width, height) if keyint else None
 
-    def begins(self, luma: Plane, force: bool = False) -> bool:
+    def is_gop_start(self, luma: Plane, force: bool = False) -> bool:
         """Whether a GOP begins with this frame (10-bit luma of the full size)."""
-        cut = self._cuts is not None and self._cuts.begins(luma) and self._since >= MIN_GOP
+        cut = self._cuts is not None and self._cuts.is_gop_start(luma) and self._since >= MIN_GOP
         key = force or not self._since or cut or self._since == self._keyint > 0
         self._since = 1 if key else self._since + 1
         return key
@@ -69,8 +69,11 @@ def _reduce(luma: Plane, factor: int) -> Plane:
     if factor == 1:
         return np.ascontiguousarray(luma)
     rows, columns = (n // factor for n in luma.shape)
-    whole = luma[: rows * factor, : columns * factor]
-    first = whole[::factor] if factor <= 64 else whole[::factor].astype(np.uint32)
-    down = sum((whole[i::factor] for i in range(1, factor)), first)
-    along = sum((down[:, i::factor] for i in range(1, factor)), down[:, ::factor].astype(np.uint32))
-    return (along // np.uint32(factor * factor)).astype(np.uint16)
+    cropped = luma[: rows * factor, : columns * factor]
+    first_rows = cropped[::factor] if factor <= 64 else cropped[::factor].astype(np.uint32)
+    column_sums = sum((cropped[i::factor] for i in range(1, factor)), first_rows)
+    sums = sum(
+        (column_sums[:, i::factor] for i in range(1, factor)),
+        column_sums[:, ::factor].astype(np.uint32),
+    )
+    return (sums // np.uint32(factor * factor)).astype(np.uint16)

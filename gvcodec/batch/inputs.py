@@ -58,7 +58,7 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
                 path = _beside(name, uri)
                 yield path, row, _refuse_pipe(path)
             return
-        paths = uris.expand(name)
+        paths = uris.list_files(name)
     except MediaError as error:
         yield uris.fixed_path(name), {}, str(error)
         return

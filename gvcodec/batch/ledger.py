@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gvcodec.batch.tasks import Settings
+from gvcodec.errors import OutputError
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json
 
@@ -73,11 +74,33 @@ class Ledger:
 
     def __init__(self, out: str) -> None:
         self.out = out
+        #: Folders of records and of coded chunks.
+        self.jobs = uris.join(out, ".batch", "jobs")
+        self.chunks = uris.join(out, ".batch", "chunks")
         #: Stems that several inputs of this batch have, in small letters.
         self._shared: set[str] = set()
 
-    def expect(self, jobs: Sequence[Job]) -> None:
-        """These will be encoded: outputs of those with one name get a suffix."""
+    def open(self, jobs: Sequence[Job]) -> None:
+        """Create OUT, its folders and the table for these jobs, before any work on them. Raises
+        `OutputError` if one of them cannot be written."""
+        if not uris.is_uri(self.out):
+            for folder in (self.jobs, self.chunks):
+                try:
+                    os.makedirs(folder, exist_ok=True)
+                except OSError as error:
+                    raise OutputError.of(folder, error) from error
+        self._name_outputs(jobs)
+        self.write_table(jobs)
+
+    def raise_final(self, error: OutputError) -> None:
+        """Raises `OutputError` if no other file can be written either."""
+        if not uris.is_uri(self.out) and not os.path.isdir(self.jobs):
+            raise OutputError(f"{self.out}: was removed, or .batch in it, while files were coded")
+        if error.is_final:
+            raise error
+
+    def _name_outputs(self, jobs: Sequence[Job]) -> None:
+        """Outputs of jobs with the same name get a suffix."""
         stems = Counter(job.stem.casefold() for job in jobs)
         self._shared = {stem for stem, count in stems.items() if count > 1}
 
@@ -85,15 +108,18 @@ class Ledger:
         return uris.read_json(self._path(job)) or {}
 
     def update(self, job: Job, **values: Any) -> Row:
-        """Keep these values of a job with what is known of it."""
+        """Add these values to the record of a job. Raises `OutputError`."""
         record = {"uri": job.uri} | self.record(job) | values
-        write_json(self._path(job), record)
+        try:
+            write_json(self._path(job), record, self.jobs)
+        except OutputError as error:
+            self.raise_final(error)
+            raise
         return record
 
-    def finish(self, job: Job, status: str, error: str, **made: Any) -> None:
-        """The work on the planned version is done; its chunks go. `made`: `output` and `rows`."""
-        key = self.record(job)["key"]
-        self.update(job, status=status, error=error, made=key, **made)
+    def finish(self, job: Job, key: str, status: str, error: str, **result: Any) -> None:
+        """The work on the version `key` is done; its chunks go. `result`: `output` and `rows`."""
+        self.update(job, status=status, error=error, made=key, **result)
         uris.remove_folder(self.chunk_folder(key))
 
     def finished(self, job: Job) -> Row | None:
@@ -119,7 +145,7 @@ class Ledger:
         return f"{job.stem}-{job.name[:12]}.gvc"
 
     def chunk_folder(self, key: str) -> str:
-        return uris.join(self.out, ".batch", "chunks", key)
+        return uris.join(self.chunks, key)
 
     def chunk_path(self, key: str, name: str) -> str:
         return uris.join(self.chunk_folder(key), f"{name}.gvc")
@@ -146,10 +172,11 @@ class Ledger:
         writer.writeheader()
         writer.writerows(self.rows(jobs))
         # Names of files that are no UTF-8 are written as their bytes where the table stays UTF-8.
-        write_bytes(uris.join(self.out, TABLE), text.getvalue().encode(errors="backslashreplace"))
+        data = text.getvalue().encode(errors="backslashreplace")
+        write_bytes(uris.join(self.out, TABLE), data, self.out)
 
     def _path(self, job: Job) -> str:
-        return uris.join(self.out, ".batch", "jobs", f"{job.name}.json")
+        return uris.join(self.jobs, f"{job.name}.json")
 
 
 def summary_of(rows: Sequence[Row]) -> str:

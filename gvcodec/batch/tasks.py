@@ -25,7 +25,7 @@ from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike
-from gvcodec.errors import NoGainError, UsageError, WrongModelError
+from gvcodec.errors import MediaError, NoGainError, UsageError, WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
@@ -38,7 +38,7 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for
 from gvcodec.util import uris
-from gvcodec.util.file_io import write_bytes, write_json, write_whole
+from gvcodec.util.file_io import write_atomically, write_bytes, write_json
 from gvcodec.zones import parse_zones
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
@@ -92,7 +92,7 @@ def make_settings(
         raise UsageError("zones with a target are for encode, not for batch")
     painter, _ = painter_id(config, uses_paper_form(config))
     led_by = ""
-    if config.fits and painter and has_torch():
+    if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network
 
         leader = guide_network(config.fit_by)
@@ -216,7 +216,7 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 def plan(uri: str, settings: Settings) -> dict[str, Any]:
     """The chunks of a video and the `cores` that each takes; which version of the input they are
     of: its `stamp` and a hash of its `content`."""
-    stamp = uris.stamp(uri)
+    stamp = uris.version_stamp(uri)
     length = None if settings.rate is not None and settings.rate.whole else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
@@ -232,10 +232,11 @@ def encode(
     number: int,
     cores: int,
     output: str,
+    root: str = "",
     header_q: int | None = None,
 ) -> dict[str, Any]:
-    """A chunk, as a stream at `output`, and its row beside it. `header_q`: what its header says.
-    With a budget it is the whole file, with its sound."""
+    """Write a chunk as a stream to `output`, and its row next to it. `root`: a folder that has to
+    exist. `header_q`: the q of its header. With a budget it is the whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
     config = replace(settings.config, threads=cores, header_q=header_q)
     try:
@@ -246,7 +247,7 @@ def encode(
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     if ids != [settings.base_model, settings.painter]:
         raise WrongModelError("this machine has other models than the one that ordered the work")
-    write_bytes(output, coded.data)
+    write_bytes(output, coded.data, root)
     sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
     row = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
@@ -261,7 +262,7 @@ def encode(
         "notes": coded.notes,
         "incomplete": plan.incomplete or coded.incomplete,
     }
-    write_json(f"{output}.json", row | {"hash": _hash_of(coded.data)})
+    write_json(f"{output}.json", row | {"hash": _hash_of(coded.data)}, root)
     return row
 
 
@@ -303,12 +304,18 @@ def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
 
 
 def join(
-    uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int, output: str
+    uri: str,
+    settings: Settings,
+    plan: Plan,
+    chunks: list[str],
+    cores: int,
+    output: str,
+    root: str = "",
 ) -> dict[str, Any]:
-    """The chunks as one stream. Where the file saves too little nothing is written, and the row has
-    nothing but "no gain", which says so."""
+    """The chunks as one stream. If the file saves too little, nothing is written and the row has
+    only "no gain", the reason. `root`: a folder that has to exist."""
     try:
-        with write_whole(output) as stream:
+        with write_atomically(output, root) as stream:
             row = _join_into(stream, uri, settings, plan, chunks, cores)
             _check_gain(uri, settings, row["bytes"])
     except NoGainError as error:
@@ -322,8 +329,11 @@ def _join_into(
     """With the tracks of the source; everything is decoded on the way. A file with a budget is its
     only chunk."""
     if settings.rate is not None and settings.rate.whole:
-        stream.write(uris.read_bytes(chunks[0]) or b"")
-        return find_coded(chunks[0]) or {}
+        stream.write(_read_chunk_bytes(chunks[0]))
+        row = find_coded(chunks[0])
+        if row is None:
+            raise MediaError(f"{chunks[0]}: the coded chunk has changed; the same command goes on")
+        return row
     with _open(uri, settings) as video:
         part = settings.frames is not None or settings.input.until is not None
         splicer = _splice(chunks, video, stream, cores, part)
@@ -386,7 +396,14 @@ def _splice(
 
 
 def _read_chunk(path: str) -> Reader:
-    return Reader(io.BytesIO(uris.read_bytes(path) or b""), path)
+    return Reader(io.BytesIO(_read_chunk_bytes(path)), path)
+
+
+def _read_chunk_bytes(path: str) -> bytes:
+    data = uris.read_bytes(path)
+    if data is None:
+        raise MediaError(f"{path}: the coded chunk was removed; the same command goes on")
+    return data
 
 
 @contextlib.contextmanager

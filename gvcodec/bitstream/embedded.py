@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet, read_packet
 from gvcodec.errors import DamagedStreamError
-from gvcodec.models import adopt_model, find_model
+from gvcodec.models import find_model, load_embedded_model
 
 PAINTER, BASE_MODEL = 0, 1
 #: Packets of models that one file may have.
@@ -28,7 +28,7 @@ def model_packets(header: SequenceHeader) -> Iterator[Packet]:
             yield Packet(Kind.MODEL, bytes([role]) + data)
 
 
-def adopt_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
+def load_embedded_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
     """Read the embedded models of a stream positioned after its header; returns one at that place.
     Raises `DamagedStreamError` for models that the header does not name."""
     if not header.embeds_models:
@@ -48,7 +48,7 @@ def adopt_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
             break
         role, named = packet.payload[:1], _named(header)
         if role and role[0] in named:
-            adopt_model(packet.payload[1:], named[role[0]])
+            load_embedded_model(packet.payload[1:], named[role[0]])
     if seekable:
         stream.seek(begin)
         return stream

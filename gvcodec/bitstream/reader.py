@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
-from gvcodec.bitstream.embedded import adopt_models
+from gvcodec.bitstream.embedded import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
@@ -68,7 +68,7 @@ class Reader:
             self.header, self._header_size = SequenceHeader.read(stream)
             if limits is not None:
                 check(self.header, False, limits)
-            self._stream = adopt_models(stream, self.header)
+            self._stream = load_embedded_models(stream, self.header)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
-from gvcodec.bitstream.embedded import adopt_models
+from gvcodec.bitstream.embedded import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
@@ -37,7 +37,7 @@ from gvcodec.bitstream.reader import ChangedStream
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
-from gvcodec.util.file_io import spooled
+from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
@@ -81,14 +81,14 @@ class Salvage:
     lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
-        self._source = spooled(stream)
+        self._source = spool_stream(stream)
         self._begin = self._source.tell()
         self._end = self._source.seek(0, io.SEEK_END)
         self._source.seek(self._begin)
         try:
             self.header, _ = SequenceHeader.read(self._source)
             with contextlib.suppress(DamagedStreamError):
-                adopt_models(self._source, self.header)
+                load_embedded_models(self._source, self.header)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None

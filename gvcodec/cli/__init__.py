@@ -33,7 +33,7 @@ from gvcodec.cli._habits import HINTS, from_habits
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
-from gvcodec.util.messages import one_line, say, silence
+from gvcodec.util.messages import log_line, one_line, silence
 from gvcodec.util.process import let_threads_sleep
 
 #: Commands and their lines in `gvcodec --help`.
@@ -69,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with silence(silent), guard, protect_inputs(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
-        say(str(error))
+        log_line(str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        say(f"this needs torch, which is not installed ({INSTALL_TORCH})")
+        log_line(f"this needs torch, which is not installed ({INSTALL_TORCH})")
         return WrongModelError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
     except OSError as error:
-        say(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        log_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
         return GvcodecError.exit_code
     return 0
 

@@ -110,7 +110,7 @@ def call(
 ) -> _T:
     """What a function gives for these arguments, `others`, and all options of the names of its
     parameters; it gets progress and limits as they say, and its memory is held to them."""
-    known = {**vars(options), "limits": limits_of(options), "hold": True}
+    known = {**vars(options), "limits": limits_of(options), "enforce_rlimit": True}
     if "progress" in known:
         known["progress"] = mode_of(options)
     names = list(inspect.signature(function).parameters)[len(given) :]

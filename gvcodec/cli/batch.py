@@ -27,7 +27,7 @@ from gvcodec.errors import (
 )
 from gvcodec.util import uris
 from gvcodec.util.file_io import refuse_input
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, log_line
 from gvcodec.util.options import add_options, integer
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
         names = ", ".join(path.rsplit("/", 1)[-1] for path in skipped[:_NAMED])
         more = ", …" if len(skipped) > _NAMED else ""
         no_video = count_noun(len(skipped), "file is no video", "files are no videos")
-        say(f"{no_video} and skipped: {names}{more}")
+        log_line(f"{no_video} and skipped: {names}{more}")
     if not jobs:
         raise UsageError("there is no video among the inputs")
     engine = open_engine(options.jobs, options.cluster)
@@ -103,12 +103,12 @@ def run(options: argparse.Namespace) -> None:
     with engine, bar:
 
         def ended(job: Job, error: str) -> None:
-            say(error or _outcome(ledger, job))
+            log_line(error or _outcome(ledger, job))
 
         driver = Driver(engine, ledger, FrameCount(bar, len(jobs)), ended)
         driver.run(jobs)
     rows = ledger.rows(jobs)
-    say(summary_of(rows))
+    log_line(summary_of(rows))
     table = f"{uris.join(options.output, TABLE)} has a row for each"
     counts = Counter(row["status"] for row in rows if row.get("chunk") is None)
     if counts["failed"]:
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
         raise IncompleteSourceError(f"{lost} incomplete; {table}")
     if counts["no gain"]:
         raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
-    say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
+    log_line(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
 
 
 def _outcome(ledger: Ledger, job: Job) -> str:

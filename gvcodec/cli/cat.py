@@ -6,7 +6,7 @@ import argparse
 
 from gvcodec.cli._arguments import add_limits, add_model, add_overwrite, add_threads, call
 from gvcodec.edit.cat import cat
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")
 
@@ -30,6 +30,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     joined = call(cat, options, options.inputs, options.output)
     for note in joined.notes:
-        say(note)
+        log_line(note)
     count = count_noun(len(options.inputs), "stream")
-    say(f"{options.output}: {count_noun(joined.frames, 'frame')} of {count}")
+    log_line(f"{options.output}: {count_noun(joined.frames, 'frame')} of {count}")

@@ -12,8 +12,8 @@ from gvcodec.cli._arguments import add_overwrite, add_progress, mode_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.util.file_io import PendingFile, reread, work_folder
-from gvcodec.util.messages import say
+from gvcodec.util.file_io import PendingFile, open_rereadable, work_folder
+from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("--stream has its own beginning; --start goes without it")
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(PendingFile(options.output, options.overwrite))
-        options.input = stack.enter_context(reread(options.input))
+        options.input = stack.enter_context(open_rereadable(options.input))
         stream = Path(options.stream or "")
         if not options.stream:
             folder = stack.enter_context(work_folder())
@@ -65,9 +65,11 @@ def run(options: argparse.Namespace) -> None:
             bar.coded(done, 0)
 
         with bar:
-            made = compare(Path(options.input), stream, peers, say, input_options, watch)
+            made = compare(Path(options.input), stream, peers, log_line, input_options, watch)
         page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
-        say(note)
-    say(made.verdict)
-    say(f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB")
+        log_line(note)
+    log_line(made.verdict)
+    log_line(
+        f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB"
+    )

@@ -11,7 +11,7 @@ from gvcodec.cli._arguments import add_overwrite, add_threads, use_threads
 from gvcodec.condense.clips import METHODS, SIDE
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile, protect_inputs
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, log_line
 from gvcodec.util.options import amount, integer
 
 EXAMPLES = (
@@ -68,22 +68,22 @@ def run(options: argparse.Namespace) -> None:
         protect_inputs([str(path) for path, _ in videos]),
         PendingFile(options.output, options.overwrite) as pending,
     ):
-        say(f"reading {count_noun(len(videos), 'clip')}")
+        log_line(f"reading {count_noun(len(videos), 'clip')}")
         clips = reading.read(videos, side=options.side)
-        say("training networks to find out which clips, frames and bytes teach most (minutes)")
+        log_line("training networks to find out which clips, frames and bytes teach most (minutes)")
         data, facts = condense(clips, int(options.size), options.seed, options.method)
         pending.temporary.write_bytes(data)
     kept = np.bincount(facts["labels"], minlength=len(clips.classes))
     per_class = ", ".join(
         f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True)
     )
-    say(
+    log_line(
         f"{options.output}: {len(data)} bytes, "
         f"{count_noun(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
         f"{count_noun(facts['frames'], 'frame')} each, "
         f"{'rate' if options.method == 'joint' else 'q'} {facts['q']:g}"
     )
-    say(
+    log_line(
         f"validation accuracy of a network trained on it: "
         f"{100 * facts['accuracy']:.1f} % (chance {100 / len(clips.classes):.1f} %)"
     )

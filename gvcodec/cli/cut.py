@@ -16,7 +16,7 @@ from gvcodec.cli._arguments import (
     end_of,
 )
 from gvcodec.edit.cut import Cut, cut
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 
 EXAMPLES = (
     "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
@@ -46,11 +46,11 @@ def run(options: argparse.Namespace) -> None:
     end = end_of(options)
     kept = call(cut, options, options.input, options.output, options.start, end)
     if not options.exact and (missed := _missed(kept, options.start, end)):
-        say(f"{missed} (--exact cuts there, re-encoding the first and the last GOP)")
+        log_line(f"{missed} (--exact cuts there, re-encoding the first and the last GOP)")
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
     last = kept.first + kept.frames - 1
     which = f"frames {kept.first} to {last}" if kept.frames > 1 else f"frame {last}"
-    say(f"{options.output}: {which}, {span}")
+    log_line(f"{options.output}: {which}, {span}")
 
 
 def _missed(kept: Cut, start: float, end: float | None) -> str:

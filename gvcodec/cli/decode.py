@@ -19,7 +19,7 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import display_name
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, values_of
 
 EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
@@ -48,12 +48,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
-    wanted = values_of(Request, options, end=end_of(options), limits=limits_of(options), hold=True)
+    wanted = values_of(
+        Request, options, end=end_of(options), limits=limits_of(options), enforce_rlimit=True
+    )
     files, bar = (wanted.pop("input"), wanted.pop("output")), mode_of(options)
     done = decode_file(*files, progress=bar, verbose=options.verbose, **wanted)
     for line in done.losses:
-        say(f"{display_name(options.input)}: {line}")
-    say(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")
+        log_line(f"{display_name(options.input)}: {line}")
+    log_line(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")
     if done.losses:
         raise DamagedStreamError(
             f"{display_name(options.input)}: damaged, {options.output} holds what is left of it"

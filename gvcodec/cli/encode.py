@@ -19,7 +19,7 @@ from gvcodec.cli._arguments import (
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, values_of
 
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
@@ -94,6 +94,6 @@ def run(options: argparse.Namespace) -> None:
     job = job_of(options, options.input, options.output)
     done = encode_job(job)
     for note in done.notes:
-        say(note)
-    say(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
+        log_line(note)
+    log_line(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
     check_complete(job, done)

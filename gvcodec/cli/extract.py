@@ -14,7 +14,7 @@ from gvcodec.limits import memory_limit
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.opening import open_sink, open_stream
 from gvcodec.util.file_io import display_name, refuse_folder
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
 _STREAMS = (".gvc", ".bin")
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
                 raise DamagedStreamError(f"{display_name(options.input)}: {NOT_WRITTEN}")
             with open_sink(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
-            say(f"{options.output}: the stream of {display_name(options.input)}, copied")
+            log_line(f"{options.output}: the stream of {display_name(options.input)}, copied")
             return
         reader = Reader(source, display_name(options.input))
         left_out: list[str] = []
@@ -62,5 +62,7 @@ def run(options: argparse.Namespace) -> None:
             raise reader.name_file(error) from error
     note = f" (without {' and '.join(left_out)})" if left_out else ""
     for line in notes:
-        say(f"{options.output}: {line}")
-    say(f"{options.output}: {count_noun(frames, 'frame')} of {reader.header.base}, copied{note}")
+        log_line(f"{options.output}: {line}")
+    log_line(
+        f"{options.output}: {count_noun(frames, 'frame')} of {reader.header.base}, copied{note}"
+    )

@@ -27,7 +27,7 @@ from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.server import FrameServer, PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.file_io import work_folder
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
 
@@ -63,10 +63,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     with _server(options) as (server, reason):
         if reason:
-            say(reason)
-        say(f"{options.input}: {server.address} (Ctrl-C ends it)")
+            log_line(reason)
+        log_line(f"{options.input}: {server.address} (Ctrl-C ends it)")
         if not options.no_browser and not webbrowser.open(server.address):
-            say("no browser was found: open the address in one")
+            log_line("no browser was found: open the address in one")
         server.serve_forever()
 
 

@@ -7,7 +7,7 @@ import argparse
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_output, add_threads, call
 from gvcodec.edit.repair import repair
 from gvcodec.util.file_io import display_name
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")
 
@@ -23,5 +23,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     result = call(repair, options, options.input, options.output)
     for line in result.losses:
-        say(f"{display_name(options.input)}: {line}")
-    say(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")
+        log_line(f"{display_name(options.input)}: {line}")
+    log_line(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")

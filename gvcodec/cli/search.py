@@ -10,7 +10,7 @@ from gvcodec.api.moments import search
 from gvcodec.cli._arguments import EMBEDDERS, add_threads, call
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
-from gvcodec.util.messages import clock, count_noun, one_line, say
+from gvcodec.util.messages import count_noun, format_time, log_line, one_line
 from gvcodec.util.options import integer
 
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
@@ -46,16 +46,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     result = call(search, options, options.query, options.inputs, count=options.k)
     for note in result.notes:
-        say(note)
+        log_line(note)
     if options.json:
         values = asdict(result)
         del values["notes"]
         out(json.dumps(values, indent=2))
         return
     for moment in result.moments:
-        tolerance = f"± {moment.within:.2g} s" if moment.within else "exact"
+        tolerance = f"± {moment.parse_bounded:.2g} s" if moment.parse_bounded else "exact"
         out(
-            f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
+            f"{moment.score:6.3f}  {format_time(moment.seconds):>9}  "
             f"frame {moment.frame:<7} {tolerance:>8} {one_line(moment.file)}"
         )
     share = 100 * result.bytes_read / result.bytes

@@ -18,8 +18,8 @@ from gvcodec.cli._arguments import (
 from gvcodec.errors import UsageError
 from gvcodec.retrieval.embedders import DEFAULT
 from gvcodec.retrieval.making import SHARE
-from gvcodec.util.messages import count_noun, say
-from gvcodec.util.options import typed
+from gvcodec.util.messages import count_noun, log_line
+from gvcodec.util.options import parse_with
 
 EXAMPLES = (
     "summarize film.gvc -o found.gvc",
@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--summary-rate",
-        type=typed(Fraction, "not a share of the frames, as in 1 or 1/8"),
+        type=parse_with(Fraction, "not a share of the frames, as in 1 or 1/8"),
         metavar="RATE",
         help="tokens per frame, at most 1, as in 1/8, of any size (as many as fit in 1 %%)",
     )
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> None:
     how = {"embedder": options.summary, "rate": options.summary_rate, "progress": "auto"}
     done = call(summarize, options, options.file, options.output, **how)
     share = 100 * done.summary_bytes / done.size
-    say(
+    log_line(
         f"{options.output or options.file}: {count_noun(done.frames, 'frame')}, "
         f"summary of {done.summary_bytes:,} bytes, {share:.2f} % of the file"
     )
     if share > 100 * SHARE and options.summary_rate is None:
-        say("one vector for each GOP takes more than 1 % of a file as small as this")
+        log_line("one vector for each GOP takes more than 1 % of a file as small as this")

@@ -185,7 +185,7 @@ class Decoder:
 
     def _show(self, base_frames: list[Planes]) -> None:
         """Hash, paint and time what the base released."""
-        tokens = self._base_decoder.hashed
+        tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
             self._base_hash.update(tokens.popleft() if tokens else base_frame)
         for base_frame in base_frames:

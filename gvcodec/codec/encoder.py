@@ -33,7 +33,7 @@ import numpy as np
 
 from gvcodec.base import (
     BaseEncoder,
-    Coded,
+    EncodeResult,
     base_model_id,
     check_settings,
     open_encoder,
@@ -48,7 +48,7 @@ from gvcodec.bitstream.packets import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import PEAK, Fidelity
-from gvcodec.config import EncoderConfig, Settled
+from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED, memory_note
 from gvcodec.media.metadata import Metadata
@@ -59,7 +59,7 @@ from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id, p
 from gvcodec.painter.token_stage import TokenStage, add_tokens, why_not_searched, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Progress(Protocol):
         """So many of all frames are painted for the hash, after all are coded."""
         ...
 
-    def say(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """What fitting found."""
         ...
 
@@ -184,7 +184,7 @@ class Encoder:
     raise `UsageError`.
     """
 
-    @usual_torch()
+    @default_torch_settings()
     def __init__(
         self,
         fmt: VideoFormat,
@@ -221,13 +221,13 @@ class Encoder:
         # The painter.
         paints = self.header.painter_id is not None and settled.look > 0
         self._sampler: FitSampler | None = None
-        if paints and settled.steadies:
-            if settled.fits and not has_torch():
+        if paints and settled.chooses_strengths:
+            if settled.uses_fitting and not has_torch():
                 self.notes.append(NOT_FITTED)
             if fitted is None:
                 self._sampler = FitSampler(fmt, part_limit(settled))
         self._tokens: TokenStage | None = None
-        if paints and settled.steers:
+        if paints and settled.uses_tokens:
             # Their bytes depend on the quality, so each pass finds its own.
             fitted = None if fitted is None else without_tokens(fitted)
             self._tokens = TokenStage(self.header, settled, fitted)
@@ -306,10 +306,10 @@ class Encoder:
             return False
         self._zone, base, index = zone, self.config.base, self.config.base_q
         wanted = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
-        self._base_encoder.steer(wanted - index)
+        self._base_encoder.set_q_offset(wanted - index)
         return True
 
-    def _take(self, coded: Coded) -> None:
+    def _take(self, coded: EncodeResult) -> None:
         """What the base released: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
@@ -325,7 +325,7 @@ class Encoder:
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
         self._order.place(self.frames, self.flushed)
-        hashed: Sequence[Planes | bytes] = coded.hashed or coded.base_frames
+        hashed: Sequence[Planes | bytes] = coded.hash_bytes or coded.base_frames
         for base_frame, counted in zip(coded.base_frames, hashed, strict=True):
             self._fidelity.send_base(base_frame, counted)
             size = self._sizes.pop(self._decoded_frames, 0)
@@ -379,14 +379,14 @@ class Encoder:
 
     def _fit(self, sampler: FitSampler) -> None:
         """Choose the painter's strength for each GOP, and weights where they are asked for."""
-        progress = self.progress if self.config.fits else None
+        progress = self.progress if self.config.uses_fitting else None
         if progress is not None:
             progress.fitted(0.0)
         self.fitted, reason = fit_parts(
             sampler.parts(self._gops(), self.frames),
             self.header,
             self.config,
-            None if progress is None else progress.say,
+            None if progress is None else progress.log_line,
             None if progress is None else progress.fitted,
         )
         if reason:
@@ -435,7 +435,7 @@ class Encoder:
 
 
 def _describe(
-    fmt: VideoFormat, config: Settled, start_pts: int
+    fmt: VideoFormat, config: ResolvedConfig, start_pts: int
 ) -> tuple[SequenceHeader, list[str]]:
     """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
     notes: list[str] = []
@@ -447,7 +447,7 @@ def _describe(
     needs = NEEDS
     if paper_form:
         needs = NEEDS_TOKENS
-    elif painter is not None and config.steers:
+    elif painter is not None and config.uses_tokens:
         needs = NEEDS_STEERING
     elif painter is not None and has_factors(config.look):
         needs = NEEDS_FACTORS
@@ -459,7 +459,7 @@ def _describe(
         start_pts,
         base_model,
         painter,
-        bundled=config.bundles(fmt.width * fmt.height),
+        bundled=config.uses_bundles(fmt.width * fmt.height),
         embeds_models=config.embed_model,
         needs=needs,
         paper_form=paper_form,
@@ -483,7 +483,7 @@ class _FileOrder:
 
     `ready`: packets in the order of the file."""
 
-    def __init__(self, timing: PtsEncoder, config: Settled) -> None:
+    def __init__(self, timing: PtsEncoder, config: ResolvedConfig) -> None:
         self.ready: deque[Packet] = deque()
         self._timing = timing
         #: Frames of a batch, 0 = a GOP: of frames that are coded out of order the times are known

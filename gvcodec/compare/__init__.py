@@ -34,7 +34,7 @@ from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.open import has_torch
 from gvcodec.util.file_io import name_of
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
@@ -60,7 +60,7 @@ def compare(
     source: Path,
     stream: Path,
     peers: Sequence[str] = ("x265", "svtav1"),
-    say: Callable[[str], None] = lambda line: None,
+    log_line: Callable[[str], None] = lambda line: None,
     input_options: InputOptions | None = None,
     watch: Watch = lambda title, total, attempt, done: None,
 ) -> Comparison:
@@ -113,7 +113,7 @@ def compare(
             value = mean_distance(metric, rows[-1].pictures, pictures)
             rows[-1].distances[metric.name] = value
         far = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
-        say(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
+        log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
     html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
@@ -218,7 +218,7 @@ def mean_distance(
 
 
 def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
-    @usual_torch()
+    @default_torch_settings()
     def take(picture: Picture, source: Picture) -> float:
         import torch
 

@@ -43,7 +43,7 @@ def cat(
     threads: int = 0,
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
-    hold: bool = False,
+    enforce_rlimit: bool = False,
 ) -> Joined:
     """Write streams of one format one after another. Nothing is coded again. `models` as for
     `decode_file`. Raises `UsageError` where they do not fit together,
@@ -57,7 +57,7 @@ def cat(
         stack.enter_context(protect_inputs(names))
         pieces = [_Piece(source, stack) for source in sources]
         sink = stack.enter_context(open_sink(output, overwrite))
-        stack.enter_context(memory_limit(pieces[0].header, False, limits, hold))
+        stack.enter_context(memory_limit(pieces[0].header, False, limits, enforce_rlimit))
         return _cat(pieces, sink, threads, models, limits)
 
 

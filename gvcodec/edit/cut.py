@@ -21,7 +21,7 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.models import find_model
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
-from gvcodec.types import stands
+from gvcodec.types import is_still
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.kinds import check_kind
 from gvcodec.util.progress import Mode, ProgressBar
@@ -49,7 +49,7 @@ def cut(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     progress: Mode = "none",
-    hold: bool = False,
+    enforce_rlimit: bool = False,
 ) -> Cut:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
@@ -65,7 +65,7 @@ def cut(
         protect_inputs(names_of([source])),
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
-        memory_limit(reader.header, False, limits, hold),
+        memory_limit(reader.header, False, limits, enforce_rlimit),
         ProgressBar(progress if exact else "none") as bar,
     ):
         reader.require_unchanged()
@@ -165,13 +165,13 @@ def _narrow(
     first = header.start_pts + begin / tick
     ends = [*gop.times[1:], stop]
     for number in inside:
-        if stands(gop.times[number], ends[number], first, period):
+        if is_still(gop.times[number], ends[number], first, period):
             gop.times[number] = math.ceil(first)
     inside = [number for number in inside if gop.times[number] >= first]
     if not inside or end is None:
         return inside, stop, False
     last, after = header.start_pts + end / tick, inside[-1]
-    if not stands(gop.times[after], ends[after], last, period):
+    if not is_still(gop.times[after], ends[after], last, period):
         return inside, stop, False
     return inside, math.ceil(last), True
 

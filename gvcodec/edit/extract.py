@@ -8,7 +8,7 @@ The picture is the coded one: at reduced scale it is smaller, and padding to eve
 import os
 from pathlib import Path
 
-from gvcodec.base.standard.payloads import restore
+from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -52,7 +52,7 @@ def extract(
             if packet.kind is Kind.METADATA and Metadata.unpack(packet.payload):
                 left_out.append("title, chapters and tags")
             if packet.is_frame:
-                output.write(restore(header.base, packet.payload))
+                output.write(restore_unit(header.base, packet.payload))
                 frames += 1
         if not frames:
             raise DamagedStreamError("the stream holds no frames")

@@ -50,7 +50,7 @@ def repair(
     threads: int = 0,
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
-    hold: bool = False,
+    enforce_rlimit: bool = False,
 ) -> Repaired:
     """Write all frames of a damaged or cut-off stream that can be decoded, at their times. `models`
     as for `decode_file`. Raises `DamagedStreamError` where nothing is left, `LimitError`,
@@ -60,7 +60,9 @@ def repair(
         open_source(source) as damaged,
         open_sink(output, overwrite) as sink,
     ):
-        return repair_stream(damaged, name_of(source), sink, threads, models, limits, hold)
+        return repair_stream(
+            damaged, name_of(source), sink, threads, models, limits, enforce_rlimit
+        )
 
 
 def repair_stream(
@@ -70,12 +72,12 @@ def repair_stream(
     threads: int = 0,
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
-    hold: bool = False,
+    enforce_rlimit: bool = False,
 ) -> Repaired:
     """The same from one open file to another; messages call the first `name`."""
     try:
         salvage = Salvage(damaged, name)
-        with memory_limit(salvage.header, False, limits, hold):
+        with memory_limit(salvage.header, False, limits, enforce_rlimit):
             return _write_rest(salvage, output, threads, models, limits)
     except DamagedStreamError as error:
         if str(error).startswith(name):

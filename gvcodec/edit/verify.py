@@ -119,7 +119,7 @@ def verify(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     progress: Mode = "none",
-    hold: bool = False,
+    enforce_rlimit: bool = False,
     allow_damaged: bool = False,
 ) -> Verified:
     """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
@@ -135,7 +135,7 @@ def verify(
         decoder = Decoder(
             reader.header, not painted, threads, models, limits=limits, only_check=video is None
         )
-        stack.enter_context(memory_limit(reader.header, painted, limits, hold))
+        stack.enter_context(memory_limit(reader.header, painted, limits, enforce_rlimit))
         originals = None if video is None else Originals(video, reader.header)
         base_frames, paintings = _Psnr(), _Psnr()
         bar = stack.enter_context(ProgressBar(progress))

@@ -31,7 +31,7 @@ from gvcodec.gvc1d.frame_payload import (
 )
 from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.gvc1d.pictures import crop, padded_size
-from gvcodec.models import brought_along
+from gvcodec.models import report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
 
 
@@ -51,7 +51,7 @@ class Gvc1dDecoder(BaseDecoder):
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self.fmt = fmt
-        with brought_along(model):
+        with report_embedded_damage(model):
             self._loop = read_loop(model)
         self._size = padded_size(fmt)
         self._coder = Coder(self._loop, self._size[0] * self._size[1] // 65536)

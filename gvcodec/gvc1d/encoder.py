@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import motion_search
-from gvcodec.base import BaseEncoder, Coded, CodedFrame
-from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base import BaseEncoder, BasePacket, EncodeResult
+from gvcodec.base.scene_cuts import SceneCutDetector
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.gvc1d.exact import QUALITIES, STEPS
@@ -82,21 +82,21 @@ class Gvc1dEncoder(BaseEncoder):
         self._coder = Coder(self._loop, self._windows, backend)
         self._rounding = Rounding(path, threads, device)
         self._threads = max(1, threads)
-        self._cuts = CutFinder(fmt.width, fmt.height)
+        self._cuts = SceneCutDetector(fmt.width, fmt.height)
         self._state: LoopState | None = None
         self._since = 0
 
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
-        cut = self._cuts.begins(planes[0])
+    def send(self, planes: Planes, force_key: bool = False) -> EncodeResult:
+        cut = self._cuts.is_gop_start(planes[0])
         key = force_key or not self._since or self._since == self._keyint
         self._since = 1 if key else self._since + 1
         if key:
             self._state = None
         payload, frame = self._code(pad(planes, self._size), cut)
-        return Coded([CodedFrame(payload, key)], [crop(frame, self._fmt)])
+        return EncodeResult([BasePacket(payload, key)], [crop(frame, self._fmt)])
 
-    def flush(self) -> Coded:
-        return Coded()
+    def flush(self) -> EncodeResult:
+        return EncodeResult()
 
     def _code(self, source: Planes, cut: bool) -> tuple[bytes, Planes]:
         state = self._state

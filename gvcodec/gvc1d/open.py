@@ -12,11 +12,11 @@ from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.gvc1d.paper.weights import FORM, need_torch, read_tables
-from gvcodec.models import GVC1D, brought_along, form_of
+from gvcodec.models import GVC1D, form_of, report_embedded_damage
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import Settled
+    from gvcodec.config import ResolvedConfig
     from gvcodec.types import VideoFormat
 
 
@@ -37,7 +37,7 @@ def uses_paper_form(given: str) -> bool:
     return form_of(choose_model(given)) == FORM
 
 
-def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
+def base_encoder(fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder:
     """See `gvcodec.base`. Raises `UsageError` where torch is missing."""
     model = choose_model(config.model)
     settings = fmt, config.base_q, config.keyint, config.threads, model, config.device
@@ -57,7 +57,7 @@ def base_decoder(
     """See `gvcodec.base`."""
     assert model is not None
     if header.paper_form:
-        with brought_along(model):
+        with report_embedded_damage(model):
             read_tables(model)
         need_torch("decodes")
         from gvcodec.gvc1d.paper.loop import PaperDecoder

@@ -16,7 +16,7 @@ from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.frame_payload import LARGEST
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.types import Planes
-from gvcodec.util.torch_settings import torch_threads, usual_torch
+from gvcodec.util.torch_settings import default_torch_settings, torch_threads
 
 
 class Rounding:
@@ -36,7 +36,7 @@ class Rounding:
         sides: NDArray[np.uint8],
     ) -> NDArray[np.int32]:
         """Values (W, N) of a window's `level`, (W, N, SIDES) known before."""
-        with usual_torch(), torch_threads(self._threads):
+        with default_torch_settings(), torch_threads(self._threads):
             step = torch.tensor([STEPS[q] / 16], device=self._device)
             planes = level - 2
             y, _ = self.network.values_of(

@@ -20,7 +20,7 @@ from gvcodec.errors import MediaError
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.types import CODE_POINTS, Colour
-from gvcodec.util.options import documented, option, picture_size
+from gvcodec.util.options import add_option_docs, option, picture_size
 
 PICTURES = frozenset(
     """.png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic .heif .exr .dpx .hdr .pfm .pbm .pgm .ppm
@@ -84,7 +84,7 @@ def _code_point(kind: str, flag: str) -> Any:
     return option(None, parse, "NAME", text, flags=flag, group="input")
 
 
-@documented
+@add_option_docs
 @dataclass(frozen=True, slots=True)
 class InputOptions:
     """What a user says of an input that does not say it itself, or not rightly, and what is wanted

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import MAX_PIXELS, MAX_SIDE
 from gvcodec.errors import UsageError
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
-from gvcodec.util.kinds import check_kind, shown
+from gvcodec.util.kinds import check_kind, repr_short
 
 #: Place of the first chroma sample in luma samples from the first luma sample, (right, down), by
 #: chroma location.
@@ -155,7 +155,7 @@ class Scaler:
             sides = [max(2, 2 * round(side * factor / 2)) for side in (fmt.width, fmt.height)]
             wanted = sides[0], sides[1]
         if not isinstance(wanted, tuple | list) or len(wanted) != 2:
-            raise UsageError(f"a scale is (width, height) or a Fraction, not {shown(wanted)}")
+            raise UsageError(f"a scale is (width, height) or a Fraction, not {repr_short(wanted)}")
         width, height = (check_kind("a side", side, "int") for side in wanted)
         display = fmt.sar * Fraction(fmt.width, fmt.height)
         if not width:

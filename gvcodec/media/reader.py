@@ -41,7 +41,7 @@ from gvcodec.media.timeline import (
     rising,
 )
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.types import Planes, VideoFormat, stands
+from gvcodec.types import Planes, VideoFormat, is_still
 from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path
 
@@ -501,7 +501,7 @@ class VideoReader:
             return after
         frame, begin = before
         end = after[1] if after is not None else begin + (frame.duration or 0)
-        if not stands(begin, end, wanted, 1 / self._rate / self.tick):
+        if not is_still(begin, end, wanted, 1 / self._rate / self.tick):
             return after
         if after is None:
             frame.duration = end - math.ceil(wanted)

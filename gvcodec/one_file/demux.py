@@ -25,12 +25,12 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
-from gvcodec.util.file_io import Borrowed
+from gvcodec.util.file_io import BorrowedFile
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 
-class View(Borrowed):
+class View(BorrowedFile):
     """A place of its own in a seekable file that others read, too. The file stays the owner's."""
 
     def __init__(self, file: BinaryIO) -> None:

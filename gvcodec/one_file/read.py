@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import chain, islice
 from typing import BinaryIO, cast
 
-from gvcodec.base.standard.payloads import strip
+from gvcodec.base.standard.payloads import strip_unit
 from gvcodec.bitstream import (
     HASH_BYTES,
     ChangedStream,
@@ -40,8 +40,8 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.media.tracks import CHUNK
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.util.file_io import spooled
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.file_io import spool_stream
+from gvcodec.util.messages import count_noun, log_line
 
 #: Packets of tracks that one `tracks` packet may hold.
 _MOST = 1 << 26
@@ -54,7 +54,7 @@ _OFF = 2 * _COARSE
 def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; where the file is
     not as it was written, a `ChangedStream`, and a line says so. Raises `DamagedStreamError`."""
-    source = spooled(source)
+    source = spool_stream(source)
     out = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         change = read_units(Demuxer(source, kind, name), cast(BinaryIO, out), name, DEFAULT)
@@ -64,7 +64,7 @@ def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     out.seek(0)
     if not change:
         return cast(BinaryIO, out)
-    say(f"{name}: another tool changed it, or it is damaged: {change}")
+    log_line(f"{name}: another tool changed it, or it is damaged: {change}")
     return ChangedStream(out.detach())
 
 
@@ -168,7 +168,7 @@ class _WholeCopy:
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._mark(entry.data)
         self._check_time(timed.seconds)
-        payload = strip("av1", unit.payload)
+        payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._hash.send(payload, unit.entries)
         self._gop_frames += 1
@@ -356,7 +356,7 @@ class _Rest:
         for entry in unit.entries:
             if entry.what is EntryType.PACKET and self._is_kept(entry.packet):
                 self._writer.write(entry.packet)
-        payload = strip("av1", unit.payload)
+        payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._gop_frames += 1
         self._crc = zlib.crc32(payload, self._crc)

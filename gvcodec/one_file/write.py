@@ -17,7 +17,7 @@ import av
 from av.stream import Disposition
 
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.payloads import packet_of, restore
+from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.metadata_obu import (
     Entry,
@@ -39,7 +39,7 @@ from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.one_file.demux import Demuxer
 from gvcodec.util.file_io import PendingFile, work_folder
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 
 #: FFmpeg's muxers by the extension of a file that plays everywhere.
 ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
@@ -103,8 +103,8 @@ def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         spool.seek(0)
         _, notes = _write(Reader(spool, path), pending, UNLIMITED)  # type: ignore[arg-type]
         for note in notes:
-            say(f"{path}: {note}")
-        say(f"{path}: AV1 that every player shows, with the packets for painting")
+            log_line(f"{path}: {note}")
+        log_line(f"{path}: AV1 that every player shows, with the packets for painting")
 
 
 def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, list[str]]:
@@ -338,7 +338,7 @@ class _Muxer:
             self._video = self._add_video(unit)
             kind, zero = (self._kind, self._suffix), self._header.start_pts * self._tick
             self._muxed = TrackMuxer(self._container, *kind, self._tracks, self.metadata, zero)
-        packet = packet_of(put_in(restore("av1", unit.payload), unit.entries))
+        packet = packet_of(put_in(restore_unit("av1", unit.payload), unit.entries))
         packet.stream, packet.time_base = self._video, self._tick
         packet.pts = packet.dts = unit.pts
         packet.duration = max(1, end - unit.pts)
@@ -347,7 +347,7 @@ class _Muxer:
         return self._muxed
 
     def _add_video(self, unit: _Unit) -> av.VideoStream:
-        first = io.BytesIO(restore("av1", unit.payload))
+        first = io.BytesIO(restore_unit("av1", unit.payload))
         with av.open(first, format="obu", container_options=_NOTHING_ELSE) as source:
             template = source.streams.video[0]
             video = self._container.add_stream_from_template(template, opaque=True)

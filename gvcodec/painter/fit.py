@@ -244,7 +244,7 @@ class Fitter:
         return pack(coded)
 
     def choose_steps(
-        self, cost: Callable[[float, bytes], float], say: Progress
+        self, cost: Callable[[float, bytes], float], log_line: Progress
     ) -> tuple[bytes, dict[str, int], dict[str, float]]:
         """Payload, exponents and parts of the step factor that costs least on held-out crops."""
         exact, trials = self.deltas(), []
@@ -254,7 +254,7 @@ class Fitter:
             payload = self.quantise(exponents)
             parts = self.parts(self.painter)
             trials.append((payload, exponents, parts))
-            say(f"fitting: step factor {factor}: {parts['total']:.4f}, {len(payload)} bytes")
+            log_line(f"fitting: step factor {factor}: {parts['total']:.4f}, {len(payload)} bytes")
         self.set_deltas(exact)
         return min(trials, key=lambda trial: cost(trial[2]["total"], trial[0]))
 
@@ -342,7 +342,7 @@ def fit(
         warnings.warn(f"fitting is left out: {reason}", stacklevel=2)
         return None
 
-    def say(text: str) -> None:
+    def log_line(text: str) -> None:
         if progress is not None:
             progress(text)
         if done is not None:
@@ -357,16 +357,20 @@ def fit(
         _RATE,
         seed,
     )
-    say(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
+    log_line(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
     shipped = fitter.parts(fitter.base)
     offers = _Offers(shipped, stream_bytes or DEFAULT_STREAM_BYTES)
-    _offer_unfitted(fitter, shipped, before, offers, say)
-    _fit_and_offer(fitter, steps, shipped, offers, say, done)
+    _offer_unfitted(fitter, shipped, before, offers, log_line)
+    _fit_and_offer(fitter, steps, shipped, offers, log_line, done)
     return offers.best
 
 
 def _offer_unfitted(
-    fitter: Fitter, shipped: dict[str, float], before: bytes | None, offers: _Offers, say: Progress
+    fitter: Fitter,
+    shipped: dict[str, float],
+    before: bytes | None,
+    offers: _Offers,
+    log_line: Progress,
 ) -> None:
     """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
     fitting begins where it is better than the shipped weights."""
@@ -374,7 +378,7 @@ def _offer_unfitted(
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
     untouched = fitter.judge(None) + shipped.get("contrast", 0.0)
-    say(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
+    log_line(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
     offers.add(plain, None if before is None else BASE)
     if untouched < _BASE_NEARER * plain:
         offers.add(offers.cost(untouched, IDENTITY), IDENTITY)
@@ -391,7 +395,7 @@ def _fit_and_offer(
     steps: int,
     shipped: dict[str, float],
     offers: _Offers,
-    say: Progress,
+    log_line: Progress,
     done: Callable[[float], None] | None,
 ) -> None:
     """Take the steps, fewer where a look says that they will not pay, and offer what they give."""
@@ -401,12 +405,12 @@ def _fit_and_offer(
         share = fitter.steps / steps
         if fitter.steps == LOOK and exponents is None:
             loss = fitter.judge(fitter.painter)
-            say(f"fitting: {loss:.4f} after {LOOK} steps")
+            log_line(f"fitting: {loss:.4f} after {LOOK} steps")
             if loss > (1 - _LEAST_GAIN) * offers.least:
-                say(f"fitting: too little gain after {LOOK} steps")
+                log_line(f"fitting: too little gain after {LOOK} steps")
                 return
         if exponents is None and share > _FIT_SHARE:
-            payload, exponents, parts = fitter.choose_steps(offers.cost, say)
+            payload, exponents, parts = fitter.choose_steps(offers.cost, log_line)
             offers.add_fitted(payload, parts)
         fitter.update(fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * share)), exponents)
         if done is not None:
@@ -417,7 +421,7 @@ def _fit_and_offer(
     fitted = fitter.parts(fitter.painter)
     offers.add_fitted(payload, fitted)
     gap = fitted["energy_gap"] / max(1e-9, shipped["energy_gap"]) - 1
-    say(
+    log_line(
         f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "
         f"energy gap {gap:+.1%}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
     )

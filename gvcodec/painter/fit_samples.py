@@ -50,7 +50,7 @@ class Part:
 
 def part_limit(config: EncoderConfig) -> int:
     """How many parts the steps of fitting are enough for; without fitting a few, for more runs."""
-    return max(1, min(_MOST, config.steps // _STEPS)) if config.fits else _UNFITTED
+    return max(1, min(_MOST, config.fit_step_count // _STEPS)) if config.uses_fitting else _UNFITTED
 
 
 class FitSampler:

@@ -13,12 +13,12 @@ from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
-from gvcodec.models import brought_along, find_model, model_id, painter_of
+from gvcodec.models import find_model, model_id, painter_of, report_embedded_damage
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 
 #: Why there is no fit where torch is missing.
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -39,7 +39,7 @@ def painter_id(config: EncoderConfig, paper_form: bool = False) -> tuple[bytes |
     if paper_form:
         return None, "not painted: pictures of the paper's form are floats, painting is exact"
     try:
-        return model_id(painter_of(config.base, config.steers).find()), ""
+        return model_id(painter_of(config.base, config.uses_tokens).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -58,7 +58,7 @@ def open_painter(
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.base_q
-    with brought_along(checkpoint):
+    with report_embedded_damage(checkpoint):
         return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look, steers)
 
 
@@ -67,7 +67,7 @@ def paints_exactly(header: SequenceHeader) -> bool:
     return header.painter_id is not None
 
 
-@usual_torch()
+@default_torch_settings()
 def fit_parts(
     parts: Sequence[Part],
     header: SequenceHeader,
@@ -82,10 +82,10 @@ def fit_parts(
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""
-    if config.fits and has_torch():
+    if config.uses_fitting and has_torch():
         fitted, note = _fit(parts, header, config, progress, done)
     payloads = steady(
-        Model.load(painter_of(base, config.steers).find()),
+        Model.load(painter_of(base, config.uses_tokens).find()),
         condition(base, scale, q),
         parts,
         fitted,
@@ -118,7 +118,7 @@ def _fit(
                 header.base,
                 header.scale,
                 header.base_q,
-                max(1, config.steps // len(parts)),
+                max(1, config.fit_step_count // len(parts)),
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
                 stream_bytes=part.size,

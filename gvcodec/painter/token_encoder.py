@@ -168,7 +168,7 @@ class EncodedTokens:
         threads: int,
     ) -> None:
         """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
-        self._model = Model.load(painter_of(base, steered=True).find())
+        self._model = Model.load(painter_of(base, uses_tokens=True).find())
         assert self._model.tokens is not None
         self.model: TokenModel = self._model.tokens
         self._encoder = TokenEncoder(TOKEN_ENCODER.find())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError
-from gvcodec.models import TOKEN_JUDGE, read_arrays
+from gvcodec.models import TOKEN_METRIC, read_arrays
 from gvcodec.painter.token_trial import Window
 from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.colour import known_colour, red_green_blue
@@ -76,7 +76,7 @@ class PerceptualJudge:
     """`token_trial.Judge` by that network. Raises `WrongModelError` where it is missing."""
 
     def __init__(self, fmt: VideoFormat) -> None:
-        self._network = JudgeNetwork(TOKEN_JUDGE.find())
+        self._network = JudgeNetwork(TOKEN_METRIC.find())
         self._colour = known_colour(fmt.colour, fmt.height)
         self._bit_depth = fmt.bit_depth
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec import perceptual
-from gvcodec.models import TOKEN_JUDGE, painter_of
+from gvcodec.models import TOKEN_METRIC, painter_of
 from gvcodec.painter.energies import padded
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
@@ -87,7 +87,7 @@ def loss_of(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> T
 
 def open_network(device: torch.device) -> PerceptualLoss:
     """The network that judges, with gradients. Raises `WrongModelError` where it is missing."""
-    weights = perceptual.read_weights(TOKEN_JUDGE.find())
+    weights = perceptual.read_weights(TOKEN_METRIC.find())
     return PerceptualLoss(weights=weights, batched=False).to(device)
 
 
@@ -101,7 +101,7 @@ class Descent:
     ) -> None:
         self.fmt, self.place = fmt, open_device(device)
         self.judge = open_network(self.place)
-        self._path = painter_of(base, steered=True).find()
+        self._path = painter_of(base, uses_tokens=True).find()
         model = Model.load(self._path)
         assert model.tokens is not None
         self.table = torch.from_numpy(model.tokens.weight.astype(np.float32)).to(self.place)

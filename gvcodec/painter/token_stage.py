@@ -17,7 +17,7 @@ from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import MOST_SEARCHED, GopSample, TokenSampler
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 
 #: Why tokens are not searched.
 TOO_LARGE = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
@@ -71,7 +71,7 @@ class TokenStage:
             self._take(gop)
         return self._found
 
-    @usual_torch()
+    @default_torch_settings()
     def _take(self, gop: GopSample) -> None:
         if self._chosen is not None:
             before = [frame for frame in self._chosen if frame <= gop.first]
@@ -91,7 +91,14 @@ def _finder(
     header: SequenceHeader, config: EncoderConfig
 ) -> Callable[[GopSample, int], bytes | None]:
     """What gives the bytes of a GOP's tokens."""
-    stream = header.format, header.base, header.scale, header.base_q, config.look, config.steadies
+    stream = (
+        header.format,
+        header.base,
+        header.scale,
+        header.base_q,
+        config.look,
+        config.chooses_strengths,
+    )
     threads = config.threads or os.cpu_count() or 1
     if config.tokens == "search" and not why_not_searched(header.format):
         from gvcodec.painter.token_search import TokenSearch

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import decode_predicted, encode_predicted
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.util.kinds import shown
+from gvcodec.util.kinds import repr_short
 
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
@@ -64,7 +64,7 @@ class TokenModel:
 def check_shown(tokens: str) -> bool:
     """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
     if tokens not in ("on", "off"):
-        raise UsageError(f"tokens is on or off, not {shown(tokens)}")
+        raise UsageError(f"tokens is on or off, not {repr_short(tokens)}")
     return tokens == "on"
 
 

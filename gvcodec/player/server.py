@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gvcodec.errors import GvcodecError, MediaError
 from gvcodec.types import Planes
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from gvcodec.video import Video
 
 
@@ -163,7 +163,7 @@ class PlayerServer(http.server.ThreadingHTTPServer):
         """One line; a reader that has gone is nothing to report."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError | TimeoutError):
-            say(f"a request could not be answered: {type(error).__name__}: {error}")
+            log_line(f"a request could not be answered: {type(error).__name__}: {error}")
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -32,7 +32,7 @@ class Bracket:
     high: float
     slope: float
     guess: float
-    grain: float = 0.25
+    q_step: float = 0.25
     beyond: float = 0.0
     least: float = 1.0
     known: dict[float, float] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Bracket:
     def round(self, q: float) -> float:
         """The nearest q that there is."""
         q = min(max(q, self.low), self.high)
-        return min(max(round(q / self.grain) * self.grain, self.low), self.high)
+        return min(max(round(q / self.q_step) * self.q_step, self.low), self.high)
 
     def next(self) -> float | None:
         """The next q to try, None where none is left that could be nearer."""
@@ -89,10 +89,10 @@ class Bracket:
 
     def _inside(self, fine: float, coarse: float) -> float | None:
         width, at, to = coarse - fine, self.known[fine], self.known[coarse]
-        if width <= 1.001 * self.grain:
+        if width <= 1.001 * self.q_step:
             return None
         self._halved = not self._halved and width > max(_WIDE * self.least, self._width / 2)
         self._width = width
         part = 0.5 if self._halved or math.isinf(at) else at / (at - to)
-        q = min(max(fine + part * width, fine + self.grain), coarse - self.grain)
+        q = min(max(fine + part * width, fine + self.q_step), coarse - self.q_step)
         return self.round(q)

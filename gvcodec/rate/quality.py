@@ -35,7 +35,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import Extent, Open, Pass
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 
 if TYPE_CHECKING:
     import torch
@@ -213,7 +213,7 @@ class Judge:
         self._scenes = self._find_scenes() if pool == "worst-scene" else [(0, extent.frames)]
         self._looks = [self._look_at(*scene) for scene in self._scenes]
 
-    @usual_torch()
+    @default_torch_settings()
     def __call__(self, coded: Pass, fidelity: bool = False) -> float:
         """The pooled value of what `decode` shows, or of base frames."""
         judge = self._judge_runs if self._metric == "cvvdp" else self._judge_frames
@@ -277,7 +277,7 @@ class Judge:
         starts = GopStarts(self.format.width, self.format.height, _LONGEST)
         with self._open() as source:
             frames = itertools.islice(source, self._frames)
-            begins = [n for n, frame in enumerate(frames) if starts.begins(frame.planes[0])]
+            begins = [n for n, frame in enumerate(frames) if starts.is_gop_start(frame.planes[0])]
         return list(zip(begins, [*begins[1:], self._frames], strict=True))
 
 

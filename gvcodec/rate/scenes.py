@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from gvcodec.allocation.patches import luma_features
 from gvcodec.allocation.router import FLOOR, negative_elbo
 from gvcodec.allocation.uniqueness import allocate_tokens
-from gvcodec.base import Coded
+from gvcodec.base import EncodeResult
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import base_of
-from gvcodec.config import EncoderConfig, Settled
+from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
 
@@ -75,32 +75,35 @@ def share_scenes(
         return replace(config, gop_q=gop_offsets(planes, source.format, config.resolve()))
 
 
-def gop_offsets(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> tuple[float, ...]:
+def gop_offsets(
+    frames: Iterable[Planes], fmt: VideoFormat, config: ResolvedConfig
+) -> tuple[float, ...]:
     """What to add to the index of each GOP for `config.alloc`; empty for a single GOP. `config` is
     settled; `frames` are those that will be coded."""
     scenes = try_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
-    least, most = base_of(config.base).finest, config.coarsest
+    least, most = base_of(config.base).finest, config.max_base_q
     return tuple(
         min(max(config.base_q + offset, least), most) - config.base_q
         for offset in share(scenes, config.alloc)
     )
 
 
-def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> list[Scene]:
+def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: ResolvedConfig) -> list[Scene]:
     """A trial encode at half size, whose GOPs begin at the same frames as the final encode's."""
     starts = GopStarts(fmt.width, fmt.height, config.keyint)
     half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)
     fmt = replace(fmt, width=small.coded_width, height=small.coded_height)
     trials = [
-        _Trial(fmt, config, min(max(config.base_q + step, 1.0), config.coarsest)) for step in STEPS
+        _Trial(fmt, config, min(max(config.base_q + step, 1.0), config.max_base_q))
+        for step in STEPS
     ]
     scenes: list[Scene] = []
     for planes in frames:
-        key = starts.begins(planes[0])
-        reduced = small.down(planes)
+        key = starts.is_gop_start(planes[0])
+        reduced = small.downsample(planes)
         if key:
             scenes.append(Scene())
         scene = scenes[-1]
@@ -117,7 +120,7 @@ def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> l
 class _Trial:
     """One quality of the trial: bytes and luma errors of frames in the order of display."""
 
-    def __init__(self, fmt: VideoFormat, config: Settled, q: float) -> None:
+    def __init__(self, fmt: VideoFormat, config: ResolvedConfig, q: float) -> None:
         fastest = base_of(config.base).presets - 1
         self._encoder = StandardEncoder(
             fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, preset=fastest
@@ -138,7 +141,7 @@ class _Trial:
         sizes, errors = (np.add.reduceat(x, starts) for x in (self._sizes, self._errors))
         return sizes.tolist(), errors.tolist()
 
-    def _take(self, coded: Coded) -> None:
+    def _take(self, coded: EncodeResult) -> None:
         self._sizes += [len(packet.payload) for packet in coded.packets]
         for shown in coded.base_frames:
             source = self._waiting.pop(0).astype(np.int32)

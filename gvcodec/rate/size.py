@@ -19,7 +19,7 @@ from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import base_of
 from gvcodec.codec.encoder import PAINTED_BYTES, Progress, add_painted
-from gvcodec.config import EncoderConfig, Settled
+from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Budget, Extent, Open, Pass, Watch, measure, run
@@ -39,19 +39,19 @@ class Scale:
 
     def __init__(self, config: EncoderConfig) -> None:
         base = base_of(config.base)
-        self._standard, self._coarsest = base.standard, config.coarsest
+        self._standard, self._coarsest = base.standard, config.max_base_q
         # Between the coarsest picture of full size and the coarsest of all a trim is better.
-        self._full = min(base.coarsest_full, config.coarsest)
+        self._full = min(base.coarsest_full, config.max_base_q)
         self._index = [index for index, _ in base.rates]
         self._rate = [-math.log(bpp) for _, bpp in base.rates]
         standard = base.standard
-        self._usual = standard.trims[1] if standard else 0.0
+        self._usual = standard.log_lambda_offsets[1] if standard else 0.0
         self.low = self.at(base.finest, self._usual)
-        self.high = self.at(self._coarsest, standard.farthest if standard else 0.0)
+        self.high = self.at(self._coarsest, standard.largest_log_lambda_offset if standard else 0.0)
 
     def at(self, index: float, trim: float) -> float:
         """The place of an index with a trim."""
-        slope = self._standard.trim_slope if self._standard else 0.0
+        slope = self._standard.log_lambda_slope if self._standard else 0.0
         there = float(np.interp(index, self._index, self._rate))
         return there + slope * (trim - self._usual)
 
@@ -62,16 +62,16 @@ class Scale:
         if self._standard is None:
             return min(round(index / _STEP) * _STEP, self._coarsest), 0.0
         standard = self._standard
-        least, _, most = standard.trims
+        least, _, most = standard.log_lambda_offsets
         if near is None or not least <= self._trim(x, near) <= most:
-            near = min(round(index / standard.grain) * standard.grain, self._full)
+            near = min(round(index / standard.q_step) * standard.q_step, self._full)
             if self._trim(x, near) > most:
                 near = self._coarsest
-        return near, min(self._trim(x, near), standard.farthest)
+        return near, min(self._trim(x, near), standard.largest_log_lambda_offset)
 
     def _trim(self, x: float, index: float) -> float:
         assert self._standard is not None
-        return self._usual + (x - self.at(index, self._usual)) / self._standard.trim_slope
+        return self._usual + (x - self.at(index, self._usual)) / self._standard.log_lambda_slope
 
     def bracket(self, guess: float, slope: float = 1.0) -> Bracket:
         """Of excesses in natural logs."""
@@ -140,7 +140,7 @@ class Search:
     full: int = 0
     #: What the pass that fitted the painter had to say, and what fitting came to at each scale.
     notes: list[str] = field(default_factory=list)
-    fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
+    uses_fitting: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
@@ -149,18 +149,18 @@ class Search:
 
     def run(
         self,
-        config: Settled,
+        config: ResolvedConfig,
         encoder: BaseEncoder | None = None,
         trial: bool = False,
         what: str = "",
     ) -> Pass:
         """A pass over the video, or a trial; the first pass at a scale fits. What is not kept need
         not be painted: `fitted` paints. `what`: how the bar calls it."""
-        fits = not trial and config.scale not in self.fits
+        fits = not trial and config.scale not in self.uses_fitting
         if not fits:
             config = replace(config, fit=0, tokens="off" if trial else config.tokens)
         what = what or ("trial" if trial else f"pass {self.full + 1}")
-        fitted = None if trial else self.fits.get(config.scale)
+        fitted = None if trial else self.uses_fitting.get(config.scale)
         source, frames = self.open_source, self.extent.frames
         coded = run(
             source,
@@ -174,7 +174,7 @@ class Search:
             paints=False,
         )
         if fits:
-            self.fits[config.scale] = coded.fitted
+            self.uses_fitting[config.scale] = coded.fitted
             self.notes += coded.notes
         self.full += not trial
         return coded
@@ -267,7 +267,7 @@ def _try_presets(search: Search) -> float:
 def _encode(search: Search, guess: float) -> Fitted:
     """The passes with the full preset. Raises `TooSmallError`."""
     scale = Scale(search.config)
-    if search.config.shares_scenes:
+    if search.config.allocates_by_scene:
         config = replace(search.config, base_q=scale.place(guess)[0])
         frames = search.extent.frames
         search.config = share_scenes(search.open_source, config, search.watch, frames)
@@ -333,7 +333,7 @@ def _excess(search: Search, coded: Pass, q: float, trial: int | None) -> float:
     base, fmt = base_of(config.base), search.extent.format
     fitted = quick = 0.0
     if trial is not None:
-        fitted = min(_FITTED_BYTES, room // 50) if config.fits else 0.0
+        fitted = min(_FITTED_BYTES, room // 50) if config.uses_fitting else 0.0
         full = config.preset_of(fmt.width * fmt.height) or 0
         if base.standard is not None and trial - full > _FASTER:
             quick = base.standard.quick_excess

@@ -154,7 +154,7 @@ class _Aim:
             for one, value in zip(self.target.all, values, strict=True)
         )
 
-    def fits(self, coded: Pass) -> bool:
+    def uses_fitting(self, coded: Pass) -> bool:
         return len(coded.data) <= self.search.room
 
 
@@ -190,7 +190,7 @@ def encode_for(
 def _reach(aim: _Aim) -> Fitted | None:
     """None where a file of the quality has more bytes."""
     config, target, sizes = aim.search.config, aim.target, dict[float, int]()
-    bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
+    bracket = bracket_of(target, base_of(config.base).finest, config.max_base_q)
     guess: float | None = None
     while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
         coded, values = aim.run(q, trial=True)
@@ -205,7 +205,7 @@ def _reach(aim: _Aim) -> Fitted | None:
         # Of still pictures a coarser file may be larger.
         guess = min(met or sizes, key=lambda q: (sizes[q], -q) if met else (-bracket.known[q], q))
     bracket = replace(
-        bracket, guess=guess, slope=bracket.fall, known={}, beyond=0.0, least=bracket.grain
+        bracket, guess=guess, slope=bracket.fall, known={}, beyond=0.0, least=bracket.q_step
     )
     return _fit(aim, bracket, bool(met))
 
@@ -225,7 +225,7 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
         bracket.known[q] = excess - close / 2
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
             best = one
-        elif best is None and not aim.fits(coded):
+        elif best is None and not aim.uses_fitting(coded):
             return None
         if (best is not None or met) and len(made) >= _PASSES or 0 <= excess <= close:
             break
@@ -235,7 +235,7 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
         values = max((one.values for one in made), key=aim.excess)
         reached = f"{values[0]:.4g}" if not target.also else str(target.with_values(values))
         raise UsageError(f"{target} is out of reach: the best is {reached}")
-    if not aim.fits(best.coded):
+    if not aim.uses_fitting(best.coded):
         return None
     return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)
 
@@ -275,7 +275,7 @@ def next_q(bracket: Bracket) -> float | None:
         return bracket.next()
     q = max(known, key=lambda q: (known[q], -q))
     coarser = min((other for other in known if other > q), default=bracket.high)
-    narrow = q == bracket.low or coarser - q <= bracket.grain
+    narrow = q == bracket.low or coarser - q <= bracket.q_step
     return None if narrow else bracket.round((q + coarser) / 2)
 
 

@@ -29,7 +29,7 @@ from gvcodec.media.planes import planes_from_rgb
 from gvcodec.models import GUIDE, GVC1D_SMALL, LP_COMP, SUMMARY, model_id
 from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.retrieval.ranking import Attention
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import default_torch_settings
 
 _GRID = 4
 #: Convolutions of the stages of VGG16's form, by their numbers in the file, as far as they count:
@@ -214,12 +214,12 @@ class Lp(_OfPictures):
 
     def frames(self, rgb: Pictures) -> Any:
         read = self._read
-        with usual_torch(), self._torch.inference_mode():
+        with default_torch_settings(), self._torch.inference_mode():
             given = read.small.narrow(read.patches(rgb)), read.latents(rgb)
             return self.model.tokens(*map(self._torch.from_numpy, given)).numpy()
 
     def compress(self, tokens: Any) -> Vectors:
-        with usual_torch(), self._torch.inference_mode():
+        with default_torch_settings(), self._torch.inference_mode():
             return self.model(self._torch.as_tensor(np.asarray(tokens, np.float32))).numpy()
 
 

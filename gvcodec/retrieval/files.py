@@ -37,7 +37,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.opening import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
-from gvcodec.util.file_io import Borrowed
+from gvcodec.util.file_io import BorrowedFile
 
 #: Bytes of a packet that are read to know what it is.
 _HEAD = 12
@@ -47,7 +47,7 @@ STREAMS = (".gvc", ".bin")
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-class _Counted(Borrowed):
+class _Counted(BorrowedFile):
     """Counts the bytes that are read."""
 
     count = 0

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, cast
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, OutputError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
-from gvcodec.util.uris import BLOCK, absolute_path, is_uri, local_path, open_read, system_of
+from gvcodec.util.uris import BLOCK, absolute_path, file_system_of, is_uri, local_path, open_read
 from gvcodec.util.uris import name_errors as name_store_errors
 
 _STDIN, _STDOUT = 0, 1
@@ -86,7 +86,7 @@ def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+        raise OutputError.of(path, error) from error
 
 
 #: Device and number of the files that are read, by how the user calls them.
@@ -124,8 +124,8 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
 def refuse_folder(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, of a file to write, names a folder by how it ends."""
     if os.path.basename(text := os.fspath(path)) in ("", os.curdir, os.pardir):
-        there = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
-        raise MediaError(f"{text}: {there}")
+        problem = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
+        raise MediaError(f"{text}: {problem}")
 
 
 def _resolve_output(path: str | os.PathLike[str]) -> Path:
@@ -135,7 +135,7 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(os.path.join(os.path.realpath(folder, strict=True), name)))
 
 
-def spooled(stream: BinaryIO) -> BinaryIO:
+def spool_stream(stream: BinaryIO) -> BinaryIO:
     """A stream that can be read from any place: what a pipe gives is in a temporary file."""
     if stream.seekable():
         return stream
@@ -153,7 +153,7 @@ class Readable(Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
-class Borrowed(io.RawIOBase):
+class BorrowedFile(io.RawIOBase):
     """Somebody else's file object, never closed. Raises `UsageError` where it gives no bytes."""
 
     def __init__(self, source: Readable) -> None:
@@ -191,22 +191,22 @@ def check_source(source: object, what: str) -> None:
     _check_object(source, ("read", "seek", "tell"), what)
 
 
-def whole_writer(output: object) -> BinaryIO:
+def wrap_output(output: object) -> BinaryIO:
     """An open binary file whose `write` writes everything. Raises `UsageError`."""
     _check_object(output, ("write",), "an output")
-    return cast(BinaryIO, _WholeWriter(output))
+    return cast(BinaryIO, _FullWriter(output))
 
 
-def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
-    missing = [name for name in methods if not callable(getattr(given, name, None))]
+def _check_object(value: object, methods: tuple[str, ...], what: str) -> None:
+    missing = [name for name in methods if not callable(getattr(value, name, None))]
     if missing:
         raise UsageError(
-            f"{what} is a path or an open binary file, not {type(given).__name__} "
+            f"{what} is a path or an open binary file, not {type(value).__name__} "
             f"(without {' and '.join(missing)})"
         )
-    if isinstance(given, io.TextIOBase):
+    if isinstance(value, io.TextIOBase):
         raise UsageError(f"{what} is open as text: open it in binary mode")
-    if getattr(given, "closed", False):
+    if getattr(value, "closed", False):
         raise UsageError(f"{what} is closed")
 
 
@@ -214,7 +214,7 @@ def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-class _WholeWriter:
+class _FullWriter:
     """A raw file may take a part, and a pipe that does not block nothing for a while."""
 
     def __init__(self, stream: Any) -> None:
@@ -223,19 +223,19 @@ class _WholeWriter:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         view = memoryview(data).cast("B")
-        left = view
-        while left:
+        remaining = view
+        while remaining:
             try:
                 # Many an object that is no raw file says nothing.
-                taken = self._stream.write(left if len(left) < len(view) else data)
-                taken = (0 if self._raw else len(left)) if taken is None else taken
+                count = self._stream.write(remaining if len(remaining) < len(view) else data)
+                count = (0 if self._raw else len(remaining)) if count is None else count
             except BlockingIOError as error:
-                taken = error.characters_written
+                count = error.characters_written
             except OSError as error:
                 self._name_full_disk(error)
                 raise
-            left = left[taken:]
-            if left and not taken:
+            remaining = remaining[count:]
+            if remaining and not count:
                 self._wait()
         return len(view)
 
@@ -254,7 +254,7 @@ class _WholeWriter:
         """Raises `MediaError` where there is no room; other errors are the caller's."""
         if error.errno in _NO_ROOM:
             name = name_of(self._stream)
-            raise MediaError(f"{name}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(name, error) from error
 
     def _wait(self) -> None:
         try:
@@ -292,7 +292,7 @@ class PendingFile:
                     self.temporary = self._create(self._old)
                     self._abort = OnAbort(partial(self.temporary.unlink, missing_ok=True))
         except OSError as error:
-            raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -304,7 +304,7 @@ class PendingFile:
         except FileExistsError as error:
             raise MediaError(f"{self.path}: has appeared meanwhile (-y overwrites)") from error
         except OSError as error:
-            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(self.path, error) from error
         finally:
             self.discard()
 
@@ -318,11 +318,11 @@ class PendingFile:
     def _replaces(self, old: os.stat_result) -> bool:
         """Whether a file is replaced; a pipe or a device is written to."""
         if stat.S_ISDIR(old.st_mode):
-            raise MediaError(f"{self.path}: is a folder")
+            raise OutputError(f"{self.path}: is a folder")
         if stat.S_ISFIFO(old.st_mode) or stat.S_ISCHR(old.st_mode):
             return False
         if not stat.S_ISREG(old.st_mode):
-            raise MediaError(f"{self.path}: is not a regular file")
+            raise OutputError(f"{self.path}: is not a regular file")
         if not self._overwrite:
             raise MediaError(f"{self.path}: exists already (-y overwrites)")
         return True
@@ -361,9 +361,10 @@ class PendingFile:
 
 
 @contextlib.contextmanager
-def write_whole(path: str) -> Iterator[BinaryIO]:
+def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
     """A binary file at a path or URI to write, which takes its place when the block ends well.
-    Raises `MediaError`."""
+    Missing folders are created, except `root`, if named, which has to exist. Raises `OutputError`,
+    of a URI `MediaError`."""
     if is_uri(path):
         with tempfile.TemporaryFile() as spool:
             yield spool  # type: ignore[misc]
@@ -371,14 +372,26 @@ def write_whole(path: str) -> Iterator[BinaryIO]:
             with name_store_errors(path):
                 # Stores show an object once it is closed; where writing breaks off, a transaction
                 # drops it.
-                system, inside = system_of(path)
+                system, inside = file_system_of(path)
                 with system.transaction, system.open(inside, "wb") as stream:
                     shutil.copyfileobj(spool, stream, BLOCK)
         return
-    with name_store_errors(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(path, root)
     with _open_pending(path, overwrite=True) as stream:
         yield stream
+
+
+def _make_folders(path: str, root: str) -> None:
+    folder = Path(path).parent
+    try:
+        if not root:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        names = folder.relative_to(root).parts
+        for depth in range(len(names)):
+            Path(root, *names[: depth + 1]).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError.of(path, error) from error
 
 
 @contextlib.contextmanager
@@ -387,19 +400,15 @@ def _open_pending(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         yield to
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Appears whole. Raises `MediaError`."""
-    with write_whole(path) as stream:
+def write_bytes(path: str, data: bytes, root: str = "") -> None:
+    """Appears whole. `root` and errors as of `write_atomically`."""
+    with write_atomically(path, root) as stream:
         stream.write(data)
 
 
-def write_json(path: str, value: Any) -> None:
+def write_json(path: str, value: Any, root: str = "") -> None:
     # In ASCII: names of files need not be UTF-8.
-    write_bytes(path, json.dumps(value, indent=1).encode())
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or os.strerror(error.errno or errno.EIO)
+    write_bytes(path, json.dumps(value, indent=1).encode(), root)
 
 
 @contextlib.contextmanager
@@ -416,15 +425,15 @@ def work_folder(prefix: str = "gvcodec-", beside: Path | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def reread(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
+def open_rereadable(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
     """A file that can be read again: pipes and file objects go to a temporary one first."""
     check_source(source, "a video")
     name = as_name(source)
     if name is not None and name != "-" and not _is_pipe(name):
         yield name
         return
-    given = contextlib.nullcontext(source) if name is None else open_input(name)
-    with work_folder() as folder, given as stream:
+    source_stream = contextlib.nullcontext(source) if name is None else open_input(name)
+    with work_folder() as folder, source_stream as stream:
         path = os.path.join(folder, os.path.basename(name or "").strip("-") or "input")
         with name_errors(path), open(path, "wb") as spool:
             shutil.copyfileobj(stream, spool)  # type: ignore[arg-type]
@@ -440,9 +449,9 @@ def _is_pipe(name: str) -> bool:
     return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
-def as_name(given: object) -> str | None:
+def as_name(source: object) -> str | None:
     """The path as a string; None for what has none."""
-    return os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
 
 
 def name_of(source: object) -> str:

@@ -22,13 +22,13 @@ def check_kind(name: str, value: Any, annotation: str) -> Any:
     if not all(kind in _KINDS for kind in kinds):
         return value
     if not any(_KINDS[kind][1](value) for kind in kinds):
-        wanted = " or ".join(_KINDS[kind][0] for kind in kinds)
-        raise UsageError(f"{name} is {wanted}, not {shown(value)}")
+        expected = " or ".join(_KINDS[kind][0] for kind in kinds)
+        raise UsageError(f"{name} is {expected}, not {repr_short(value)}")
     whole = "int" in kinds and "float" not in kinds and isinstance(value, float)
     return int(value) if whole else value
 
 
-def shown(value: Any) -> str:
+def repr_short(value: Any) -> str:
     """A value in one short line."""
     return " ".join(repr(value).split())[:_MOST_SHOWN]
 

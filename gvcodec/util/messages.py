@@ -18,10 +18,10 @@ def count_noun(number: int, one: str, many: str = "") -> str:
 
 
 @contextlib.contextmanager
-def silence(wanted: bool = True) -> Iterator[None]:
-    """`say` says nothing meanwhile."""
+def silence(quiet: bool = True) -> Iterator[None]:
+    """`log_line` says nothing meanwhile."""
     global _quiet
-    before, _quiet = _quiet, wanted
+    before, _quiet = _quiet, quiet
     try:
         yield
     finally:
@@ -34,7 +34,7 @@ def write_above(bar: Callable[[str], None] | None) -> None:
     _above_bar = bar
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """One line on standard error: standard output is for data."""
     line = one_line(f"gvcodec: {line}")
     if _quiet:
@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def clock(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Such as 1:02:03.4 and 2:03.4."""
     tenths = math.floor(seconds * 10 + 1e-6)
     minutes, rest = divmod(tenths, 600)

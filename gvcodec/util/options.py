@@ -47,14 +47,14 @@ def option(
     if default is False:
         argument["action"] = "store_true"
     else:
-        given = {"default": default, "type": type, "metavar": metavar}
-        argument |= {name: value for name, value in given.items() if name == "default" or value}
+        settings = {"default": default, "type": type, "metavar": metavar}
+        argument |= {name: value for name, value in settings.items() if name == "default" or value}
     argument |= {"help": help} if help else {}
-    what = {"flags": flags.split(), "group": group, "means": means or {}}
-    return field(default=default, metadata=what | {"argument": argument})
+    placement = {"flags": flags.split(), "group": group, "means": means or {}}
+    return field(default=default, metadata=placement | {"argument": argument})
 
 
-class Once(argparse.Action):
+class RejectRepeat(argparse.Action):
     """An option that is refused a second time: neither of its values is left out unseen."""
 
     def __call__(
@@ -69,7 +69,7 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def documented(kind: type[_T]) -> type[_T]:
+def add_option_docs(kind: type[_T]) -> type[_T]:
     """Class decorator: adds "name: help" of every option to the docstring."""
     lines = [
         f"    {f.name}: {f.metadata['argument']['help']}"
@@ -84,39 +84,39 @@ def add_options(
     parser: argparse._ActionsContainer, *kinds: type, group: str = "", exclusive: bool = False
 ) -> argparse._ActionsContainer:
     """Add the options of a group, `exclusive`: one of them at most. Gives their place."""
-    place = parser.add_mutually_exclusive_group() if exclusive else parser
-    for entry in (entry for kind in kinds for entry in fields(kind)):
-        meta = entry.metadata
-        if meta and meta["group"] == group:
-            flags = meta["flags"] or [f"--{entry.name.replace('_', '-')}"]
-            argument = dict(meta["argument"])
+    group_parser = parser.add_mutually_exclusive_group() if exclusive else parser
+    for option_field in (option_field for kind in kinds for option_field in fields(kind)):
+        metadata = option_field.metadata
+        if metadata and metadata["group"] == group:
+            flags = metadata["flags"] or [f"--{option_field.name.replace('_', '-')}"]
+            argument = dict(metadata["argument"])
             if "help" in argument:
                 argument["help"] = argument["help"].replace("%", "%%")
-            place.add_argument(*flags, **argument)
-    return place
+            group_parser.add_argument(*flags, **argument)
+    return group_parser
 
 
 def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
     """The fields of `kind` as the options say them; `others` go before."""
     values: dict[str, Any] = {}
-    for entry in fields(kind):
-        flags = entry.metadata.get("flags") or [entry.name]
+    for option_field in fields(kind):
+        flags = option_field.metadata.get("flags") or [option_field.name]
         value = getattr(options, flags[-1].lstrip("-").replace("-", "_"), MISSING)
         if value is not MISSING:
             with contextlib.suppress(KeyError, TypeError):
-                value = entry.metadata.get("means", {})[value]
-            values[entry.name] = value
+                value = option_field.metadata.get("means", {})[value]
+            values[option_field.name] = value
     return values | others
 
 
-def typed(read: Callable[[str], _T], wanted: str) -> Callable[[str], _T]:
+def parse_with(read: Callable[[str], _T], message: str) -> Callable[[str], _T]:
     """Argument type: what `read` makes of a text, unless it raises `ValueError`."""
 
     def parse(text: str) -> _T:
         try:
             return read(text)
         except (ValueError, KeyError, ZeroDivisionError):
-            raise argparse.ArgumentTypeError(f"{text!r} is {wanted}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is {message}") from None
 
     return parse
 
@@ -131,10 +131,10 @@ def integer(low: int, high: int = _LARGEST) -> Callable[[str], int]:
         return value
 
     bounds = f"{low} or more" if high >= _LARGEST else f"{low}…{high}"
-    return typed(read, f"not an integer, {bounds}")
+    return parse_with(read, f"not an integer, {bounds}")
 
 
-def within(most: float) -> Callable[[str], float]:
+def parse_bounded(most: float) -> Callable[[str], float]:
     """A number from 0 to `most`. Raises `ValueError`."""
 
     def read(text: str) -> float:
@@ -149,11 +149,11 @@ def quality(coarsest: float) -> Callable[[str], float]:
     """Argument type: a number from 0 to `coarsest`, whole or not."""
 
     def read(text: str) -> float:
-        value = within(coarsest)(text)
+        value = parse_bounded(coarsest)(text)
         # Settings are known by how they are written, and 45 is not written as 45.0.
         return int(value) if value.is_integer() else value
 
-    return typed(read, f"not a number from 0 (best) to {coarsest:g} (smallest file)")
+    return parse_with(read, f"not a number from 0 (best) to {coarsest:g} (smallest file)")
 
 
 def _time(text: str) -> float:
@@ -163,17 +163,17 @@ def _time(text: str) -> float:
     return time
 
 
-number = typed(within(_MOST), f"not a number, 0…{_MOST:.0e}")
-amount = typed(parse_amount, "not an amount, as in 1500, 250k, 1.5M or 64Ki")
-share = typed(parse_share, "not a share like 10% or 0.1")
-seconds = typed(_time, "not a time like 75, 1:15 or 0:01:15")
-scale = typed(
+number = parse_with(parse_bounded(_MOST), f"not a number, 0…{_MOST:.0e}")
+amount = parse_with(parse_amount, "not an amount, as in 1500, 250k, 1.5M or 64Ki")
+share = parse_with(parse_share, "not a share like 10% or 0.1")
+seconds = parse_with(_time, "not a time like 75, 1:15 or 0:01:15")
+scale = parse_with(
     {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}.__getitem__,
     "not 1, 3/4 or 1/2",
 )
 
 
-def fitting(text: str) -> int:
+def fit_steps_type(text: str) -> int:
     """Steps of fitting, 0 for `off`."""
     return 0 if text == "off" else integer(1)(text)
 
@@ -190,7 +190,7 @@ def _picture_size(text: str) -> tuple[int, int] | Fraction:
 
 #: Width and height, one of them 0 where it is left out or negative (by the shape of the picture),
 #: or a factor.
-picture_size = typed(_picture_size, "no size like 640x360 or x360 and no factor like 1/2")
+picture_size = parse_with(_picture_size, "no size like 640x360 or x360 and no factor like 1/2")
 
 
 def _bytes(text: str) -> int:
@@ -201,5 +201,5 @@ def _bytes(text: str) -> int:
 
 
 #: A number of bytes, with K, M or G for its powers of 1024.
-bytes_ = typed(_bytes, "not a size like 500M")
+bytes_ = parse_with(_bytes, "not a size like 500M")
 count = integer(1, _MOST_BYTES)

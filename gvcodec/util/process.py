@@ -42,20 +42,20 @@ def map_large_blocks() -> None:
     """From now on a block of more than a megabyte is the system's again as soon as it is free.
     By itself glibc raises its limit to the largest block freed so far, planes then share its
     heap with what encoders keep, and the holes stay: 1.68 in place of 1.24 GB at 1080p."""
-    _set(_LARGE, _LARGE)
+    _set_malloc_limits(_LARGE, _LARGE)
 
 
 def keep_large_blocks() -> None:
     """The opposite, for many large blocks that come and go in several threads: giving them back
     takes longer than filling them."""
-    _set(_LARGEST, 2 * _LARGEST)
+    _set_malloc_limits(_LARGEST, 2 * _LARGEST)
 
 
-def _set(largest: int, kept: int) -> None:
-    option = getattr(ctypes.pythonapi, "mallopt", None)
-    if option is not None:
-        option(_M_MMAP_THRESHOLD, largest)
-        option(_M_TRIM_THRESHOLD, kept)
+def _set_malloc_limits(mmap_threshold: int, trim_threshold: int) -> None:
+    mallopt = getattr(ctypes.pythonapi, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, mmap_threshold)
+        mallopt(_M_TRIM_THRESHOLD, trim_threshold)
 
 
 def return_memory() -> None:

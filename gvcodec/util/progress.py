@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
-from gvcodec.util.messages import count_noun, say, write_above
+from gvcodec.util.deprecation import renamed_attributes
+from gvcodec.util.messages import count_noun, log_line, write_above
 
 Item = TypeVar("Item")
 #: Stages that are counted as frames are read; in others the encoder says what is coded.
@@ -27,37 +28,38 @@ _READING = ("count", "probe")
 _FIRST, _EARLY = 2.0, 0.05
 
 
+@renamed_attributes(left="seconds_left", words="summary_line")
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a stage is: `share` 0…1 of it, `left` seconds (None = not known yet). `frames` of
-    `total` (None = unknown) are coded or painted, None where fitting is done. `kbps`: of the coded
-    frames."""
+    """How far a stage is: `share` 0…1 of it, `seconds_left` seconds (None = not known yet).
+    `frames` of `total` (None = unknown) are coded or painted, None where fitting is done. `kbps`:
+    of the coded frames."""
 
     stage: str
     share: float
-    left: float | None
+    seconds_left: float | None
     frames: int | None = None
     total: int | None = None
     note: str = ""
     kbps: float | None = None
 
     @property
-    def words(self) -> str:
+    def summary_line(self) -> str:
         frames = self.frames
         count = "" if frames is None else count_noun(frames, "frame")
         if frames is not None and self.total:
             count = f"{frames}/{self.total} frames"
-        left = "" if self.left is None else f"{minutes(self.left)} left"
-        if self.left is None and (self.total or frames is None):
-            left = "estimating…"
-        return "  ".join(part for part in (left, count, self.note) if part)
+        remaining = "" if self.seconds_left is None else f"{format_minutes(self.seconds_left)} left"
+        if self.seconds_left is None and (self.total or frames is None):
+            remaining = "estimating…"
+        return "  ".join(part for part in (remaining, count, self.note) if part)
 
     def json(self) -> str:
-        left = None if self.left is None else round(self.left, 1)
+        seconds_left = None if self.seconds_left is None else round(self.seconds_left, 1)
         values = {
             "stage": self.stage,
             "share": round(self.share, 4),
-            "seconds_left": left,
+            "seconds_left": seconds_left,
             "frames": self.frames,
             "total": self.total,
             "kbps": None if self.kbps is None else round(self.kbps, 1),
@@ -89,40 +91,40 @@ class ProgressBar:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rate, self._mode, self._verbose, self._clock = rate, mode, verbose, clock
-        self._stage, self._began = "", clock()
+        self._stage, self._start = "", clock()
         #: Frames of the stage; "fit" has a share, of 1.
         self._done: float = 0
         #: When the first of them were done, and how many these were.
-        self._paced: tuple[float, float] | None = None
+        self._pace_start: tuple[float, float] | None = None
         self._total: int | None = None
         self._size = 0
         #: When a state was shown last, and of which stage; the bar on a terminal.
-        self._shown, self._shown_stage = self._began, ""
+        self._last_report, self._last_stage = self._start, ""
         self._bar: Any = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        if kind is None and self._shown_stage and self._mode != "auto":
-            self._tell(State(self._shown_stage, 1.0, 0.0))
+        if kind is None and self._last_stage and self._mode != "auto":
+            self._report(State(self._last_stage, 1.0, 0.0))
         self._end()
 
-    def __call__(self, frames: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+    def __call__(self, frames: Iterable[Item], stage: str, total: int | None) -> Iterator[Item]:
         """Begin a stage and give back its frames, counted where no encoder says more."""
-        self.begin(what, total)
+        self.begin(stage, total)
         for number, frame in enumerate(frames, 1):
             yield frame
-            if what in _READING:
+            if stage in _READING:
                 self._done = number
             self._show()
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, stage: str, total: int | None) -> None:
         """The next stage."""
         self._end()
-        self._stage, self._total, self._began = what, total, self._clock()
+        self._stage, self._total, self._start = stage, total, self._clock()
         self._done = self._size = 0
-        self._paced = None
+        self._pace_start = None
         self._show()
 
     def expect(self, total: int) -> None:
@@ -147,10 +149,10 @@ class ProgressBar:
             self.begin("paint", total)
         self.coded(frames, 0)
 
-    def say(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Print a line about fitting, with `--verbose` only."""
         if self._verbose:
-            say(line)
+            log_line(line)
 
     def _end(self) -> None:
         if self._bar is not None:
@@ -158,50 +160,50 @@ class ProgressBar:
             self._bar.close()
             self._bar = None
         if self._stage and self._verbose:
-            say(f"{self._stage}: {self._clock() - self._began:.1f} s")
+            log_line(f"{self._stage}: {self._clock() - self._start:.1f} s")
         self._stage = ""
 
     def _show(self) -> None:
-        if self._done and self._paced is None:
-            self._paced = self._clock(), self._done
-        if not self._stage or not self._is_time():
+        if self._done and self._pace_start is None:
+            self._pace_start = self._clock(), self._done
+        if not self._stage or not self._is_due():
             return
         share = min(1.0, self._done / self._total) if self._total else 0.0
-        left = self._left()
+        seconds_left = self._seconds_left()
         if self._stage == "fit":
-            self._tell(State("fit", share, left))
+            self._report(State("fit", share, seconds_left))
             return
         frames, kbps, note = int(self._done), None, ""
         if self.rate and self._size and frames:
             kbps, note = self.rate(frames, self._size)
-        self._tell(State(self._stage, share, left, frames, self._total, note, kbps))
+        self._report(State(self._stage, share, seconds_left, frames, self._total, note, kbps))
 
-    def _left(self) -> float | None:
+    def _seconds_left(self) -> float | None:
         """Seconds until the stage ends at the pace that it has, None while nobody can tell."""
-        if not self._total or not self._paced:
+        if not self._total or not self._pace_start:
             return None
-        now, (begun, before) = self._clock(), self._paced
-        if self._done == before or now - begun < _FIRST:
+        now, (start, done_before) = self._clock(), self._pace_start
+        if self._done == done_before or now - start < _FIRST:
             if self._done < _EARLY * self._total:
                 return None
-            begun, before = self._began, 0
-        if now - begun < _FIRST:
+            start, done_before = self._start, 0
+        if now - start < _FIRST:
             return None
-        return (now - begun) / (self._done - before) * max(0.0, self._total - self._done)
+        return (now - start) / (self._done - done_before) * max(0.0, self._total - self._done)
 
-    def _is_time(self) -> bool:
+    def _is_due(self) -> bool:
         """Whether the next state is to be shown: as often as is of use."""
         if self._mode == "none":
             return False
-        passed = self._clock() - self._shown
+        elapsed = self._clock() - self._last_report
         if self._mode == "auto" and not sys.stderr.isatty():
-            return passed >= _LINE
-        every = _OBJECT if self._mode == "json" else _REDRAW
-        return self._shown_stage != self._stage or passed >= every
+            return elapsed >= _LINE
+        interval = _OBJECT if self._mode == "json" else _REDRAW
+        return self._last_stage != self._stage or elapsed >= interval
 
-    def _tell(self, state: State) -> None:
+    def _report(self, state: State) -> None:
         """Show a state on standard error, or hand it to a function."""
-        self._shown, self._shown_stage = self._clock(), state.stage
+        self._last_report, self._last_stage = self._clock(), state.stage
         if callable(self._mode):
             self._mode(state)
         elif self._mode == "json":
@@ -209,8 +211,8 @@ class ProgressBar:
         elif sys.stderr.isatty():
             self._draw(state)
         else:
-            share = f"{100 * state.share:.0f} %  " if state.left is not None else ""
-            say(f"{state.stage}: {share}{state.words}")
+            share = f"{100 * state.share:.0f} %  " if state.seconds_left is not None else ""
+            log_line(f"{state.stage}: {share}{state.summary_line}")
 
     def _draw(self, state: State) -> None:
         if self._bar is None:
@@ -224,11 +226,11 @@ class ProgressBar:
         has_share = bool(state.total) or state.frames is None
         share = "{percentage:3.0f}%|{bar:20}| " if has_share else ""
         self._bar.n = state.share
-        self._bar.bar_format = f"{state.stage} {share}{state.words}"
+        self._bar.bar_format = f"{state.stage} {share}{state.summary_line}"
         self._bar.refresh()
 
 
-def minutes(seconds: float) -> str:
+def format_minutes(seconds: float) -> str:
     """`1:05`, `1:02:05`."""
     whole = math.ceil(seconds)
     hours, rest = divmod(whole, 3600)

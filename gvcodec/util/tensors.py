@@ -24,22 +24,24 @@ def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
     return torch.stack(red_green_blue(luma[:, 0], u, v, colour), 1)
 
 
-def places(vectors: Tensor, height: int, width: int, step: int = 1) -> tuple[Tensor, Tensor]:
+def source_samples(
+    vectors: Tensor, height: int, width: int, step: int = 1
+) -> tuple[Tensor, Tensor]:
     """Where the samples of a plane at 1/`step` resolution come from: indices into its `height` x
     `width` samples `(B, height, width)` int64, at the edge where a vector points beyond it, and a
     bool map `(B, height, width)`: False there. `vectors` `(B, 2, h, w)`: luma samples, down and
     along, of each block."""
     side = BLOCK // step
-    moves = vectors.long()
+    offsets = vectors.long()
     if step > 1:
-        moves = torch.div(moves + step // 2, step, rounding_mode="floor")
+        offsets = torch.div(offsets + step // 2, step, rounding_mode="floor")
     # Rows of a block share its first vector, columns its second: (B, h, side, w, 1) and
     # (B, h, 1, w, side).
-    b, _, h, w = moves.shape
-    down = torch.arange(h * side, device=moves.device).view(h, side, 1, 1)
-    along = torch.arange(w * side, device=moves.device).view(w, side)
-    rows = moves[:, 0, :, None, :, None] + down
-    cols = moves[:, 1, :, None, :, None] + along
+    b, _, h, w = offsets.shape
+    down = torch.arange(h * side, device=offsets.device).view(h, side, 1, 1)
+    along = torch.arange(w * side, device=offsets.device).view(w, side)
+    rows = offsets[:, 0, :, None, :, None] + down
+    cols = offsets[:, 1, :, None, :, None] + along
     index = rows.clamp(0, height - 1) * width + cols.clamp(0, width - 1)
     inside = ((rows >= 0) & (rows < height)) & ((cols >= 0) & (cols < width))
     whole = b, h * side, w * side
@@ -53,7 +55,7 @@ def warp(x: Tensor, vectors: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
     Returns the fetched planes and a bool map `(B, 1, H, W)`: False where the place lies outside the
     picture, so that a wrong vector is never fatal."""
     b, c, h, w = x.shape
-    index, inside = places(vectors, h, w, step)
+    index, inside = source_samples(vectors, h, w, step)
     index = index.reshape(b, 1, h * w).expand(b, c, -1)
     return x.reshape(b, c, h * w).gather(2, index).view_as(x), inside[:, None]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def usual_torch() -> Iterator[None]:
+def default_torch_settings() -> Iterator[None]:
     """Runs the block under torch's defaults: float32 tensors on the CPU, gradients on, no autocast.
     Costs nothing where these hold already; does not load torch."""
     torch: Any = sys.modules.get("torch")

@@ -25,8 +25,8 @@ _LOCAL = ("file://", "local://")
 #: Bytes that are read of a URI at once.
 BLOCK = 1 << 20
 #: What a store says of a version of a file.
-_FOUND_BY_CONTENT = ("ETag", "etag", "md5Hash", "checksum")
-_STAMPS = (*_FOUND_BY_CONTENT, "mtime", "LastModified", "last_modified", "created", "updated")
+_CONTENT_TAGS = ("ETag", "etag", "md5Hash", "checksum")
+_STAMPS = (*_CONTENT_TAGS, "mtime", "LastModified", "last_modified", "created", "updated")
 
 
 class ConnectionLostError(MediaError):
@@ -52,14 +52,14 @@ def absolute_path(path: str) -> str:
     `a/../b` lies beside the folder that a link `a` leads to, and nowhere if there is no folder
     `a`: such a path stays as it is, and so does a file's with a slash at its end.
     """
-    whole = os.path.join(os.getcwd(), path)
-    folder, name = os.path.split(whole)
+    full_path = os.path.join(os.getcwd(), path)
+    folder, name = os.path.split(full_path)
     if name in ("", os.curdir, os.pardir):
-        folder, name = whole, ""
-    elif os.pardir not in whole.split(os.sep):
-        return os.path.normpath(whole)
+        folder, name = full_path, ""
+    elif os.pardir not in full_path.split(os.sep):
+        return os.path.normpath(full_path)
     if not os.path.isdir(folder):
-        return whole
+        return full_path
     return os.path.join(os.path.realpath(folder), name) if name else os.path.realpath(folder)
 
 
@@ -90,7 +90,7 @@ def name_errors(path: str) -> Iterator[None]:
         ) from error
 
 
-def system_of(path: str) -> tuple[Any, str]:
+def file_system_of(path: str) -> tuple[Any, str]:
     """The file system of fsspec, and the path in it. Raises `UsageError` for an unknown one."""
     import fsspec
 
@@ -106,7 +106,7 @@ def open_read(path: str) -> BinaryIO:
     with name_errors(path):
         if not is_uri(path):
             return io.BufferedReader(_Local(local_path(path), path))
-        system, inside = system_of(path)
+        system, inside = file_system_of(path)
         return _Remote(system.open(inside, "rb", block_size=BLOCK), path)  # type: ignore[return-value]
 
 
@@ -115,19 +115,19 @@ class _Local(io.FileIO):
 
     def __init__(self, path: str, name: str) -> None:
         super().__init__(path)
-        self._called = name
+        self._display_name = name
 
     def readinto(self, buffer: memoryview, /) -> int | None:  # type: ignore[override]
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise MediaError(f"{self._called}: cannot be read: {error.strerror}") from error
+            raise MediaError(f"{self._display_name}: cannot be read: {error.strerror}") from error
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as error:
-            raise MediaError(f"{self._called}: cannot be read: {error.strerror}") from error
+            raise MediaError(f"{self._display_name}: cannot be read: {error.strerror}") from error
 
 
 class _Remote(io.RawIOBase):
@@ -163,13 +163,13 @@ def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/") or "/", *names])
 
 
-def stamp(path: str) -> dict[str, Any]:
+def version_stamp(path: str) -> dict[str, Any]:
     """What tells one version of a file from the next, without reading it. Raises `MediaError`."""
     with name_errors(path):
         if not is_uri(path):
             status = os.stat(path)
             return {"size": status.st_size, "mtime": status.st_mtime_ns}
-        system, inside = system_of(path)
+        system, inside = file_system_of(path)
         system.invalidate_cache()
         facts = system.info(inside)
         return {"size": facts.get("size")} | {
@@ -177,11 +177,11 @@ def stamp(path: str) -> dict[str, Any]:
         }
 
 
-def content_id(path: str, known: dict[str, Any]) -> str:
+def content_id(path: str, facts: dict[str, Any]) -> str:
     """A hash of a file's bytes, or what its store has for one (`known`: its stamp)."""
-    tag = next((known[name] for name in _FOUND_BY_CONTENT if name in known), None)
+    tag = next((facts[name] for name in _CONTENT_TAGS if name in facts), None)
     if tag is not None:
-        return hashlib.sha256(f"{tag} {known['size']}".encode()).hexdigest()
+        return hashlib.sha256(f"{tag} {facts['size']}".encode()).hexdigest()
     with open_read(path) as stream, name_errors(path):
         digest = hashlib.sha256()
         while block := stream.read(BLOCK):
@@ -208,7 +208,7 @@ def read_json(path: str) -> Any:
 def size_of(path: str) -> int | None:
     """Bytes of a file, None where there is none."""
     try:
-        size = stamp(path)["size"]
+        size = version_stamp(path)["size"]
     except ConnectionLostError:
         raise
     except MediaError:
@@ -219,16 +219,16 @@ def size_of(path: str) -> int | None:
 def remove_folder(path: str) -> None:
     """A folder and all in it, if it is there."""
     with contextlib.suppress(FileNotFoundError), name_errors(path):
-        system, inside = system_of(path)
+        system, inside = file_system_of(path)
         if system.exists(inside):
             system.rm(inside, recursive=True)
 
 
-def expand(path: str) -> list[str]:
+def list_files(path: str) -> list[str]:
     """Files that a file, folder (all below, but hidden ones) or glob names, in order."""
     path = fixed_path(path)
     with name_errors(path):
-        system, inside = system_of(path)
+        system, inside = file_system_of(path)
         if not is_uri(path) and os.path.exists(path) and not os.path.isdir(path):
             return [path]
         if system.isdir(inside):
@@ -237,5 +237,5 @@ def expand(path: str) -> list[str]:
             paths = [name for name in system.glob(inside) if system.isfile(name)]
         else:
             return [path] if is_uri(path) else []
-        shown = [name for name in paths if "/." not in name.removeprefix(inside)]
-        return sorted(map(system.unstrip_protocol, shown) if is_uri(path) else shown)
+        visible = [name for name in paths if "/." not in name.removeprefix(inside)]
+        return sorted(map(system.unstrip_protocol, visible) if is_uri(path) else visible)

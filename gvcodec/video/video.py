@@ -23,8 +23,8 @@ from gvcodec.media.planes import rgb_reader
 from gvcodec.opening import Source, unwrap
 from gvcodec.painter.look import check_look
 from gvcodec.painter.tokens import check_shown
-from gvcodec.types import HDR_TRANSFERS, stands
-from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input
+from gvcodec.types import HDR_TRANSFERS, is_still
+from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
 from gvcodec.util.uris import absolute_path, is_uri, local_path
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
@@ -104,7 +104,7 @@ class TimedStream:
         wanted = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
         begin = self.pts_of(number)
-        if number and stands(self.pts_of(number - 1), begin, wanted, fmt.period):
+        if number and is_still(self.pts_of(number - 1), begin, wanted, fmt.period):
             return number, math.ceil(wanted), True
         return number, begin, False
 
@@ -128,7 +128,7 @@ class TimedStream:
             elif isinstance(source, str | os.PathLike):
                 stream = stack.enter_context(open_input(os.fspath(source)))
             else:
-                stream = io.BufferedReader(Borrowed(source))
+                stream = io.BufferedReader(BorrowedFile(source))
                 if callable(tell := getattr(source, "tell", None)) and stream.seekable():
                     # What reads the object later begins where it stood.
                     stack.callback(source.seek, tell())

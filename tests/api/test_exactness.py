@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base import BaseEncoder, Coded, CodedFrame
+from gvcodec.base import BaseEncoder, BasePacket, EncodeResult
 from gvcodec.bitstream import Kind
 from gvcodec.codec.encoder import Encoder
 from gvcodec.media.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
@@ -231,19 +231,19 @@ class Delayed(BaseEncoder):
         self._lag, self._given = lag, 0
         self._frames: list[Planes] = []
 
-    def send(self, planes: Planes, key: bool = False) -> Coded:
+    def send(self, planes: Planes, key: bool = False) -> EncodeResult:
         self._frames.append(planes)
         return self._give(self._lag)
 
-    def flush(self) -> Coded:
+    def flush(self) -> EncodeResult:
         return self._give(0)
 
-    def _give(self, left: int) -> Coded:
+    def _give(self, left: int) -> EncodeResult:
         count = max(0, len(self._frames) - left)
         given, self._frames = self._frames[:count], self._frames[count:]
         numbers = range(self._given, self._given + count)
         self._given += count
-        return Coded([CodedFrame(bytes(8), number % 20 == 0) for number in numbers], given)
+        return EncodeResult([BasePacket(bytes(8), number % 20 == 0) for number in numbers], given)
 
 
 @pytest.mark.parametrize(("base", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 import gvcodec
 from gvcodec import limits
-from gvcodec.base.standard.decoders import decode, open_decoder, unit_of
+from gvcodec.base.standard.decoders import decode_unit, open_decoder, unit_of
 from gvcodec.bitstream import Kind, Packet, Reader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
@@ -80,7 +80,7 @@ def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
     data = gvcodec.encode(moving_texture(512, 512, 1), base="vvc", preset=4, fit=0, q=40)
     decoder = open_decoder("vvc", 64, 64, 1)
     with pytest.raises(MemoryError, match="memory"):
-        decode(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))
+        decode_unit(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))
 
 
 def huge(stream: bytes) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.scene_cuts import SceneCutDetector
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
@@ -34,7 +34,7 @@ def psnr_y(base: str, **quality: float) -> float:
 
 @pytest.mark.parametrize("base", names())
 def test_one_scale_has_one_end_and_rises(base: str) -> None:
-    coarsest = gvcodec.EncoderConfig(base=base).coarsest
+    coarsest = gvcodec.EncoderConfig(base=base).max_base_q
     steps = [index_of(base, q / 4) for q in range(4 * Q_END + 1)]
     assert steps[0] == 0 and steps[-1] == coarsest
     assert all(a < b for a, b in itertools.pairwise(steps))
@@ -83,8 +83,8 @@ def test_the_header_holds_the_index() -> None:
 
 def found(clip: list[Planes]) -> list[int]:
     height, width = clip[0][0].shape
-    finder = CutFinder(width, height)
-    return [number for number, planes in enumerate(clip) if finder.begins(planes[0])]
+    finder = SceneCutDetector(width, height)
+    return [number for number, planes in enumerate(clip) if finder.is_gop_start(planes[0])]
 
 
 @pytest.mark.parametrize("size", [(208, 160), (720, 560), (16, 16), (8, 40)])

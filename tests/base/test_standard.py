@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gvcodec.base import CodedFrame
+from gvcodec.base import BasePacket
 from gvcodec.base.resample import DOWN, UP, Resampler
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.base.standard.encoders import for_the_eye
-from gvcodec.base.standard.payloads import restore, strip
+from gvcodec.base.standard.encoders import eye_params
+from gvcodec.base.standard.payloads import restore_unit, strip_unit
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.conftest import clips_equal, in_process, moving_texture, planes_equal, psnr, send_all
@@ -29,7 +29,7 @@ def form(width: int, height: int) -> VideoFormat:
 
 def encode(
     clip: list[Planes], codec: str, q: int = 30, keys: tuple[int, ...] = (), **options: object
-) -> tuple[list[CodedFrame], list[Planes]]:
+) -> tuple[list[BasePacket], list[Planes]]:
     height, width = clip[0][0].shape
     encoder = StandardEncoder(form(width, height), codec, q, **options)
     parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)]
@@ -38,7 +38,7 @@ def encode(
     return packets, [base_frame for part in parts for base_frame in part.base_frames]
 
 
-def decode(packets: list[CodedFrame], width: int, height: int, *how: object) -> list[Planes]:
+def decode(packets: list[BasePacket], width: int, height: int, *how: object) -> list[Planes]:
     decoder = StandardDecoder(form(width, height), *how)
     found = [frame for p in packets for frame in decoder.send(p.payload, p.keyframe)]
     return found + decoder.flush()
@@ -61,7 +61,7 @@ def test_more_texture_stays_for_the_eye_than_for_psnr_in_low_delay() -> None:
     clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
     strength = {}
     for eye in (False, True):
-        params = for_the_eye(True) if eye else ()
+        params = eye_params(True) if eye else ()
         packets, base_frames = encode(clip, "av1", 50, params=params, low_delay=True)
         assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
         strength[eye] = np.mean([base_frame[0].std() for base_frame in base_frames])
@@ -101,7 +101,7 @@ def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
 )
 def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
     with pytest.raises(DamagedStreamError):
-        decode([CodedFrame(payload, True)], 96, 80, codec)
+        decode([BasePacket(payload, True)], 96, 80, codec)
 
 
 @pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 71), ("av1", -1), ("vvc", -1)])
@@ -153,8 +153,8 @@ def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
 )
 def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
     whole = b"\x12\x00" + b"".join(obu(kind, body) for kind, body in units)
-    payload = strip("av1", whole[:2] + obu(15, b"padding") + whole[2:])
-    assert len(payload) == len(whole) - 3 and restore("av1", payload) == whole
+    payload = strip_unit("av1", whole[:2] + obu(15, b"padding") + whole[2:])
+    assert len(payload) == len(whole) - 3 and restore_unit("av1", payload) == whole
 
 
 NALS = st.tuples(st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50))
@@ -165,8 +165,8 @@ NALS = NALS.filter(lambda nal: b"\0\0" not in nal[1] and nal[1][-1])
 def test_access_units_of_h266_are_restored(units: list[tuple[int, bytes]]) -> None:
     nals = [bytes([0, kind << 3 | 1]) + body for kind, body in units]
     whole = b"".join(b"\0\0\0\1" + nal for nal in nals)
-    payload = strip("vvc", b"\0\0\0\1\0\xa1\x88" + whole)
-    assert restore("vvc", payload) == whole
+    payload = strip_unit("vvc", b"\0\0\0\1\0\xa1\x88" + whole)
+    assert restore_unit("vvc", payload) == whole
     if len(nals) == 1 and units[0][0] < 16:
         assert payload == nals[0][1:]
 
@@ -195,11 +195,11 @@ def test_flat_pictures_stay_flat_at_any_size(width, height, scale, level):
     shapes = [(height, width)] + 2 * [((height + 1) // 2, (width + 1) // 2)]
     planes = tuple(np.full(shape, level, np.uint16) for shape in shapes)
     resampler = Resampler(width, height, scale)
-    small = resampler.down(planes)
+    small = resampler.downsample(planes)
     assert small[0].shape == (resampler.coded_height, resampler.coded_width)
     assert min(small[0].shape) >= 64 and not any(side % 2 for side in small[0].shape)
     assert [plane.shape for plane in small[1:]] == [tuple(side // 2 for side in small[0].shape)] * 2
-    assert planes_equal(resampler.up(small), planes)
+    assert planes_equal(resampler.upsample(small), planes)
 
 
 @pytest.mark.parametrize("depth", [8, 10])

@@ -355,7 +355,7 @@ def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
 def test_memory_as_input_and_output(videos: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
-    assert not encode("memory://out", *uris.expand("memory://in/*.mp4")).errors
+    assert not encode("memory://out", *uris.list_files("memory://in/*.mp4")).errors
     names = [Path(name).name for name in memory.glob("/out/*.gvc")]
     assert len(names) == 1
     assert len(list(api.decode(memory.cat_file(f"/out/{names[0]}"), fidelity=True))) == FRAMES

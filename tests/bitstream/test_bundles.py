@@ -124,8 +124,8 @@ def test_pictures_whose_frames_may_fit_no_bundle_have_none() -> None:
         list(bundles.Bundler().send(Packet(Kind.KEY, largest + b"\0")))
     config = EncoderConfig(base="av1").resolve()
     # 4:2:0 samples of 10 bits, not coded at all.
-    assert config.bundles(3840 * 2160) and 3840 * 2160 * 3 // 2 * 10 // 8 < len(largest)
-    assert not config.bundles(4096 * 4096)
+    assert config.uses_bundles(3840 * 2160) and 3840 * 2160 * 3 // 2 * 10 // 8 < len(largest)
+    assert not config.uses_bundles(4096 * 4096)
 
 
 def test_the_player_has_the_same_sample() -> None:

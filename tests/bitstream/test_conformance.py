@@ -74,7 +74,7 @@ def test_the_judge_sees_what_differs() -> None:
 def nothing_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without `checkpoints/`, which has read no file yet."""
     monkeypatch.setattr(models, "shipped_folders", list)
-    models._adopted.cache_clear()
+    models._embedded_folder.cache_clear()
 
 
 def with_its_model(data: bytes) -> bytes:
@@ -94,7 +94,7 @@ def test_a_file_with_its_models_is_decoded_without_checkpoints(nothing_shipped, 
     if name == "gvc1d":
         data = with_its_model(data)
     without = rewritten(data, lambda packets: (p for p in packets if p.kind is not Kind.MODEL))
-    models._adopted.cache_clear()
+    models._embedded_folder.cache_clear()
     with pytest.raises(WrongModelError):
         gvcodec.Decoder(Reader(io.BytesIO(without)).header, name == "gvc1d")
     reader = Reader(io.BufferedReader(Pipe(data)) if pipe else io.BytesIO(data))
@@ -109,7 +109,7 @@ def test_what_encode_embeds_is_painted_without_checkpoints(monkeypatch):
     options: dict[str, Any] = {"frame_rate": 25, "base": "av1", "fit": 0, "threads": 1}
     data = gvcodec.encode(moving_texture(48, 32, 3), embed_model=True, **options)
     monkeypatch.setattr(models, "shipped_folders", list)
-    models._adopted.cache_clear()
+    models._embedded_folder.cache_clear()
     reader = Reader(io.BytesIO(data))
     decoder = gvcodec.Decoder(reader.header)
     assert len(list(decoder.frames_of(reader.packets()))) == 3

@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.decoders import check
-from gvcodec.base.standard.payloads import nals_of, restore
+from gvcodec.base.standard.decoders import check_payload
+from gvcodec.base.standard.payloads import nals_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
@@ -89,7 +89,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(monkeypatch) ->
     most = 127 // len(nals)
     bomb = bytes([0x80 | most * len(nals)])
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
-    check("vvc", key.payload, 64, 48)
+    check_payload("vvc", key.payload, 64, 48)
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
@@ -108,6 +108,6 @@ def test_a_keyframe_that_shows_frames_again_is_refused_before_decoding(monkeypat
     header, key = keyframe("av1")
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
-    bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
+    bomb = restore_unit("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send_packet(Packet(Kind.KEY, bomb))

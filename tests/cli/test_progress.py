@@ -135,12 +135,12 @@ def test_a_line_is_written_above_the_bar(terminal: Terminal) -> None:
     with ProgressBar(clock=Clock()) as bar:
         bar.begin("encode", 100)
         bar.coded(40, 0)
-        messages.say("a note")
+        messages.log_line("a note")
         before, _, after = terminal.getvalue().rpartition("gvcodec: a note\n")
         last = before.split("\r")
         assert last[-1] == "" and not last[-2].strip()
         assert "encode" in after and "40/100 frames" in after
-    messages.say("later")
+    messages.log_line("later")
     assert "later" not in terminal.getvalue()
 
 

@@ -24,7 +24,7 @@ def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     row = SPEEDS[speed]
     samples = (SIZES[0], SIZES[1], SIZES[1] + 1)
     assert tuple(map(found.preset_of, samples)) == row.presets.get(base, (None,) * 3)
-    assert found.steps == row.fit_steps and found.steadies
+    assert found.steps == row.fit_steps and found.chooses_strengths
     if presets := base_of(base).presets:
         assert found.preset_of(SIZES[0]) in range(presets)
 
@@ -35,13 +35,18 @@ def test_explicit_options_override_the_speed() -> None:
     found = settled("--fit 3 --speed fast")
     assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"][0], 3)
     found = settled("--speed best --fit off")
-    assert not found.fits and not found.steadies
+    assert not found.uses_fitting and not found.chooses_strengths
     assert found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
 
 
 def test_the_best_speed_searches_tokens_where_they_can_be() -> None:
     best = settled("--speed best")
-    assert best.tokens == "search" and best.steers and best.steadies and not best.fits
+    assert (
+        best.tokens == "search"
+        and best.uses_tokens
+        and best.chooses_strengths
+        and not best.uses_fitting
+    )
     for words in (
         "--fit 20",
         "--low-delay",
@@ -53,7 +58,7 @@ def test_the_best_speed_searches_tokens_where_they_can_be() -> None:
         "--tokens off",
     ):
         found = settled(f"--speed best {words}")
-        assert found.tokens == "off" and not found.steers, words
+        assert found.tokens == "off" and not found.uses_tokens, words
         found.check()
     assert settled("--speed best --tokens on").tokens == "on"
     assert settled("").tokens == "off" and settled("--speed fast").tokens == "off"
@@ -62,8 +67,11 @@ def test_the_best_speed_searches_tokens_where_they_can_be() -> None:
 
 
 def test_default_options_steady_the_painter_but_not_for_low_delay() -> None:
-    assert settled("").steadies and not settled("").fits
-    assert not settled("--low-delay").steadies and settled("--low-delay --fit 3").steadies
+    assert settled("").chooses_strengths and not settled("").uses_fitting
+    assert (
+        not settled("--low-delay").chooses_strengths
+        and settled("--low-delay --fit 3").chooses_strengths
+    )
 
 
 def test_the_library_and_the_command_line_agree() -> None:

@@ -37,8 +37,8 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec.base import base_model_id
-    from gvcodec.base.standard.decoders import check
-    from gvcodec.base.standard.payloads import restore
+    from gvcodec.base.standard.decoders import check_payload
+    from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
@@ -141,8 +141,8 @@ def standard(data: bytes) -> None:
     if len(data) < 2:
         return
     base, side = STANDARDS[data[0] % 2], 8 * (data[1] + 1)
-    check(base, data[2:], side, side)
-    unit = restore(base, data[2:])
+    check_payload(base, data[2:], side, side)
+    unit = restore_unit(base, data[2:])
     # Size fields of OBUs; start codes of the 127 NAL units that a payload may count.
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 

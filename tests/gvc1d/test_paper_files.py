@@ -145,15 +145,15 @@ def test_a_model_that_is_not_here_is_named_and_an_embedded_one_serves(
     frames, coded, monkeypatch
 ) -> None:
     whole = encode(frames[:1], embed_model=True)
-    monkeypatch.setattr(models, "_offered", {})
+    monkeypatch.setattr(models, "_registered", {})
     with pytest.raises(WrongModelError, match=rf"{model_id(WEIGHTS).hex()} is missing.*--model"):
         shown(coded)
     assert len(shown(whole)) == 1
 
 
 def test_every_command_that_decodes_takes_the_model(frames, coded, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(models, "_offered", {})
-    models._adopted.cache_clear()
+    monkeypatch.setattr(models, "_registered", {})
+    models._embedded_folder.cache_clear()
     source, out = tmp_path / "a.gvc", tmp_path / "b.gvc"
     source.write_bytes(coded)
     commands = (

@@ -14,7 +14,7 @@ import pytest
 
 import gvcodec
 from gvcodec import _core, bases
-from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
@@ -42,7 +42,7 @@ class Raw(BaseEncoder, BaseDecoder):
     def send(self, given: Any, key: bool = False) -> Any:
         if not isinstance(given, bytes):
             data = b"".join(plane.tobytes() for plane in given)
-            return Coded([CodedFrame(data, True)], [given])
+            return EncodeResult([BasePacket(data, True)], [given])
         samples = np.frombuffer(given, np.uint16)
         if len(samples) != sum(height * width for height, width in self.shapes):
             raise DamagedStreamError("raw frame of another size")
@@ -50,7 +50,7 @@ class Raw(BaseEncoder, BaseDecoder):
         return [tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))]
 
     def flush(self) -> Any:
-        return Coded() if self.shapes[0] == (0, 0) else []
+        return EncodeResult() if self.shapes[0] == (0, 0) else []
 
 
 def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:

@@ -66,7 +66,7 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     tmp_path, monkeypatch, source: str
 ) -> None:
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
+    monkeypatch.setattr(rated, "open_rereadable", lambda path: pytest.fail("the input is read"))
     printed = run("encode", source, tmp_path / "out.bin", "--target", "lpips=0.2", code=4).err
     assert "no weights for LPIPS and DISTS" in printed and "python -m eval weights" in printed
     assert not list(tmp_path.iterdir())

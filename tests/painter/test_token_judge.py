@@ -10,7 +10,7 @@ import torch
 
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
-from gvcodec.models import TOKEN_JUDGE, read_arrays, save_weights
+from gvcodec.models import TOKEN_METRIC, read_arrays, save_weights
 from gvcodec.painter.token_judge import JudgeNetwork, PerceptualJudge
 from gvcodec.painter.token_trial import windows_of
 from gvcodec.perceptual.vgg import PerceptualLoss
@@ -38,7 +38,7 @@ def test_distances_are_those_of_the_network_in_torch(size: tuple[int, int], colo
     painted = [source, (other, u, v), (y + rng.integers(0, 9, y.shape, np.uint16), u, v)]
     fmt = replace(FORMAT, width=width, height=height, colour=colour)
     found = PerceptualJudge(fmt).distances(source, painted, [(0, 0, height, width)])
-    weights = perceptual.read_weights(TOKEN_JUDGE.find())
+    weights = perceptual.read_weights(TOKEN_METRIC.find())
     network = PerceptualLoss(integer=False, batched=False, weights=weights)
     known = known_colour(colour, height)
     reference = network.reference(as_rgb(source, known))
@@ -65,7 +65,7 @@ def test_a_judge_sees_each_window_as_it_is_given_out() -> None:
 
 
 def test_other_files_do_not_judge(tmp_path: Path) -> None:
-    arrays, _ = read_arrays(TOKEN_JUDGE.find())
+    arrays, _ = read_arrays(TOKEN_METRIC.find())
     path = tmp_path / "judge.safetensors"
     for name, wrong in (("lin0.weight", None), ("features.5.weight", np.zeros((64, 3, 3, 3)))):
         changed = {**arrays, name: wrong}

@@ -142,7 +142,7 @@ def test_places_on_the_scale_come_back(base: str) -> None:
     scale = Scale(config)
     for x in np.linspace(scale.low, scale.high, 200):
         q, trim = scale.place(x)
-        assert 0 <= q <= config.coarsest
+        assert 0 <= q <= config.max_base_q
         # Steps of the index of gvc1d are 2 to 4 % of the bytes, and the first is at 0.
         assert scale.at(q, trim) == pytest.approx(x, abs=0.02 if base == "gvc1d" else 1e-9)
 
@@ -323,8 +323,8 @@ def test_targets_out_of_reach() -> None:
 
 def test_qualities_beyond_66_are_coded_smaller() -> None:
     config = EncoderConfig(base="av1")
-    assert config.coarsest == 67 and EncoderConfig(base="vvc").coarsest == 63
-    assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
+    assert config.max_base_q == 67 and EncoderConfig(base="vvc").max_base_q == 63
+    assert EncoderConfig(scale=Fraction(1, 2)).max_base_q == 63
     settled = [dataclasses.replace(config, q=q).resolve() for q in (0, 63, 66, 66.5, 67)]
     wanted = [(1, 0), (1, 63), (1, 66), (Fraction(1, 2), 62.5), (Fraction(1, 2), 63)]
     assert [(c.scale, c.base_q) for c in settled] == wanted

@@ -93,7 +93,7 @@ def test_the_trial_has_the_scenes_of_the_encode() -> None:
     assert busy.size[0] > busy.size[1] > busy.size[2] > 0 and busy.error[0] < busy.error[2]
     assert busy.size[USUAL] > still.size[USUAL] > 0
     starts = GopStarts(96, 64, config.keyint)
-    assert [i for i, planes in enumerate(frames) if starts.begins(planes[0])] == [0, 14]
+    assert [i for i, planes in enumerate(frames) if starts.is_gop_start(planes[0])] == [0, 14]
     first, second = gop_offsets(frames, FORMAT, config)
     assert first * second < 0 and gop_offsets(frames[:14], FORMAT, config) == ()
 
@@ -139,9 +139,9 @@ def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
 
 
 def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
-    assert not EncoderConfig(base="av1", alloc="uniform").shares_scenes
-    assert not EncoderConfig(base="gvc1d", alloc="elbo").shares_scenes
-    assert EncoderConfig(base="vvc", alloc="rd").shares_scenes
+    assert not EncoderConfig(base="av1", alloc="uniform").allocates_by_scene
+    assert not EncoderConfig(base="gvc1d", alloc="elbo").allocates_by_scene
+    assert EncoderConfig(base="vvc", alloc="rd").allocates_by_scene
     source = write_clip(tmp_path / "in.y4m", two_scenes()[:3])
     output = tmp_path / "out.gvc"
     for options in ({"low_delay": True}, {"maxrate": 50000}, {"jobs": 2}, {"target": "psnr=30"}):

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gvcodec._core import motion_search
 from gvcodec.errors import UsageError
-from gvcodec.util.messages import say
+from gvcodec.util.messages import log_line
 from training.held_out import is_held_out
 
 #: Wide enough for 480p; a multiple of 16.
@@ -48,7 +48,7 @@ class Shards:
             y, uv = read_run(folder / f"{name}.mp4")
             vectors = motion[name]
             if reason := _unfit(y, vectors, length):
-                say(f"{name} is dropped: {reason}")
+                log_line(f"{name} is dropped: {reason}")
                 continue
             found = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (y, uv, vectors)]
             self.runs.append((found[0], found[1], found[2]))

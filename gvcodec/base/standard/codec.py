@@ -20,22 +20,22 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
-from gvcodec.base.standard.decoders import decode, open_decoder, unit_of
+from gvcodec.base.standard.decoders import decode_unit, open_decoder, unit_of
 from gvcodec.base.standard.encoders import (
     Settings,
     UnitEncoder,
-    for_the_eye,
+    encoder_version,
+    eye_params,
     open_encoder,
     parse_params,
-    written_by,
 )
-from gvcodec.base.standard.payloads import strip
+from gvcodec.base.standard.payloads import strip_unit
 from gvcodec.bases import base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.config import Settled
+from gvcodec.config import ResolvedConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
@@ -49,10 +49,10 @@ class StandardEncoder(BaseEncoder):
     """Encoder of the plug. `base_q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes
     VVenC's QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `base_q`: it adds to the log of lambda.
-    `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of `DEFAULT_SPEED`.
-    `params` are options of SVT-AV1 or VVenC on top, such as `for_the_eye`, `maxrate` bits a second
-    that it may take on average, 0 = no limit.
+    `log_lambda_offset` makes a change of rate that is too small for `base_q`: it adds to the log of
+    lambda. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `eye_params`,
+    `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -70,7 +70,7 @@ class StandardEncoder(BaseEncoder):
         scale: Fraction = Fraction(1),
         low_delay: bool = False,
         threads: int = 0,
-        trim: float = 0.0,
+        log_lambda_offset: float = 0.0,
         params: Sequence[str] = (),
         preset: int | None = None,
         maxrate: float = 0,
@@ -80,18 +80,18 @@ class StandardEncoder(BaseEncoder):
             raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
         if low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"the {codec} base layer has no form of low delay")
-        coarsest = base_of(codec).coarsest_full
-        if not 0 <= base_q <= coarsest or keyint < 0:
+        max_base_q = base_of(codec).coarsest_full
+        if not 0 <= base_q <= max_base_q or keyint < 0:
             raise UsageError(
                 f"no {codec} base layer with q {base_q:g} and a keyframe distance of {keyint}"
             )
         self._codec = codec
-        self.written_by = written_by(codec)
+        self.written_by = encoder_version(codec)
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._starts = GopStarts(fmt.width, fmt.height, keyint)
         settings = Settings(
-            base_q, low_delay, threads, trim, params, preset, maxrate, fmt.bit_depth
+            base_q, low_delay, threads, log_lambda_offset, params, preset, maxrate, fmt.bit_depth
         )
         size = self._resampler.coded_width, self._resampler.coded_height
         if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
@@ -100,56 +100,58 @@ class StandardEncoder(BaseEncoder):
                 f"{fmt.width}×{fmt.height}"
             )
 
-        def make(offset: float) -> UnitEncoder:
-            wanted = dataclasses.replace(settings, base_q=min(max(base_q + offset, 0.0), coarsest))
-            return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, wanted)
+        def make_encoder(offset: float) -> UnitEncoder:
+            gop_settings = dataclasses.replace(
+                settings, base_q=min(max(base_q + offset, 0.0), max_base_q)
+            )
+            return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, gop_settings)
 
-        self._make = make
+        self._make_encoder = make_encoder
         self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
         #: What the zone adds, and what the encoder in use was made with.
         self._zone, self._offset = 0.0, self._offsets[0]
-        self._encoder = make(self._offset)
+        self._encoder = make_encoder(self._offset)
 
-    def steer(self, offset: float) -> None:
+    def set_q_offset(self, offset: float) -> None:
         """From the next GOP on `offset` is added to `base_q`."""
         self._zone = offset
 
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+    def send(self, planes: Planes, force_key: bool = False) -> EncodeResult:
         """Take the next frame (full size)."""
-        key = self._starts.begins(planes[0], force_key)
-        coded = self._begin_gop() if key else Coded()
-        coded.add(self._decode(self._encoder.encode(self._resampler.down(planes), key)))
-        return coded
+        key = self._starts.is_gop_start(planes[0], force_key)
+        result = self._begin_gop() if key else EncodeResult()
+        result.add(self._decode(self._encoder.encode(self._resampler.downsample(planes), key)))
+        return result
 
-    def _begin_gop(self) -> Coded:
+    def _begin_gop(self) -> EncodeResult:
         """Another encoder where the quality is another: what the one before held back."""
-        coded = Coded()
+        result = EncodeResult()
         offset = self._offsets[min(self._gop, len(self._offsets) - 1)] + self._zone
         if offset != self._offset:
-            for unit in self._encoder.rest() if self._gop else ():
-                coded.add(self._decode([unit]))
-            self._encoder, self._offset = self._make(offset), offset
+            for unit in self._encoder.drain() if self._gop else ():
+                result.add(self._decode([unit]))
+            self._encoder, self._offset = self._make_encoder(offset), offset
         self._gop += 1
-        return coded
+        return result
 
-    def flush(self) -> Coded:
-        coded = Coded()
+    def flush(self) -> EncodeResult:
+        result = EncodeResult()
         for part in self.drain():
-            coded.add(part)
-        return coded
+            result.add(part)
+        return result
 
-    def drain(self) -> Iterator[Coded]:
-        for unit in self._encoder.rest():
+    def drain(self) -> Iterator[EncodeResult]:
+        for unit in self._encoder.drain():
             yield self._decode([unit])
-        yield Coded([], self._decoder.flush())
+        yield EncodeResult([], self._decoder.flush())
 
-    def _decode(self, units: list[tuple[bytes, bool]]) -> Coded:
-        coded = Coded()
+    def _decode(self, units: list[tuple[bytes, bool]]) -> EncodeResult:
+        result = EncodeResult()
         for unit, key in units:
-            payload = strip(self._codec, unit)
-            coded.packets.append(CodedFrame(payload, key))
-            coded.base_frames += self._decoder.send(payload, key)
-        return coded
+            payload = strip_unit(self._codec, unit)
+            result.packets.append(BasePacket(payload, key))
+            result.base_frames += self._decoder.send(payload, key)
+        return result
 
 
 class StandardDecoder(BaseDecoder):
@@ -168,7 +170,7 @@ class StandardDecoder(BaseDecoder):
         self._codec = codec
         self._size = self._resampler.coded_width, self._resampler.coded_height
         self._decoder = open_decoder(codec, *self._size, threads, low_delay)
-        self._holds_back = standard_of(codec).holds_back
+        self._decoder_holds_back = standard_of(codec).holds_back
         self._pending_frames = 0
         _decoders.add(self)
 
@@ -180,7 +182,7 @@ class StandardDecoder(BaseDecoder):
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
         base_frames: list[Planes] = []
-        if keyframe and self._holds_back and self._pending_frames:
+        if keyframe and self._decoder_holds_back and self._pending_frames:
             base_frames = self._decode(None)
             self._decoder.flush_buffers()
         self._pending_frames += 1
@@ -202,7 +204,7 @@ class StandardDecoder(BaseDecoder):
         self._pending_frames = 0
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
-        frames = decode(self._decoder, packet)
+        frames = decode_unit(self._decoder, packet)
         self._pending_frames -= len(frames)
         if self._pending_frames < 0:
             raise DamagedStreamError("the base layer has more frames than packets")
@@ -213,10 +215,12 @@ class StandardDecoder(BaseDecoder):
                 or frame.is_corrupt
             ):
                 raise DamagedStreamError("the base layer is not the one that the header promises")
-        return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
+        return [self._resampler.upsample(planes_from_frame(frame)) for frame in frames]
 
 
-def base_encoder(fmt: VideoFormat, config: Settled, trim: float = 0.0) -> StandardEncoder:
+def base_encoder(
+    fmt: VideoFormat, config: ResolvedConfig, log_lambda_offset: float = 0.0
+) -> StandardEncoder:
     """The encoder of `config.base`."""
     return StandardEncoder(
         fmt,
@@ -226,9 +230,9 @@ def base_encoder(fmt: VideoFormat, config: Settled, trim: float = 0.0) -> Standa
         config.scale,
         config.low_delay,
         config.threads,
-        trim,
+        log_lambda_offset,
         params=(
-            *(for_the_eye(config.low_delay) if config.eye else ()),
+            *(eye_params(config.low_delay) if config.eye else ()),
             *parse_params(config.base, config.encoder_params),
         ),
         preset=config.preset_of(fmt.width * fmt.height),

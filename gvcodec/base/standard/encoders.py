@@ -78,7 +78,7 @@ class Settings:
     base_q: float
     low_delay: bool = False
     threads: int = 0
-    trim: float = 0.0
+    log_lambda_offset: float = 0.0
     params: Sequence[str] = ()
     preset: int | None = None
     maxrate: float = 0
@@ -92,7 +92,7 @@ class UnitEncoder(Protocol):
         """Take the next frame (display order); `key` begins a GOP."""
         ...
 
-    def rest(self) -> Iterator[tuple[bytes, bool]]:
+    def drain(self) -> Iterator[tuple[bytes, bool]]:
         """No more frames: the units that are not out yet, each as soon as it is coded."""
         ...
 
@@ -125,28 +125,28 @@ def open_encoder(
     )
 
 
-def written_by(codec: str) -> tuple[int, ...]:
+def encoder_version(codec: str) -> tuple[int, ...]:
     """The encoder of a base and its version: `gvcodec.media.metadata.Metadata.encoder`."""
     return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *svt_version(find_ffmpeg(SVT)))
 
 
 def _preset(codec: str, settings: Settings) -> int:
-    usual = SPEEDS[DEFAULT_SPEED].presets[codec][-1]
-    chosen = usual if settings.preset is None else settings.preset
+    default = SPEEDS[DEFAULT_SPEED].presets[codec][-1]
+    preset = default if settings.preset is None else settings.preset
     overflows = codec == "av1" and settings.bit_depth > 8 and settings.base_q <= _OVERFLOW_Q
-    return min(chosen, _OVERFLOW_PRESET) if overflows else chosen
+    return min(preset, _OVERFLOW_PRESET) if overflows else preset
 
 
 def _colour_tags(colour: Colour) -> Colour:
     codes = (colour.primaries, colour.transfer, colour.matrix)
     p, t, m = (
-        code if code in taken else _UNSPECIFIED
-        for code, taken in zip(codes, _SUPPORTED_CICP, strict=True)
+        code if code in supported else _UNSPECIFIED
+        for code, supported in zip(codes, _SUPPORTED_CICP, strict=True)
     )
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
 
 
-def for_the_eye(low_delay: bool) -> tuple[str, ...]:
+def eye_params(low_delay: bool) -> tuple[str, ...]:
     """Parameters of SVT-AV1 for what is judged by looking at it."""
     return _EYE_LOW_DELAY if low_delay else _EYE
 
@@ -177,8 +177,8 @@ def av1_options(settings: Settings, samples: int, version: Version) -> dict[str,
     if crf != round(crf) or crf > _MOST_CRF:
         # Only SVT-AV1's own option takes quarters, and more than 63.
         params.append(f"crf={min(max(1.0, round(4 * crf) / 4), _CRF_END):.2f}")
-    if settings.trim:
-        factor = min(_LAMBDA_LIMIT, round(128 * math.exp(settings.trim)))
+    if settings.log_lambda_offset:
+        factor = min(_LAMBDA_LIMIT, round(128 * math.exp(settings.log_lambda_offset)))
         params.append("lambda-scale-factors=" + ",".join([str(factor)] * _FRAME_KINDS))
     return {
         "preset": str(_preset("av1", settings)),
@@ -192,8 +192,8 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
     params = ["verbosity=0", "threads=0", "decodingrefreshtype=idr", f"intraperiod={_NEVER}"]
     # The other tags of colour find their way by themselves.
     params.append(f"VideoFullRange={int(full_range)}")
-    if settings.trim:
-        factors = [f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS
+    if settings.log_lambda_offset:
+        factors = [f"{math.exp(settings.log_lambda_offset):.4f}"] * _FRAME_KINDS
         params.append(f"LambdaModifier={','.join(factors)}")
     preset = _VVENC_PRESETS[_preset("vvc", settings)]
     qp = round(_VVENC_FINEST + settings.base_q * _VVENC_STEP)
@@ -251,14 +251,14 @@ def parse_params(codec: str, text: str) -> tuple[str, ...]:
         if not _PARAM.fullmatch(param):
             raise UsageError(f"encoder params are K=V:K=V…, {param!r} is none of these")
         name = param.partition("=")[0]
-        if why := _why_refused(codec, name.lower()):
-            raise UsageError(f"encoder param {name} is refused: {why}")
-    if params and (message := _try(codec, ":".join(params))):
+        if reason := _refusal_reason(codec, name.lower()):
+            raise UsageError(f"encoder param {name} is refused: {reason}")
+    if params and (message := _trial_error(codec, ":".join(params))):
         raise UsageError(f"encoder params {text}: {message}")
     return params
 
 
-def _why_refused(codec: str, name: str) -> str:
+def _refusal_reason(codec: str, name: str) -> str:
     for reason, names in _REFUSED[codec].items():
         patterns = (re.escape(one).replace(r"\*", ".*") for one in names.split())
         if any(re.fullmatch(pattern, name) for pattern in patterns):
@@ -267,7 +267,7 @@ def _why_refused(codec: str, name: str) -> str:
 
 
 @functools.cache
-def _try(codec: str, params: str) -> str:
+def _trial_error(codec: str, params: str) -> str:
     """What the encoder says of its options, "" where it takes them."""
     if codec == "vvc":
         program, layout = find_ffmpeg(VVENC), "yuv420p10le"
@@ -276,7 +276,7 @@ def _try(codec: str, params: str) -> str:
         program, layout = find_ffmpeg(SVT), "yuv420p"
         words = ["-c:v", SVT, "-preset", "10", "-err_detect", "explode", "-svtav1-params", params]
     picture = ["-f", "lavfi", "-i", "color=s=64x64:r=25:d=0.04", "-pix_fmt", layout]
-    ended = run_ffmpeg(program, "-v", "error", *picture, *words, "-f", "null", "-", log="1")
-    if not ended.returncode:
+    process = run_ffmpeg(program, "-v", "error", *picture, *words, "-f", "null", "-", log="1")
+    if not process.returncode:
         return ""
-    return first_error(ended.stderr) or "the encoder does not take them"
+    return first_error(process.stderr) or "the encoder does not take them"

@@ -4,8 +4,8 @@ AV1 (section 5.3 of its specification): a temporal unit without its delimiter an
 OBU without a size field; two to four bytes less a frame. H.266 (Annex B): one NAL unit
 without start code and without its first byte, which is zero; more than one, and one whose
 first byte would be above 0x7f, are preceded by 0x80 | count and the sizes of all but the last as
-LEB128; no SEI and no access unit delimiters. `restore` raises `DamagedStreamError` for anything
-that does not parse.
+LEB128; no SEI and no access unit delimiters. `restore_unit` raises `DamagedStreamError` for
+anything that does not parse.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def packet_of(data: bytes) -> av.Packet:
     return packet
 
 
-def strip(codec: str, unit: bytes) -> bytes:
+def strip_unit(codec: str, unit: bytes) -> bytes:
     """An access unit as an encoder makes it (AV1: a temporal unit, H.266: in Annex B form, of
     layer 0) to the payload of a packet."""
     return _strip_av1(unit) if codec == "av1" else _strip_vvc(unit)
 
 
-def restore(codec: str, payload: bytes) -> bytes:
+def restore_unit(codec: str, payload: bytes) -> bytes:
     """Payload of a packet to an access unit: AV1 in the low-overhead format with a delimiter, H.266
     in Annex B form. Raises `DamagedStreamError`."""
     if codec == "av1":
@@ -53,12 +53,12 @@ def restore(codec: str, payload: bytes) -> bytes:
 
 
 def _strip_av1(unit: bytes) -> bytes:
-    kept = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
-    head, size_at = kept[-1][0], 1 + bool(kept[-1][0] & _OBU_EXTENDED)
-    cursor = Cursor(kept[-1][size_at:], "OBU")
+    obus = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
+    head, size_at = obus[-1][0], 1 + bool(obus[-1][0] & _OBU_EXTENDED)
+    cursor = Cursor(obus[-1][size_at:], "OBU")
     cursor.var()
-    last = bytes([head & ~_OBU_SIZED]) + kept[-1][1:size_at] + cursor.take(len(cursor))
-    return b"".join(kept[:-1]) + last
+    last = bytes([head & ~_OBU_SIZED]) + obus[-1][1:size_at] + cursor.take(len(cursor))
+    return b"".join(obus[:-1]) + last
 
 
 def obus_of(data: bytes) -> list[tuple[int, bytes]]:

@@ -89,17 +89,17 @@ class PipeEncoder:
         self._gops[-1].send(samples_of(planes, self._bit_depth))
         while len(self._gops) > 1 and self._gops[0].is_done:
             units += self._finish(len(self._gops) - 1)
-        return units + list(self._gops[0].ready(self._lag))
+        return units + list(self._gops[0].ready_units(self._lag))
 
-    def rest(self) -> Iterator[tuple[bytes, bool]]:
+    def drain(self) -> Iterator[tuple[bytes, bool]]:
         """The units that are not out yet, each as soon as it is coded."""
         if self._gops:
             self._gops[-1].close_input()
         yield from self._finish(0)
 
-    def _finish(self, left: int) -> Iterator[tuple[bytes, bool]]:
+    def _finish(self, unfinished: int) -> Iterator[tuple[bytes, bool]]:
         """Wait for the oldest GOPs until `left` are unfinished."""
-        while len(self._gops) > left:
+        while len(self._gops) > unfinished:
             yield from self._gops[0].finish()
             self._gops.popleft()
 
@@ -119,26 +119,30 @@ class _Gop:
         self._output = self._process.output
         self._units: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._collector = threading.Thread(
-            target=_collect, args=(units_of(self._output), self._units), daemon=True
+            target=_queue_units, args=(units_of(self._output), self._units), daemon=True
         )
         self._collector.start()
-        self._sent = self._received = 0
+        self._sent_count = self._received_count = 0
 
     @property
     def is_done(self) -> bool:
         """Whether all units are coded; after `close_input`."""
-        return self._received + self._units.qsize() > self._sent
+        return self._received_count + self._units.qsize() > self._sent_count
 
     def send(self, samples: bytes) -> None:
         self._process.write(samples)
         self._process.flush()
-        self._sent += 1
+        self._sent_count += 1
 
-    def ready(self, lag: int | None) -> Iterator[tuple[bytes, bool]]:
+    def ready_units(self, lag: int | None) -> Iterator[tuple[bytes, bool]]:
         """The units that leave now."""
         leave_realtime(self._process.pid)
-        while self._received < self._sent:
-            if self._units.empty() if lag is None else self._sent - self._received <= lag:
+        while self._received_count < self._sent_count:
+            if (
+                self._units.empty()
+                if lag is None
+                else self._sent_count - self._received_count <= lag
+            ):
                 return
             yield self._next()
 
@@ -147,7 +151,7 @@ class _Gop:
 
     def finish(self) -> Iterator[tuple[bytes, bool]]:
         """The rest, once the input is closed."""
-        while self._received < self._sent:
+        while self._received_count < self._sent_count:
             yield self._next()
         if self._units.get() is not None:
             self._fail()
@@ -158,8 +162,8 @@ class _Gop:
         unit = self._units.get()
         if unit is None:
             self._fail()
-        self._received += 1
-        return unit, self._received == 1
+        self._received_count += 1
+        return unit, self._received_count == 1
 
     def _fail(self) -> NoReturn:
         try:
@@ -172,8 +176,8 @@ class _Gop:
         self._output.close()
 
 
-def _collect(coded: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
+def _queue_units(access_units: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
     """Access units of a stream, then None."""
-    for unit in coded:
+    for unit in access_units:
         units.put(unit)
     units.put(None)

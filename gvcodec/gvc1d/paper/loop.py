@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
 from gvcodec.base.resample import Resampler
-from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.base.scene_cuts import SceneCutDetector
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d.paper.encoder import quantise
 from gvcodec.gvc1d.paper.layers import Context, rate_of
@@ -31,9 +31,9 @@ from gvcodec.gvc1d.paper.token_counts import QUALITIES, Integers
 from gvcodec.gvc1d.paper.weights import load_networks, read_tables
 from gvcodec.gvc1d.paper.windows import from_patches, to_patches
 from gvcodec.gvc1d.pictures import crop, pad, padded_size
-from gvcodec.models import brought_along
+from gvcodec.models import report_embedded_damage
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.torch_settings import torch_threads, usual_torch
+from gvcodec.util.torch_settings import default_torch_settings, torch_threads
 
 #: 10-bit levels in one of the networks', and the networks' zero in these.
 _LEVEL, _GRAY = 4, 512
@@ -45,7 +45,7 @@ class _Loop:
     """What encoder and decoder share: networks, entropy coder, context. Raises `MediaError`."""
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int, device: str) -> None:
-        with brought_along(model):
+        with report_embedded_damage(model):
             self.networks = load_networks(model, device)
             tables = read_tables(model)
         self._fmt, self._threads, self.device = fmt, threads, device
@@ -64,7 +64,7 @@ class _Loop:
     @torch.no_grad()
     def tokens_of(self, planes: Planes, q: int, context: Context | None) -> Integers:
         """`[W, T, C]` of a frame."""
-        with usual_torch(), torch_threads(self._threads):
+        with default_torch_settings(), torch_threads(self._threads):
             patches = self._patches(pad(planes, self._size))
             parts = [
                 quantise(self.networks.encoder.encode(part, before, _rates(part, q)))
@@ -77,7 +77,7 @@ class _Loop:
     @torch.no_grad()
     def show(self, frame: Frame) -> Planes:
         """The base frame of tokens; they are the context of the next."""
-        with usual_torch(), torch_threads(self._threads):
+        with default_torch_settings(), torch_threads(self._threads):
             tokens = torch.from_numpy(frame.tokens).float().to(self.device)
             parts = [
                 self.networks.decoder.decode(part, before, _rates(part, frame.q))
@@ -88,7 +88,7 @@ class _Loop:
             y, uv = from_patches(patches)
             small = (self._whole(y), self._whole(uv[:, 0]), self._whole(uv[:, 1]))
         for resampler in self._larger:
-            small = resampler.up(small)
+            small = resampler.upsample(small)
         return crop(small, self._fmt)
 
     def _patches(self, planes: Planes) -> Tensor:
@@ -128,11 +128,11 @@ class PaperEncoder(BaseEncoder):
             raise UsageError(f"no base gvc1d with q {q:g} and a keyframe distance of {keyint}")
         self._loop = _Loop(fmt, model, threads, device)
         self._q, self._keyint = round(q), keyint
-        self._cuts = CutFinder(fmt.width, fmt.height)
+        self._cuts = SceneCutDetector(fmt.width, fmt.height)
         self._since = 0
 
-    def send(self, planes: Planes, force_key: bool = False) -> Coded:
-        loop, cut = self._loop, self._cuts.begins(planes[0])
+    def send(self, planes: Planes, force_key: bool = False) -> EncodeResult:
+        loop, cut = self._loop, self._cuts.is_gop_start(planes[0])
         key = force_key or not self._since or self._since == self._keyint
         self._since = 1 if key else self._since + 1
         if key:
@@ -140,11 +140,11 @@ class PaperEncoder(BaseEncoder):
         context = None if key or cut else loop.context
         tokens = loop.tokens_of(planes, self._q, context)
         frame = Frame(self._q, context is not None, tokens)
-        packet = CodedFrame(loop.coder.encode(frame), key)
-        return Coded([packet], [loop.show(frame)], [frame.hashed()])
+        packet = BasePacket(loop.coder.encode(frame), key)
+        return EncodeResult([packet], [loop.show(frame)], [frame.hash_bytes()])
 
-    def flush(self) -> Coded:
-        return Coded()
+    def flush(self) -> EncodeResult:
+        return EncodeResult()
 
 
 class PaperDecoder(BaseDecoder):
@@ -153,7 +153,7 @@ class PaperDecoder(BaseDecoder):
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self._loop = _Loop(fmt, model, threads, "cpu")
         self._started = False
-        self.hashed: deque[bytes] = deque()
+        self.hash_bytes: deque[bytes] = deque()
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         if keyframe:
@@ -163,7 +163,7 @@ class PaperDecoder(BaseDecoder):
         self._started = True
         frame = self._loop.coder.decode(payload)
         shown = self._loop.show(frame)
-        self.hashed.append(frame.hashed())
+        self.hash_bytes.append(frame.hash_bytes())
         return [shown]
 
     def flush(self) -> list[Planes]:
@@ -171,7 +171,7 @@ class PaperDecoder(BaseDecoder):
 
     def abandon(self) -> None:
         self._started = False
-        self.hashed.clear()
+        self.hash_bytes.clear()
         self._loop.restart()
 
 

@@ -40,7 +40,7 @@ class Frame(NamedTuple):
     context: bool
     tokens: Integers
 
-    def hashed(self) -> bytes:
+    def hash_bytes(self) -> bytes:
         """What the base hash counts: flags, q, tokens as i16."""
         return bytes([_CONTEXT * self.context, self.q]) + self.tokens.astype("<i2").tobytes()
 

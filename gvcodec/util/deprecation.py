@@ -1,0 +1,58 @@
+"""Old names of public attributes and keywords: they still work, with a `DeprecationWarning`, until
+the next major version."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def warn_renamed(old: str, new: str, depth: int = 3) -> None:
+    """Warn the caller `depth` frames up that `old` is called `new` now."""
+    warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=depth)
+
+
+def renamed_attributes(**names: str) -> Callable[[type[_T]], type[_T]]:
+    """Class decorator: instances answer to old names of attributes and methods. `names`: new names
+    by old ones."""
+
+    def add_properties(kind: type[_T]) -> type[_T]:
+        for old, new in names.items():
+            setattr(kind, old, _alias(kind.__name__, old, new))
+        return kind
+
+    return add_properties
+
+
+def _alias(owner: str, old: str, new: str) -> property:
+    def read_new_name(instance: object) -> Any:
+        warn_renamed(f"{owner}.{old}", new)
+        return getattr(instance, new)
+
+    read_new_name.__doc__ = f"Deprecated name of `{new}`."
+    return property(read_new_name)
+
+
+def renamed_keywords(**names: str) -> Callable[[_F], _F]:
+    """Decorator: a function takes old names of keywords, too. `names`: new names by old ones. A
+    call with both raises `TypeError`."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def call(*args: Any, **keywords: Any) -> Any:
+            for old, new in names.items():
+                if old in keywords:
+                    if new in keywords:
+                        raise TypeError(f"{old} is the deprecated name of {new}: give one of them")
+                    warn_renamed(f"keyword {old}", new)
+                    keywords[new] = keywords.pop(old)
+            return function(*args, **keywords)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

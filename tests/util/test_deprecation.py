@@ -1,0 +1,59 @@
+"""Old names keep working for a major version, and say which name to use."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import pytest
+
+from gvcodec import EncoderConfig
+from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
+from gvcodec.util.progress import State
+
+
+@renamed_attributes(breadth="width")
+@dataclass(frozen=True, slots=True)
+class Picture:
+    width: int
+
+
+@renamed_keywords(breadth="width")
+def area(height: int, width: int = 1) -> int:
+    return height * width
+
+
+def test_old_attributes_give_the_new_ones_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="Picture.breadth is deprecated: use width"):
+        assert Picture(3).breadth == 3  # type: ignore[attr-defined]
+
+
+def test_old_keywords_reach_the_new_ones_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="keyword breadth is deprecated: use width"):
+        assert area(2, breadth=3) == 6  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="deprecated name of width"):
+        area(2, breadth=3, width=3)  # type: ignore[call-arg]
+
+
+def test_new_names_do_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert area(2, width=Picture(3).width) == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("fits", "uses_fitting"), ("steadies", "chooses_strengths"), ("steers", "uses_tokens"),
+        ("shares_scenes", "allocates_by_scene"), ("coarsest", "max_base_q"), ("steps", "fit_step_count"),
+    ],
+)  # fmt: skip
+def test_settings_keep_their_names_of_1_0(old: str, new: str) -> None:
+    config = EncoderConfig(q=30, fit=3)
+    with pytest.warns(DeprecationWarning, match=f"use {new}"):
+        assert getattr(config, old) == getattr(config, new)
+
+
+def test_progress_keeps_its_names_of_1_0() -> None:
+    with pytest.warns(DeprecationWarning, match="use seconds_left"):
+        assert State("encode", 0.5, 7.0).left == 7.0  # type: ignore[attr-defined]
