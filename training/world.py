@@ -242,8 +242,8 @@ def draw(seed: int, frames: int, shots: tuple[list[int], list[int]] | None = Non
         place = np.flatnonzero(numbers == number)
         if len(place):
             scene.render(times[place], canvas, place)
-    planes = (np.clip(plane, 0, 1) for plane in (canvas.y, canvas.u, canvas.v))
-    return Clip(*planes, numbers, times, canvas.objects, scenes[0].motion, scenes[0].kinds)
+    y, u, v = (np.clip(plane, 0, 1) for plane in (canvas.y, canvas.u, canvas.v))
+    return Clip(y, u, v, numbers, times, canvas.objects, scenes[0].motion, scenes[0].kinds)
 
 
 def write(clip: Clip, path: Path) -> None:

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any, BinaryIO
 
 import gvcodec
-from gvcodec.base import base_model_id, uses_paper_form
+from gvcodec.base import base_model_id, uses_network
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
@@ -90,7 +90,7 @@ def make_settings(
     config.resolve()
     if any(zone.target for zone in parse_zones(config.zones)):
         raise UsageError("zones with a target are for encode, not for batch")
-    painter, _ = painter_id(config, uses_paper_form(config))
+    painter, _ = painter_id(config, uses_network(config))
     led_by = ""
     if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network

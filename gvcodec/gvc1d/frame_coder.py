@@ -43,7 +43,7 @@ BLACK, RANGE = 64, 876
 _SAME_SCALE, _LENGTH_SCALE = 6, 40
 _MEAN_STEPS = 8
 
-Integers = NDArray[np.int32]
+Integers = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ class FrameCoder:
             edges = (0, rows // step - height), (0, columns // step - width)
             levels = np.pad(plane, edges, "edge").astype(np.float32)
             padded.append(((levels - np.float32(BLACK)) * np.float32(1 / RANGE))[None])
-        return to_patches(*padded, self.config, self.ops)
+        y, u, v = padded
+        return to_patches(y, u, v, self.config, self.ops)
 
     def _planes(self, patches: Any) -> Planes:
         y, u, v = from_patches(patches, self.grid, self.config, self.ops)

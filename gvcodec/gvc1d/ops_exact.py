@@ -160,8 +160,8 @@ def _optional(x: Array | None) -> Array | None:
 
 def softsign(x: Array) -> Array:
     """x / (1 + |x|)."""
-    y: Array = x / (np.float32(1) + np.abs(x))
-    return y
+    size: Array = np.float32(1) + np.abs(x)
+    return np.divide(x, size, dtype=np.float32)
 
 
 def concatenate(arrays: list[Array], axis: int) -> Array:

@@ -236,7 +236,9 @@ def _draw_validation() -> Validation:
 def draw_recall(first_seed: int, count: int) -> Recall:
     """Paired clips of these seeds: scene 0 for some frames, scene 1, then scene 0 goes on; and with
     scene 2 shown first instead."""
-    returning, stranger, frames = [], [], []
+    returning: list[world.Clip] = []
+    stranger: list[world.Clip] = []
+    frames = []
     for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng([seed, 2])
         shown, between = (int(rng.integers(2, 5)) for _ in range(2))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
-from gvcodec.models import TOKEN_JUDGE
+from gvcodec.models import TOKEN_METRIC
 from gvcodec.perceptual.vgg import PerceptualLoss
 
 Planes = tuple[Tensor, ...]
@@ -51,7 +51,7 @@ class Appearance:
     """Both terms of the loss; keeps and trains the discriminator."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        weights = perceptual.read_weights(TOKEN_JUDGE.find())
+        weights = perceptual.read_weights(TOKEN_METRIC.find())
         self._distance = PerceptualLoss(weights=weights).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -212,36 +212,33 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": 1e-3, "scale": 1.0, "matrix": False})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for value in group["params"]:
                 if value.grad is None:
                     continue
-                state = self.state[value]
-                if group["matrix"]:
-                    self._step_matrix(value, state, group["lr"])
-                else:
-                    self._step_adam(value, state, group["lr"])
+                update = self._step_matrix if group["matrix"] else self._step_adam
+                update(value, value.grad, self.state[value], group["lr"])
 
     @staticmethod
-    def _step_matrix(value: Tensor, state: dict[str, Any], rate: float) -> None:
+    def _step_matrix(value: Tensor, slope: Tensor, state: dict[str, Any], rate: float) -> None:
         if not state:
             state["momentum"] = torch.zeros_like(value)
-        state["momentum"].lerp_(value.grad, 0.05)
-        update = value.grad.lerp(state["momentum"], 0.95)
+        state["momentum"].lerp_(slope, 0.05)
+        update = slope.lerp(state["momentum"], 0.95)
         value.mul_(1 - 0.01 * rate)
         value.add_(
             orthogonalize(update), alpha=-rate * max(1, value.shape[0] / value.shape[1]) ** 0.5
         )
 
     @staticmethod
-    def _step_adam(value: Tensor, state: dict[str, Any], rate: float) -> None:
+    def _step_adam(value: Tensor, slope: Tensor, state: dict[str, Any], rate: float) -> None:
         if not state:
             state["step"] = torch.zeros(())
             state["mean"], state["square"] = torch.zeros_like(value), torch.zeros_like(value)
         state["step"] += 1
-        state["mean"].lerp_(value.grad, 0.1)
-        state["square"].lerp_(value.grad.square(), 0.02)
+        state["mean"].lerp_(slope, 0.1)
+        state["square"].lerp_(slope.square(), 0.02)
         mean = state["mean"] / (1 - 0.9 ** state["step"])
         root = (state["square"] / (1 - 0.98 ** state["step"])).sqrt() + 1e-8
         value.mul_(1 - 0.01 * rate)
@@ -270,10 +267,13 @@ def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimize
     matrices = [weights[n] for n in blocks]
     rest = [value for name, value in weights.items() if name not in set(blocks)]
     if settings.optimizer == "muon":
-        groups = [{"params": matrices, "matrix": True, "scale": MATRIX_SCALE}, {"params": rest}]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "matrix": True, "scale": MATRIX_SCALE},
+            {"params": rest},
+        ]
         return Muon(groups)
-    groups = [{"params": list(weights.values()), "scale": 1.0}]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+    everything: list[dict[str, Any]] = [{"params": list(weights.values()), "scale": 1.0}]
+    return torch.optim.AdamW(everything, betas=(0.9, 0.98), weight_decay=0.01)
 
 
 class Trainer:
