@@ -52,6 +52,22 @@ class SymbolDecoder:
     def finished(self) -> bool:
         """Whether the bytes end with the last symbol."""
 
+class IntegerDecoder:
+    """
+    The inverse of cdf_encode in several calls: tables may follow from integers before.
+    """
+
+    def __init__(self, data: bytes) -> None: ...
+
+    def decode(self, scale: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], mean: Annotated[NDArray[numpy.int16], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+        """
+        The next integers (int32), each by the table of its scale index and mean.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether the bytes end with the last integer."""
+
 CUDA: bool = False
 
 def cuda_device() -> str:

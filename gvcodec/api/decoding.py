@@ -423,8 +423,7 @@ class _Decoding:
     def _describe(self, writer: VideoWriter) -> list[str]:
         """What was checked, and what the output does not hold."""
         request = self._request
-        hashed = "hash of the tokens" if self._header.paper_form else "base hash"
-        checked = hashed if self._whole and not self._losses else "checksums"
+        checked = "base hash" if self._whole and not self._losses else "checksums"
         lines = [f"{checked} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: not what the file's painted hash is of")

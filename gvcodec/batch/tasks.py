@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Any, BinaryIO
 
 import gvcodec
-from gvcodec.base import base_model_id, uses_paper_form
+from gvcodec.base import base_model_id, uses_network
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
@@ -100,7 +100,7 @@ def make_settings(
     config.resolve()
     has_targets(config)
     check_one_file(f"OUT{suffix}", config.base)
-    painter, _ = painter_id(config, uses_paper_form(config))
+    painter, _ = painter_id(config, uses_network(config))
     led_by = ""
     if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network

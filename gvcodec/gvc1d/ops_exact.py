@@ -156,3 +156,29 @@ def _contiguous(x: Any) -> Array:
 
 def _optional(x: Array | None) -> Array | None:
     return None if x is None else _contiguous(x)
+
+
+def softsign(x: Array) -> Array:
+    """x / (1 + |x|)."""
+    size: Array = np.float32(1) + np.abs(x)
+    return np.divide(x, size, dtype=np.float32)
+
+
+def concatenate(arrays: list[Array], axis: int) -> Array:
+    """Arrays side by side along an axis."""
+    return np.concatenate(arrays, axis)
+
+
+def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
+    """x repeated to a shape."""
+    return np.broadcast_to(x, shape)
+
+
+def permute(x: Array, *axes: int) -> Array:
+    """x with its axes in another order."""
+    return x.transpose(axes)
+
+
+def zeros(like: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape; `like` says where they lie for other implementations."""
+    return np.zeros(shape, np.float32)
