@@ -17,7 +17,7 @@ from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
 from gvcodec.bases import INDEX_END
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d import ops_exact
-from gvcodec.gvc1d.budgets import Budget, make_budget
+from gvcodec.gvc1d.budgets import Budget
 from gvcodec.gvc1d.frame_coder import RATE_END, Frame, FrameCoder
 from gvcodec.gvc1d.weights import read_network
 from gvcodec.models import report_embedded_damage
@@ -45,16 +45,16 @@ def open_coder(fmt: VideoFormat, model: Path, threads: int) -> FrameCoder:
 
 
 class Gvc1dEncoder(BaseEncoder):
-    """Encoder of the plug. `keyint`: frames between keyframes, 0 = only the first. `alloc`: how
-    many tokens a window gets (see `budgets`)."""
+    """Encoder of the plug. `keyint`: frames between keyframes, 0 = only the first. `budget`:
+    how many tokens a window gets."""
 
     def __init__(
-        self, fmt: VideoFormat, q: float, keyint: int, threads: int, model: Path, alloc: str = ""
+        self, fmt: VideoFormat, q: float, keyint: int, threads: int, model: Path, budget: Budget
     ) -> None:
         if not 0 <= q <= INDEX_END or keyint < 0:
             raise UsageError(f"no base gvc1d with q {q:g} and a keyframe distance of {keyint}")
         self._coder = open_coder(fmt, model, threads)
-        self._budget: Budget = make_budget(alloc)
+        self._budget = budget
         self._rate, self._keyint = rate_of(q), keyint
         self._since_key = 0
 

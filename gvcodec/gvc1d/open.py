@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gvcodec.base import BaseDecoder, BaseEncoder
 from gvcodec.entropy.streams import backend_of
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d.budgets import make_budget
 from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.gvc1d.weights import FORM, read_network
 from gvcodec.models import GVC1D, form_of
@@ -43,7 +44,9 @@ def base_encoder(fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder:
     if form_of(model) == FORM:
         from gvcodec.gvc1d import base_codec
 
-        return base_codec.Gvc1dEncoder(*settings)
+        return base_codec.Gvc1dEncoder(*settings, make_budget(config.alloc, config.token_share))
+    if config.alloc not in ("", "uniform") or config.token_share < 1:
+        raise UsageError("the learned transform of base gvc1d has no budgets of tokens")
     from gvcodec.gvc1d.encoder import Gvc1dEncoder
 
     return Gvc1dEncoder(*settings, config.device, backend_of(config.device))

@@ -20,7 +20,7 @@ from gvcodec.gvc1d.budgets import cut_tokens
 from gvcodec.gvc1d.frame_coder import RATE_END, Frame, FrameCoder
 from gvcodec.gvc1d.model import Codec, Config, Grid, from_patches, rate_mix, to_patches
 from gvcodec.gvc1d.weights import FORM, read_network
-from gvcodec.types import VideoFormat
+from gvcodec.types import Planes, VideoFormat
 from tests.conftest import moving_texture
 from tests.gvc1d.networks import TINY, save_tiny, tiny_weights
 
@@ -37,6 +37,10 @@ def _coder(weights: Path, size: tuple[int, int] = SIZE) -> FrameCoder:
     return FrameCoder(config, values, ops_exact, size)
 
 
+def _rounded(coder: FrameCoder, planes: Planes, rate: int) -> np.ndarray:
+    return np.rint(coder.analyse(planes, rate).values).astype(np.int32)
+
+
 def _lengths(coder: FrameCoder, frame: int) -> np.ndarray:
     """All tokens in even frames, another number for each window in odd ones."""
     full = coder.config.tokens
@@ -47,7 +51,7 @@ def test_decoder_follows_encoder_with_any_lengths(weights: Path) -> None:
     encoder, decoder = _coder(weights), _coder(weights)
     for number, planes in enumerate(moving_texture(*SIZE, 5)):
         lengths = _lengths(encoder, number)
-        tokens = cut_tokens(encoder.analyse(planes, 20 * number), lengths)
+        tokens = cut_tokens(_rounded(encoder, planes, 20 * number), lengths)
         packet, shown = encoder.encode(Frame(20 * number, lengths, tokens))
         frame, picture = decoder.decode(packet)
         assert frame.rate == 20 * number and (frame.lengths == lengths).all()
@@ -58,7 +62,7 @@ def test_decoder_follows_encoder_with_any_lengths(weights: Path) -> None:
 
 def test_token_by_token_predictions_are_those_of_a_whole_frame(weights: Path) -> None:
     coder = _coder(weights)
-    tokens = coder.analyse(moving_texture(*SIZE, 1)[0], 56)[None].astype(np.float32)
+    tokens = _rounded(coder, moving_texture(*SIZE, 1)[0], 56)[None].astype(np.float32)
     mix = rate_mix(3.5)
     whole = coder.codec.predict(tokens, coder.state, mix, coder.grid)
     steps = coder.codec.start_prediction(coder.state, mix, coder.grid)
@@ -150,7 +154,7 @@ def test_hostile_packets_end_in_one_error(weights: Path) -> None:
     planes = moving_texture(*SIZE, 1)[0]
     coder = _coder(weights)
     lengths = np.full(coder.windows, TINY.tokens)
-    packet, _ = coder.encode(Frame(RATE_END // 2, lengths, coder.analyse(planes, RATE_END // 2)))
+    packet, _ = coder.encode(Frame(RATE_END // 2, lengths, _rounded(coder, planes, RATE_END // 2)))
     decoded = 0
     for _ in range(150):
         data = bytearray(packet)

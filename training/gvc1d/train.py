@@ -35,14 +35,12 @@ from torch import Tensor, distributed, nn
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d import ops_torch
+from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
 from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
 from training.gvc1d.data import Batch, Clips, load, open_data
 
-#: J of a frame = `PIXELS` · MSE / `STEP`² / `AREA` + λ · bits: an error of `STEP` (24.4 dB) costs
-#: one unit for every `AREA` samples, and λ doubles from rate to rate, from `FINEST_LAMBDA` on.
-STEP, AREA, FINEST_LAMBDA = 0.06, 64, 0.05
 #: Least probability of an integer while training: at most 24 bits.
 LEAST_PROBABILITY = 2.0**-24
 #: Integers beyond this are pulled back weakly.
@@ -191,7 +189,7 @@ class Network(nn.Module):
 def distortion(shown: tuple[Tensor, ...], planes: tuple[Tensor, ...]) -> Tensor:
     """[B, F], in units of J. Every sample of the three planes weighs the same."""
     errors = sum((a.float() - b).square().sum((2, 3)) for a, b in zip(shown, planes, strict=True))
-    return errors / 1.5 / STEP**2 / AREA  # type: ignore[union-attr,return-value]
+    return errors / DISTORTION_UNIT  # type: ignore[union-attr,return-value]
 
 
 def psnr_y(shown: tuple[Tensor, ...], planes: tuple[Tensor, ...]) -> Tensor:
