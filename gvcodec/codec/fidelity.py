@@ -62,18 +62,18 @@ class FrameHash:
     """The hash of a sequence of frames, as packets have it. With `aside`, which has one thread, it
     is made while the caller goes on; a frame must not change then. At most one frame waits."""
 
-    def __init__(self, aside: Executor | None) -> None:
+    def __init__(self, executor: Executor | None) -> None:
         self._hash = hashlib.sha256()
-        self._aside = aside
+        self._executor = executor
         self._pending: Future[None] | None = None
 
     def update(self, frame: Planes | bytes) -> None:
         """Take the next frame, or what is hashed in its place."""
         self._wait()
-        if self._aside is None:
-            self._take(frame)
+        if self._executor is None:
+            self._hash_frame(frame)
         else:
-            self._pending = self._aside.submit(self._take, frame)
+            self._pending = self._executor.submit(self._hash_frame, frame)
 
     def digest(self) -> bytes:
         """Of the frames so far."""
@@ -84,7 +84,7 @@ class FrameHash:
         if self._pending is not None:
             self._pending.result()
 
-    def _take(self, frame: Planes | bytes) -> None:
+    def _hash_frame(self, frame: Planes | bytes) -> None:
         for part in (frame,) if isinstance(frame, bytes) else bytes_to_hash(frame):
             self._hash.update(part)
 
@@ -105,8 +105,8 @@ class Fidelity:
         else:
             self._sources.append(luma)
 
-    def send_base(self, base_frame: Planes, hashed: Planes | bytes) -> None:
+    def send_base(self, base_frame: Planes, hash_input: Planes | bytes) -> None:
         """The next base frame, and what the hash counts of it."""
         source = self._sources.popleft()
-        self.hash.update(hashed)
+        self.hash.update(hash_input)
         self.psnr_y.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))
