@@ -26,7 +26,7 @@ from conformance import refused, vectors
 from conformance.inputs import loop_of, steered, with_tracks
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
-from gvcodec.bitstream.header import NEEDS_FACTORS, NEEDS_STEERING
+from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
@@ -37,9 +37,9 @@ from gvcodec.painter.payload import (
     BASE,
     GROUPS,
     IDENTITY,
-    Beside,
     Delta,
-    join,
+    FitExtras,
+    join_extras,
     join_strength,
     pack,
 )
@@ -175,7 +175,7 @@ def _timed() -> bytes:
     for first in range(0, len(times), 4):
         for pts in times[first : first + 4]:
             clock.send(pts)
-        payloads.append(clock.take(first))
+        payloads.append(clock.pop_payload(first))
     return _before_keys(data, lambda g: [Packet(Kind.TIMING, payloads[g])])
 
 
@@ -248,7 +248,7 @@ def _turned() -> bytes:
             if packet.kind is Kind.KEY:
                 out.append(Packet(Kind.FIT, given[next(numbers)]))
             out.append(packet)
-        return replace(header, needs=NEEDS_FACTORS), out
+        return replace(header, needs=NEEDS_STRENGTH_FACTORS), out
 
     return rewritten(_encoded(12, keyint=3), change)
 
@@ -256,8 +256,8 @@ def _turned() -> bytes:
 def _steered(
     fmt: VideoFormat, count: int, keyint: int, fits: Callable[[Callable[[list[int]], bytes]], Any]
 ) -> bytes:
-    """A stream whose painter tokens steer. `uses_fitting` makes payloads of the first GOPs, None for no
-    packet, by bytes of random tokens for windows that have so many kinds of them."""
+    """A stream whose painter tokens steer. `uses_fitting` makes payloads of the first GOPs, None
+    for no packet, by bytes of random tokens for windows that have so many kinds of them."""
     data = steered(PAINTER.find())
     identity = hashlib.sha256(data).digest()[:8]
     path = MODELS / f"{identity.hex()}.safetensors"
@@ -278,7 +278,7 @@ def _steered(
             if packet.kind is Kind.KEY and (payload := next(given, None)) is not None:
                 out.append(Packet(Kind.FIT, payload))
             out.append(packet)
-        return replace(header, painter_id=identity, needs=NEEDS_STEERING), out
+        return replace(header, painter_id=identity, needs=NEEDS_PAINTER_TOKENS), out
 
     return rewritten(_encoded(count, fmt, keyint=keyint), change)
 
@@ -296,11 +296,11 @@ def _tokens() -> bytes:
         10,
         2,
         lambda coded: [
-            join(BASE, Beside(tokens=coded([3]))),
-            join(deltas, Beside(strength, coded([1]))),
+            join_extras(BASE, FitExtras(tokens=coded([3]))),
+            join_extras(deltas, FitExtras(strength, coded([1]))),
             join_strength(BASE, Strength(20, 30)),
-            join(BASE, Beside(Strength(64, 9), coded([2]))),
-            join(BASE, Beside(tokens=coded([0]))),
+            join_extras(BASE, FitExtras(Strength(64, 9), coded([2]))),
+            join_extras(BASE, FitExtras(tokens=coded([0]))),
         ],
     )
 
@@ -314,9 +314,9 @@ def _token_windows() -> bytes:
         3,
         1,
         lambda coded: [
-            join(BASE, Beside(tokens=coded(payloads[0]))),
+            join_extras(BASE, FitExtras(tokens=coded(payloads[0]))),
             None,
-            join(BASE, Beside(tokens=coded(payloads[1]))),
+            join_extras(BASE, FitExtras(tokens=coded(payloads[1]))),
         ],
     )
 

@@ -33,7 +33,7 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
 from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.payload import BASE, read, split
+from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.tokens import unpack, values_of
 from gvcodec.retrieval.summary import VERSION, Summary
 from gvcodec.types import Planes
@@ -88,13 +88,13 @@ def answer(data: bytes) -> dict[str, Any]:
 def _weights(reader: Reader, payload: bytes) -> Any:
     if payload == BASE or reader.header.painter_id is None:
         return None
-    _, beside = split(payload)
+    _, beside = split_extras(payload)
     try:
         path = find_model(reader.header.painter_id, "painter", [MODELS])
     except WrongModelError:
         return {**_strength(beside.strength), "deltas": None}
     model = Model.load(path)
-    deltas = read(payload, model.sizes())
+    deltas = read_deltas(payload, model.sizes())
     if deltas is None:
         return "identity"
     by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
@@ -116,7 +116,11 @@ def _steering(header: SequenceHeader, model: Model, coded: bytes) -> list[list[i
 
 
 def _strength(strength: Strength) -> dict[str, Any]:
-    factors = {"factors": [*strength.gains, *strength.amplitudes]} if strength.is_turned else {}
+    factors = (
+        {"factors": [*strength.gains, *strength.amplitudes]}
+        if strength.has_strength_factors
+        else {}
+    )
     return {"noise": strength.noise, "keep": strength.keep, **factors}
 
 
@@ -205,7 +209,7 @@ def _tokens(data: bytes) -> dict[str, Any]:
             coder.restart()
         if packet.is_frame:
             frame = coder.decode(packet.payload)
-            digest.update(frame.hashed())
+            digest.update(frame.hash_bytes())
             integers = _hash_of(frame.tokens, "<i2")
             symbols.append({"q": frame.q, "context": int(frame.context), "tokens": integers})
             times.append(clock.receive())
@@ -221,7 +225,7 @@ def _symbols(data: bytes) -> dict[str, Any]:
     header, found = reader.header, dict[str, Any]()
     decoder: Gvc1dDecoder | None = None
     try:
-        check(header, header.enhanced, DEFAULT)
+        check(header, header.is_painted, DEFAULT)
         if header.base == "gvc1d":
             decoder = cast(Gvc1dDecoder, open_decoder(header, 1, [MODELS]))
     except (WrongModelError, LimitError):

@@ -36,7 +36,7 @@ class Speed:
     tokens: Mapping[str, str] = field(default_factory=dict)
 
 
-#: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
+#: Versions that a file may be held to (`gvcodec.bitstream.header.FORMAT_PROFILES`).
 FORMATS = ("1.0",)
 #: Presets and fitting steps of --speed (docs/usage.md). `balanced` codes in about 1.5 of the
 #: processor time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops.

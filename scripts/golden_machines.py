@@ -30,8 +30,8 @@ from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.models import find_model
 from gvcodec.painter.model import Layer, Model, condition, rate
-from gvcodec.painter.payload import BASE, read, split, split_strength
-from gvcodec.painter.tokens import levels_of, unpack
+from gvcodec.painter.payload import BASE, read_deltas, split_extras, split_strength
+from gvcodec.painter.tokens import style_offsets_of, unpack
 from gvcodec.painter.video import _NAMES
 from gvcodec.types import Planes
 
@@ -157,7 +157,7 @@ def vector_of(path: Path) -> bytes:
 
 def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
     """As `painter_start` takes them; none where nothing is painted."""
-    deltas = [] if payload is None else read(payload, model.sizes())
+    deltas = [] if payload is None else read_deltas(payload, model.sizes())
     if deltas is None:
         return []
     _, strength = split_strength(payload or BASE)
@@ -180,11 +180,11 @@ def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
 
 def steering_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
     """What tokens of a payload add to the numbers of `painter_start`."""
-    _, beside = split(payload or BASE)
+    _, beside = split_extras(payload or BASE)
     if beside.tokens is None or model.tokens is None:
         return []
     size = header.format.height, header.format.width
-    levels = levels_of(unpack(beside.tokens, model.tokens, header.base_q, *size))
+    levels = style_offsets_of(unpack(beside.tokens, model.tokens, header.base_q, *size))
     found = [*levels.shape]
     for numbers in (model.tokens.weight, levels):
         found.extend(map(int, numbers.ravel()))

@@ -77,7 +77,7 @@ def coded(
 ) -> bytes:
     """What an encoder of these settings makes of frames."""
     encoder, stream = Encoder(fmt, EncoderConfig(**settings), fitted=fitted), io.BytesIO()
-    encode_stream(encoder, stream, ((planes, None) for planes in clip), paints=paints)
+    encode_stream(encoder, stream, ((planes, None) for planes in clip), writes_painted_hash=paints)
     return stream.getvalue()
 
 

@@ -37,8 +37,8 @@ from torch import Tensor, nn
 
 from gvcodec.models import read_arrays
 from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.token_search import loss_of, open_network
-from gvcodec.painter.token_trial import HOLD, price_of_flicker
+from gvcodec.painter.token_search import open_network, token_loss
+from gvcodec.painter.token_trial import PSNR_PRICE, price_of_flicker
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.util.colour import SMALL
 from training.material import WINDOW
@@ -91,15 +91,15 @@ class Judge:
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `token_trial.best_of`, but for bytes and without a bound of
-        flicker."""
+        """Of some tokens, or none, as `token_trial.choose_best`, but for bytes and without a bound
+        of flicker."""
         distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
         least, best = distance, torch.zeros_like(tried[0])
         steady = price_of_flicker(distance, usual)
         for tokens in tried:
             parts = self.parts(crop, model.shifts(tokens), exact=True)
             distance, lost, flicker = (float(x) for x in parts)
-            loss = distance + HOLD * lost + steady * max(0.0, flicker - usual)
+            loss = distance + PSNR_PRICE * lost + steady * max(0.0, flicker - usual)
             if loss < least:
                 least, best = loss, tokens
         return best
@@ -158,7 +158,7 @@ def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
         given = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
         optimizer.zero_grad()
         distance, lost, flicker = judge.parts(crop, model.shifts(given), exact=False)
-        loss_of(distance, lost, flicker, usual).backward()
+        token_loss(distance, lost, flicker, usual).backward()
         optimizer.step()
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / (_STEPS + 2))

@@ -24,13 +24,13 @@ from gvcodec.entropy.streams import contexts
 from gvcodec.gvc1d.context_model import Twin
 from gvcodec.models import PAINTER, read_arrays, save_weights
 from gvcodec.painter.tokens import (
-    BESIDE,
-    MOST_WEIGHT,
+    CONTEXT_INPUTS,
+    MAX_TOKEN_WEIGHT,
     WINDOW,
     TokenModel,
     contexts_of,
     decompose,
-    keep,
+    keep_kinds,
     pack,
     values_of,
 )
@@ -43,7 +43,7 @@ _REGIONS = 16
 
 def _seen(tokens: NDArray[np.int32], q: int, kinds: int) -> tuple[Tensor, Tensor]:
     """What the network sees of each integer of a window (steps, inputs), and the integers."""
-    whole = keep(decompose(tokens, WINDOW, WINDOW), kinds)
+    whole = keep_kinds(decompose(tokens, WINDOW, WINDOW), kinds)
     layout, values = values_of(whole)
     side, back = contexts_of(layout, tokens.shape[2], q)
     flat = values.reshape(-1)
@@ -86,7 +86,7 @@ def bits_of(
     windows: Sequence[tuple[NDArray[np.int32], int]], model: TokenModel
 ) -> tuple[float, float]:
     """Bits a region of windows as files have them, and by the histogram of each integer."""
-    whole = ((keep(decompose(tokens, WINDOW, WINDOW), 3), q) for tokens, q in windows)
+    whole = ((keep_kinds(decompose(tokens, WINDOW, WINDOW), 3), q) for tokens, q in windows)
     coded = sum(8 * len(pack(tokens, model, q)) for tokens, q in whole)
     planes = np.stack([tokens for tokens, _ in windows]).reshape(-1, model.dims).T
     shares = [np.unique(plane, return_counts=True)[1] / plane.size for plane in planes]
@@ -108,12 +108,14 @@ def main(words: Sequence[str] | None = None) -> None:
         (tokens.permute(1, 2, 0).numpy().astype(np.int32), int(data.entries[entry]["q"]))
         for entry, _, tokens in found["windows"]
     ]
-    table = found["table"].round().clamp(-MOST_WEIGHT, MOST_WEIGHT).numpy().astype(np.int16)
+    table = (
+        found["table"].round().clamp(-MAX_TOKEN_WEIGHT, MAX_TOKEN_WEIGHT).numpy().astype(np.int16)
+    )
     learned = [window for n, window in enumerate(windows) if n % _HELD]
     held = windows[::_HELD]
     twin = fit_network(learned, options.steps)
     network = layers_of(twin)
-    assert len(network[0].weight[0]) == table.shape[1] + BESIDE
+    assert len(network[0].weight[0]) == table.shape[1] + CONTEXT_INPUTS
     model = TokenModel(table, tuple(network))
     inside, plain = bits_of(held, model)
     print(f"{len(held)} held-out windows: {inside:.2f} bits a region, histograms {plain:.2f}")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.models import PAINTER
-from gvcodec.painter.tokens import LARGEST, MOST_WEIGHT, REGION
+from gvcodec.painter.tokens import LARGEST, MAX_TOKEN_WEIGHT, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
 from training.material import LENGTH, WINDOW
 from training.tokens import (
@@ -85,7 +85,7 @@ class Search:
 
     def _search_freely(self, crops: list[Crop]) -> None:
         """Shifts of regions in deviations of the sums."""
-        sums = [self.work.network.style.sums(crop.observed[-1].seen) for crop in crops]
+        sums = [self.work.network.style.sums(crop.observed[-1].features) for crop in crops]
         size = torch.stack([s.std((0, 2, 3)) for s in sums]).mean(0)
         count = len(self.free)
         self.size = (count * self.size + size) / (count + 1)
@@ -156,7 +156,7 @@ class Search:
 def _in_range(table: Tensor) -> Tensor:
     """Directions that are too long for the format get shorter."""
     longest = table.abs().amax(0, keepdim=True)
-    return table * (MOST_WEIGHT / longest.clamp(min=MOST_WEIGHT))
+    return table * (MAX_TOKEN_WEIGHT / longest.clamp(min=MAX_TOKEN_WEIGHT))
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -50,7 +50,7 @@ from gvcodec.painter.objective import (
     paint_observed,
     to_display_rgb,
 )
-from gvcodec.painter.steady import LADDER
+from gvcodec.painter.strength import STRENGTH_STEPS
 from gvcodec.painter.token_encoder import NUDGE, least_squares
 from gvcodec.painter.tokens import LARGEST, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
@@ -316,7 +316,9 @@ class TokenWork(Work):
         self.held = Cache(cache, held_out=True, device=self.device)
         painter = Path(config.painter)
         self.network = PainterNetwork.load(painter).to(self.device)
-        self.painters = [PainterNetwork.load(painter, rung).to(self.device) for rung in LADDER]
+        self.painters = [
+            PainterNetwork.load(painter, rung).to(self.device) for rung in STRENGTH_STEPS
+        ]
         self.vgg = PerceptualLoss().to(self.device)
         self.alex, self.dists = (
             metric.to(self.device) for metric in (perceptual.lpips("alex"), perceptual.dists())
@@ -356,7 +358,7 @@ class TokenWork(Work):
             loss, _ = self._judge_loss(crop, spread(shifts, WINDOW // PLACE))
             loss.backward()
             assert shifts.grad is not None
-            deviations.append(self.network.style.sums(crop.observed[-1].seen).std((0, 2, 3)))
+            deviations.append(self.network.style.sums(crop.observed[-1].features).std((0, 2, 3)))
             gradients.append(shifts.grad[0].flatten(1).T)
             features.append(crop.features)
         seen = torch.cat(features)

@@ -59,7 +59,7 @@ from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.config import EncoderConfig
-from gvcodec.painter import steady
+from gvcodec.painter import strength
 from gvcodec.painter.model import Strength
 from gvcodec.rate.quality import PACKAGES, without_package
 from gvcodec.types import Colour, VideoFormat
@@ -142,7 +142,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> En
     name, *numbers = codec.split(":") if codec.startswith(("strength:", "preset:")) else (codec,)
     settings: dict[str, Any] = {}
     if name == "strength":
-        steady.LADDER = (Strength(*map(int, numbers)),)
+        strength.STRENGTH_STEPS = (Strength(*map(int, numbers)),)
     elif name == "preset":
         settings = {"preset": int(numbers[0])}
     elif name in _FOUND:

@@ -1,9 +1,10 @@
 """Where painted detail strays from the source's: `python -m eval.experiments.slides CLIP …`.
 
 By default a GOP shows base frames where the energies of its painted detail are more than
-`steady.ASTRAY` times as far from the source's as those of base frames. For each clip and quality
-this measures that ratio, and what painting does to PSNR-Y and LPIPS-Alex, on the last frames of two
-runs of three, at preset 10; a slide made by hand comes first. Rows go to docs/data/slides.csv.
+`texture_check.MISMATCH_LIMIT` times as far from the source's as those of base frames. For each clip
+and quality this measures that ratio, and what painting does to PSNR-Y and LPIPS-Alex, on the last
+frames of two runs of three, at preset 10; a slide made by hand comes first. Rows go to
+docs/data/slides.csv.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from gvcodec.codec.fidelity import psnr
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.steady import Runs
+from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.texture_check import texture_mismatch
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.colour import known_colour
 from gvcodec.util.tensors import to_rgb
@@ -78,8 +80,8 @@ def measure(
     stream = condition("av1", settled.scale, int(settled.base_q))
     firsts = (0, len(base) - 3)
     samples = [list(zip(base[n : n + 3], sources[n : n + 3], strict=True)) for n in firsts]
-    runs = Runs(samples, [[rate(0, fmt.width, fmt.height)] * 3] * len(samples))
-    astray = runs.astray(model, stream)
+    runs = SampleClips(samples, [[rate(0, fmt.width, fmt.height)] * 3] * len(samples))
+    mismatch = texture_mismatch(runs, model, stream)
     colour, found = known_colour(fmt.colour, fmt.height), []
     for number, sample in enumerate(samples):
         of_base, source = sample[-1]
@@ -88,7 +90,7 @@ def measure(
         wanted = as_rgb(source, colour)
         distances = [float(distance(as_rgb(planes, colour), wanted)) for planes in (of_base, shown)]
         found.append([lost, *distances])
-    return [astray[0] / astray[1], *np.mean(found, 0).tolist()]
+    return [mismatch[0] / mismatch[1], *np.mean(found, 0).tolist()]
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from eval.experiments.kept_out import read, wide
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.look import DEFAULT
+from gvcodec.painter.paint_strength import DEFAULT
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import TokenSampler
-from gvcodec.painter.tokens import LARGEST, rounded
+from gvcodec.painter.tokens import LARGEST, round_integers
 from gvcodec.types import VideoFormat
 
 _VALUES = 2 * LARGEST + 1
@@ -34,7 +34,7 @@ def tokens_of(path: Path, q: int, keyint: int, frames: int) -> list[NDArray[np.i
     """Integers (rows, columns, D) of regions of each GOP, by the encoder."""
     shown, fmt = read(path, 1280 * 720, frames)
     fmt = VideoFormat(fmt.width, fmt.height, fmt.frame_rate, 1 / fmt.frame_rate)
-    encoder = EncodedTokens(fmt, "av1", Fraction(1), q, DEFAULT, steadies=True, threads=1)
+    encoder = EncodedTokens(fmt, "av1", Fraction(1), q, DEFAULT, chooses_strengths=True, threads=1)
     found = []
     for start in range(0, len(shown) - keyint + 1, keyint):
         base = open_encoder(fmt, EncoderConfig(q=q, threads=1).resolve())
@@ -50,7 +50,7 @@ def tokens_of(path: Path, q: int, keyint: int, frames: int) -> list[NDArray[np.i
             list(sampler.send_base(number, planes, 0))
         (gop,) = sampler.finish()
         encoded, matched = encoder.parts(gop, encoder.strength_of(gop))
-        found.append(rounded(encoded + matched).astype(np.int64))
+        found.append(round_integers(encoded + matched).astype(np.int64))
     return found
 
 

@@ -31,15 +31,15 @@ from gvcodec.allocation.router import negative_elbo
 from gvcodec.painter import token_encoder
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import GopTrial, bytes_of
+from gvcodec.painter.token_trial import GopTrial, estimate_bytes
 from gvcodec.painter.tokens import (
     WINDOW,
     Tokens,
     decompose,
-    keep,
+    keep_kinds,
     no_tokens,
     pack,
-    rounded,
+    round_integers,
 )
 
 CODEBOOK = Path("docs/data/token-codebook.csv")
@@ -73,7 +73,7 @@ def _find(encoder: EncodedTokens, name: str, sample: GopSample, size: int) -> To
         return _of_codebook(trial, height, width, encoder.model.dims)
     encoded, matched = encoder.parts(sample, strength)
     found = encoded if name == "alone" else matched if name == "matched" else encoded + matched
-    whole = keep(decompose(rounded(found), height, width), 3)
+    whole = keep_kinds(decompose(round_integers(found), height, width), 3)
     if name in UNTRIED:
         return whole
     sent = trial.choose([found], size)
@@ -81,8 +81,8 @@ def _find(encoder: EncodedTokens, name: str, sample: GopSample, size: int) -> To
     features = np.stack([_tokens_in(whole, at) for at in np.ndindex(sent.kinds.shape)])
     errors = None
     if name == "elbo":
-        bits = np.array([8 * bytes_of(whole, window) for window in trial.windows])
-        missed = trial.weigh([None, whole])[1].loss
+        bits = np.array([8 * estimate_bytes(whole, window) for window in trial.windows])
+        missed = trial.measure([None, whole])[1].loss
         price = float(missed.mean() / max(bits.mean(), 1e-9))
         # Windows that are too small to be tried have none.
         errors = np.zeros((1, *sent.kinds.shape))
@@ -130,7 +130,7 @@ def _of_codebook(trial: GopTrial, height: int, width: int, dims: int) -> Tokens:
         tokens = no_tokens(height, width, dims)
         tokens.window[:], tokens.kinds[:] = vector, 1
         options.append(tokens)
-    losses = [float(verdict.loss.sum()) for verdict in trial.weigh(options)]
+    losses = [float(verdict.loss.sum()) for verdict in trial.measure(options)]
     return options[int(np.argmin(losses))]
 
 

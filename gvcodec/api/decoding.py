@@ -31,7 +31,7 @@ from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
-from gvcodec.painter.tokens import check_shown
+from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
@@ -160,7 +160,7 @@ def decode_file(
         output if written is None else written,  # type: ignore[arg-type]
         **settings,
     )
-    steers = check_shown(request.tokens)
+    steers = check_tokens_option(request.tokens)
     with (
         protect_inputs([] if named is None else [named]),
         ProgressBar(progress, verbose=verbose) as bar,
@@ -178,7 +178,7 @@ def decode_file(
         elif request.start > 0 or request.end is not None:
             stream = indexed = _spool(stream, stack)
         reader = Reader(stream, name)
-        painted = reader.header.enhanced and not request.fidelity
+        painted = reader.header.is_painted and not request.fidelity
         decoder = Decoder(
             reader.header,
             not painted,
@@ -189,7 +189,7 @@ def decode_file(
             request.limits,
             read_only=True,
             look=request.look,
-            steers=steers,
+            uses_tokens=steers,
         )
         stack.enter_context(
             memory_limit(reader.header, painted, request.limits, request.enforce_rlimit)
@@ -439,7 +439,7 @@ class _Decoding:
     @property
     def _kind(self) -> str:
         """What is shown."""
-        if self._request.fidelity or not self._header.enhanced:
+        if self._request.fidelity or not self._header.is_painted:
             return "base"
         return "painted"
 

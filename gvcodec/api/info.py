@@ -20,7 +20,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.opening import Source, open_reader
-from gvcodec.painter.payload import IDENTITY, split
+from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.tokens import grid_of as steering_grid
 from gvcodec.painter.tokens import kinds_in, layout_of
 from gvcodec.types import CODE_POINTS, VideoFormat
@@ -195,7 +195,7 @@ def facts(reader: Reader) -> Info:
 def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
     """Tokens that steer the painter in a `fit` packet, and their bytes. Raises
     `DamagedStreamError`."""
-    data = split(payload)[1].tokens
+    data = split_extras(payload)[1].tokens
     if data is None:
         return {}
     kinds, _ = kinds_in(data, fmt.height, fmt.width)

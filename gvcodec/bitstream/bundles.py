@@ -31,7 +31,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 
 #: A writer closes a bundle at this number of frames, this number of bytes, or before another kind
 #: of packet. A damaged bundle is lost as a whole.
-MOST_FRAMES, ENOUGH_BYTES = 32, 1500
+MOST_FRAMES, CLOSE_BYTES = 32, 1500
 #: A frame with more OBUs, or with an OBU of this size, is stored raw, like one that does not parse.
 _MOST_OBUS_OF_FRAME, _MOST_SIZE = 16, 1 << 24
 _RAW, _LAST, _LONG = 255, 16, 255
@@ -80,7 +80,7 @@ class Bundler:
     def __init__(self) -> None:
         self._model: BundleModel | None = None
         #: Kind, symbols and tails of each frame.
-        self._waiting: list[tuple[Kind, bytes, bytes]] = []
+        self._queue: list[tuple[Kind, bytes, bytes]] = []
         self._bytes = self._obus = 0
 
     def send(self, packet: Packet) -> Iterator[Packet]:
@@ -89,21 +89,21 @@ class Bundler:
         obus, symbols, tails = _parse(packet.payload)
         if self._obus + obus > BUNDLE_OBUS:
             yield from self.flush()
-        self._waiting.append((packet.kind, symbols, tails))
+        self._queue.append((packet.kind, symbols, tails))
         self._obus += obus
         self._bytes += len(packet.payload)
-        if len(self._waiting) == MOST_FRAMES or self._bytes >= ENOUGH_BYTES:
+        if len(self._queue) == MOST_FRAMES or self._bytes >= CLOSE_BYTES:
             yield from self.flush()
 
     def flush(self) -> Iterator[Packet]:
         """The bundle of the frames that wait, if there are any."""
-        if self._waiting:
-            kinds, symbols, tails = zip(*self._waiting, strict=True)
+        if self._queue:
+            kinds, symbols, tails = zip(*self._queue, strict=True)
             self._model = _model_for(kinds[0], self._model)
             coded = self._model.encode(b"".join(symbols))
             head = bytes([len(kinds) - 1]) + encode_var(len(coded))
             yield Packet(kinds[0], b"".join([head, coded, *tails]))
-            self._waiting, self._bytes, self._obus = [], 0, 0
+            self._queue, self._bytes, self._obus = [], 0, 0
 
 
 def bytes_in_file(frames: Iterable[Packet], bundled: bool) -> int:
@@ -141,7 +141,7 @@ class Unbundler:
 def _model_for(kind: Kind, model: BundleModel | None) -> BundleModel:
     """The model of a bundle: anew where a GOP begins."""
     if kind is Kind.KEY:
-        return _prime().copy()
+        return _initial_model().copy()
     if model is None:
         raise DamagedStreamError("bundle: follows no keyframe")
     return model
@@ -170,5 +170,5 @@ def _restore(symbols: Cursor, tails: Cursor) -> bytes:
 
 
 @functools.cache
-def _prime() -> BundleModel:
+def _initial_model() -> BundleModel:
     return BundleModel(files(__package__).joinpath(SAMPLE).read_bytes())

@@ -22,7 +22,7 @@ _MOST = 8
 def model_packets(header: SequenceHeader) -> Iterator[Packet]:
     """The models that a header names, as packets. Raises `WrongModelError` for one that is not
     here."""
-    for role, identity in _named(header).items():
+    for role, identity in _model_ids(header).items():
         if identity is not None:
             data = find_model(identity, "the model").read_bytes()
             yield Packet(Kind.MODEL, bytes([role]) + data)
@@ -35,31 +35,31 @@ def load_embedded_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
         return stream
     seekable = stream.seekable()
     begin = stream.tell() if seekable else 0
-    seen = bytearray()
+    consumed = bytearray()
     for _ in range(_MOST):
-        kept = _Kept(stream)
+        recorder = _RecordingStream(stream)
         try:
-            packet, _data = read_packet(kept)
+            packet, _data = read_packet(recorder)
         except DamagedStreamError:
-            seen += kept.data
+            consumed += recorder.data
             break  # whoever reads on says where
-        seen += kept.data
+        consumed += recorder.data
         if packet.kind is not Kind.MODEL:
             break
-        role, named = packet.payload[:1], _named(header)
-        if role and role[0] in named:
-            load_embedded_model(packet.payload[1:], named[role[0]])
+        role, model_ids = packet.payload[:1], _model_ids(header)
+        if role and role[0] in model_ids:
+            load_embedded_model(packet.payload[1:], model_ids[role[0]])
     if seekable:
         stream.seek(begin)
         return stream
-    return cast(BinaryIO, io.BufferedReader(_Again(bytes(seen), stream)))
+    return cast(BinaryIO, io.BufferedReader(_ReplayStream(bytes(consumed), stream)))
 
 
-def _named(header: SequenceHeader) -> dict[int, bytes | None]:
+def _model_ids(header: SequenceHeader) -> dict[int, bytes | None]:
     return {PAINTER: header.painter_id, BASE_MODEL: header.base_model_id}
 
 
-class _Kept:
+class _RecordingStream:
     """A source that remembers what was read of it."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -72,7 +72,7 @@ class _Kept:
         return data
 
 
-class _Again(io.RawIOBase):
+class _ReplayStream(io.RawIOBase):
     """Bytes that were read already, then the rest of a pipe."""
 
     def __init__(self, data: bytes, rest: BinaryIO) -> None:

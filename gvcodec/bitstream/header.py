@@ -21,10 +21,10 @@ MAGIC = b"\x89GVC"
 VERSION = (1, 1)
 #: What reading a file needs, and writes itself: usually; with factors of the painter; with tokens
 #: that steer it; with frames of a GVC1D network.
-NEEDS, NEEDS_FACTORS, NEEDS_STEERING, NEEDS_NETWORK = (1, 0), (1, 1), (1, 1), (1, 1)
+NEEDS, NEEDS_STRENGTH_FACTORS, NEEDS_PAINTER_TOKENS, NEEDS_NETWORK = (1, 0), (1, 1), (1, 1), (1, 1)
 #: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
 #: every later release of the same major version shows alike.
-HELD_TO = {"1.0": ((1, 0), 1)}
+FORMAT_PROFILES = {"1.0": ((1, 0), 1)}
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 #: Numerators and denominators are below it.
@@ -68,10 +68,10 @@ class SequenceHeader:
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
     `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
-    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`), `NEEDS_STEERING`
-    where they may have tokens (`gvcodec.painter.tokens`).
-    `uses_network`: frames of base gvc1d are those of GVC1D's network (`gvcodec.gvc1d.model`), not
-    of the learned transform of release 1.0."""
+    `NEEDS_STRENGTH_FACTORS` where fitted weights may have factors
+    (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
+    (`gvcodec.painter.tokens`). `uses_network`: frames of base gvc1d are those of GVC1D's network
+    (`gvcodec.gvc1d.model`), not of the learned transform of release 1.0."""
 
     format: VideoFormat
     base: str
@@ -123,7 +123,7 @@ class SequenceHeader:
             raise UsageError(f"a GVC1D network needs format {_dotted(NEEDS_NETWORK)}")
 
     @property
-    def enhanced(self) -> bool:
+    def is_painted(self) -> bool:
         """Whether shown frames differ from base frames: painted."""
         return self.painter_id is not None
 
@@ -152,12 +152,12 @@ class SequenceHeader:
                 return level
         return NO_LEVEL
 
-    def hold_to(self, version: str) -> None:
+    def check_format(self, version: str) -> None:
         """Raises `UsageError` for what a release of this version does not read, or does not
         promise to show alike for ever."""
-        if version not in HELD_TO:
-            raise UsageError(f"format is {', '.join(HELD_TO)}, not {version}")
-        most, profile = HELD_TO[version]
+        if version not in FORMAT_PROFILES:
+            raise UsageError(f"format is {', '.join(FORMAT_PROFILES)}, not {version}")
+        most, profile = FORMAT_PROFILES[version]
         if most < self.needs:
             what = "a GVC1D network" if self.uses_network else "look"
             raise UsageError(f"{what} needs format {_dotted(self.needs)}, which {version} is not")
@@ -220,10 +220,10 @@ def _check_version(written: tuple[int, int], body: bytes) -> None:
         )
     if len(body) < len(NEEDS):
         raise DamagedStreamError("header ends early")
-    needed = body[0], body[1]
-    if needed > VERSION:
+    required = body[0], body[1]
+    if required > VERSION:
         raise FormatVersionError(
-            f"needs format {_dotted(needed)}; this release reads up to {_dotted(VERSION)}"
+            f"needs format {_dotted(required)}; this release reads up to {_dotted(VERSION)}"
         )
 
 

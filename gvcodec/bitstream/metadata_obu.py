@@ -86,7 +86,7 @@ _COPIED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ParsedTemporalUnit:
     """A temporal unit taken apart: `payload` without our OBU and without delimiters, every OBU with
     a size field; `entries` of our OBUs; `damage`: a line for every one of ours that cannot be
     read."""
@@ -106,7 +106,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class FileDigest:
     """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and of what its tracks
     of sound and subtitles hold (`hash_of_tracks`)."""
 
@@ -118,10 +118,12 @@ class Whole:
         return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks)
 
     @staticmethod
-    def read(data: bytes) -> Whole:
+    def read(data: bytes) -> FileDigest:
         """Raises `DamagedStreamError`. Bytes after the last field are for later versions."""
         cursor = Cursor(data, "metadata OBU")
-        return Whole(cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES))
+        return FileDigest(
+            cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES)
+        )
 
 
 class UnitHash:
@@ -135,7 +137,7 @@ class UnitHash:
         """`payload`: of the frame packet."""
         for entry in entries:
             if entry.what < _FIRST_SKIPPABLE:
-                self._hash.update(_framed(entry))
+                self._hash.update(_pack_entry(entry))
         self._hash.update(encode_var(len(payload)) + payload)
         self.frames += 1
 
@@ -162,13 +164,13 @@ def pack(entries: Iterable[Entry]) -> bytes:
     """A whole metadata OBU, with header and size."""
     body = _MAGIC + bytes([VERSION])
     for entry in entries:
-        body += _framed(entry)
+        body += _pack_entry(entry)
     body += zlib.crc32(body).to_bytes(_CRC_BYTES, "little") + _TRAILING
     whole = bytes([METADATA_TYPE]) + body
     return bytes([_OBU_METADATA << 3 | _SIZED]) + encode_var(len(whole)) + whole
 
 
-def _framed(entry: Entry) -> bytes:
+def _pack_entry(entry: Entry) -> bytes:
     return bytes([entry.what]) + encode_var(len(entry.data)) + entry.data
 
 
@@ -190,10 +192,10 @@ def parse(body: bytes) -> list[Entry] | None:
     return _entries(Cursor(inside[len(_MAGIC) + 1 :], "metadata OBU"))
 
 
-def take_apart(unit: bytes) -> Unit:
+def parse_temporal_unit(unit: bytes) -> ParsedTemporalUnit:
     """A temporal unit as a container gives it. Raises `DamagedStreamError` where OBUs do not fit
     into each other."""
-    kept: list[bytes] = []
+    other_obus: list[bytes] = []
     entries: list[Entry] = []
     damage: list[str] = []
     for kind, head, body in parse_obus(unit):
@@ -207,11 +209,11 @@ def take_apart(unit: bytes) -> Unit:
                 entries += ours
                 continue
         if kind != _OBU_DELIMITER:
-            kept.append(head + encode_var(len(body)) + body)
-    return Unit(b"".join(kept), tuple(entries), tuple(damage))
+            other_obus.append(head + encode_var(len(body)) + body)
+    return ParsedTemporalUnit(b"".join(other_obus), tuple(entries), tuple(damage))
 
 
-def put_in(unit: bytes, entries: Sequence[Entry]) -> bytes:
+def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
     """A temporal unit in the low-overhead format with an OBU of these entries: after its delimiter
     and sequence header, or where it begins. Raises `DamagedStreamError`."""
     if not entries:
@@ -240,7 +242,7 @@ def read_place(data: bytes) -> int:
     return Cursor(data, "metadata OBU").var(_MAX_FRAMES)
 
 
-def closes(data: bytes, frames: int, crc: int) -> bool:
+def matches_gop(data: bytes, frames: int, crc: int) -> bool:
     """Whether a `gop` entry matches a GOP of `frames` frames with the CRC-32 `crc`. Raises
     `DamagedStreamError`."""
     cursor = Cursor(data, "metadata OBU")

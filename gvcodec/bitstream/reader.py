@@ -73,20 +73,20 @@ class Reader:
             raise DamagedStreamError(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
-        self.changed = isinstance(stream, ChangedStream)
+        self.is_changed = isinstance(stream, ChangedStream)
         #: Counts so far: frame packets returned, bytes read, and bytes read of `tracks` packets.
         self.frames = 0
         self.size = self._header_size
         #: Where the packet given last begins, and its bytes; of a frame in a bundle its share.
         self.packet_offset = self.packet_size = 0
         self._number = 0
-        self._own: DamagedStreamError | None = None
+        self._raised_error: DamagedStreamError | None = None
         self.track_size = 0
 
     def require_unchanged(self) -> None:
         """Raises `DamagedStreamError` for a `ChangedStream`: what is made of it would be called
         right."""
-        if self.changed:
+        if self.is_changed:
             raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}")
 
     def packets(self) -> Iterator[Packet]:
@@ -95,7 +95,7 @@ class Reader:
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
-        seen: list[GopEntry] = []
+        entries: list[GopEntry] = []
         crc, start, first, fitted = 0, self._header_size, 0, False
         in_gop = latent = False
         index: bytes | None = None
@@ -118,27 +118,27 @@ class Reader:
                     if not in_gop or not closes_gop(packet.payload, crc, self.frames):
                         raise DamagedStreamError("checksum of the GOP differs")
                     count, size = self.frames - first, self.size - start
-                    seen.append(GopEntry(first, count, start, size, fitted))
+                    entries.append(GopEntry(first, count, start, size, fitted))
                     crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
-                    if in_gop or self._parse_index(packet.payload, start) != seen:
+                    if in_gop or self._parse_index(packet.payload, start) != entries:
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
                     continue
                 self._check_order(kind, in_gop)
                 crc = zlib.crc32(data, crc)
-                given = _unbundle(unbundler, packet)
+                parts = _unbundle(unbundler, packet)
             except DamagedStreamError as error:
-                self._own = self._damage_error(str(error))
-                raise self._own from error
+                self._raised_error = self._damage_error(str(error))
+                raise self._raised_error from error
             fitted = fitted or kind is Kind.FIT
             in_gop = in_gop or kind is Kind.KEY
             self.track_size += len(data) * (kind is Kind.TRACKS)
-            sizes = _shares([len(part.payload) for part in given], len(data))
-            for part, self.packet_size in zip(given, sizes, strict=True):
+            sizes = _shares([len(part.payload) for part in parts], len(data))
+            for part, self.packet_size in zip(parts, sizes, strict=True):
                 latent = kind is Kind.LATENT or latent and not part.is_frame
                 self.frames += part.is_frame
                 yield part
@@ -146,7 +146,7 @@ class Reader:
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
         """An error that a decoder raised over the packet given last, with file, packet and time."""
-        if error is self._own or str(error).startswith(f"{self.name}: "):
+        if error is self._raised_error or str(error).startswith(f"{self.name}: "):
             return error
         return self._damage_error(str(error))
 
@@ -182,17 +182,19 @@ class Reader:
     def packets_of(self, gop: GopEntry) -> Iterator[Packet]:
         """The packets of one GOP in file order. Raises `DamagedStreamError`."""
         self._stream.seek(gop.offset)
-        left, crc, unbundler = gop.size, 0, self._open_unbundler()
+        remaining, crc, unbundler = gop.size, 0, self._open_unbundler()
         try:
             while True:
                 packet, data = read_packet(self._stream)
-                left -= len(data)
+                remaining -= len(data)
                 if packet.kind is Kind.GOP:
-                    if left or not closes_gop(packet.payload, crc, gop.first_frame + gop.frames):
+                    if remaining or not closes_gop(
+                        packet.payload, crc, gop.first_frame + gop.frames
+                    ):
                         raise DamagedStreamError("checksum differs")
                     return
                 crc = zlib.crc32(data, crc)
-                if left <= 0:
+                if remaining <= 0:
                     raise DamagedStreamError("does not end where the index says")
                 yield from _unbundle(unbundler, packet)
         except DamagedStreamError as error:
@@ -236,7 +238,7 @@ class Reader:
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
-        if not self.changed or any(payload[:HASH_BYTES]):
+        if not self.is_changed or any(payload[:HASH_BYTES]):
             self.base_hash = payload[:HASH_BYTES]
 
     def _damage_error(self, what: str) -> DamagedStreamError:

@@ -49,31 +49,31 @@ _CHUNK = 1 << 16
 #: Frames missing at one place: at most one for each `_LEAST_FRAME` bytes or bundle there, plus an
 #: allowance for frames whose bytes are gone.
 _LEAST_FRAME = 3
-#: Bound on bytes examined without finding a packet: `_LOOKS` for each byte of the stream, plus a
-#: few packets of the largest size. A forged size costs as many bytes as it claims; without a bound,
-#: a stream of forged sizes would take quadratic time.
-_LOOKS = 16
-_FREE_LOOKS = 4 * MAX_PAYLOAD
-_MAX_VANISHED = 1000
+#: Bound on bytes examined without finding a packet: `_MAX_EXAMINED_RATIO` for each byte of the
+#: stream, plus a few packets of the largest size. A forged size costs as many bytes as it claims;
+#: without a bound, a stream of forged sizes would take quadratic time.
+_MAX_EXAMINED_RATIO = 16
+_FREE_EXAMINED = 4 * MAX_PAYLOAD
+_MAX_LOST_FRAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Something is missing here. `reason`: what happened, empty for more of the same.
 
-    `frames`: number of frames missing here. `broken`: frames cannot be decoded until the next
-    `key`. `suspect`: number of frames just before that may be wrong; `wrong`: a checksum proves
-    that they are. `side`: a `fit`, `timing` or `tracks` packet may be among what is lost.
-    `between`: the frames given so far are whole GOPs.
+    `frames`: number of frames missing here. `breaks_gop`: frames cannot be decoded until the next
+    `key`. `suspect_frames`: number of frames just before that may be wrong; `is_proven_wrong`: a
+    checksum proves that they are. `loses_side_data`: a `fit`, `timing` or `tracks` packet may be
+    among what is lost. `is_between_gops`: the frames given so far are whole GOPs.
     """
 
     frames: int = 0
     reason: str = ""
-    broken: bool = True
-    suspect: int = 0
-    side: bool = False
-    wrong: bool = False
-    between: bool = False
+    breaks_gop: bool = True
+    suspect_frames: int = 0
+    loses_side_data: bool = False
+    is_proven_wrong: bool = False
+    is_between_gops: bool = False
 
 
 class Salvage:
@@ -98,16 +98,16 @@ class Salvage:
         self._number = 0
         self._crc: int | None = 0
         self._first = self._start = 0
-        self._in_gop = self._indexed = False
+        self._in_gop = self._has_index = False
         self._broken = False
         #: Skipped packets of the current GOP that claim to be frames, and whether the last one
         #: skipped did.
         self._unnumbered = 0
         self._skipped_frame = False
         #: The last GOP ended unseen: frames of it may be missing without a trace.
-        self._unsure = False
+        self._ended_unseen = False
         #: Bytes of packets that were looked at and not taken.
-        self._looked = 0
+        self._examined = 0
 
     def events(self) -> Iterator[Packet | Loss]:
         """Packets as `Reader.packets` gives them, and losses at their place."""
@@ -133,17 +133,17 @@ class Salvage:
             if kind is Kind.GOP:
                 yield from self._close(packet.payload)
             elif kind is Kind.INDEX:
-                self._indexed = True
+                self._has_index = True
             else:
-                yield from self._take(packet, data)
+                yield from self._on_packet(packet, data)
 
-    def _take(self, packet: Packet, data: bytes) -> Iterator[Packet | Loss]:
+    def _on_packet(self, packet: Packet, data: bytes) -> Iterator[Packet | Loss]:
         if packet.kind is Kind.KEY:
             yield from self._close_unseen()
             self._in_gop, self._broken = True, False
         elif packet.kind is Kind.INTER and not self._in_gop:
             reason = f"packet {self._number - 1}: inter frame without a keyframe before it"
-            yield Loss(0, reason, side=True, between=True)
+            yield Loss(0, reason, loses_side_data=True, is_between_gops=True)
             self._in_gop = self._broken = True
             self._crc = None
         if self._crc is not None:
@@ -175,31 +175,40 @@ class Salvage:
             cursor = Cursor(payload, "gop")
             crc = cursor.uint(4)
             count = cursor.var() if len(cursor) else None
-        given = self.frames - self._first
+        gop_frames = self.frames - self._first
         missing = self._unnumbered if count is None else max(0, count - self.frames)
         position = self._source.tell() - self._begin
         most = 1 if self._unbundler is None else MOST_FRAMES
-        room = most * (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
+        byte_bound = most * (position - self._start) // _LEAST_FRAME + _MAX_LOST_FRAMES
         # All together there are no more frames than the bytes could hold: a made-up count is not
         # believed again and again.
-        possible = most * position // _LEAST_FRAME + _MAX_VANISHED - self.frames
-        missing = missing if missing <= min(room, possible) else 0
+        possible = most * position // _LEAST_FRAME + _MAX_LOST_FRAMES - self.frames
+        missing = missing if missing <= min(byte_bound, possible) else 0
         self.frames += missing
         if payload is None:
             reason = f"frame {self._first}: the end of a GOP is missing"
-            yield Loss(missing, reason, missing > 0, suspect=given)
+            yield Loss(missing, reason, missing > 0, suspect_frames=gop_frames)
         elif self._crc is not None and not self._broken and crc != self._crc:
             reason = f"frame {self._first}: checksum of the GOP differs"
-            yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
-        elif missing and (self._unsure or not self._broken):
+            yield Loss(
+                missing,
+                reason,
+                missing > 0,
+                suspect_frames=gop_frames,
+                loses_side_data=True,
+                is_proven_wrong=True,
+            )
+        elif missing and (self._ended_unseen or not self._broken):
             lost = count_noun(missing, "frame is", "frames are")
-            yield Loss(missing, f"{lost} missing before frame {self._first}", suspect=given)
+            yield Loss(
+                missing, f"{lost} missing before frame {self._first}", suspect_frames=gop_frames
+            )
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:
             reason = f"frame {self.frames} should be number {count}"
-            yield Loss(0, reason, broken=False, suspect=given)
-        self._unsure = payload is None
+            yield Loss(0, reason, breaks_gop=False, suspect_frames=gop_frames)
+        self._ended_unseen = payload is None
         self._crc, self._first, self._start = 0, self.frames, (self._source.tell() - self._begin)
         self._in_gop = self._broken = self._skipped_frame = False
         self._unnumbered = 0
@@ -218,15 +227,15 @@ class Salvage:
         self._crc = None
         kind, size = self._claim()
         skipped = self._skip(size)
-        if not self._in_gop and (self._indexed or kind in (Kind.INDEX, Kind.END)):
-            yield Loss(0, reason, broken=False, side=True)
+        if not self._in_gop and (self._has_index or kind in (Kind.INDEX, Kind.END)):
+            yield Loss(0, reason, breaks_gop=False, loses_side_data=True)
         elif skipped and kind >= Kind.END:
             self._skipped_frame = False
-            yield Loss(0, reason, broken=False, side=True)
+            yield Loss(0, reason, breaks_gop=False, loses_side_data=True)
         elif skipped and kind == Kind.GOP and self._in_gop:
             yield from self._close(None)
         else:
-            yield Loss(0, reason, side=not skipped, between=not self._in_gop)
+            yield Loss(0, reason, loses_side_data=not skipped, is_between_gops=not self._in_gop)
             self._in_gop = self._broken = True
             self._unnumbered += skipped
             self._skipped_frame = skipped
@@ -237,12 +246,15 @@ class Salvage:
         """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in
         vain."""
         _, size = self._claim()
-        if self._looked + size > _LOOKS * (self._source.tell() - self._begin) + _FREE_LOOKS:
+        if (
+            self._examined + size
+            > _MAX_EXAMINED_RATIO * (self._source.tell() - self._begin) + _FREE_EXAMINED
+        ):
             raise DamagedStreamError("too many sizes are made up")
         try:
             return read_packet(self._source)
         except DamagedStreamError:
-            self._looked += size
+            self._examined += size
             raise
 
     def _claim(self) -> tuple[int, int]:

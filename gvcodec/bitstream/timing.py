@@ -43,11 +43,11 @@ class PtsEncoder:
         self._clock = _Clock(start_pts, frame_rate, time_base)
         self._start = start_pts
         self._next = 0
-        self._named = 0
+        self._next_named = 0
         #: Late frames: number, timestamp, ticks after the predicted one. From the last one before
         #: the current GOP on.
         self._late: list[tuple[int, int, int]] = []
-        self._taken = 0
+        self._written = 0
 
     def predict(self) -> int:
         """Timestamp of the next frame if it keeps the rate."""
@@ -61,7 +61,7 @@ class PtsEncoder:
             self._clock.anchor(self._next, pts)
         self._next += 1
 
-    def take(self, key: int | None = None, end: int | None = None) -> bytes:
+    def pop_payload(self, key: int | None = None, end: int | None = None) -> bytes:
         """Entries since the last call, of frames before number `end`; empty when these frames kept
         the rate.
 
@@ -75,13 +75,13 @@ class PtsEncoder:
             anchor, pts = self._late[0][:2] if past else (0, self._start)
             payload += encode_var(0) + encode_svar(0)
             payload += encode_var(anchor) + encode_svar(pts - self._start)
-            self._named, self._taken = anchor + 1, min(past, 1)
-        for number, _, late in self._late[self._taken :]:
+            self._next_named, self._written = anchor + 1, min(past, 1)
+        for number, _, late in self._late[self._written :]:
             if end is not None and number >= end:
                 break
-            payload += encode_var(number - self._named) + encode_svar(late)
-            self._named = number + 1
-            self._taken += 1
+            payload += encode_var(number - self._next_named) + encode_svar(late)
+            self._next_named = number + 1
+            self._written += 1
         return bytes(payload)
 
 
@@ -95,29 +95,29 @@ class PtsDecoder:
         self._clock = _Clock(start_pts, frame_rate, time_base)
         self._start = start_pts
         self._next = 0
-        self._named = 0
+        self._next_named = 0
         self._late: dict[int, int] = {}
         self._exact: dict[int, int] = {}
-        self._lost = False
+        self._is_lost = False
         self._tick, self._limits = time_base, limits
         #: Earliest and latest timestamp so far.
         self._span = start_pts, start_pts
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """A `timing` packet may be lost: what follows counts from an unknown frame until the next
         GOP sets it right."""
-        self._lost = True
+        self._is_lost = True
 
     def start_gop(self) -> None:
         """A `key` packet follows; `timing` packets of its GOP that precede it have been sent."""
-        if self._lost:
+        if self._is_lost:
             # Nothing set the count right, so nothing was late up to here.
-            self._named, self._lost = 0, False
+            self._next_named, self._is_lost = 0, False
 
     def restart(self, frame: int) -> None:
         """Go on with the first frame of a GOP, whatever came or did not come before it."""
         self._clock.anchor(0, self._start)
-        self._next, self._named, self._lost = frame, 0, False
+        self._next, self._next_named, self._is_lost = frame, 0, False
         self._late.clear()
         self._exact.clear()
 
@@ -126,17 +126,17 @@ class PtsDecoder:
         shown."""
         cursor = Cursor(payload, "timing")
         while len(cursor):
-            frame = self._named + cursor.var(_MAX_FRAME)
+            frame = self._next_named + cursor.var(_MAX_FRAME)
             late = cursor.svar()
             if late == 0:
-                self._lost = False
+                self._is_lost = False
                 frame = cursor.var(_MAX_FRAME)
                 pts = self._start + cursor.svar()
                 if frame < self._next:
                     self._clock.anchor(frame, pts)
                 else:
                     self._exact[frame] = pts
-            elif self._lost:
+            elif self._is_lost:
                 continue
             elif frame < self._next:
                 raise DamagedStreamError("timing comes after the frame it names")
@@ -145,7 +145,7 @@ class PtsDecoder:
             if len(self._late) + len(self._exact) > _MAX_WAITING:
                 most = f"more than {_MAX_WAITING} frames"
                 raise DamagedStreamError(f"timing names {most} that are not there")
-            self._named = frame + 1
+            self._next_named = frame + 1
 
     def receive(self) -> int:
         """Timestamp of the next frame. Raises `DamagedStreamError` when it is out of all bounds,

@@ -14,7 +14,7 @@ HASH_BYTES = 8
 #: What a GOP begins with, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
 #: Which GOP these belong to is known only when the next frame packet comes.
-_HELD = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
+_PENDING_KINDS = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
 #: What needs a frame after it.
 _BEFORE_FRAME = {*_FIRST, Kind.LATENT}
 
@@ -22,13 +22,13 @@ _BEFORE_FRAME = {*_FIRST, Kind.LATENT}
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the packets of `_HELD` directly before it) starts the next
-    one.
+    GOPs are closed here: a `key` (with the packets of `_PENDING_KINDS` directly before it) starts
+    the next one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
         self._stream = stream
-        self._held: list[Packet] = []
+        self._pending: list[Packet] = []
         self._gops = bytearray()
         self._gop_count = 0
         self._frames = 0
@@ -49,59 +49,59 @@ class Writer:
 
     def write(self, packet: Packet) -> None:
         """Write any packet but `gop`, `index` and `end`."""
-        if packet.kind in _HELD:
-            self._held.append(packet)
+        if packet.kind in _PENDING_KINDS:
+            self._pending.append(packet)
             return
-        if self._held or packet.kind is not Kind.INTER:
+        if self._pending or packet.kind is not Kind.INTER:
             self._close_bundle()
         if packet.kind is Kind.KEY:
             self._close_gop()
-            self._gop_fitted = any(held.kind is Kind.FIT for held in self._held)
+            self._gop_fitted = any(pending.kind is Kind.FIT for pending in self._pending)
             # Who searches reads the beginning of each GOP only.
-            self._held.sort(key=lambda held: _FIRST.get(held.kind, len(_FIRST)))
+            self._pending.sort(key=lambda pending: _FIRST.get(pending.kind, len(_FIRST)))
         elif packet.kind is Kind.INTER and not self._gop_frames:
             raise ValueError("the first frame packet has to be a key")
-        self._flush_held()
+        self._flush_pending()
         if not packet.is_frame:
-            self._emit(packet)
+            self._write_packet(packet)
             return
         self._frames += 1
         self._gop_frames += 1
         if self._bundler is None:
-            self._emit(packet)
+            self._write_packet(packet)
         else:
             for bundle in self._bundler.send(packet):
-                self._emit(bundle)
+                self._write_packet(bundle)
 
     def finish(self, base_hash: bytes) -> None:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
-        if any(held.kind in _BEFORE_FRAME for held in self._held):
+        if any(pending.kind in _BEFORE_FRAME for pending in self._pending):
             raise ValueError("a summary, fit or latent packet without a frame after it")
         self._close_bundle()
-        self._flush_held()
+        self._flush_pending()
         self._close_gop()
         entries = encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
         index = Packet(Kind.INDEX, entries).pack()
-        self._put(index)
-        self._put(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
+        self._write_bytes(index)
+        self._write_bytes(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
 
     def _close_bundle(self) -> None:
         if self._bundler is not None:
             for bundle in self._bundler.flush():
-                self._emit(bundle)
+                self._write_packet(bundle)
 
-    def _flush_held(self) -> None:
-        for held in self._held:
-            self._emit(held)
-            if held.kind is Kind.TRACKS:
-                self.track_size += len(held.pack())
-        self._held.clear()
+    def _flush_pending(self) -> None:
+        for pending in self._pending:
+            self._write_packet(pending)
+            if pending.kind is Kind.TRACKS:
+                self.track_size += len(pending.pack())
+        self._pending.clear()
 
-    def _emit(self, packet: Packet) -> None:
+    def _write_packet(self, packet: Packet) -> None:
         data = packet.pack()
-        self._put(data)
+        self._write_bytes(data)
         self._gop_size += len(data)
         self._gop_crc = zlib.crc32(data, self._gop_crc)
 
@@ -110,12 +110,12 @@ class Writer:
             return
         closing = self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)
         data = Packet(Kind.GOP, closing).pack()
-        self._put(data)
+        self._write_bytes(data)
         self._gops += encode_var(self._gop_frames) + encode_var(self._gop_size + len(data))
         self._gops.append(self._gop_fitted)
         self._gop_count += 1
         self._gop_frames = self._gop_size = self._gop_crc = 0
 
-    def _put(self, data: bytes) -> None:
+    def _write_bytes(self, data: bytes) -> None:
         self._stream.write(data)
         self.size += len(data)

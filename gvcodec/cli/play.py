@@ -148,7 +148,7 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
     """What decodes on this machine for the page, and why it does not, or does not paint."""
     reason = ""
-    paints = header.enhanced and not options.fidelity
+    paints = header.is_painted and not options.fidelity
     try:
         if paints and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.models)

@@ -35,8 +35,8 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.painter.look import check_look
 from gvcodec.painter.open import open_painter, paints_exactly
+from gvcodec.painter.paint_strength import check_paint_strength
 from gvcodec.types import Planes
 from gvcodec.util.process import stay_in_process
 
@@ -59,18 +59,18 @@ class Decoder:
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where the entropy network of gvc1d
-    runs. `limits`: what the stream may ask for. `only_check` reads all that painting needs and
+    runs. `limits`: what the stream may ask for. `verify_only` reads all that painting needs and
     gives base frames. `read_only`: the caller does not modify frames, so they are hashed while the
     next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead of
-    as the file says, and the painted hash is not checked; neither is it without `steers`, which
-    leaves tokens of the painter aside. Raises `LimitError` when the stream asks
-    for more, `WrongModelError` for a missing model, `UsageError` for a device that is not there and
-    a `look` that cannot be.
+    as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
+    which leaves tokens of the painter aside. Raises `LimitError` when the stream asks for more,
+    `WrongModelError` for a missing model, `UsageError` for a device that is not there and a `look`
+    that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;
-    `painted_wanted`: payload of the `painted` packet, None before it came; `notes`: a line for what
-    this release does not show.
+    `expected_painted_hash`: payload of the `painted` packet, None before it came; `notes`: a line
+    for what this release does not show.
 
     One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
     raise `UsageError`.
@@ -85,21 +85,21 @@ class Decoder:
         low_delay: bool = False,
         device: str = "cpu",
         limits: Limits = DEFAULT,
-        only_check: bool = False,
+        verify_only: bool = False,
         read_only: bool = False,
         look: int | None = None,
-        steers: bool = True,
+        uses_tokens: bool = True,
     ) -> None:
         check_settings()
         self._process = os.getpid()
-        paints = header.painter_id is not None and not fidelity
+        is_painted = header.painter_id is not None and not fidelity
         if look is not None:
-            check_look(look, paints)
-        check(header, header.enhanced and not fidelity, limits)
+            check_paint_strength(look, is_painted)
+        check(header, header.is_painted and not fidelity, limits)
         self.header = header
         self._limits = limits
-        self._only_check = only_check
-        self._has_own_look = look is not None or not steers
+        self._verify_only = verify_only
+        self._overrides_look = look is not None or not uses_tokens
         self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
         self.tracks: TrackReader | None = None
         self.metadata = b""
@@ -107,33 +107,35 @@ class Decoder:
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         # The base. A frame's number counts from the first of the video.
         self._base_decoder = open_decoder(header, threads, models, low_delay, device)
-        aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
-        self._base_hash = FrameHash(aside)
+        hash_executor = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
+        self._base_hash = FrameHash(hash_executor)
         #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.
         self._started = False
-        self._sent = self._shown = 0
+        self._sent_count = self._shown_count = 0
         #: Bytes of packets whose frames were not shown yet, by frame; none where packets are in
         #: another order than frames.
         self._sizes: dict[int, int] = {}
         # The painter.
-        self._painter = open_painter(header, threads, models, look, steers) if paints else None
+        self._painter = (
+            open_painter(header, threads, models, look, uses_tokens) if is_painted else None
+        )
         #: Payload of the last `fit` packet, and those of GOPs that no frame was shown of yet, by
         #: the number of their first frame.
         self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
-        exact = self._painter is not None and paints_exactly(header) and not self._has_own_look
+        exact = self._painter is not None and paints_exactly(header) and not self._overrides_look
         #: None where samples are not the same everywhere, or the first frames are left out.
-        self._painted_hash = FrameHash(aside) if exact else None
-        self.painted_wanted: bytes | None = None
+        self._painted_hash = FrameHash(hash_executor) if exact else None
+        self.expected_painted_hash: bytes | None = None
         self._ready: deque[DecodedFrame] = deque()
 
     def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
         """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
         for packet in packets:
             self.send_packet(packet)
-            yield from self._take_ready()
+            yield from self._pop_ready()
         self.flush()
-        yield from self._take_ready()
+        yield from self._pop_ready()
 
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
@@ -143,23 +145,23 @@ class Decoder:
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
-            self._take_tracks(packet.payload)
+            self._on_tracks(packet.payload)
         elif packet.kind is Kind.METADATA and not self.metadata:
             from gvcodec.media.metadata import Metadata
 
             Metadata.unpack(packet.payload)
             self.metadata = packet.payload
         elif packet.kind is Kind.PAINTED:
-            self.painted_wanted = packet.payload
+            self.expected_painted_hash = packet.payload
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise FormatVersionError(
                 f"painting needs a newer version of gvcodec, for packets of type {packet.type}; "
                 f"--fidelity gives the base frames"
             )
         elif packet.is_frame:
-            self._take_frame(packet)
+            self._on_frame_packet(packet)
 
-    def _take_tracks(self, payload: bytes) -> None:
+    def _on_tracks(self, payload: bytes) -> None:
         from gvcodec.media.tracks import TrackReader
 
         if self.tracks is None:
@@ -167,39 +169,39 @@ class Decoder:
         else:
             self.tracks.send(payload)
 
-    def _take_frame(self, packet: Packet) -> None:
+    def _on_frame_packet(self, packet: Packet) -> None:
         key = packet.kind is Kind.KEY
         if key:
             # A GOP is closed and has one packet a frame: its first frame is shown after as many as
             # were sent.
-            self._gops.append((self._sent, self._fit))
+            self._gops.append((self._sent_count, self._fit))
             self._timing.start_gop()
             self._started = True
         elif not self._started:
             raise DamagedStreamError("decoding has to start at a keyframe")
         if not is_reordered(self.header.base):
-            self._sizes[self._sent] = len(packet.payload)
-        self.painted_wanted = None
-        self._sent += 1
-        self._show(self._base_decoder.send(packet.payload, key))
+            self._sizes[self._sent_count] = len(packet.payload)
+        self.expected_painted_hash = None
+        self._sent_count += 1
+        self._on_base_frames(self._base_decoder.send(packet.payload, key))
 
-    def _show(self, base_frames: list[Planes]) -> None:
+    def _on_base_frames(self, base_frames: list[Planes]) -> None:
         """Hash, paint and time what the base released."""
         tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
             self._base_hash.update(base_frame, tokens.popleft() if tokens else b"")
         for base_frame in base_frames:
-            if self._gops and self._gops[0][0] == self._shown:
+            if self._gops and self._gops[0][0] == self._shown_count:
                 _, fit = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fit)
-            picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
+            picture = self._paint(base_frame, self._sizes.pop(self._shown_count, 0))
             self._ready.append(DecodedFrame(picture, self._timing.receive(), base_frame))
-            self._shown += 1
+            self._shown_count += 1
 
     def _paint(self, base_frame: Planes, size: int) -> Planes:
         """`size`: bytes of the frame's packet, 0 = unknown, by which the painter is conditioned."""
-        if self._painter is None or self._only_check and self._painted_hash is None:
+        if self._painter is None or self._verify_only and self._painted_hash is None:
             return base_frame
         try:
             painted = self._painter.paint(base_frame, size)
@@ -214,14 +216,14 @@ class Decoder:
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
         stay_in_process(self._process, "decoder")
-        self._show(self._base_decoder.flush())
+        self._on_base_frames(self._base_decoder.flush())
 
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
         stay_in_process(self._process, "decoder")
         return self._ready.popleft() if self._ready else None
 
-    def _take_ready(self) -> Iterator[DecodedFrame]:
+    def _pop_ready(self) -> Iterator[DecodedFrame]:
         while (frame := self.receive_frame()) is not None:
             yield frame
 
@@ -233,13 +235,13 @@ class Decoder:
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
             raise VerificationError("decoded frames differ from the encoder's (base hash)")
-        if not self._has_own_look and self.painted_wanted not in (None, self.painted_hash):
+        if not self._overrides_look and self.expected_painted_hash not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
     @property
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
-        return self._shown
+        return self._shown_count
 
     @property
     def base_hash(self) -> bytes:
@@ -251,7 +253,7 @@ class Decoder:
         """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
         it cannot be computed."""
         if self._painted_hash is None:
-            return self.painted_wanted
+            return self.expected_painted_hash
         return self._painted_hash.digest()
 
     def restart(self, frame: int) -> None:
@@ -261,7 +263,7 @@ class Decoder:
         self._timing.restart(frame)
         self._gops.clear()
         self._ready.clear()
-        self._sent = self._shown = frame
+        self._sent_count = self._shown_count = frame
         self._started = False
         self._fit = None
         self._painted_hash = None

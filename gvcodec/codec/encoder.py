@@ -43,7 +43,13 @@ from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
-from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_NETWORK, NEEDS_STEERING
+from gvcodec.bitstream.header import (
+    MAX_PTS,
+    NEEDS,
+    NEEDS_NETWORK,
+    NEEDS_PAINTER_TOKENS,
+    NEEDS_STRENGTH_FACTORS,
+)
 from gvcodec.bitstream.packets import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
@@ -54,9 +60,15 @@ from gvcodec.limits import UNLIMITED, memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
-from gvcodec.painter.look import has_factors, turn_all
-from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id, paints_exactly
-from gvcodec.painter.token_stage import TokenStage, add_tokens, why_not_searched, without_tokens
+from gvcodec.painter.open import (
+    FIT_NEEDS_TORCH,
+    choose_payloads,
+    has_torch,
+    painter_id,
+    paints_exactly,
+)
+from gvcodec.painter.paint_strength import has_factors, set_all_strengths
+from gvcodec.painter.token_stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
@@ -85,7 +97,7 @@ def encode_source(
     frames: Iterable[Frame],
     encoder: Encoder,
     output: BinaryIO,
-    paints: bool = True,
+    writes_painted_hash: bool = True,
 ) -> Writer:
     """`encode_stream` of a source with its tracks and metadata; `frames`: what iterating over it
     gives, seen by a progress bar or cut short."""
@@ -95,7 +107,9 @@ def encode_source(
             yield frame.planes, frame.pts, frame.new_size
         encoder.send_end(source.end)
 
-    return encode_stream(encoder, output, pieces(), source.metadata.pack(), source.tracks, paints)
+    return encode_stream(
+        encoder, output, pieces(), source.metadata.pack(), source.tracks, writes_painted_hash
+    )
 
 
 def encode_stream(
@@ -104,7 +118,7 @@ def encode_stream(
     frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
-    paints: bool = True,
+    writes_painted_hash: bool = True,
 ) -> Writer:
     """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
     is flushed with every frame that made packets.
@@ -114,8 +128,8 @@ def encode_stream(
     frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
     source raise."""
     painted: PaintedHash | None = None
-    if paints and paints_exactly(encoder.header):
-        painted = PaintedHash(encoder.header, encoder.config, encoder._say_painted)
+    if writes_painted_hash and paints_exactly(encoder.header):
+        painted = PaintedHash(encoder.header, encoder.config, encoder._report_painted)
     writer = Writer(output, encoder.header)
     chunk = 0 if encoder.config.low_delay else CHUNK
 
@@ -200,16 +214,16 @@ class Encoder:
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
-        settled = (config or EncoderConfig()).resolve()
-        settled.check()
-        self.config = settled
-        self.header, self.notes = _describe(fmt, settled, start_pts)
+        resolved = (config or EncoderConfig()).resolve()
+        resolved.check()
+        self.config = resolved
+        self.header, self.notes = _make_header(fmt, resolved, start_pts)
         self.progress = progress
         self.frames = 0
         self.flushed = False
         # The base.
-        self._base_encoder = base_encoder or open_encoder(fmt, settled)
-        self._zones = parse_zones(settled.zones)
+        self._base_encoder = base_encoder or open_encoder(fmt, resolved)
+        self._zones = parse_zones(resolved.zones)
         self._zone: Zone | None = None
         self._fidelity = Fidelity()
         #: Frames whose packets, and whose base frames, the base has given so far.
@@ -219,33 +233,33 @@ class Encoder:
         #: in another order than frames.
         self._sizes: dict[int, int] = {}
         # The painter.
-        paints = self.header.painter_id is not None and settled.look > 0
+        is_painted = self.header.painter_id is not None and resolved.look > 0
         self._sampler: FitSampler | None = None
-        if paints and settled.chooses_strengths:
-            if settled.uses_fitting and not has_torch():
-                self.notes.append(NOT_FITTED)
+        if is_painted and resolved.chooses_strengths:
+            if resolved.uses_fitting and not has_torch():
+                self.notes.append(FIT_NEEDS_TORCH)
             if fitted is None:
-                self._sampler = FitSampler(fmt, part_limit(settled))
+                self._sampler = FitSampler(fmt, part_limit(resolved))
         self._tokens: TokenStage | None = None
-        if paints and settled.uses_tokens:
+        if is_painted and resolved.uses_tokens:
             # Their bytes depend on the quality, so each pass finds its own.
             fitted = None if fitted is None else without_tokens(fitted)
-            self._tokens = TokenStage(self.header, settled, fitted)
-            if settled.tokens == "search" and (reason := why_not_searched(fmt)):
+            self._tokens = TokenStage(self.header, resolved, fitted)
+            if resolved.tokens == "search" and (reason := search_obstacle(fmt)):
                 self.notes.append(reason)
         self.fitted: Mapping[int, bytes] = fitted or {}
         if self._sampler is None and self.header.painter_id is not None:
-            self.fitted = turn_all(self.fitted, settled.look)
+            self.fitted = set_all_strengths(self.fitted, resolved.look)
         #: The last of them that was given out.
-        self._in_force: bytes | None = None
+        self._current_fit: bytes | None = None
         # The file.
         self._end: int | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
-        self._order = _FileOrder(self._timing, settled)
-        if settled.embed_model:
+        self._order = _FileOrder(self._timing, resolved)
+        if resolved.embed_model:
             self._order.ready += model_packets(self.header)
         #: Frame packets given out.
-        self._given = 0
+        self._frames_out = 0
 
     def send_metadata(self, data: bytes) -> None:
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
@@ -277,7 +291,7 @@ class Encoder:
         if self._tokens is not None:
             self._tokens.send_source(self.frames, (y, u, v))
         self.frames += 1
-        self._take(self._base_encoder.send((y, u, v), force_key))
+        self._on_output(self._base_encoder.send((y, u, v), force_key))
 
     def _check_frame(self, planes: Planes, pts: int | None) -> None:
         height, width = self.header.format.height, self.header.format.width
@@ -305,11 +319,11 @@ class Encoder:
         if zone == self._zone:
             return False
         self._zone, base, index = zone, self.config.base, self.config.base_q
-        wanted = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
-        self._base_encoder.set_q_offset(wanted - index)
+        target_q = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
+        self._base_encoder.set_q_offset(target_q - index)
         return True
 
-    def _take(self, coded: EncodeResult) -> None:
+    def _on_output(self, coded: EncodeResult) -> None:
         """What the base released: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
@@ -324,7 +338,7 @@ class Encoder:
             self._coded_bytes += len(packet.payload)
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
-        self._order.place(self.frames, self.flushed)
+        self._order.place_packets(self.frames, self.flushed)
         tokens = coded.hash_bytes or [b""] * len(coded.base_frames)
         for base_frame, of_frame in zip(coded.base_frames, tokens, strict=True):
             self._fidelity.send_base(base_frame, of_frame)
@@ -358,10 +372,10 @@ class Encoder:
         if not self.frames:
             raise UsageError("there is no frame to encode")
         for coded in self._base_encoder.drain():
-            self._take(coded)
+            self._on_output(coded)
             yield
         self.flushed = True
-        self._order.place(self.frames, self.flushed)
+        self._order.place_packets(self.frames, self.flushed)
         if self._end is not None:
             self._order.send_end(self._end)
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
@@ -382,7 +396,7 @@ class Encoder:
         progress = self.progress if self.config.uses_fitting else None
         if progress is not None:
             progress.fitted(0.0)
-        self.fitted, reason = fit_parts(
+        self.fitted, reason = choose_payloads(
             sampler.parts(self._gops(), self.frames),
             self.header,
             self.config,
@@ -402,39 +416,39 @@ class Encoder:
         ]
 
     @property
-    def waits(self) -> bool:
+    def holds_packets(self) -> bool:
         """Whether all packets wait for `flush`."""
         return self._sampler is not None or self._tokens is not None
 
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
         ready = self._order.ready
-        if not ready or self.waits:
+        if not ready or self.holds_packets:
             return None
-        if ready[0].kind is Kind.KEY and (fit := self._fit_packet(self._given)) is not None:
+        if ready[0].kind is Kind.KEY and (fit := self._fit_packet(self._frames_out)) is not None:
             return fit
         packet = ready.popleft()
-        self._given += packet.is_frame
+        self._frames_out += packet.is_frame
         return packet
 
     def _fit_packet(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
-        wanted = self.fitted.get(
+        payload = self.fitted.get(
             max((frame for frame in self.fitted if frame <= first), default=-1)
         )
-        if wanted is None or wanted == self._in_force:
+        if payload is None or payload == self._current_fit:
             return None
-        self._in_force = wanted
-        return Packet(Kind.FIT, wanted)
+        self._current_fit = payload
+        return Packet(Kind.FIT, payload)
 
-    def _say_painted(self, frames: int) -> None:
+    def _report_painted(self, frames: int) -> None:
         """So many frames are painted for their hash: said once no frame is coded any more."""
         if self.flushed and self.progress is not None:
             self.progress.painted(frames, self.frames)
 
 
-def _describe(
+def _make_header(
     fmt: VideoFormat, config: ResolvedConfig, start_pts: int
 ) -> tuple[SequenceHeader, list[str]]:
     """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
@@ -448,9 +462,9 @@ def _describe(
     if network:
         needs = NEEDS_NETWORK
     elif painter is not None and config.uses_tokens:
-        needs = NEEDS_STEERING
+        needs = NEEDS_PAINTER_TOKENS
     elif painter is not None and has_factors(config.look):
-        needs = NEEDS_FACTORS
+        needs = NEEDS_STRENGTH_FACTORS
     header = SequenceHeader(
         fmt,
         config.base,
@@ -464,16 +478,16 @@ def _describe(
         needs=needs,
         uses_network=network,
     )
-    if note := memory_note(header, header.enhanced):
+    if note := memory_note(header, header.is_painted):
         notes.append(note)
     if config.file_format:
-        header.hold_to(config.file_format)
+        header.check_format(config.file_format)
     return header, notes
 
 
 #: Frames whose times go into one `timing` packet: most phones time every frame a little off the
 #: rate, and a packet for each would cost more than the times.
-_BATCH = 16
+_TIMING_BATCH = 16
 
 
 class _FileOrder:
@@ -488,7 +502,7 @@ class _FileOrder:
         self._timing = timing
         #: Frames of a batch, 0 = a GOP: of frames that are coded out of order the times are known
         #: when all of it are.
-        self._batch = _BATCH
+        self._batch = _TIMING_BATCH
         if config.low_delay:
             self._batch = 1
         elif is_reordered(config.base):
@@ -497,7 +511,7 @@ class _FileOrder:
         self._coded: deque[Packet] = deque()
         self._tracks: deque[tuple[int, bytes]] = deque()
         #: Frames that are placed, and the number of the first one after the batch.
-        self._placed = self._batch_end = 0
+        self._placed_count = self._batch_end = 0
 
     def send_frame(self, packet: Packet) -> None:
         self._coded.append(packet)
@@ -510,38 +524,38 @@ class _FileOrder:
     def send_end(self, pts: int) -> None:
         """When the last frame ends; after all were placed."""
         self._timing.send(pts)
-        if late := self._timing.take():
+        if late := self._timing.pop_payload():
             self.ready.append(Packet(Kind.TIMING, late))
 
-    def place(self, sent: int, is_end: bool) -> None:
+    def place_packets(self, sent: int, is_end: bool) -> None:
         """Place what can be placed once `sent` frames were sent to the encoder; `is_end`: there are
         no more."""
         while self._coded:
-            if self._placed == self._batch_end:
+            if self._placed_count == self._batch_end:
                 if (end := self._find_batch(sent, is_end)) is None:
                     return
                 self._batch_end = end
             packet = self._coded.popleft()
-            key = self._placed if packet.kind is Kind.KEY else None
-            if late := self._timing.take(key, self._batch_end):
+            key = self._placed_count if packet.kind is Kind.KEY else None
+            if late := self._timing.pop_payload(key, self._batch_end):
                 self.ready.append(Packet(Kind.TIMING, late))
             self.ready.append(packet)
-            self._placed += 1
+            self._placed_count += 1
             self._place_tracks()
 
     def _find_batch(self, sent: int, is_end: bool) -> int | None:
         """Number of the frame after the batch that begins with the next coded frame; None until all
         of it is there. Decoding a packet releases no frame with a higher number."""
         if self._batch:
-            end = self._placed + self._batch
+            end = self._placed_count + self._batch
             return end if is_end or sent >= end else None
         following = itertools.islice(self._coded, 1, None)
         keys = (n for n, packet in enumerate(following, 1) if packet.kind is Kind.KEY)
-        end = self._placed + next(keys, len(self._coded))
-        return end if is_end or end < self._placed + len(self._coded) else None
+        end = self._placed_count + next(keys, len(self._coded))
+        return end if is_end or end < self._placed_count + len(self._coded) else None
 
     def _place_tracks(self) -> None:
-        while self._tracks and self._tracks[0][0] <= self._placed:
+        while self._tracks and self._tracks[0][0] <= self._placed_count:
             self.ready.append(Packet(Kind.TRACKS, self._tracks.popleft()[1]))
 
 
@@ -551,7 +565,7 @@ class PaintedHash:
     and weights are known when all is coded, and memory does not hold the frames of a long video."""
 
     def __init__(
-        self, header: SequenceHeader, config: EncoderConfig, tell: Callable[[int], None]
+        self, header: SequenceHeader, config: EncoderConfig, report: Callable[[int], None]
     ) -> None:
         self._decoder = Decoder(
             header,
@@ -560,39 +574,39 @@ class PaintedHash:
             device=config.device,
             read_only=True,
         )
-        self._tell, self._frames = tell, 0
+        self._report, self._frames = report, 0
 
     def send(self, packet: Packet) -> None:
         """Take the next packet of the file."""
         if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
             self._decoder.send_packet(packet)
-        self._forget()
+        self._drop_frames()
 
     def finish(self) -> Packet:
         """The `painted` packet."""
         self._decoder.flush()
-        self._forget()
+        self._drop_frames()
         painted = self._decoder.painted_hash
         assert painted is not None
         return Packet(Kind.PAINTED, painted)
 
-    def _forget(self) -> None:
+    def _drop_frames(self) -> None:
         while self._decoder.receive_frame() is not None:
             self._frames += 1
-            self._tell(self._frames)
+            self._report(self._frames)
 
 
 #: Bytes that the `painted` packet adds to a stream, with one by which the size of its GOP may grow.
 PAINTED_BYTES = len(Packet(Kind.PAINTED, bytes(HASH_BYTES)).pack()) + 1
 
 
-def add_painted(data: bytes, config: EncoderConfig, tell: Callable[[int], None]) -> bytes:
+def add_painted(data: bytes, config: EncoderConfig, report: Callable[[int], None]) -> bytes:
     """The stream that `encode_stream` would have made with `paints`. `tell` receives how many
     frames are painted."""
     reader, output = Reader(io.BytesIO(data)), io.BytesIO()
     if not paints_exactly(reader.header):
         return data
-    writer, painted = Writer(output, reader.header), PaintedHash(reader.header, config, tell)
+    writer, painted = Writer(output, reader.header), PaintedHash(reader.header, config, report)
     for packet in reader.packets():
         writer.write(packet)
         painted.send(packet)

@@ -62,18 +62,18 @@ class FrameHash:
     """The hash of a sequence of frames, as packets have it. With `aside`, which has one thread, it
     is made while the caller goes on; a frame must not change then. At most one frame waits."""
 
-    def __init__(self, aside: Executor | None) -> None:
+    def __init__(self, executor: Executor | None) -> None:
         self._hash = hashlib.sha256()
-        self._aside = aside
+        self._executor = executor
         self._pending: Future[None] | None = None
 
     def update(self, frame: Planes, tokens: bytes = b"") -> None:
         """Take the next frame; its base's `tokens`, if any, are hashed ahead of its samples."""
         self._wait()
-        if self._aside is None:
-            self._take(frame, tokens)
+        if self._executor is None:
+            self._hash_frame(frame, tokens)
         else:
-            self._pending = self._aside.submit(self._take, frame, tokens)
+            self._pending = self._executor.submit(self._hash_frame, frame, tokens)
 
     def digest(self) -> bytes:
         """Of the frames so far."""
@@ -84,7 +84,7 @@ class FrameHash:
         if self._pending is not None:
             self._pending.result()
 
-    def _take(self, frame: Planes, tokens: bytes) -> None:
+    def _hash_frame(self, frame: Planes, tokens: bytes) -> None:
         self._hash.update(tokens)
         for part in bytes_to_hash(frame):
             self._hash.update(part)

@@ -31,8 +31,9 @@ class Gop:
     `first`: number of the first frame. `packets`: frames in decode order, each after its LATENT
     packet, and packets that may be skipped. `times`: of the frames in display order, in ticks.
     `fit`: payload in force, None = the shipped painter. `tracks`: payloads that stood among its
-    packets. `summary`: payload of that packet, None without one. `damaged`: its end is missing,
-    `lost` frames of it as far as that is known. `latents_lost`: LATENT packets may be missing.
+    packets. `summary`: payload of that packet, None without one. `is_damaged`: its end is missing,
+    `lost_frames` frames of it as far as that is known. `lost_latents`: LATENT packets may be
+    missing.
     """
 
     first: int
@@ -41,9 +42,9 @@ class Gop:
     times: list[int] = field(default_factory=list)
     tracks: list[bytes] = field(default_factory=list)
     summary: bytes | None = None
-    damaged: bool = False
-    lost: int = 0
-    latents_lost: bool = False
+    is_damaged: bool = False
+    lost_frames: int = 0
+    lost_latents: bool = False
 
     @property
     def frames(self) -> int:
@@ -56,7 +57,7 @@ class Gop:
 
 class GopSource:
     """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP
-    was given. `end`: when the last frame ends, in ticks, once all were given. `forgive` is called
+    was given. `end`: when the last frame ends, in ticks, once all were given. `on_error` is called
     with timestamps that cannot be read, which then count as lost."""
 
     def __init__(
@@ -64,12 +65,12 @@ class GopSource:
         header: SequenceHeader,
         events: Iterable[Packet | Loss],
         limits: Limits = DEFAULT,
-        forgive: Callable[[str], None] | None = None,
+        report_error: Callable[[str], None] | None = None,
     ) -> None:
         self._events = events
-        self._forgive = forgive
+        self._report_error = report_error
         self._most = limits.side_memory
-        self._held = 0
+        self._held_bytes = 0
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         self._fit: bytes | None = None
@@ -92,27 +93,27 @@ class GopSource:
         """Raises `DamagedStreamError`, `LimitError` for a GOP that takes too much memory. Frames
         after a loss are left out up to the next `key`."""
         gop: Gop | None = None
-        broken = False
+        is_broken = False
         for event in self._events:
-            self._hold(event)
+            self._count_bytes(event)
             if isinstance(event, Loss):
-                broken = broken or event.broken
+                is_broken = is_broken or event.breaks_gop
                 self._summary = None
                 self._latent.clear()
                 self._extra.clear()
-                self._latent_lost |= event.side and not event.wrong
-                if event.side:
-                    self._timing.lose()
-                if gop is not None and event.between:
+                self._latent_lost |= event.loses_side_data and not event.is_proven_wrong
+                if event.loses_side_data:
+                    self._timing.mark_lost()
+                if gop is not None and event.is_between_gops:
                     yield self._finish(gop)
                     gop = None
                 if gop is None:
                     self._skip(event.frames)
                     continue
-                gop.damaged = gop.damaged or event.broken or event.suspect > 0
-                gop.lost += event.frames
-                if event.wrong:
-                    gop.lost += gop.frames
+                gop.is_damaged = gop.is_damaged or event.breaks_gop or event.suspect_frames > 0
+                gop.lost_frames += event.frames
+                if event.is_proven_wrong:
+                    gop.lost_frames += gop.frames
                     gop.packets.clear()
             elif event.kind is Kind.FIT:
                 self._fit = event.payload
@@ -138,7 +139,7 @@ class GopSource:
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finish(gop)
-                gop, broken = Gop(self._count, self._fit), False
+                gop, is_broken = Gop(self._count, self._fit), False
                 self._add(gop, event)
                 self._timing.start_gop()
             elif gop is not None and event.kind is not Kind.PAINTED:
@@ -156,51 +157,51 @@ class GopSource:
             self._summary = None
             gop.packets += self._extra + self._latent
             self._extra, self._latent = [], []
-            gop.latents_lost |= self._latent_lost
+            gop.lost_latents |= self._latent_lost
             self._latent_lost = False
         gop.packets.append(packet)
 
     def _refuse(self, packet: Packet) -> None:
         """A packet that must be understood: an error, or left out when repairing."""
         what = f"a packet of type {packet.type} needs a newer version of gvcodec"
-        if self._forgive is None:
+        if self._report_error is None:
             raise FormatVersionError(what)
-        self._forgive(f"{what}, it is left out")
+        self._report_error(f"{what}, it is left out")
 
     def _read_timing(self, payload: bytes) -> None:
         try:
             self._timing.send(payload)
         except DamagedStreamError as error:
-            if self._forgive is None:
+            if self._report_error is None:
                 raise
-            self._forgive(str(error))
-            self._timing.lose()
+            self._report_error(str(error))
+            self._timing.mark_lost()
 
     def _times(self, frames: int) -> list[int]:
         try:
             return [self._timing.receive() for _ in range(frames)]
         except DamagedStreamError as error:
-            if self._forgive is None:
+            if self._report_error is None:
                 raise
-            self._forgive(str(error))
+            self._report_error(str(error))
             # Damaged timestamps are ignored: these frames get nominal times.
             self._timing.restart(self._count)
             return [self._timing.receive() for _ in range(frames)]
 
     def _finish(self, gop: Gop) -> Gop:
-        if gop.latents_lost or gop.damaged:
+        if gop.lost_latents or gop.is_damaged:
             gop.drop_latents()
         gop.times = self._times(gop.frames)
         self._count += gop.frames
-        self._skip(gop.lost)
+        self._skip(gop.lost_frames)
         gop.tracks, self._tracks = self._tracks, []
-        self._held = 0
+        self._held_bytes = 0
         return gop
 
-    def _hold(self, event: Packet | Loss) -> None:
+    def _count_bytes(self, event: Packet | Loss) -> None:
         if isinstance(event, Packet):
-            self._held += len(event.payload) + OBJECT_BYTES
-        if self._held > self._most:
+            self._held_bytes += len(event.payload) + OBJECT_BYTES
+        if self._held_bytes > self._most:
             raise LimitError(f"a GOP takes more than {self._most >> 20} MiB (--max-memory)")
 
     def _skip(self, frames: int) -> None:
@@ -208,7 +209,7 @@ class GopSource:
         self._count += frames
 
 
-def with_next(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
+def pairs_of_gops(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
     """Each with the one after it, None after the last."""
     before: Gop | None = None
     for gop in gops:
@@ -220,8 +221,9 @@ def with_next(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
 
 
 class Splicer:
-    """Writes GOPs to a new stream. `tracks`: writer of its copied tracks, None without any; `like`:
-    those that it was made for. `models`: as for `Decoder`, which makes the base hash."""
+    """Writes GOPs to a new stream. `tracks`: writer of its copied tracks, None without any;
+    `track_layout`: those that it was made for. `models`: as for `Decoder`, which makes the base
+    hash."""
 
     def __init__(
         self,
@@ -241,15 +243,15 @@ class Splicer:
         self._decoder = Decoder(header, True, threads, models, limits=limits)
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
-        self.like: TrackReader | None = None
+        self.track_layout: TrackReader | None = None
         #: Payload of the `metadata` packet and the `model` packets, to be set before the first GOP
         #: is written.
         self.metadata = b""
         self.models: list[Packet] = []
 
-    def add_tracks(self, like: TrackReader) -> None:
+    def add_tracks(self, layout: TrackReader) -> None:
         """The new stream has the tracks of this one."""
-        self.like, self.tracks = like, TrackWriter(like.tracks)
+        self.track_layout, self.tracks = layout, TrackWriter(layout.tracks)
 
     def shift_packet(self, packet: TrackPacket, tick: Fraction, shift: Fraction) -> TrackPacket:
         """A packet of a copied track in ticks of the new stream, `shift` seconds later."""
@@ -272,14 +274,14 @@ class Splicer:
             self.writer.write(model)
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
-        if gop.summary is not None and not gop.damaged:
+        if gop.summary is not None and not gop.is_damaged:
             self.writer.write(Packet(Kind.SUMMARY, gop.summary))
         if gop.fit != self._fit:
             self.writer.write(Packet(Kind.FIT, gop.fit if gop.fit is not None else BASE_WEIGHTS))
             self._fit = gop.fit
         for pts in gop.times:
             self._timing.send(pts + shift)
-        if late := self._timing.take(self.writer.frames):
+        if late := self._timing.pop_payload(self.writer.frames):
             self.writer.write(Packet(Kind.TIMING, late))
         self._write_tracks()
         for packet in gop.packets:
@@ -293,7 +295,7 @@ class Splicer:
         if not self.writer.frames:
             raise DamagedStreamError("there is no frame left")
         self._timing.send(end)
-        if late := self._timing.take():
+        if late := self._timing.pop_payload():
             self.writer.write(Packet(Kind.TIMING, late))
         self._write_tracks()
         self._decoder.flush()

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
-from gvcodec.codec.gops import GopSource, Splicer, with_next
+from gvcodec.codec.gops import GopSource, Splicer, pairs_of_gops
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
@@ -122,7 +122,7 @@ def _cat(
         with piece.open() as reader:
             source = GopSource(reader.header, reader.packets(), limits)
             try:
-                for gop, following in with_next(source):
+                for gop, following in pairs_of_gops(source):
                     if not number and not gop.first:
                         Metadata.unpack(source.metadata)
                         splicer.metadata, splicer.models = source.metadata, source.models

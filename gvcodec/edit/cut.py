@@ -13,7 +13,7 @@ from typing import BinaryIO
 from gvcodec.base import open_encoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
+from gvcodec.codec.gops import Gop, GopSource, Splicer, pairs_of_gops
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
@@ -98,7 +98,7 @@ def _cut(
     kept = first = left = shift = ended = 0
     late = False
     span: tuple[Fraction | None, Fraction | None] = (None, None)
-    for gop, following in with_next(source):
+    for gop, following in pairs_of_gops(source):
         tracks.read(gop)
         stop = source.end if following is None else following.times[0]
         inside = _on_screen(gop, stop, begin, end, header)

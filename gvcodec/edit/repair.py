@@ -165,19 +165,19 @@ def _drop_undecodable(
             result.note(str(error))
             late = again or sent == len(gop.packets)
             gop.packets = gop.packets[: 0 if late else sent]
-            gop.damaged = True
+            gop.is_damaged = True
             gop.drop_latents()
             _shorten(gop, header)
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:
     """Of a GOP without its end keep packets that are the first frames in display order too."""
-    if not gop.damaged:
+    if not gop.is_damaged:
         return
     frames = [packet.payload for packet in gop.packets if packet.is_frame]
     coded = Resampler(header.format.width, header.format.height, header.scale)
     keep = leading_frames(frames, header.base, (coded.coded_width, coded.coded_height))
-    gop.lost += len(frames) - keep
+    gop.lost_frames += len(frames) - keep
     places = [place for place, packet in enumerate(gop.packets) if packet.is_frame]
     if keep < len(frames):
         del gop.packets[places[keep] :]

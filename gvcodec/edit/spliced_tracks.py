@@ -60,7 +60,7 @@ class SplicedTracks:
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
-        if splicer.like is None or not splicer.like.uses_fitting(reader):
+        if splicer.track_layout is None or not splicer.track_layout.uses_fitting(reader):
             raise UsageError(_OTHER_TRACKS)
         if begin is not None:
             reader.drop(before=begin)

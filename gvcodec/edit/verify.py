@@ -129,9 +129,9 @@ def verify(
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None if original is None else stack.enter_context(VideoReader(original))
-        painted = reader.header.enhanced and not fidelity
+        painted = reader.header.is_painted and not fidelity
         decoder = Decoder(
-            reader.header, not painted, threads, models, limits=limits, only_check=video is None
+            reader.header, not painted, threads, models, limits=limits, verify_only=video is None
         )
         stack.enter_context(memory_limit(reader.header, painted, limits, enforce_rlimit))
         originals = None if video is None else Originals(video, reader.header)
@@ -148,11 +148,11 @@ def verify(
                 if frame.planes is not frame.base_frame:
                     paintings.send(originals.as_large(frame.planes), source_frame, seconds)
         decoder.verify(reader.base_hash)
-    if reader.changed:
+    if reader.is_changed:
         frames = count_noun(decoder.frames, "frame")
         what = f"{frames} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}")
-    wanted = decoder.painted_wanted if painted else None
+    wanted = decoder.expected_painted_hash if painted else None
     verified = Verified(
         decoder.frames,
         decoder.base_hash.hex(),

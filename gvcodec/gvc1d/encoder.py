@@ -109,7 +109,7 @@ class Gvc1dEncoder(BaseEncoder):
         level = LEVELS[next(i for i, one in enumerate(LEVELS) if one >= level)]
         sides = sides_of(self._transform, known, state if reference else None, q, level)
         values = self._rounding.round(source, known.guess, q, level, sides)
-        levels = levels_of(values)
+        levels = style_offsets_of(values)
         values = values[:, : max(length_of(LEVELS[int(levels.max())]), COARSE)]
         plain = self._transform.add(known.guess, values, q)
         frame = filtered(self._loop, plain, known, q)
@@ -156,7 +156,7 @@ def squares(source: Planes, made: Planes) -> int:
     )
 
 
-def levels_of(values: Values) -> NDArray[np.int32]:
+def style_offsets_of(values: Values) -> NDArray[np.int32]:
     """The shortest prefix of each window that holds all that is not 0, as a place in `LEVELS`."""
     some = values != 0
     planes = some[:, COARSE:].reshape(len(values), -1, REGIONS).any(2)

@@ -42,7 +42,7 @@ from gvcodec.gvc1d.token_order import (
     BACK,
     COARSE,
     FIRST,
-    MOST_LEVEL,
+    MAX_STYLE_OFFSET,
     SIDES,
     back_of,
     fixed_sides,
@@ -60,7 +60,7 @@ MEMORY_PLANES = 120
 #: Magnitude of a value at most.
 LARGEST = 1023
 #: Levels that a window may have: a packet says the place in this list.
-LEVELS = (0, 1, 2, *range(4, MOST_LEVEL, 4), MOST_LEVEL)
+LEVELS = (0, 1, 2, *range(4, MAX_STYLE_OFFSET, 4), MAX_STYLE_OFFSET)
 _LEVEL_SCALE = 30
 _LOUD, _UNIT = 31, 32
 _GREY = 512

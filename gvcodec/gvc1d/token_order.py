@@ -83,7 +83,7 @@ def _order() -> tuple[PlaneAt, ...]:
 
 #: Planes of the third level, coarse to fine: 255 of luma and 63 of each chroma plane.
 PLANES = _order()
-MOST_LEVEL = 2 + len(PLANES)
+MAX_STYLE_OFFSET = 2 + len(PLANES)
 _PLACE = {plane: n for n, plane in enumerate(PLANES)}
 
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer
 
-from gvcodec.bitstream.metadata_obu import Unit, hash_of_tracks, take_apart
+from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
@@ -61,7 +61,7 @@ class View(BorrowedFile):
 class TimedUnit:
     """A unit, when it is shown (seconds of the container), and whether an edit list hides it."""
 
-    unit: Unit
+    unit: ParsedTemporalUnit
     seconds: Fraction
     hidden: bool = False
 
@@ -84,7 +84,7 @@ class Demuxer:
                     continue
                 if packet.pts is None or not packet.time_base:
                     raise DamagedStreamError("a frame has no timestamp")
-                unit = take_apart(bytes(packet))
+                unit = parse_temporal_unit(bytes(packet))
                 yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_discard))
 
     def tracks(self) -> Tracks | None:

@@ -25,11 +25,11 @@ from gvcodec.bitstream import (
 )
 from gvcodec.bitstream.metadata_obu import (
     EntryType,
-    Unit,
+    FileDigest,
+    ParsedTemporalUnit,
     UnitHash,
-    Whole,
-    closes,
     hash_of_tracks,
+    matches_gop,
     read_header,
     read_place,
 )
@@ -179,7 +179,7 @@ class _WholeCopy:
         """All units have come. Says what of the tracks is not as it was written."""
         if self._base_hash is None or self._gop_open:
             raise _ChangedError("its end is missing")
-        whole = Whole.read(self._whole) if self._whole else None
+        whole = FileDigest.read(self._whole) if self._whole else None
         if whole and (whole.frames, whole.units) != (self.frames, self._hash.digest()):
             raise _ChangedError("packets between its frames are not those that were written")
         hashed = hash_of_tracks((), False, True)
@@ -192,7 +192,7 @@ class _WholeCopy:
             return "its sound or subtitles are not those that were written"
         return ""
 
-    def _begin_gop(self, unit: Unit) -> None:
+    def _begin_gop(self, unit: ParsedTemporalUnit) -> None:
         place = unit.data_of(EntryType.PLACE)
         number = None if place is None else read_place(place)
         if unit.data_of(EntryType.HEADER) != self._packed:
@@ -208,10 +208,10 @@ class _WholeCopy:
         if late > _OFF or late < -_OFF and self.frames:
             raise _ChangedError(f"the time of frame {self.frames} is not that which was written")
 
-    def _after(self, unit: Unit) -> None:
+    def _after(self, unit: ParsedTemporalUnit) -> None:
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
-                if not closes(entry.data, self._gop_frames, self._crc):
+                if not matches_gop(entry.data, self._gop_frames, self._crc):
                     raise DamagedStreamError("checksum of the GOP differs")
                 self._gop_open = False
             elif entry.what is EntryType.TRAILER:
@@ -240,7 +240,7 @@ def _open_timing(header: SequenceHeader) -> PtsDecoder:
     return PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
 
 
-def _timing_in(unit: Unit) -> Iterator[bytes]:
+def _timing_in(unit: ParsedTemporalUnit) -> Iterator[bytes]:
     for entry in unit.entries:
         if entry.what is EntryType.PACKET and entry.packet.kind is Kind.TIMING:
             yield entry.packet.payload
@@ -279,7 +279,7 @@ class _Survey:
         self.hidden += timed.hidden
 
 
-def _begins_gop(unit: Unit) -> bool:
+def _begins_gop(unit: ParsedTemporalUnit) -> bool:
     return unit.data_of(EntryType.HEADER) is not None or unit.begins_sequence
 
 
@@ -363,7 +363,7 @@ class _Rest:
         closing, frames = unit.data_of(EntryType.GOP), self._gop_frames
         if closing is not None:
             self._gop_open = False
-            if not closes(closing, frames, self._crc):
+            if not matches_gop(closing, frames, self._crc):
                 first = self._place
                 raise DamagedStreamError(
                     f"frames {first} to {first + frames - 1} are not those that were written "
@@ -376,7 +376,7 @@ class _Rest:
         if self._writer is None:
             raise DamagedStreamError("there is no frame left")
         self._timing.send(max(self._first + round(self._expected / self._tick), self._last + 1))
-        if late := self._timing.take():
+        if late := self._timing.pop_payload():
             self._writer.write(Packet(Kind.TIMING, late))
         self._write_tracks(None)
         self._writer.finish(bytes(HASH_BYTES))
@@ -408,7 +408,7 @@ class _Rest:
             self._tracks.shift = self._begin - self._first * self._tick
             self._tracks.begin = None if whole else self._begin
 
-    def _metadata(self, unit: Unit) -> bytes:
+    def _metadata(self, unit: ParsedTemporalUnit) -> bytes:
         """What the stream says; title and chapters from the container, which cuts them."""
         packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
         payload = next((p.payload for p in packets if p.kind is Kind.METADATA), b"")
@@ -416,7 +416,7 @@ class _Rest:
         made = replace(Metadata.unpack(payload), title=told.title, chapters=told.chapters).pack()
         return made if len(made) <= MAX_PAYLOAD else payload
 
-    def _begin_gop(self, unit: Unit) -> None:
+    def _begin_gop(self, unit: ParsedTemporalUnit) -> None:
         assert self._writer is not None
         place = unit.data_of(EntryType.PLACE)
         self._place = self._writer.frames if place is None else read_place(place)
@@ -449,7 +449,7 @@ class _Rest:
         self._expected = since + 1 / self._header.format.frame_rate
         self._last = max(self._first + round(since / self._tick), self._last + 1)
         self._timing.send(self._last)
-        if late := self._timing.take(self._writer.frames if key else None):
+        if late := self._timing.pop_payload(self._writer.frames if key else None):
             self._writer.write(Packet(Kind.TIMING, late))
 
     def _write_tracks(self, until: Fraction | None, least: int = 0) -> None:

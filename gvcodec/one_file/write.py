@@ -22,12 +22,12 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.metadata_obu import (
     Entry,
     EntryType,
+    FileDigest,
     UnitHash,
-    Whole,
     hash_of_tracks,
+    insert_entries,
     pack,
     packet_entry,
-    put_in,
 )
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
@@ -132,7 +132,7 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
     return reader.frames, notes
 
 
-def _seal(path: Path, kind: str, whole: Whole, entries: list[Entry], sound: bytes) -> None:
+def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound: bytes) -> None:
     """Put the hash of the tracks, as they are read from the file, into the `whole` entry after
     these entries. `sound`: data of that entry."""
     with open(path, "r+b") as file:
@@ -249,7 +249,7 @@ class _Muxer:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
 
-    def finish(self, base_hash: bytes) -> tuple[Whole, list[Entry]]:
+    def finish(self, base_hash: bytes) -> tuple[FileDigest, list[Entry]]:
         """Write the last unit and the rest of the tracks. Gives its `whole` entry, of a file
         without tracks, and the entries before it."""
         if (unit := self._held) is None:
@@ -263,7 +263,7 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.END, base_hash))
         before = list(unit.entries)
         self._hash.send(unit.payload, before)
-        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks((), False, True))
+        whole = FileDigest(self._hash.frames, self._hash.digest(), hash_of_tracks((), False, True))
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before
@@ -338,7 +338,7 @@ class _Muxer:
             self._video = self._add_video(unit)
             kind, zero = (self._kind, self._suffix), self._header.start_pts * self._tick
             self._muxed = TrackMuxer(self._container, *kind, self._tracks, self.metadata, zero)
-        packet = packet_of(put_in(restore_unit("av1", unit.payload), unit.entries))
+        packet = packet_of(insert_entries(restore_unit("av1", unit.payload), unit.entries))
         packet.stream, packet.time_base = self._video, self._tick
         packet.pts = packet.dts = unit.pts
         packet.duration = max(1, end - unit.pts)

@@ -2,7 +2,7 @@
 
 `open` has what encoder and decoder call. `model` is the file, `video` paints a stream by the C++
 painter; `network` is the same in torch, for fitting (`fit`) and training, which alone import it;
-`steady` keeps GOPs from flickering.
+`strength` keeps GOPs from flickering.
 """
 
 from __future__ import annotations

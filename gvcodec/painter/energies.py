@@ -18,32 +18,32 @@ BAND = 1023.0
 _SMOOTH = (1, 4, 6, 4, 1)
 
 
-def _filtered(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
+def _filter(x: Floats, taps: Sequence[int], axis: int, step: int = 1) -> Floats:
     """Edges repeated, centred, taps `step` samples apart."""
     reach = len(taps) // 2 * step
     pads = [(reach, reach) if n == axis else (0, 0) for n in range(2)]
     padded, size = np.pad(x, pads, "edge"), x.shape[axis]
-    found = np.zeros_like(x)
+    result = np.zeros_like(x)
     for place, tap in enumerate(taps):
         part = slice(place * step, place * step + size)
         shifted = padded[part] if axis == 0 else padded[:, part]
         if tap:
-            found += shifted if tap == 1 else np.float32(tap) * shifted
-    return found
+            result += shifted if tap == 1 else np.float32(tap) * shifted
+    return result
 
 
 def _bands(x: Floats, step: int = 1, fine: bool = False) -> tuple[Floats, Floats]:
     """N, P, Q (3, H, W) and low (H, W) of docs/spec/painter.md, not rounded."""
     scale = 4.0 if fine else 16.0
-    down, along = (_filtered(x, _SMOOTH, axis, step) / scale for axis in (0, 1))
-    both = (_filtered(down, _SMOOTH, 1, step) / 16).astype(np.float32)
-    turned = -_filtered(_filtered(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
+    down, along = (_filter(x, _SMOOTH, axis, step) / scale for axis in (0, 1))
+    low = (_filter(down, _SMOOTH, 1, step) / 16).astype(np.float32)
+    diagonal = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
     quarter = 4 * x if fine else x
-    bands = np.stack([quarter - both, down - along, turned if fine else turned / 4])
-    return np.clip(bands, -BAND, BAND).astype(np.float32), both
+    bands = np.stack([quarter - low, down - along, diagonal if fine else diagonal / 4])
+    return np.clip(bands, -BAND, BAND).astype(np.float32), low
 
 
-def _decimated(x: Floats) -> Floats:
+def _decimate(x: Floats) -> Floats:
     """[1 3 3 1] both ways, at half size, in quarter codes."""
     for axis, divisor in ((0, 2.0), (1, 8.0)):
         pads = [(1, 1) if n == axis else (0, 0) for n in range(2)]
@@ -54,13 +54,13 @@ def _decimated(x: Floats) -> Floats:
     return x
 
 
-def pooled(x: Floats, side: int) -> Floats:
+def pool_squares(x: Floats, side: int) -> Floats:
     """Means of squares of `side` samples; what sticks out is left out."""
     height, width = (n // side * side for n in x.shape[-2:])
-    return mean_of(x[..., :height, :width], side)
+    return mean_squares(x[..., :height, :width], side)
 
 
-def mean_of(x: Floats, side: int) -> Floats:
+def mean_squares(x: Floats, side: int) -> Floats:
     """Over squares, of planes of whole ones."""
     height, width = x.shape[-2:]
     split = x.reshape(*x.shape[:-2], height // side, side, width // side, side)
@@ -73,15 +73,15 @@ def energies(luma: Plane) -> Floats:
     sides are multiples of 16."""
     codes = luma.astype(np.float32)
     fine, _ = _bands(codes, fine=True)
-    second, low = _bands(_decimated(codes))
+    second, low = _bands(_decimate(codes))
     third, _ = _bands(low, 2)
     parts = [(fine, PATCH), (second, PATCH // 2), (third, PATCH // 2)]
-    found = np.concatenate([pooled(np.square(bands), side) for bands, side in parts])
-    logs: Floats = np.log2(found + 4) / 8
+    patch_energies = np.concatenate([pool_squares(np.square(bands), side) for bands, side in parts])
+    logs: Floats = np.log2(patch_energies + 4) / 8
     return logs
 
 
-def padded(plane: Plane) -> Plane:
+def pad_to_patches(plane: Plane) -> Plane:
     """To whole patches, edges repeated."""
     below, right = (-n % PATCH for n in plane.shape)
     return np.pad(plane, ((0, below), (0, right)), "edge")

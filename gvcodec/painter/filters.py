@@ -174,7 +174,7 @@ class Layer(Requantiser):
         weight = round_through(self.weight / self.grid.view(-1, 1, 1, 1)).clamp(-127, 127)
         return weight, round_through(self.bias / self.unit)
 
-    def take(self, weight: Tensor, bias: Tensor) -> None:
+    def load_integers(self, weight: Tensor, bias: Tensor) -> None:
         """Parameters that stand for these integers."""
         self.weight.copy_(weight.to(self.grid) * self.grid.view(-1, 1, 1, 1))
         self.bias.copy_(bias.to(self.unit) * self.unit)

@@ -34,7 +34,7 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.models import painter_of
 from gvcodec.painter.fit_pool import Pool, Run, prepare
-from gvcodec.painter.fit_samples import LOOK
+from gvcodec.painter.fit_samples import FIRST_CHECK
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
@@ -43,7 +43,7 @@ from gvcodec.painter.payload import (
     LIMIT,
     RATE_SLOPE,
     Delta,
-    Steps,
+    DeltaSteps,
     in_groups,
     pack,
     unpack,
@@ -99,8 +99,8 @@ _VALIDATED = 4
 _FIT_SHARE = 0.6  # of the steps go to fitting before weights are rounded
 _FACTORS = (0.1, 0.3)
 _ONLY_FACTOR = 0.2  # of a fit that ends before
-#: A look at the held-out crops after `LOOK` steps is a forecast: what has lowered the loss by less
-#: than this part, bytes left out, will not pay.
+#: A look at the held-out crops after `FIRST_CHECK` steps is a forecast: what has lowered the loss
+#: by less than this part, bytes left out, will not pay.
 _LEAST_GAIN = 0.005
 #: Base frames are shown instead where their loss is below this part of the painted frames'. The
 #: small network sees too little of what painting gains: at 0.91 to 1.08 painted frames are 12 to
@@ -140,7 +140,7 @@ def make_objective(
         contrast=_CONTRAST,
         colour=colour,
         bit_depth=fmt.bit_depth,
-        watches=True,
+        reports_energy_gap=True,
     )
 
 
@@ -157,17 +157,17 @@ class Fitter:
         seed: int,
     ) -> None:
         """`objective`: see `make_objective`."""
-        self.base, self.painter, self.scheme = base, copy.deepcopy(base), Steps(base)
+        self.base, self.painter, self.scheme = base, copy.deepcopy(base), DeltaSteps(base)
         parameters = dict(self.painter.named_parameters())
         self.names = in_groups((1 << len(GROUPS)) - 1, parameters)
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.objective = objective
         rng = np.random.default_rng(seed)
-        learned, validated = _split(runs)
-        self.pool, self.held = (
-            Pool(learned, _POOL, conditions, rng, base, objective),
-            Pool(validated, _VALIDATION, conditions, rng, base, objective),
+        training_runs, heldout_runs = _split(runs)
+        self.pool, self.heldout = (
+            Pool(training_runs, _POOL, conditions, rng, base, objective),
+            Pool(heldout_runs, _VALIDATION, conditions, rng, base, objective),
         )
         self.rng, self.rate = rng, rate
         self.optimizer = Adam(self.weights.values(), betas=(0.9, 0.98))
@@ -182,11 +182,11 @@ class Fitter:
         deltas."""
         crops = len(self.pool.crops)
         numbers = [int(n) for n in self.rng.permutation(crops)[:_BATCH]]
-        batch, seen, references = self.pool.batch(numbers)
+        batch, observed, references = self.pool.batch(numbers)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if exponents:
             self.quantise(exponents)
-        loss = self.objective(self.painter, batch, seen, references)["total"]
+        loss = self.objective(self.painter, batch, observed, references)["total"]
         self.optimizer.clear_gradients()
         loss.log().mean().backward()
         with torch.no_grad():
@@ -205,20 +205,20 @@ class Fitter:
         """What the weights have moved by."""
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
-    def judge(self, painter: PainterNetwork | None) -> float:
+    def heldout_loss(self, painter: PainterNetwork | None) -> float:
         """Mean loss on the held-out crops, of a painter or (None) of the base frames."""
         return self.parts(painter)["total"]
 
     @torch.inference_mode()
     def parts(self, painter: PainterNetwork | None) -> dict[str, float]:
-        """The parts of `judge`, as `Objective` names them."""
+        """The parts of `heldout_loss`, as `Objective` names them."""
         sums: dict[str, float] = {}
-        for start in range(0, len(self.held.crops), _BATCH):
-            numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
-            batch, seen, references = self.held.batch(numbers)
-            for name, part in self.objective(painter, batch, seen, references).items():
+        for start in range(0, len(self.heldout.crops), _BATCH):
+            numbers = list(range(start, min(start + _BATCH, len(self.heldout.crops))))
+            batch, observed, references = self.heldout.batch(numbers)
+            for name, part in self.objective(painter, batch, observed, references).items():
                 sums[name] = sums.get(name, 0.0) + float(part.sum())
-        return {name: total / len(self.held.crops) for name, total in sums.items()}
+        return {name: total / len(self.heldout.crops) for name, total in sums.items()}
 
     def steps_for(self, factor: float) -> dict[str, int]:
         """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's
@@ -259,37 +259,37 @@ class Fitter:
         return min(trials, key=lambda trial: cost(trial[2]["total"], trial[0]))
 
 
-class _Offers:
+class _PayloadChoice:
     """Payloads that may be sent, each with what its pictures cost on held-out crops and its bytes
     of a stream of `stream_bytes`. `shipped`: parts of the loss of the shipped weights."""
 
     def __init__(self, shipped: dict[str, float], stream_bytes: int) -> None:
         self._shipped, self._stream_bytes = shipped, stream_bytes
-        self._found: list[tuple[float, bytes | None]] = []
+        self._candidates: list[tuple[float, bytes | None]] = []
 
     def cost(self, loss: float, payload: bytes) -> float:
         return loss * (1 + RATE_SLOPE * len(payload) / self._stream_bytes)
 
     def add(self, cost: float, payload: bytes | None) -> None:
-        self._found.append((cost, payload))
+        self._candidates.append((cost, payload))
 
     def add_fitted(self, payload: bytes, parts: dict[str, float]) -> None:
         """Weights that were fitted, where neither perceptual parts nor energies are worse."""
-        seen, shipped = (
+        perceptual, shipped = (
             sum(p.get(name, 0.0) for name in ("lpips", "dists")) for p in (parts, self._shipped)
         )
         gap = parts["energy_gap"] <= _GAP * self._shipped["energy_gap"]
-        if gap and self.cost(seen, payload) <= shipped:
+        if gap and self.cost(perceptual, payload) <= shipped:
             self.add(self.cost(parts["total"], payload), payload)
 
     @property
     def least(self) -> float:
-        return min(cost for cost, _ in self._found)
+        return min(cost for cost, _ in self._candidates)
 
     @property
     def best(self) -> bytes | None:
         """What costs least; of equal ones the first."""
-        return min(self._found, key=lambda offer: offer[0])[1]
+        return min(self._candidates, key=lambda offer: offer[0])[1]
 
 
 def _reason_against(samples: Sequence[list[tuple[Planes, Planes]]], fmt: VideoFormat) -> str:
@@ -318,7 +318,7 @@ def fit(
     stream_bytes: int | None = None,
     before: bytes | None = None,
     leader: str = "",
-    own: Sequence[Sequence[int]] | None = None,
+    frame_condition: Sequence[Sequence[int]] | None = None,
     device: str = "cpu",
 ) -> bytes | None:
     """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
@@ -332,9 +332,9 @@ def fit(
     `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
     `stream_bytes`: size of the stream that the payload serves. `leader`: whose features the losses
     compare, see `perceptual.guide_network`; without their weights a warning says so and None comes
-    back. `own`: each sample's frames' own entries of the condition, `model.rate` of their packets.
-    `device`: torch's name of where it is done. Raises `UsageError` for a device that is not
-    there."""
+    back. `frame_condition`: each sample's frames' own entries of the condition, `model.rate` of
+    their packets. `device`: torch's name of where it is done. Raises `UsageError` for a device that
+    is not there."""
     reason = _reason_against(samples, fmt)
     leading = None if reason else perceptual.guide_network(leader)
     if leading is None:
@@ -351,7 +351,7 @@ def fit(
     place = open_device(device)
     fitter = Fitter(
         PainterNetwork.load(painter_of(base).find(checkpoint)).to(place),
-        prepare(samples, own, place),
+        prepare(samples, frame_condition, place),
         condition(base, scale, q).to(place),
         make_objective(fmt, leading[1], place),
         _RATE,
@@ -359,7 +359,7 @@ def fit(
     )
     log_line(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
     shipped = fitter.parts(fitter.base)
-    offers = _Offers(shipped, stream_bytes or DEFAULT_STREAM_BYTES)
+    offers = _PayloadChoice(shipped, stream_bytes or DEFAULT_STREAM_BYTES)
     _offer_unfitted(fitter, shipped, before, offers, log_line)
     _fit_and_offer(fitter, steps, shipped, offers, log_line, done)
     return offers.best
@@ -369,24 +369,24 @@ def _offer_unfitted(
     fitter: Fitter,
     shipped: dict[str, float],
     before: bytes | None,
-    offers: _Offers,
+    offers: _PayloadChoice,
     log_line: Progress,
 ) -> None:
     """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
     fitting begins where it is better than the shipped weights."""
-    plain = shipped["total"]
+    shipped_loss = shipped["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
-    untouched = fitter.judge(None) + shipped.get("contrast", 0.0)
-    log_line(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
-    offers.add(plain, None if before is None else BASE)
-    if untouched < _BASE_NEARER * plain:
-        offers.add(offers.cost(untouched, IDENTITY), IDENTITY)
+    base_loss = fitter.heldout_loss(None) + shipped.get("contrast", 0.0)
+    log_line(f"fitting: base frames {base_loss:.4f}, shipped weights {shipped_loss:.4f}")
+    offers.add(shipped_loss, None if before is None else BASE)
+    if base_loss < _BASE_NEARER * shipped_loss:
+        offers.add(offers.cost(base_loss, IDENTITY), IDENTITY)
     deltas = None if before is None else unpack(before, fitter.base)
     if deltas is not None:
-        known = fitter.judge(_apply_deltas(fitter.base, deltas))
-        offers.add(known, before)
-        if known < plain:
+        loss = fitter.heldout_loss(_apply_deltas(fitter.base, deltas))
+        offers.add(loss, before)
+        if loss < shipped_loss:
             fitter.set_deltas(deltas)
 
 
@@ -394,7 +394,7 @@ def _fit_and_offer(
     fitter: Fitter,
     steps: int,
     shipped: dict[str, float],
-    offers: _Offers,
+    offers: _PayloadChoice,
     log_line: Progress,
     done: Callable[[float], None] | None,
 ) -> None:
@@ -403,11 +403,11 @@ def _fit_and_offer(
     exponents: dict[str, int] | None = None
     while fitter.steps < steps:
         share = fitter.steps / steps
-        if fitter.steps == LOOK and exponents is None:
-            loss = fitter.judge(fitter.painter)
-            log_line(f"fitting: {loss:.4f} after {LOOK} steps")
+        if fitter.steps == FIRST_CHECK and exponents is None:
+            loss = fitter.heldout_loss(fitter.painter)
+            log_line(f"fitting: {loss:.4f} after {FIRST_CHECK} steps")
             if loss > (1 - _LEAST_GAIN) * offers.least:
-                log_line(f"fitting: too little gain after {LOOK} steps")
+                log_line(f"fitting: too little gain after {FIRST_CHECK} steps")
                 return
         if exponents is None and share > _FIT_SHARE:
             payload, exponents, parts = fitter.choose_steps(offers.cost, log_line)
@@ -431,8 +431,8 @@ def _split(runs: list[Run]) -> tuple[list[Run], list[Run]]:
     """Runs to fit to, and others to judge by; of few runs all are for both."""
     if len(runs) < 2 * _VALIDATED:
         return runs, runs
-    validated = runs[_VALIDATED // 2 :: _VALIDATED]
-    return [run for n, run in enumerate(runs) if n % _VALIDATED != _VALIDATED // 2], validated
+    heldout_runs = runs[_VALIDATED // 2 :: _VALIDATED]
+    return [run for n, run in enumerate(runs) if n % _VALIDATED != _VALIDATED // 2], heldout_runs
 
 
 def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:

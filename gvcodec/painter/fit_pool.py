@@ -24,11 +24,11 @@ Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 def prepare(
     samples: Sequence[list[tuple[Planes, Planes]]],
-    own: Sequence[Sequence[int]] | None = None,
+    frame_condition: Sequence[Sequence[int]] | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Run]:
     """Samples as padded half-precision planes in 0…1 with motion, one tuple a run, on `device`.
-    `own`: entries of the condition that belong to the frames."""
+    `frame_condition`: entries of the condition that belong to the frames."""
     longest = max(len(sample) for sample in samples)
     runs = []
     for number, sample in enumerate(samples):
@@ -38,17 +38,19 @@ def prepare(
             [to_tensors(base_frame) for base_frame, _ in sample],
             [to_tensors(source) for _, source in sample],
         )
-        high, wide = (n // BLOCK for n in base_frames[0][0].shape[2:])
-        vectors = [np.zeros((2, high, wide), np.int16)]
+        rows, columns = (n // BLOCK for n in base_frames[0][0].shape[2:])
+        vectors = [np.zeros((2, rows, columns), np.int16)]
         vectors += [block_vectors(b[0], a[0]) for (a, _), (b, _) in itertools.pairwise(sample)]
         planes = [
             torch.cat([pair[k] for pair in frames]).half().to(device)
             for frames in (base_frames, sources)
             for k in (0, 1)
         ]
-        entries = np.array(own[number] if own else [0] * longest, np.float32)
-        moved, own_entries = (torch.from_numpy(a).to(device) for a in (np.stack(vectors), entries))
-        runs.append((planes[0], planes[1], planes[2], planes[3], moved, own_entries))
+        entries = np.array(
+            frame_condition[number] if frame_condition else [0] * longest, np.float32
+        )
+        motion, own_entries = (torch.from_numpy(a).to(device) for a in (np.stack(vectors), entries))
+        runs.append((planes[0], planes[1], planes[2], planes[3], motion, own_entries))
     return runs
 
 
@@ -69,7 +71,7 @@ class Pool:
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
         self.crops: list[Batch] = []
-        self.known: dict[int, tuple[Reference, list[Observed]]] = {}
+        self.cache: dict[int, tuple[Reference, list[Observed]]] = {}
         order = rng.permutation(max(count, len(runs))) % len(runs)
         for number in order[:count]:
             top, left = (
@@ -103,16 +105,16 @@ class Pool:
         """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
         their sources."""
         for n in numbers:
-            if n not in self.known:
+            if n not in self.cache:
                 crop = self._join([n])
                 with torch.no_grad():
-                    seen = observe_run(self.painter, crop, 3 * n)
+                    observed = observe_run(self.painter, crop, 3 * n)
                 reference = self.objective.reference(crop)[0]
-                self.known[n] = reference, [convert(frame, torch.half) for frame in seen]
-        frames = zip(*(self.known[n][1] for n in numbers), strict=True)
-        references = [self.known[n][0] for n in numbers]
-        seen = [convert(join(frame), torch.float) for frame in frames]
-        return self._join(numbers), seen, references
+                self.cache[n] = reference, [convert(frame, torch.half) for frame in observed]
+        frames = zip(*(self.cache[n][1] for n in numbers), strict=True)
+        references = [self.cache[n][0] for n in numbers]
+        observed = [convert(join(frame), torch.float) for frame in frames]
+        return self._join(numbers), observed, references
 
     def _join(self, numbers: Sequence[int]) -> Batch:
         return convert(join([self.crops[n] for n in numbers]), torch.float)

@@ -15,7 +15,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat
 
 #: Steps after which fitting may end: see `fit`.
-LOOK = 3
+FIRST_CHECK = 3
 Sample = list[tuple[Planes, Planes]]
 
 #: Least steps of fitting for a part, least frames in it, and most parts; parts without fitting.
@@ -77,8 +77,8 @@ class FitSampler:
     def send_source(self, number: int, planes: Planes) -> None:
         if number // self._stride >= self._runs:
             self._stride *= 2
-            self._pairs = {n: pair for n, pair in self._pairs.items() if self._wants(n)}
-        if self._wants(number):
+            self._pairs = {n: pair for n, pair in self._pairs.items() if self._is_sampled(n)}
+        if self._is_sampled(number):
             self._pairs[number] = (None, self._cut(number, planes))
 
     def send_base(self, number: int, planes: Planes, size: int = 0) -> None:
@@ -95,18 +95,19 @@ class FitSampler:
         starts = _starts([gop.first for gop in gops], frames, self._parts)
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):
-            inside = [
+            clip_starts = [
                 first for first, run in runs.items() if start <= first and first + len(run) <= end
             ]
-            while len(inside) > self._runs_a_part:
-                inside = inside[::2]
-            within = [gop for gop in gops if start <= gop.first < end]
-            size = sum(gop.size for gop in within)
+            while len(clip_starts) > self._runs_a_part:
+                clip_starts = clip_starts[::2]
+            part_gops = [gop for gop in gops if start <= gop.first < end]
+            size = sum(gop.size for gop in part_gops)
             sizes = [
-                [self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside
+                [self._sizes[n] for n in range(first, first + len(runs[first]))]
+                for first in clip_starts
             ]
-            samples = [runs[first] for first in inside]
-            parts.append(Part(start, samples, size, sizes, inside, within))
+            samples = [runs[first] for first in clip_starts]
+            parts.append(Part(start, samples, size, sizes, clip_starts, part_gops))
         return parts
 
     def _cut(self, number: int, planes: Planes) -> Planes:
@@ -123,7 +124,7 @@ class FitSampler:
         u, v = (c[top // 2 : top // 2 + half, left // 2 : left // 2 + half] for c in (u, v))
         return y.copy(), u.copy(), v.copy()
 
-    def _wants(self, number: int) -> bool:
+    def _is_sampled(self, number: int) -> bool:
         return number % self._stride < self.RUN
 
 

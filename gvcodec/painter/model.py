@@ -25,7 +25,7 @@ from gvcodec.bases import base_of
 from gvcodec.entropy.network_file import layers_in
 from gvcodec.errors import MediaError, NewerModelError, UsageError
 from gvcodec.models import read_arrays
-from gvcodec.painter.tokens import BESIDE, MOST_WEIGHT, TokenModel
+from gvcodec.painter.tokens import CONTEXT_INPUTS, MAX_TOKEN_WEIGHT, TokenModel
 
 Ints = NDArray[np.int32]
 FORM = 2
@@ -96,7 +96,7 @@ class Strength:
     amplitudes: tuple[int, int, int] = (0, 0, 0)
 
     @property
-    def is_turned(self) -> bool:
+    def has_strength_factors(self) -> bool:
         """Whether a factor is not 1, which needs format 1.1."""
         return any((*self.gains, *self.amplitudes))
 
@@ -173,10 +173,10 @@ def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
     weight = arrays["tokens.weight"]
     if weight.dtype != np.int16 or weight.ndim != 2 or weight.shape[1] not in range(4, 17, 4):
         raise ValueError("tokens.weight is of another type or shape")
-    if np.abs(weight.astype(np.int32)).max() > MOST_WEIGHT:
+    if np.abs(weight.astype(np.int32)).max() > MAX_TOKEN_WEIGHT:
         raise ValueError("tokens.weight: a number is out of range")
     try:
-        network = layers_in(arrays, weight.shape[1] + BESIDE, "tokens.")
+        network = layers_in(arrays, weight.shape[1] + CONTEXT_INPUTS, "tokens.")
     except UsageError as error:
         raise ValueError(str(error)) from None
     return TokenModel(np.ascontiguousarray(weight, np.int16), tuple(network))
@@ -255,7 +255,7 @@ class Model:
         wides = [len(self.layers[f"blocks.{i}.expand"].bias) for i in range(self.depth)]
         if c <= 16 or any(n % 4 for n in (c, s, q, *wides)):
             raise ValueError("channels come in fours")
-        wanted = {
+        expected = {
             "stem": (q, 12, 3, 3),
             "stem2": (c - 16, q, 3, 3),
             "statistics": (16, 16, 1, 1),
@@ -265,15 +265,15 @@ class Model:
         }
         for i, table in enumerate(self.conditions):
             wide = wides[i]
-            wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
-            wanted[f"blocks.{i}.expand"] = (wide, c, 1, 1)
-            wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
+            expected[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)
+            expected[f"blocks.{i}.expand"] = (wide, c, 1, 1)
+            expected[f"blocks.{i}.project"] = (c, wide, 1, 1)
             if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
                 raise ValueError(f"condition of block {i} is out of range")
         if self.tokens is not None and len(self.tokens.weight) != s:
             raise ValueError("tokens do not fit style")
         shapes = {name: layer.weight.shape for name, layer in self.layers.items()}
-        if shapes != wanted or self.depth > 64:
+        if shapes != expected or self.depth > 64:
             raise ValueError("layers do not fit together")
 
     def sizes(self) -> dict[str, int]:

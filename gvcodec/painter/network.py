@@ -68,9 +68,9 @@ class State:
 @dataclass
 class Observed:
     """What fitting cannot change about a frame: all that follows from base frames, noise and the
-    layers before `style`. Bands of luma and noise in three scales, `seen` by `style`; `trust` in
-    what was painted before, 1 where a block is `still`. `shifts` (B, outputs of `style`, H/8, W/8):
-    what is added to the sums of `style` to steer it, None for nothing."""
+    layers before `style`. Bands of luma and noise in three scales, `features` by `style`; `trust`
+    in what was painted before, 1 where a block is `still`. `shifts` (B, outputs of `style`, H/8,
+    W/8): what is added to the sums of `style` to steer it, None for nothing."""
 
     luma: Tensor
     chroma: Tensor
@@ -79,7 +79,7 @@ class Observed:
     scales: list[Tensor]
     grains: list[Tensor]
     colour: Tensor
-    seen: Tensor
+    features: Tensor
     way: Tensor
     trust: Tensor
     still: Tensor
@@ -127,7 +127,7 @@ class PainterNetwork(nn.Module):
 
     def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
-        sums = self.style.sums(x.seen)
+        sums = self.style.sums(x.features)
         if x.shifts is not None:
             sums = sums + x.shifts
         style = self.style.levels(self.style.silu(sums))
@@ -192,12 +192,12 @@ class PainterNetwork(nn.Module):
         noise, redraw = fresh[0], fresh[1]
         if before is None or vectors is None:
             vectors, noise = None, noise.expand(b, 1, h, w)
-            mismatch = known = luma.new_zeros(b, 1, h // 8, w // 8)
+            mismatch = coverage = luma.new_zeros(b, 1, h // 8, w // 8)
         else:
             fetched, inside = warp(torch.cat([before.luma, before.noise], 1), vectors)
             redraw = redraw & (luma != fetched[:, :1])
             noise = torch.where(inside & ~redraw, fetched[:, 1:], noise)
-            known = pool(inside.to(luma), 8)
+            coverage = pool(inside.to(luma), 8)
             with torch.no_grad():
                 mismatch = pool((luma - fetched[:, :1]).abs(), 8)
         half, grain_half = decimate(luma), decimate(noise)
@@ -215,13 +215,13 @@ class PainterNetwork(nn.Module):
             sizes = torch.cat([pool(scales[0].three.abs(), 8), 4 * pool(coarse.abs(), 4)], 1)
             level = torch.floor(pool(torch.cat([scales[2].low, blur], 1), 4) / 512)
             past = (
-                shift_right((log8(4 * mismatch + 103) - 52) * known, 6),
-                shift_right(known * 127, 6),
+                shift_right((log8(4 * mismatch + 103) - 52) * coverage, 6),
+                shift_right(coverage * 127, 6),
             )
-            beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
+            statistics = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
         u = (128 - shift_right(mismatch * 1365, 16)).clamp(min=0)
-        trust = shift_right(torch.floor(u.square().square() / (1 << 20)) * known, 6)
-        still = ((mismatch == 0) & (known == 64)).to(luma)
+        trust = shift_right(torch.floor(u.square().square() / (1 << 20)) * coverage, 6)
+        still = ((mismatch == 0) & (coverage == 64)).to(luma)
         return Observed(
             luma,
             chroma,
@@ -230,7 +230,7 @@ class PainterNetwork(nn.Module):
             [bands.steered for bands in scales],
             [bands.steered for bands in grains],
             colour,
-            self.extract_features(signal, beside, condition),
+            self.extract_features(signal, statistics, condition),
             directions(half),
             trust,
             still,
@@ -318,17 +318,19 @@ class PainterNetwork(nn.Module):
                 raise ValueError("sizes out of range")
             if sizes["depth"] != depth:
                 raise ValueError("depth differs from the tensors")
-            made = PainterNetwork(sizes)
+            network = PainterNetwork(sizes)
             head = strength.apply(model.layers["head"])
             arrays |= {"head.bias": head.bias, "head.multiplier": head.multiplier}
             arrays["head.shift"] = head.shift
-            made.take({name: torch.from_numpy(array).float() for name, array in arrays.items()})
+            network.load_integers(
+                {name: torch.from_numpy(array).float() for name, array in arrays.items()}
+            )
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
-        return made.eval().requires_grad_(False)
+        return network.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def take(self, floats: dict[str, Tensor]) -> None:
+    def load_integers(self, floats: dict[str, Tensor]) -> None:
         """Integers and grids by name. Raises `KeyError`, `RuntimeError`."""
         for name, module in self.named_modules():
             if isinstance(module, Requantiser):
@@ -338,7 +340,7 @@ class PainterNetwork(nn.Module):
             if isinstance(module, Layer):
                 module.grid.copy_(floats[f"{name}.grid"])
                 module.unit.copy_(floats[f"{name}.unit"])
-                module.take(floats[f"{name}.weight"], floats[f"{name}.bias"])
+                module.load_integers(floats[f"{name}.weight"], floats[f"{name}.bias"])
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             table = floats[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]

@@ -82,9 +82,10 @@ ALLOWED = 0.3
 @dataclass
 class Batch:
     """B runs of T frames: `base`/`source` = (luma `(B, T, 1, H, W)`, chroma `(B, T, 2, H/2, W/2)`)
-    in 0…1, `vectors` `(B, T, 2, H/16, W/16)`, `condition` `(B, CONDITION)` in 1/256, `own`
-    `(B, T)`: each frame's own entry of it (`model.rate`), None = none known, `rate_class` `(B,)`
-    int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole coded clip."""
+    in 0…1, `vectors` `(B, T, 2, H/16, W/16)`, `condition` `(B, CONDITION)` in 1/256,
+    `frame_condition` `(B, T)`: each frame's own entry of it (`model.rate`), None = none known,
+    `rate_class` `(B,)` int64 (coarse q, for normalising losses), `bpp` `(B,)`: rate of the whole
+    coded clip."""
 
     base: tuple[Tensor, Tensor]
     source: tuple[Tensor, Tensor]
@@ -92,7 +93,7 @@ class Batch:
     condition: Tensor
     rate_class: Tensor
     bpp: Tensor
-    own: Tensor | None = None
+    frame_condition: Tensor | None = None
 
     def part(self, first: int, stop: int) -> Batch:
         """Frames `first` to `stop` − 1 of each run."""
@@ -100,15 +101,19 @@ class Batch:
             (luma[:, first:stop], chroma[:, first:stop])
             for luma, chroma in (self.base, self.source)
         )
-        own = None if self.own is None else self.own[:, first:stop]
+        frame_condition = (
+            None if self.frame_condition is None else self.frame_condition[:, first:stop]
+        )
         vectors = self.vectors[:, first:stop]
-        return replace(self, base=base, source=source, vectors=vectors, own=own)
+        return replace(
+            self, base=base, source=source, vectors=vectors, frame_condition=frame_condition
+        )
 
     def condition_of(self, frame: int) -> Tensor:
         """`(B, CONDITION)` with the frame's own entry."""
-        if self.own is None:
+        if self.frame_condition is None:
             return self.condition
-        return torch.cat([self.condition[:, :-1], self.own[:, frame : frame + 1]], 1)
+        return torch.cat([self.condition[:, :-1], self.frame_condition[:, frame : frame + 1]], 1)
 
 
 def middle(x: Tensor, side: int) -> Tensor:
@@ -191,17 +196,17 @@ class Objective:
         contrast: float = 0.0,
         colour: Colour = SMALL,
         bit_depth: int = 8,
-        watches: bool = False,
+        reports_energy_gap: bool = False,
         dists: bool = True,
         alex: Lpips | None = None,
         hold: float = 0.0,
         side: int = CROP,
     ) -> None:
-        """`side`: of the middle of a crop that perceptual losses see. `watches`: a part
+        """`side`: of the middle of a crop that perceptual losses see. `reports_energy_gap`: a part
         `energy_gap` that is no part of the total. `dists`: whether DISTS counts beside LPIPS.
         `alex`: LPIPS on AlexNet, which counts as much as that on VGG16. `hold`: cost of a decibel
         of PSNR-Y below that of a picture given with the batch."""
-        self.watches = watches
+        self.reports_energy_gap = reports_energy_gap
         self.dists, self.alex, self.hold, self.side = dists, alex, hold, side
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
@@ -235,7 +240,7 @@ class Objective:
             (luma, chroma), before = paint_observed(painter, observed)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
-        if (self.energy and painter is not None) or self.watches:
+        if (self.energy and painter is not None) or self.reports_energy_gap:
             self.bank.to(luma.device)
             gap = band_energy(self.bank, luma) - band_energy(self.bank, source_luma)
             gap = gap.abs().mean((1, 2, 3))
@@ -257,15 +262,15 @@ class Objective:
                 luma, batch.base[0][:, -1], source_luma
             )
         if self.perceptual is not None:
-            wanted = self.reference(batch) if references is None else references
-            shown = to_display_rgb((luma, chroma), self.colour, self.bit_depth, self.side)
-            parts["lpips"], dists = self.perceptual(shown, wanted)
+            reference_maps = self.reference(batch) if references is None else references
+            painted_rgb = to_display_rgb((luma, chroma), self.colour, self.bit_depth, self.side)
+            parts["lpips"], dists = self.perceptual(painted_rgb, reference_maps)
             if self.dists:
                 parts["dists"] = dists
             if self.alex is not None:
                 source_rgb = crop_rgb((source_luma, source_chroma), self.colour, self.side)
-                parts["lpips_alex"] = self.alex(shown.clamp(0, 1), source_rgb.clamp(0, 1))
+                parts["lpips_alex"] = self.alex(painted_rgb.clamp(0, 1), source_rgb.clamp(0, 1))
         parts["total"] = torch.stack(list(parts.values())).sum(0)
-        if self.watches:
+        if self.reports_energy_gap:
             parts["energy_gap"] = gap.detach()
         return parts

@@ -16,12 +16,12 @@ from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import find_model, model_id, painter_of, report_embedded_damage
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.steady import steady
+from gvcodec.painter.strength import choose_strengths
 from gvcodec.painter.video import VideoPainter
 from gvcodec.util.torch_settings import default_torch_settings
 
 #: Why there is no fit where torch is missing.
-NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
+FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
 #: What error messages call the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
 
@@ -47,18 +47,20 @@ def open_painter(
     header: SequenceHeader,
     threads: int,
     models: Sequence[str | Path] = (),
-    look: int | None = None,
-    steers: bool = True,
+    paint_strength: int | None = None,
+    uses_tokens: bool = True,
 ) -> VideoPainter:
-    """The painter of a stream; `threads` 0 = all cores; `look`: 0…100 instead of what the file
-    says; without `steers` its tokens are left aside. Raises `WrongModelError` when the stream
-    has none or its file is not found, `MediaError` for a file that is no painter."""
+    """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of what the
+    file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
+    stream has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.base_q
     with report_embedded_damage(checkpoint):
-        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look, steers)
+        return VideoPainter(
+            *stream, checkpoint, threads or os.cpu_count() or 1, paint_strength, uses_tokens
+        )
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
@@ -67,7 +69,7 @@ def paints_exactly(header: SequenceHeader) -> bool:
 
 
 @default_torch_settings()
-def fit_parts(
+def choose_payloads(
     parts: Sequence[Part],
     header: SequenceHeader,
     config: EncoderConfig,
@@ -76,14 +78,14 @@ def fit_parts(
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
-    flicker are painted less strongly (`steady`), without steps of fitting too. `progress` takes
-    lines on what is found, `done` the share, 0…1, of all that is done."""
+    flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
+    takes lines on what is found, `done` the share, 0…1, of all that is done."""
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""
     if config.uses_fitting and has_torch():
         fitted, note = _fit(parts, header, config, progress, done)
-    payloads = steady(
+    payloads = choose_strengths(
         Model.load(painter_of(base, config.uses_tokens).find()),
         condition(base, scale, q),
         parts,
@@ -101,7 +103,7 @@ def _fit(
     progress: Callable[[str], None] | None,
     done: Callable[[float], None] | None,
 ) -> tuple[dict[int, bytes], str]:
-    """As `fit_parts`, strengths left out."""
+    """As `choose_payloads`, strengths left out."""
     from gvcodec.painter.fit import fit
 
     fitted: dict[int, bytes] = {}
@@ -119,12 +121,12 @@ def _fit(
                 header.base_q,
                 max(1, config.fit_step_count // len(parts)),
                 progress=progress,
-                done=done and partial(_of_all, done, number - 1, len(parts)),
+                done=done and partial(_report_share, done, number - 1, len(parts)),
                 stream_bytes=part.size,
                 before=before,
                 leader=config.fit_by,
                 device=config.device,
-                own=[
+                frame_condition=[
                     [rate(size, header.format.width, header.format.height) for size in run]
                     for run in part.sizes
                 ],
@@ -139,5 +141,5 @@ def _fit(
     return fitted, next(iter(reasons), "fitting does not pay for this video, it is left out")
 
 
-def _of_all(done: Callable[[float], None], before: int, parts: int, share: float) -> None:
+def _report_share(done: Callable[[float], None], before: int, parts: int, share: float) -> None:
     done((before + share) / parts)

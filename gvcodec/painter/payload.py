@@ -49,8 +49,8 @@ _EMPTY = 255
 STEPS = range(21)
 _DELTA = 16
 _STRENGTH = 1 << len(GROUPS)
-_TURNED = _STRENGTH << 1
-_TOKENS = _TURNED << 1
+_FACTORS_BIT = _STRENGTH << 1
+_TOKENS = _FACTORS_BIT << 1
 _KINDS = range(_DELTA, _DELTA + (_TOKENS << 1))
 _FACTORS = struct.Struct("6b")
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
@@ -69,17 +69,17 @@ class Delta:
     exponent: int
 
 
-def in_groups(mask: int, known: Container[str]) -> list[str]:
+def in_groups(mask: int, available: Container[str]) -> list[str]:
     """Tensors of the groups whose bits are set in `mask`, of those that a painter has, `known`."""
     groups = (group for i, group in enumerate(GROUPS) if mask >> i & 1)
-    return [name for group in groups for name in group if name in known]
+    return [name for group in groups for name in group if name in available]
 
 
 def pack(deltas: list[Delta]) -> bytes:
     """Deltas of whole groups, in the order of `GROUPS`, to bytes."""
-    given = {d.name: d for d in deltas}
-    mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in given for name in group))
-    ordered = [given[name] for name in in_groups(mask, given)]
+    by_name = {d.name: d for d in deltas}
+    mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in by_name for name in group))
+    ordered = [by_name[name] for name in in_groups(mask, by_name)]
     head, coded = bytearray([_DELTA + mask]), []
     for delta in ordered:
         if not delta.values.any():
@@ -92,7 +92,7 @@ def pack(deltas: list[Delta]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Beside:
+class FitExtras:
     """What a payload has beside changes of weights: how strongly is painted, and the bytes of
     tokens, where it has some."""
 
@@ -100,19 +100,19 @@ class Beside:
     tokens: bytes | None = None
 
 
-def split(payload: bytes) -> tuple[bytes, Beside]:
+def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
     """A payload without what it has beside changes of weights, and that. Raises
     `DamagedStreamError`."""
     kind = payload[0] if payload else 0
     if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:
-        return payload, Beside()
+        return payload, FitExtras()
     mask, rest = kind - _DELTA, payload[1:]
     strength, tokens = Strength(), None
     if mask & _STRENGTH:
         if len(rest) < 2 or rest[0] > Strength.noise:
             raise DamagedStreamError("fitted weights: the strength is missing or out of range")
         rest, strength = rest[2:], Strength(rest[0], rest[1])
-    if mask & _TURNED:
+    if mask & _FACTORS_BIT:
         if len(rest) < _FACTORS.size:
             raise DamagedStreamError("fitted weights: a factor is missing")
         factors = _FACTORS.unpack(rest[: _FACTORS.size])
@@ -124,31 +124,34 @@ def split(payload: bytes) -> tuple[bytes, Beside]:
         cursor = Cursor(rest, "fitted weights: their tokens")
         tokens = cursor.take(cursor.var())
         rest = cursor.take(len(cursor))
-    return bytes([_DELTA + (mask & _STRENGTH - 1)]) + rest, Beside(strength, tokens)
+    return bytes([_DELTA + (mask & _STRENGTH - 1)]) + rest, FitExtras(strength, tokens)
 
 
-def join(payload: bytes, beside: Beside) -> bytes:
-    """The inverse of `split`, of a payload that paints and has nothing beside."""
-    kind, given, strength = payload[0], b"", beside.strength
+def join_extras(payload: bytes, extras: FitExtras) -> bytes:
+    """The inverse of `split_extras`, of a payload that paints and has nothing beside."""
+    kind, extra_bytes, strength = payload[0], b"", extras.strength
     if (strength.noise, strength.keep) != (Strength.noise, Strength.keep):
-        kind, given = kind + _STRENGTH, bytes([strength.noise, strength.keep])
-    if strength.is_turned:
+        kind, extra_bytes = kind + _STRENGTH, bytes([strength.noise, strength.keep])
+    if strength.has_strength_factors:
         factors = _FACTORS.pack(*strength.gains, *strength.amplitudes)
-        kind, given = kind + _TURNED, given + factors
-    if beside.tokens is not None:
-        kind, given = kind + _TOKENS, given + encode_var(len(beside.tokens)) + beside.tokens
-    return bytes([kind]) + given + payload[1:]
+        kind, extra_bytes = kind + _FACTORS_BIT, extra_bytes + factors
+    if extras.tokens is not None:
+        kind, extra_bytes = (
+            kind + _TOKENS,
+            extra_bytes + encode_var(len(extras.tokens)) + extras.tokens,
+        )
+    return bytes([kind]) + extra_bytes + payload[1:]
 
 
 def split_strength(payload: bytes) -> tuple[bytes, Strength]:
     """A payload without strength and tokens, and its strength. Raises `DamagedStreamError`."""
-    weights, beside = split(payload)
-    return weights, beside.strength
+    weights, extras = split_extras(payload)
+    return weights, extras.strength
 
 
 def join_strength(payload: bytes, strength: Strength) -> bytes:
-    """`join` with a strength alone."""
-    return join(payload, Beside(strength))
+    """`join_extras` with a strength alone."""
+    return join_extras(payload, FitExtras(strength))
 
 
 def _encode(tensors: list[tuple[np.ndarray, int]]) -> bytes:
@@ -170,7 +173,7 @@ def _choose_table(values: np.ndarray) -> int:
     return min(range(len(_SCALES)), key=lambda s: len(_encode([(many, _SCALES[s])])))
 
 
-class Steps:
+class DeltaSteps:
     """Steps of a painter's deltas: whole numbers of its grids times powers of two."""
 
     def __init__(self, painter: PainterNetwork) -> None:
@@ -197,17 +200,17 @@ def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
     """Bytes to deltas of the network's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
     shapes = {name: weight.shape for name, weight in painter.named_parameters()}
-    deltas = read(payload, {name: shape.numel() for name, shape in shapes.items()})
+    deltas = read_deltas(payload, {name: shape.numel() for name, shape in shapes.items()})
     if deltas is None:
         return None
-    steps = Steps(painter)
+    steps = DeltaSteps(painter)
     return {d.name: steps.value(d, shapes[d.name]) for d in deltas}
 
 
-def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
+def read_deltas(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
     """Bytes, of which strength and tokens are left aside, to deltas of tensors of these sizes; None
     for the identity. Raises `DamagedStreamError`."""
-    payload, _ = split(payload)
+    payload, _ = split_extras(payload)
     if payload == IDENTITY:
         return None
     if payload[:1] == b"\1":

@@ -20,12 +20,20 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
-from gvcodec.painter.energies import BAND, PATCH, Floats, energies, mean_of, padded, pooled
-from gvcodec.painter.look import turned
+from gvcodec.painter.energies import (
+    BAND,
+    PATCH,
+    Floats,
+    energies,
+    mean_squares,
+    pad_to_patches,
+    pool_squares,
+)
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
+from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
-from gvcodec.painter.steady import choose_strength
-from gvcodec.painter.token_judge import PerceptualJudge
+from gvcodec.painter.strength import choose_strength
+from gvcodec.painter.token_judge import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import GopTrial
 from gvcodec.painter.tokens import (
@@ -40,7 +48,7 @@ from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Plane, Planes, VideoFormat
 
 #: Patches of a region and of a window along a side.
-WITHIN, ALONG = REGION // PATCH, WINDOW // PATCH
+PATCHES_OF_REGION, PATCHES_OF_WINDOW = REGION // PATCH, WINDOW // PATCH
 _HEADS = 4
 #: Features are cut here, in deviations.
 _FAR = 4.0
@@ -53,7 +61,7 @@ PARTS = (0.5, 1.0)
 
 def features_of(source: Plane, base: Plane, painted: Plane, q: int) -> Floats:
     """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
-    level = pooled(source.astype(np.float32) / BAND, PATCH)[None]
+    level = pool_squares(source.astype(np.float32) / BAND, PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
     return np.concatenate([energies(source), energies(base), energies(painted), level, quality])
 
@@ -65,9 +73,9 @@ def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) ->
     dims = square.shape[1]
     size = np.trace(square, axis1=1, axis2=2)[:, None, None] / dims
     square = square + (_DAMPING * size + 1e-9) * np.eye(dims)
-    wanted = np.swapaxes(slope, 1, 2) @ missing[:, :, None]
-    found: Floats = np.linalg.solve(square, wanted)[:, :, 0].astype(np.float32)
-    return found
+    projected = np.swapaxes(slope, 1, 2) @ missing[:, :, None]
+    solution: Floats = np.linalg.solve(square, projected)[:, :, 0].astype(np.float32)
+    return solution
 
 
 class TokenEncoder:
@@ -83,33 +91,50 @@ class TokenEncoder:
             }
             self.dims = len(self._arrays["encoder.head.weight"])
             #: Of tokens that match energies, how much is added to the encoder's, (D,).
-            self.matched = self._arrays["matched"].reshape(self.dims)
-            self.integers(np.zeros((self._arrays["centre"].shape[1], ALONG, ALONG), np.float32))
+            self.match_share = self._arrays["matched"].reshape(self.dims)
+            self.integers(
+                np.zeros(
+                    (self._arrays["centre"].shape[1], PATCHES_OF_WINDOW, PATCHES_OF_WINDOW),
+                    np.float32,
+                )
+            )
         except (OSError, KeyError, ValueError) as error:
             raise MediaError(f"{path}: not an encoder of tokens ({error})") from None
 
     def integers(self, features: Floats) -> Floats:
         """Features (29, H, W) of patches to integers (rows, columns, D) of regions, not rounded."""
-        rows, columns = (-(-n // WITHIN) for n in features.shape[1:])
-        high, wide = (-(-n // ALONG) * ALONG for n in features.shape[1:])
+        rows, columns = (-(-n // PATCHES_OF_REGION) for n in features.shape[1:])
+        high, wide = (-(-n // PATCHES_OF_WINDOW) * PATCHES_OF_WINDOW for n in features.shape[1:])
         pads = (0, 0), (0, high - features.shape[1]), (0, wide - features.shape[2])
-        padded = np.pad(features, pads, "edge")
-        windows = padded.reshape(-1, high // ALONG, ALONG, wide // ALONG, ALONG)
-        windows = windows.transpose(1, 3, 0, 2, 4).reshape(-1, len(features), ALONG, ALONG)
-        found = np.stack([self._window(window) for window in windows])
-        side = ALONG // WITHIN
-        found = found.reshape(high // ALONG, wide // ALONG, side, side, self.dims)
-        whole = found.transpose(0, 2, 1, 3, 4).reshape(high // WITHIN, wide // WITHIN, self.dims)
+        padded_features = np.pad(features, pads, "edge")
+        windows = padded_features.reshape(
+            -1,
+            high // PATCHES_OF_WINDOW,
+            PATCHES_OF_WINDOW,
+            wide // PATCHES_OF_WINDOW,
+            PATCHES_OF_WINDOW,
+        )
+        windows = windows.transpose(1, 3, 0, 2, 4).reshape(
+            -1, len(features), PATCHES_OF_WINDOW, PATCHES_OF_WINDOW
+        )
+        integers = np.stack([self._window(window) for window in windows])
+        side = PATCHES_OF_WINDOW // PATCHES_OF_REGION
+        integers = integers.reshape(
+            high // PATCHES_OF_WINDOW, wide // PATCHES_OF_WINDOW, side, side, self.dims
+        )
+        whole = integers.transpose(0, 2, 1, 3, 4).reshape(
+            high // PATCHES_OF_REGION, wide // PATCHES_OF_REGION, self.dims
+        )
         return whole[:rows, :columns]
 
     def _window(self, features: Floats) -> Floats:
         """(29, 16, 16) to (16, D)."""
-        arrays, side = self._arrays, ALONG // WITHIN
+        arrays, side = self._arrays, PATCHES_OF_WINDOW // PATCHES_OF_REGION
         x = (features - arrays["centre"][0]) / arrays["deviation"][0]
         x = np.clip(x, -_FAR, _FAR).reshape(len(features), -1).T
         x = self._dense("encoder.embed", x) + arrays["encoder.position"][0]
-        x = x.reshape(side, WITHIN, side, WITHIN, -1).transpose(0, 2, 1, 3, 4)
-        x = x.reshape(side**2, WITHIN**2, -1)
+        x = x.reshape(side, PATCHES_OF_REGION, side, PATCHES_OF_REGION, -1).transpose(0, 2, 1, 3, 4)
+        x = x.reshape(side**2, PATCHES_OF_REGION**2, -1)
         for number in range(self._layers["local"]):
             x = self._block(f"encoder.local.{number}", x)
         x = x.mean(1)[None]
@@ -118,39 +143,39 @@ class TokenEncoder:
         return self._dense("encoder.head", x[0])
 
     def _dense(self, name: str, x: Floats) -> Floats:
-        found: Floats = x @ self._arrays[f"{name}.weight"].T + self._arrays[f"{name}.bias"]
-        return found
+        result: Floats = x @ self._arrays[f"{name}.weight"].T + self._arrays[f"{name}.bias"]
+        return result
 
-    def _normalised(self, name: str, x: Floats) -> Floats:
+    def _layer_norm(self, name: str, x: Floats) -> Floats:
         x = x - x.mean(-1, keepdims=True)
         x = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5)
         return x * self._arrays[f"{name}.weight"] + self._arrays[f"{name}.bias"]
 
     def _block(self, name: str, x: Floats) -> Floats:
         """A layer of a transformer, (B, N, width)."""
-        known = self._normalised(f"{name}.ln_1", x)
+        normalised = self._layer_norm(f"{name}.ln_1", x)
         b, n, width = x.shape
-        parts = self._dense(f"{name}.attn.in_proj", known).reshape(b, n, 3, _HEADS, -1)
+        parts = self._dense(f"{name}.attn.in_proj", normalised).reshape(b, n, 3, _HEADS, -1)
         query, key, value = parts.transpose(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
         logits = query @ key.swapaxes(-1, -2) * (width // _HEADS) ** -0.5
         share = np.exp(logits - logits.max(-1, keepdims=True))
         share = share / share.sum(-1, keepdims=True)
         mixed = (share @ value).transpose(0, 2, 1, 3).reshape(b, n, width)
         x = x + self._dense(f"{name}.attn.out_proj", mixed)
-        inner = self._dense(f"{name}.c_fc", self._normalised(f"{name}.ln_2", x))
-        return x + self._dense(f"{name}.c_proj", inner * _normal(inner))
+        inner = self._dense(f"{name}.c_fc", self._layer_norm(f"{name}.ln_2", x))
+        return x + self._dense(f"{name}.c_proj", inner * _normal_cdf(inner))
 
 
-def _normal(x: Floats) -> Floats:
+def _normal_cdf(x: Floats) -> Floats:
     """The normal distribution's cumulative function, within 1e-7 (Abramowitz and Stegun,
     26.2.17)."""
-    far = np.abs(x)
-    t = 1 / (1 + 0.2316419 * far)
+    distance = np.abs(x)
+    t = 1 / (1 + 0.2316419 * distance)
     series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t) * t
     series = series + 0.319381530 * t
-    tail = np.exp(-0.5 * far * far) * series * 0.3989422804014327
-    found: Floats = np.where(x > 0, 1 - tail, tail).astype(np.float32)
-    return found
+    tail = np.exp(-0.5 * distance * distance) * series * 0.3989422804014327
+    result: Floats = np.where(x > 0, 1 - tail, tail).astype(np.float32)
+    return result
 
 
 class EncodedTokens:
@@ -163,19 +188,25 @@ class EncodedTokens:
         base: str,
         scale: Fraction,
         q: int,
-        look: int,
-        steadies: bool,
+        paint_strength: int,
+        chooses_strengths: bool,
         threads: int,
     ) -> None:
-        """`look`: where the dial stands, 1…100; `steadies`: GOPs have strengths of their own."""
+        """`paint_strength`: where the dial stands, 1…100; `chooses_strengths`: GOPs have strengths
+        of their own."""
         self._model = Model.load(painter_of(base, uses_tokens=True).find())
         assert self._model.tokens is not None
         self.model: TokenModel = self._model.tokens
         self._encoder = TokenEncoder(TOKEN_ENCODER.find())
         self._stream = condition(base, scale, q)
-        self._fmt, self.q, self._look, self._steadies = fmt, q, look, steadies
+        self._fmt, self.q, self._paint_strength, self._chooses_strengths = (
+            fmt,
+            q,
+            paint_strength,
+            chooses_strengths,
+        )
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
-        self._judge = PerceptualJudge(fmt)
+        self._metric = PerceptualMetric(fmt)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
@@ -183,65 +214,69 @@ class EncodedTokens:
             return None
         strength = self.strength_of(sample)
         encoded, matched = self.parts(sample, strength)
-        tried = [encoded + part * matched for part in PARTS]
-        tokens = self.trial(sample, strength).choose(tried, size)
+        candidates = [encoded + part * matched for part in PARTS]
+        tokens = self.trial(sample, strength).choose(candidates, size)
         return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
 
     def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""
         model = self._model.add_deltas({}, strength)
-        return GopTrial(model, self._stream, sample, self._judge)
+        return GopTrial(model, self._stream, sample, self._metric)
 
     def strength_of(self, sample: GopSample) -> Strength:
         """At which the GOP is painted, or will be as far as its runs tell."""
         if sample.strength is not None:
             return sample.strength
-        if not self._steadies:
-            return turned(NEUTRAL, self._look)
-        return choose_strength(self._model, self._stream, BASE, sample.moving, self._look)
+        if not self._chooses_strengths:
+            return with_look(NEUTRAL, self._paint_strength)
+        return choose_strength(self._model, self._stream, BASE, sample.clips, self._paint_strength)
 
     def parts(self, sample: GopSample, strength: Strength) -> tuple[Floats, Floats]:
         """Integers (rows, columns, D) of regions, not rounded: the encoder's, and the part of those
         that match energies which is added to them."""
-        found = [
-            self._of_frame(run[-1], own[-1])
-            for run, own in zip(sample.runs, sample.rates, strict=True)
+        encoded = [
+            self._encode_frame(run[-1], frame_condition[-1])
+            for run, frame_condition in zip(sample.runs, sample.rates, strict=True)
         ]
-        means: Floats = np.mean(found, 0)
-        return means, self._matched(sample, strength)
+        means: Floats = np.mean(encoded, 0)
+        return means, self._match_energies(sample, strength)
 
-    def _of_frame(self, pair: tuple[Planes, Planes], own: int) -> Floats:
+    def _encode_frame(self, pair: tuple[Planes, Planes], frame_condition: int) -> Floats:
         base, source = pair
         self._painter.start(self._stream, self._model)
-        painted = self._painter.paint(base, None, own)
-        lumas = [padded(planes[0]) for planes in (source, base, painted)]
+        painted = self._painter.paint(base, None, frame_condition)
+        lumas = [pad_to_patches(planes[0]) for planes in (source, base, painted)]
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self.q))
 
-    def _matched(self, sample: GopSample, strength: Strength) -> Floats:
+    def _match_energies(self, sample: GopSample, strength: Strength) -> Floats:
         """Slopes are those of the middle run, what is missing the mean over runs, both of their
         last frames."""
         model = self._model.add_deltas({}, strength)
         rows, columns = grid_of(self._fmt.height, self._fmt.width)
 
-        def measure(number: int, levels: NDArray[np.int8] | None) -> Floats:
+        def measure(number: int, style_offsets: NDArray[np.int8] | None) -> Floats:
             """Of the last frame of a run, (regions, 9)."""
-            painted = sample.moving.paint_one(number, model, self._stream, levels)
-            return _by_region(energies(padded(painted[-1][0])))
+            painted = sample.clips.paint_one(number, model, self._stream, style_offsets)
+            return _mean_by_region(energies(pad_to_patches(painted[-1][0])))
 
         plain = [measure(number, None) for number in range(len(sample.runs))]
-        wanted = [_by_region(energies(padded(run[-1][1][0]))) for run in sample.runs]
+        source_energies = [
+            _mean_by_region(energies(pad_to_patches(run[-1][1][0]))) for run in sample.runs
+        ]
         middle, dims = len(sample.runs) // 2, self.model.dims
         slopes = []
         for n in range(dims):
-            levels = np.zeros((dims, rows, columns), np.int8)
-            levels[n] = round(STEP * NUDGE)
-            slopes.append((measure(middle, levels) - plain[middle]) / NUDGE)
-        missing: Floats = np.mean([a - b for a, b in zip(wanted, plain, strict=True)], 0)
-        found = least_squares(np.stack(slopes, -1), missing).reshape(rows, columns, dims)
-        return found * self._encoder.matched
+            style_offsets = np.zeros((dims, rows, columns), np.int8)
+            style_offsets[n] = round(STEP * NUDGE)
+            slopes.append((measure(middle, style_offsets) - plain[middle]) / NUDGE)
+        missing: Floats = np.mean([a - b for a, b in zip(source_energies, plain, strict=True)], 0)
+        solution = least_squares(np.stack(slopes, -1), missing).reshape(rows, columns, dims)
+        return solution * self._encoder.match_share
 
 
-def _by_region(energies: Floats) -> Floats:
+def _mean_by_region(energies: Floats) -> Floats:
     """Means of the patches of regions, (regions, 9)."""
-    pads = [(0, 0), *((0, -n % WITHIN) for n in energies.shape[1:])]
-    return mean_of(np.pad(energies, pads, "edge"), WITHIN).reshape(len(energies), -1).T
+    pads = [(0, 0), *((0, -n % PATCHES_OF_REGION) for n in energies.shape[1:])]
+    return (
+        mean_squares(np.pad(energies, pads, "edge"), PATCHES_OF_REGION).reshape(len(energies), -1).T
+    )

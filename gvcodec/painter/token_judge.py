@@ -23,12 +23,12 @@ _STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 #: About how many positions are convolved at once: what they are made of stays in the cache.
-_AT_ONCE = 1024
+_POSITIONS_PER_BATCH = 1024
 #: Taps of pooling, both ways.
 _HANN = (0.25, 0.5, 0.25)
 
 
-class JudgeNetwork:
+class MetricNetwork:
     """Raises `MediaError` for a file that is no such network."""
 
     def __init__(self, path: Path) -> None:
@@ -55,14 +55,14 @@ class JudgeNetwork:
         """What is compared, of a picture (H, W, 3), RGB in 0…1: a map (h, w, channels) a stage,
         each position of length 1."""
         x = (picture - _MEAN) / _DEVIATION
-        found = []
+        maps = []
         for number, stage in enumerate(self._convolutions):
             if number:
-                x = _pooled(x)
+                x = _pool(x)
             for weight, bias in stage:
-                x = _convolved(x, weight, bias)
-            found.append(x / np.sqrt(np.square(x).sum(2, keepdims=True) + np.float32(1e-10)))
-        return found
+                x = _convolve(x, weight, bias)
+            maps.append(x / np.sqrt(np.square(x).sum(2, keepdims=True) + np.float32(1e-10)))
+        return maps
 
     def distance(self, picture: Sequence[Floats], source: Sequence[Floats]) -> float:
         """Between the maps of two pictures of one size: 0 where they are equal."""
@@ -72,11 +72,11 @@ class JudgeNetwork:
         )
 
 
-class PerceptualJudge:
-    """`token_trial.Judge` by that network. Raises `WrongModelError` where it is missing."""
+class PerceptualMetric:
+    """`token_trial.WindowMetric` by that network. Raises `WrongModelError` where it is missing."""
 
     def __init__(self, fmt: VideoFormat) -> None:
-        self._network = JudgeNetwork(TOKEN_METRIC.find())
+        self._network = MetricNetwork(TOKEN_METRIC.find())
         self._colour = known_colour(fmt.colour, fmt.height)
         self._bit_depth = fmt.bit_depth
 
@@ -85,16 +85,16 @@ class PerceptualJudge:
     ) -> NDArray[np.float64]:
         """Of each painted picture by window, (pictures, windows), as they are given out; one window
         at a time, whose maps take about 40 MB."""
-        shown = [self._given_out(planes) for planes in painted]
-        found = np.zeros((len(painted), len(windows)))
-        for place, window in enumerate(windows):
+        displayed = [self._displayed(planes) for planes in painted]
+        distances = np.zeros((len(painted), len(windows)))
+        for column, window in enumerate(windows):
             reference = self._network.maps(self._cut(source, window))
-            for number, planes in enumerate(shown):
+            for number, planes in enumerate(displayed):
                 maps = self._network.maps(self._cut(planes, window))
-                found[number, place] = self._network.distance(maps, reference)
-        return found
+                distances[number, column] = self._network.distance(maps, reference)
+        return distances
 
-    def _given_out(self, planes: Planes) -> Planes:
+    def _displayed(self, planes: Planes) -> Planes:
         if self._bit_depth != 8:
             return planes
         y, u, v = (np.minimum((plane + 2) >> 2, 255) << 2 for plane in planes)
@@ -105,7 +105,7 @@ class PerceptualJudge:
         top, left, height, width = window
         rows, columns = slice(top, top + height), slice(left, left + width)
         half = slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2)
-        u, v = (_doubled(_doubled(_unit(plane[half]), 0), 1) for plane in planes[1:])
+        u, v = (_double(_double(_unit(plane[half]), 0), 1) for plane in planes[1:])
         rgb = red_green_blue(_unit(planes[0][rows, columns]), u, v, self._colour)
         picture: Floats = np.stack(rgb, 2).astype(np.float32)
         return picture
@@ -121,14 +121,14 @@ def _by_rows(weight: Floats) -> Floats:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(3, -1, len(weight)))
 
 
-def _convolved(x: Floats, weight: Floats, bias: Floats) -> Floats:
+def _convolve(x: Floats, weight: Floats, bias: Floats) -> Floats:
     """A map (H, W, in), convolved 3×3 by `_by_rows` with zeros around, and its positive part."""
     height, width, channels = x.shape
-    framed = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    found = np.empty((height, width, len(bias)), np.float32)
-    step = max(1, _AT_ONCE // width)
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    result = np.empty((height, width, len(bias)), np.float32)
+    step = max(1, _POSITIONS_PER_BATCH // width)
     for top in range(0, height, step):
-        rows = framed[top : top + step + 2]
+        rows = padded[top : top + step + 2]
         # Each position with its neighbours to the left and right.
         wide = np.concatenate([rows[:, :-2], rows[:, 1:-1], rows[:, 2:]], 2)
         count = len(rows) - 2
@@ -136,27 +136,27 @@ def _convolved(x: Floats, weight: Floats, bias: Floats) -> Floats:
         sums, *others = (part @ matrix for part, matrix in zip(taps, weight, strict=True))
         for other in (*others, bias):
             sums += other
-        np.maximum(sums.reshape(count, width, -1), 0, out=found[top : top + count])
-    return found
+        np.maximum(sums.reshape(count, width, -1), 0, out=result[top : top + count])
+    return result
 
 
-def _pooled(x: Floats) -> Floats:
+def _pool(x: Floats) -> Floats:
     """At half size, the root of Hann-weighted means of squares, zeros around."""
     square = np.pad(np.square(x), ((1, 1), (1, 1), (0, 0)))
     height, width = x.shape[:2]
     down = _HANN[0] * square[0:height:2]
     down += _HANN[1] * square[1 : height + 1 : 2]
     down += _HANN[2] * square[2 : height + 2 : 2]
-    found = _HANN[0] * down[:, 0:width:2]
-    found += _HANN[1] * down[:, 1 : width + 1 : 2]
-    found += _HANN[2] * down[:, 2 : width + 2 : 2]
-    return np.sqrt(found + np.float32(1e-12))
+    result = _HANN[0] * down[:, 0:width:2]
+    result += _HANN[1] * down[:, 1 : width + 1 : 2]
+    result += _HANN[2] * down[:, 2 : width + 2 : 2]
+    return np.sqrt(result + np.float32(1e-12))
 
 
-def _doubled(plane: Floats, axis: int) -> Floats:
+def _double(plane: Floats, axis: int) -> Floats:
     """Twice as long along an axis, linear between samples, edges repeated."""
     x = np.moveaxis(plane, axis, 0)
     before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
     both = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], 1)
-    found: Floats = np.moveaxis(both.reshape(-1, *x.shape[1:]), 0, axis).astype(np.float32)
-    return found
+    result: Floats = np.moveaxis(both.reshape(-1, *x.shape[1:]), 0, axis).astype(np.float32)
+    return result

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gvcodec.painter.model import Strength, rate
-from gvcodec.painter.steady import Runs
+from gvcodec.painter.sample_clips import SampleClips
 from gvcodec.types import Planes
 
 #: Most luma samples of a picture whose tokens are searched, for which memory holds about 24 MB for
 #: each window and run.
-MOST_SEARCHED = 1 << 22
+MAX_SEARCHED_SAMPLES = 1 << 22
 #: Runs of a GOP: to search on, and one to judge by; frames of each. The second frame of a run keeps
 #: little detail of those before it, the third almost as much as later ones.
 RUNS, FRAMES = 3, 3
@@ -39,9 +39,9 @@ class GopSample:
         return [[rate(size, width, height) for size in sizes] for sizes in self.sizes]
 
     @functools.cached_property
-    def moving(self) -> Runs:
+    def clips(self) -> SampleClips:
         """The runs with their motion."""
-        return Runs(self.runs, self.rates)
+        return SampleClips(self.runs, self.rates)
 
 
 class TokenSampler:
@@ -52,7 +52,7 @@ class TokenSampler:
         self._starts: list[int] = []
         self._first = 0
         self._stride = _STRIDE
-        self._found: dict[int, list[tuple[Planes, Planes, int]]] = {}
+        self._runs: dict[int, list[tuple[Planes, Planes, int]]] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         if number % _STRIDE < FRAMES:
@@ -72,11 +72,11 @@ class TokenSampler:
         place = number - number % _STRIDE
         if source is None or place < self._first or place % self._stride:
             return
-        self._found.setdefault(place, []).append((planes, source, size))
-        if sum(len(run) == FRAMES for run in self._found.values()) > 2 * RUNS:
+        self._runs.setdefault(place, []).append((planes, source, size))
+        if sum(len(run) == FRAMES for run in self._runs.values()) > 2 * RUNS:
             self._stride *= 2
-            kept = (place for place in self._found if place % self._stride == 0)
-            self._found = {place: self._found[place] for place in kept}
+            places = (place for place in self._runs if place % self._stride == 0)
+            self._runs = {place: self._runs[place] for place in places}
 
     def finish(self) -> Iterator[GopSample]:
         """The last GOP."""
@@ -85,13 +85,13 @@ class TokenSampler:
     def _finish(self) -> GopSample:
         """`RUNS` runs, evenly over those that were kept; pairs of a GOP that is shorter, which
         may have none below six frames."""
-        length = max((len(run) for run in self._found.values()), default=0)
-        whole = [run for run in self._found.values() if len(run) == length > 1]
-        self._found = {}
-        count = min(RUNS, len(whole))
-        chosen = [whole[(2 * n + 1) * len(whole) // (2 * count)] for n in range(count)]
+        length = max((len(run) for run in self._runs.values()), default=0)
+        complete = [run for run in self._runs.values() if len(run) == length > 1]
+        self._runs = {}
+        count = min(RUNS, len(complete))
+        runs = [complete[(2 * n + 1) * len(complete) // (2 * count)] for n in range(count)]
         return GopSample(
             self._first,
-            [[(base, source) for base, source, _ in run] for run in chosen],
-            [[size for _, _, size in run] for run in chosen],
+            [[(base, source) for base, source, _ in run] for run in runs],
+            [[size for _, _, size in run] for run in runs],
         )

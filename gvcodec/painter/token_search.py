@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_METRIC, painter_of
-from gvcodec.painter.energies import padded
+from gvcodec.painter.energies import pad_to_patches
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
 from gvcodec.painter.fit_pool import Run, prepare
@@ -30,8 +30,8 @@ from gvcodec.painter.network import Observed, PainterNetwork, convert
 from gvcodec.painter.objective import Batch, observe_run, paint_observed
 from gvcodec.painter.token_encoder import PARTS, EncodedTokens
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import HOLD, Window, windows_of
-from gvcodec.painter.tokens import LARGEST, MOST_LEVEL, STEP, pack
+from gvcodec.painter.token_trial import PSNR_PRICE, Window, trial_windows
+from gvcodec.painter.tokens import LARGEST, MAX_STYLE_OFFSET, STEP, pack
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
@@ -49,28 +49,28 @@ TEMPORAL = 30.0
 _BLOCKS = 8
 
 
-def spread(levels: Tensor, height: int, width: int) -> Tensor:
+def interpolate_offsets(style_offsets: Tensor, height: int, width: int) -> Tensor:
     """Levels (1, D, rows, columns) of regions at blocks (1, D, height / 8, width / 8) of a padded
     picture, whole numbers as decoders have them; gradients pass."""
     for axis, size in ((2, height), (3, width)):
-        place = 2 * torch.arange(size // BLOCK * 2, device=levels.device) + 1 + _BLOCKS
-        last = levels.shape[axis] - 1
-        before = levels.index_select(axis, (place // 16 - 1).clamp(0, last))
-        after = levels.index_select(axis, (place // 16).clamp(0, last))
-        share = (place % 16).to(levels.dtype)
+        place = 2 * torch.arange(size // BLOCK * 2, device=style_offsets.device) + 1 + _BLOCKS
+        last = style_offsets.shape[axis] - 1
+        before = style_offsets.index_select(axis, (place // 16 - 1).clamp(0, last))
+        after = style_offsets.index_select(axis, (place // 16).clamp(0, last))
+        share = (place % 16).to(style_offsets.dtype)
         share = share.view(-1, 1) if axis == 2 else share
-        levels = (16 - share) * before + share * after
-    return round_through(levels / 256)
+        style_offsets = (16 - share) * before + share * after
+    return round_through(style_offsets / 256)
 
 
 @dataclass
-class Look:
+class WindowObservation:
     """A window of a run: what the painter observed of each frame, the source's planes of the last
     one, the source's luma of the one before and the source's motion between these two, along which
     change is seen (noise follows that of base frames), the judge's maps of the last source; luma of
     the unsteered picture, and how much more than the source it changes."""
 
-    seen: list[Observed]
+    observed: list[Observed]
     source: tuple[Tensor, Tensor]
     source_before: Tensor
     vectors: Tensor
@@ -79,10 +79,10 @@ class Look:
     flicker: Tensor
 
 
-def loss_of(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
+def token_loss(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
     """Of the judge's distance, decibels that are lost, flicker, and that of the unsteered
     picture."""
-    return distance + HOLD * lost + TEMPORAL * F.relu(flicker - usual)
+    return distance + PSNR_PRICE * lost + TEMPORAL * F.relu(flicker - usual)
 
 
 def open_network(device: torch.device) -> PerceptualLoss:
@@ -100,7 +100,7 @@ class Descent:
         self, fmt: VideoFormat, base: str, scale: Fraction, q: int, device: str = "cpu"
     ) -> None:
         self.fmt, self.place = fmt, open_device(device)
-        self.judge = open_network(self.place)
+        self.metric = open_network(self.place)
         self._path = painter_of(base, uses_tokens=True).find()
         model = Model.load(self._path)
         assert model.tokens is not None
@@ -119,19 +119,19 @@ class Descent:
     def moves_of(self, sample: GopSample, number: int) -> Tensor:
         """The source's motion between the last frames of a run, (2, H/16, W/16) of padded
         frames."""
-        before, last = (padded(source[0]) for _, source in sample.runs[number][-2:])
+        before, last = (pad_to_patches(source[0]) for _, source in sample.runs[number][-2:])
         return torch.from_numpy(block_vectors(last, before)).to(self.place)
 
     @property
     def windows(self) -> list[Window]:
         """Windows of the padded picture."""
         high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
-        return windows_of(high, wide)
+        return trial_windows(high, wide)
 
     @torch.no_grad()
-    def look(
+    def observe(
         self, painter: PainterNetwork, run: Run, moves: Tensor, window: Window, noise: int
-    ) -> Look:
+    ) -> WindowObservation:
         """A window of a run, painted with noise of its own; `moves` (2, H/16, W/16): the source's
         motion between its last frames."""
         top, left, height, width = window
@@ -158,14 +158,14 @@ class Descent:
             none,
             run[5][None],
         )
-        seen = observe_run(painter, batch, noise)
-        (unsteered, _), before = paint_observed(painter, seen)
+        observed = observe_run(painter, batch, noise)
+        (unsteered, _), before = paint_observed(painter, observed)
         assert before is not None
         source, vectors = (source_luma[:, -1], source_chroma[:, -1]), moves[None, :, *blocks]
         flicker = temporal_loss(unsteered, before, source[0], source_luma[:, -2], vectors).mean()
-        reference = self.judge.reference(to_rgb(*source, self.colour))
-        return Look(
-            [convert(frame, torch.half) for frame in seen],
+        reference = self.metric.reference(to_rgb(*source, self.colour))
+        return WindowObservation(
+            [convert(frame, torch.half) for frame in observed],
             source,
             source_luma[:, -2],
             vectors,
@@ -174,29 +174,31 @@ class Descent:
             flicker,
         )
 
-    def weigh(self, painter: PainterNetwork, look: Look, levels: Tensor) -> Tensor:
-        """What is to be small, of a window whose blocks have `levels` (1, D, h, w)."""
-        shifts = torch.einsum("sd,bdhw->bshw", self.table, levels)
-        seen = [replace(convert(frame, torch.float), shifts=shifts) for frame in look.seen]
-        painted, before = paint_observed(painter, seen)
-        distance = self.judge(to_rgb(*painted, self.colour), look.reference)[0].mean()
+    def loss(
+        self, painter: PainterNetwork, look: WindowObservation, style_offsets: Tensor
+    ) -> Tensor:
+        """What is to be small, of a window whose blocks have `style_offsets` (1, D, h, w)."""
+        shifts = torch.einsum("sd,bdhw->bshw", self.table, style_offsets)
+        observed = [replace(convert(frame, torch.float), shifts=shifts) for frame in look.observed]
+        painted, before = paint_observed(painter, observed)
+        distance = self.metric(to_rgb(*painted, self.colour), look.reference)[0].mean()
         assert before is not None
         moved = (before, look.source[0], look.source_before, look.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()
         lost = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
-        return loss_of(distance, lost, flicker, look.flicker)
+        return token_loss(distance, lost, flicker, look.flicker)
 
-    def spread(self, levels: Tensor, window: Window) -> Tensor:
+    def interpolate_window(self, style_offsets: Tensor, window: Window) -> Tensor:
         """Levels of regions of the picture at the blocks of a window."""
         high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
         top, left, height, width = window
-        whole = spread(levels, high, wide)
+        whole = interpolate_offsets(style_offsets, high, wide)
         return whole[:, :, top // 8 : (top + height) // 8, left // 8 : (left + width) // 8]
 
     def search(
         self,
         sample: GopSample,
-        learned: Sequence[int],
+        run_numbers: Sequence[int],
         strength: Strength,
         start: NDArray[np.float32],
     ) -> NDArray[np.float32]:
@@ -207,29 +209,32 @@ class Descent:
             return start
         runs = prepare(sample.runs, sample.rates, self.place)
         looks = []
-        for number in learned:
+        for number in run_numbers:
             moves = self.moves_of(sample, number)
             looks.append(
-                [self.look(painter, runs[number], moves, window, 3 * number) for window in windows]
+                [
+                    self.observe(painter, runs[number], moves, window, 3 * number)
+                    for window in windows
+                ]
             )
-        free = torch.from_numpy(start.transpose(2, 0, 1)[None].copy()).to(self.place)
-        free.requires_grad_(True)
-        optimizer = Adam([free], betas=(0.9, 0.999))
+        parameters = torch.from_numpy(start.transpose(2, 0, 1)[None].copy()).to(self.place)
+        parameters.requires_grad_(True)
+        optimizer = Adam([parameters], betas=(0.9, 0.999))
         for step in range(STEPS):
             optimizer.clear_gradients()
-            integers = free.clamp(-LARGEST, LARGEST)
+            integers = parameters.clamp(-LARGEST, LARGEST)
             if step >= STEPS // 2:
                 integers = round_through(integers)
-            levels = (STEP * integers).clamp(-MOST_LEVEL, MOST_LEVEL)
+            style_offsets = (STEP * integers).clamp(-MAX_STYLE_OFFSET, MAX_STYLE_OFFSET)
             # The gradient of each window goes into the levels, then of all at once on.
-            apart = levels.detach().requires_grad_(True)
+            detached = style_offsets.detach().requires_grad_(True)
             for look, window in zip(looks[step % len(looks)], windows, strict=True):
-                self.weigh(painter, look, self.spread(apart, window)).backward()
-            assert apart.grad is not None
-            ((levels * apart.grad).sum() + _PRICE * integers.abs().sum()).backward()
+                self.loss(painter, look, self.interpolate_window(detached, window)).backward()
+            assert detached.grad is not None
+            ((style_offsets * detached.grad).sum() + _PRICE * integers.abs().sum()).backward()
             optimizer.step(_RATE * (1.02 - step / (STEPS + 2)))
-        found: NDArray[np.float32] = free.detach()[0].permute(1, 2, 0).cpu().numpy()
-        return found
+        solution: NDArray[np.float32] = parameters.detach()[0].permute(1, 2, 0).cpu().numpy()
+        return solution
 
 
 class TokenSearch:
@@ -242,15 +247,17 @@ class TokenSearch:
         base: str,
         scale: Fraction,
         q: int,
-        look: int,
-        steadies: bool,
+        paint_strength: int,
+        chooses_strengths: bool,
         threads: int = 1,
         device: str = "cpu",
     ) -> None:
-        """`look`, `steadies` and `threads` as for `EncodedTokens`."""
+        """`paint_strength`, `chooses_strengths` and `threads` as for `EncodedTokens`."""
         self.q = q
         self.descent = Descent(fmt, base, scale, q, device)
-        self.encoded = EncodedTokens(fmt, base, scale, q, look, steadies, threads)
+        self.encoded = EncodedTokens(
+            fmt, base, scale, q, paint_strength, chooses_strengths, threads
+        )
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
@@ -259,11 +266,11 @@ class TokenSearch:
         strength = self.encoded.strength_of(sample)
         encoded, matched = self.encoded.parts(sample, strength)
         middle = len(sample.runs) // 2
-        learned = [n for n in range(len(sample.runs)) if n != middle] or [middle]
-        found = self.descent.search(sample, learned, strength, encoded + matched)
-        tried = [*(encoded + part * matched for part in PARTS), found, found / 2]
+        run_numbers = [n for n in range(len(sample.runs)) if n != middle] or [middle]
+        searched = self.descent.search(sample, run_numbers, strength, encoded + matched)
+        candidates = [*(encoded + part * matched for part in PARTS), searched, searched / 2]
         trial = self.encoded.trial(sample, strength)
-        tokens = trial.choose(tried, size, kinds_tried=(1, 2, 3))
+        tokens = trial.choose(candidates, size, kinds_tried=(1, 2, 3))
         if not tokens.kinds.any():
             return None
         return pack(tokens, self.encoded.model, self.q)

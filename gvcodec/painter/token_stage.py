@@ -10,18 +10,20 @@ from dataclasses import replace
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH
-from gvcodec.painter.look import turned
 from gvcodec.painter.open import has_torch
-from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, split
+from gvcodec.painter.paint_strength import with_look
+from gvcodec.painter.payload import BASE, IDENTITY, FitExtras, join_extras, split_extras
 from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import MOST_SEARCHED, GopSample, TokenSampler
+from gvcodec.painter.token_samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.torch_settings import default_torch_settings
 
 #: Why tokens are not searched.
-TOO_LARGE = f"tokens are tried, not searched: pictures have more than {MOST_SEARCHED} samples"
-NOT_SEARCHED = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
+TOO_LARGE_TO_SEARCH = (
+    f"tokens are tried, not searched: pictures have more than {MAX_SEARCHED_SAMPLES} samples"
+)
+SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
 
 
 class TokenStage:
@@ -36,14 +38,14 @@ class TokenStage:
         self,
         header: SequenceHeader,
         config: EncoderConfig,
-        chosen: Mapping[int, bytes] | None = None,
+        payloads: Mapping[int, bytes] | None = None,
     ) -> None:
-        self._find = _finder(header, config)
-        self._chosen, self._look = chosen, config.look
+        self._find = _make_finder(header, config)
+        self._payloads, self._paint_strength = payloads, config.look
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
-        self._found: dict[int, bytes | None] = {}
+        self._tokens: dict[int, bytes | None] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         """The next frame."""
@@ -61,33 +63,33 @@ class TokenStage:
         for gop in self._sampler.send_base(number, planes, size):
             # Maps of the judge come and go while encoders hold what they keep.
             keep_large_blocks()
-            self._take(gop)
+            self._find_tokens(gop)
             map_large_blocks()
             return_memory()
 
     def finish(self) -> dict[int, bytes | None]:
         """After the last frame."""
         for gop in self._sampler.finish():
-            self._take(gop)
-        return self._found
+            self._find_tokens(gop)
+        return self._tokens
 
     @default_torch_settings()
-    def _take(self, gop: GopSample) -> None:
-        if self._chosen is not None:
-            before = [frame for frame in self._chosen if frame <= gop.first]
-            _, beside = split(self._chosen[max(before)] if before else BASE)
-            gop.strength = turned(beside.strength, self._look)
-        self._found[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+    def _find_tokens(self, gop: GopSample) -> None:
+        if self._payloads is not None:
+            before = [frame for frame in self._payloads if frame <= gop.first]
+            _, extras = split_extras(self._payloads[max(before)] if before else BASE)
+            gop.strength = with_look(extras.strength, self._paint_strength)
+        self._tokens[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
 
 
-def why_not_searched(fmt: VideoFormat) -> str:
+def search_obstacle(fmt: VideoFormat) -> str:
     """Why tokens of such a video would be tried instead of searched, or nothing."""
-    if fmt.width * fmt.height > MOST_SEARCHED:
-        return TOO_LARGE
-    return "" if has_torch() else NOT_SEARCHED
+    if fmt.width * fmt.height > MAX_SEARCHED_SAMPLES:
+        return TOO_LARGE_TO_SEARCH
+    return "" if has_torch() else SEARCH_NEEDS_TORCH
 
 
-def _finder(
+def _make_finder(
     header: SequenceHeader, config: EncoderConfig
 ) -> Callable[[GopSample, int], bytes | None]:
     """What gives the bytes of a GOP's tokens."""
@@ -100,7 +102,7 @@ def _finder(
         config.chooses_strengths,
     )
     threads = config.threads or os.cpu_count() or 1
-    if config.tokens == "search" and not why_not_searched(header.format):
+    if config.tokens == "search" and not search_obstacle(header.format):
         from gvcodec.painter.token_search import TokenSearch
 
         return TokenSearch(*stream, threads, config.device).find
@@ -109,11 +111,13 @@ def _finder(
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
     """Payloads of `fit` packets, and of GOPs, but for tokens."""
-    found = {}
+    result = {}
     for first, payload in payloads.items():
-        weights, beside = split(payload)
-        found[first] = payload if weights == IDENTITY else join(weights, Beside(beside.strength))
-    return found
+        weights, extras = split_extras(payload)
+        result[first] = (
+            payload if weights == IDENTITY else join_extras(weights, FitExtras(extras.strength))
+        )
+    return result
 
 
 def add_tokens(
@@ -121,12 +125,12 @@ def add_tokens(
 ) -> dict[int, bytes]:
     """Payloads of `fit` packets by the frame from which on they hold, with tokens by the first
     frame of each GOP (None: it has none)."""
-    joined, weights = dict(payloads), BASE
+    result, weights = dict(payloads), BASE
     for first, coded in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]
         weights = payloads[max(before)] if before else BASE
-        plain, beside = split(weights)
+        plain, extras = split_extras(weights)
         if weights != IDENTITY and coded is not None:
-            weights = join(plain, replace(beside, tokens=coded))
-        joined[first] = weights
-    return joined
+            weights = join_extras(plain, replace(extras, tokens=coded))
+        result[first] = weights
+    return result

@@ -4,9 +4,10 @@ by the samples that decoders show.
 Tokens are tried as files paint them: at the strength that the GOP will have, each run painted
 afresh and on, by the exact painter. Of each window nothing is sent, its own token, those of its
 quadrants, or all, of one of several finds: whatever lowers a judge's distance most, after what
-bytes and lost PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `HOLD`) and after what it
-changes more from frame to frame than the unsteered picture does (`STEADY`, `MOST_FLICKER`). Change
-is seen in all runs, along the motion of the source; the judge sees one picture.
+bytes and lost PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `PSNR_PRICE`) and after what
+it changes more from frame to frame than the unsteered picture does (`FLICKER_PRICE`,
+`MAX_FLICKER`). Change is seen in all runs, along the motion of the source; the judge sees one
+picture.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from gvcodec.painter.tokens import (
     WINDOW,
     Tokens,
     decompose,
-    keep,
-    levels_of,
+    keep_kinds,
     no_tokens,
-    rounded,
+    round_integers,
+    style_offsets_of,
 )
 from gvcodec.types import BLOCK, Plane, Planes
 
@@ -39,15 +40,15 @@ Numbers = NDArray[np.float64]
 
 #: What as much more change from frame to frame as the unsteered pictures of a GOP have costs, in
 #: parts of their loss.
-STEADY = 0.1
+FLICKER_PRICE = 0.1
 #: How much a steered GOP may change from frame to frame beyond the source's own change, in parts of
 #: what it does unsteered.
-MOST_FLICKER = 1.1
+MAX_FLICKER = 1.1
 #: How often flicker gets dearer until a GOP has little enough of it.
-_DEARER = 24
+_PRICE_ROUNDS = 24
 #: Cost of a decibel of PSNR-Y below that of the unsteered picture: base frames take a fifth more
 #: bytes for it, which would take about as much off the distance.
-HOLD = 0.05
+PSNR_PRICE = 0.05
 #: Changes between frames that nobody sees, in 0…1.
 _INVISIBLE = 2e-5
 #: Windows smaller than this are not tried.
@@ -59,7 +60,7 @@ _BITS = 0.7, 2.0
 _WHITE = 1023
 
 
-class Judge(Protocol):
+class WindowMetric(Protocol):
     """Says how far painted pictures are from their source."""
 
     def distances(
@@ -69,7 +70,7 @@ class Judge(Protocol):
         ...
 
 
-class Verdict(NamedTuple):
+class WindowCosts(NamedTuple):
     """Of windows (W,): what is to be small, and by how much more than the source they change from
     frame to frame, in 0…1."""
 
@@ -77,75 +78,75 @@ class Verdict(NamedTuple):
     flicker: Numbers
 
 
-def windows_of(height: int, width: int) -> list[Window]:
+def trial_windows(height: int, width: int) -> list[Window]:
     """Windows of a picture that are tried; sides are even."""
-    found = [
+    windows = [
         (top, left, min(WINDOW, height - top) & -2, min(WINDOW, width - left) & -2)
         for top in range(0, height, WINDOW)
         for left in range(0, width, WINDOW)
     ]
-    return [window for window in found if min(window[2:]) >= _SMALLEST]
+    return [window for window in windows if min(window[2:]) >= _SMALLEST]
 
 
 class GopTrial:
     """Trials of one GOP by a `judge`; `model` has the strength at which it will be painted."""
 
-    def __init__(self, model: Model, stream: Ints, sample: GopSample, judge: Judge) -> None:
-        self._model, self._stream, self._judge = model, stream, judge
-        self._runs = sample.moving
+    def __init__(self, model: Model, stream: Ints, sample: GopSample, metric: WindowMetric) -> None:
+        self._model, self._stream, self._metric = model, stream, metric
+        self._runs = sample.clips
         self._sources = [run[-1][1] for run in sample.runs]
         self._height, self._width = self._sources[0][0].shape
-        self.windows = windows_of(self._height, self._width)
+        self.windows = trial_windows(self._height, self._width)
 
     def choose(
         self,
-        found: Sequence[NDArray[np.floating]],
+        candidates: Sequence[NDArray[np.floating]],
         size: int,
         kinds_tried: Sequence[int] = (3,),
     ) -> Tokens:
         """Of each window the tokens that serve it best: of the integers (rows, columns, D), not
         rounded, that were `found`, and how many kinds of them. `size`: bytes of the GOP."""
         assert self._model.tokens is not None
-        chosen = no_tokens(self._height, self._width, self._model.tokens.dims)
+        selected = no_tokens(self._height, self._width, self._model.tokens.dims)
         options = [
-            keep(decompose(rounded(regions), self._height, self._width), kinds)
-            for regions, kinds in itertools.product(found, kinds_tried)
+            keep_kinds(decompose(round_integers(regions), self._height, self._width), kinds)
+            for regions, kinds in itertools.product(candidates, kinds_tried)
         ]
         if not self.windows or not options:
-            return chosen
-        plain, *verdicts = self.weigh([None, *options])
-        sizes = [[bytes_of(tokens, window) for window in self.windows] for tokens in options]
+            return selected
+        unsteered, *costs = self.measure([None, *options])
+        sizes = [[estimate_bytes(tokens, window) for window in self.windows] for tokens in options]
         for window, number in zip(
-            self.windows, best_of(plain, verdicts, np.array(sizes), size), strict=True
+            self.windows, choose_best(unsteered, costs, np.array(sizes), size), strict=True
         ):
             if number is not None:
-                _copy_window(options[number], chosen, window)
-        return chosen
+                _copy_window(options[number], selected, window)
+        return selected
 
-    def weigh(self, options: Sequence[Tokens | None]) -> list[Verdict]:
+    def measure(self, options: Sequence[Tokens | None]) -> list[WindowCosts]:
         """What is painted with each of them; losses of PSNR-Y are against the first."""
-        shown, errors, flickers = [], [], []
+        pictures, errors, flickers = [], [], []
         middle = len(self._sources) // 2
         for tokens in options:
-            levels = None if tokens is None else levels_of(tokens)
-            painted = list(self._runs.paint(self._model, self._stream, levels))
-            shown.append(painted[middle][-1])
+            style_offsets = None if tokens is None else style_offsets_of(tokens)
+            painted = list(self._runs.paint(self._model, self._stream, style_offsets))
+            pictures.append(painted[middle][-1])
             excess = self._runs.block_excess([[planes[0] for planes in run] for run in painted])
             flickers.append(self._by_window(excess, BLOCK) / _WHITE)
             errors.append(self._errors([run[-1][0] for run in painted]))
-        distances = self._judge.distances(self._sources[middle], shown, self.windows)
+        distances = self._metric.distances(self._sources[middle], pictures, self.windows)
         return [
-            Verdict(distance + HOLD * np.maximum(0, error - errors[0]), flicker)
+            WindowCosts(distance + PSNR_PRICE * np.maximum(0, error - errors[0]), flicker)
             for distance, error, flicker in zip(distances, errors, flickers, strict=True)
         ]
 
     def _errors(self, lumas: Sequence[Plane]) -> Numbers:
         """Mean squared errors of windows of the runs' last frames, in decibels."""
-        found = []
+        window_errors = []
         for luma, source in zip(lumas, self._sources, strict=True):
             square = np.square((luma.astype(np.float32) - source[0]) / _WHITE)
-            found.append(self._by_window(square, 1))
-        decibels: Numbers = 10 * np.log10(np.mean(found, 0) + 1e-6)
+            window_errors.append(self._by_window(square, 1))
+        decibels: Numbers = 10 * np.log10(np.mean(window_errors, 0) + 1e-6)
         return decibels
 
     def _by_window(self, values: NDArray[np.floating], side: int) -> Numbers:
@@ -157,52 +158,54 @@ class GopTrial:
         return np.array(means, np.float64)
 
 
-def best_of(
-    plain: Verdict, tried: Sequence[Verdict], sizes: NDArray[np.floating], size: int
+def choose_best(
+    unsteered: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
 ) -> list[int | None]:
     """For each window the number of the best option, None where nothing is as good. `plain`: of
     unsteered windows; `tried`: of every option, and its bytes `sizes` (options, windows); `size`:
-    bytes of the GOP. Flicker gets dearer until there is at most `MOST_FLICKER` times as much."""
-    count = len(plain.loss)
-    if not len(tried):
+    bytes of the GOP. Flicker gets dearer until there is at most `MAX_FLICKER` times as much."""
+    count = len(unsteered.loss)
+    if not len(options):
         return [None] * count
     # What a byte has to take off the sum of the windows' losses.
-    price = float(plain.loss.sum()) * RATE_SLOPE / max(1, size)
-    steady = price_of_flicker(float(plain.loss.mean()), float(plain.flicker.mean()))
-    most = MOST_FLICKER * float(plain.flicker.sum()) + count * _INVISIBLE
-    losses, flickers = (np.stack(parts) for parts in zip(*tried, strict=True))
-    gains = plain.loss - losses - price * sizes
-    more = np.maximum(0, flickers - plain.flicker)
-    chosen: list[int | None] = []
-    for _ in range(_DEARER):
-        left = gains - steady * more
-        best = left.argmax(0)
-        pays = left.max(0) > 0
-        chosen = [int(n) if pay else None for n, pay in zip(best, pays, strict=True)]
-        taken = np.where(pays, flickers[best, np.arange(count)], plain.flicker)
-        if float(taken.sum()) <= most:
+    price = float(unsteered.loss.sum()) * RATE_SLOPE / max(1, size)
+    flicker_price = price_of_flicker(float(unsteered.loss.mean()), float(unsteered.flicker.mean()))
+    most = MAX_FLICKER * float(unsteered.flicker.sum()) + count * _INVISIBLE
+    losses, flickers = (np.stack(parts) for parts in zip(*options, strict=True))
+    gains = unsteered.loss - losses - price * sizes
+    extra_flicker = np.maximum(0, flickers - unsteered.flicker)
+    selected: list[int | None] = []
+    for _ in range(_PRICE_ROUNDS):
+        net_gains = gains - flicker_price * extra_flicker
+        best = net_gains.argmax(0)
+        is_worth_it = net_gains.max(0) > 0
+        selected = [int(n) if pay else None for n, pay in zip(best, is_worth_it, strict=True)]
+        selected_flicker = np.where(
+            is_worth_it, flickers[best, np.arange(count)], unsteered.flicker
+        )
+        if float(selected_flicker.sum()) <= most:
             break
-        steady *= 1.5
-    return chosen
+        flicker_price *= 1.5
+    return selected
 
 
 def price_of_flicker(loss: float, flicker: float) -> float:
     """What more of it costs where unsteered pictures have this loss and flicker."""
-    return STEADY * loss / (flicker + _INVISIBLE)
+    return FLICKER_PRICE * loss / (flicker + _INVISIBLE)
 
 
-def _copy_window(source: Tokens, goal: Tokens, window: Window) -> None:
+def _copy_window(source: Tokens, target: Tokens, window: Window) -> None:
     """All that is of a window."""
     top, left, height, width = window
-    for given, taken, side in zip(source[:3], goal[:3], SIDES, strict=True):
+    for source_part, target_part, side in zip(source[:3], target[:3], SIDES, strict=True):
         rows = slice(top // side, -(-(top + height) // side))
         columns = slice(left // side, -(-(left + width) // side))
-        taken[rows, columns] = given[rows, columns]
+        target_part[rows, columns] = source_part[rows, columns]
     place = top // WINDOW, left // WINDOW
-    goal.kinds[place] = source.kinds[place]
+    target.kinds[place] = source.kinds[place]
 
 
-def bytes_of(tokens: Tokens, window: Window) -> float:
+def estimate_bytes(tokens: Tokens, window: Window) -> float:
     """About what the tokens of a window take."""
     top, left, height, width = window
     bits, kinds = 0.0, int(tokens.kinds[top // WINDOW, left // WINDOW])

@@ -28,12 +28,12 @@ Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
 SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
 #: The largest integer, what one is worth as a level, and the largest level.
-LARGEST, STEP, MOST_LEVEL = 7, 8, 63
+LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
 #: What a level adds at most to a sum of `style`.
-MOST_WEIGHT = 508
+MAX_TOKEN_WEIGHT = 508
 #: Inputs of the entropy network beside one for each place of a token: the kind of a token, quality,
 #: integers before.
-BESIDE = 3 + 1 + 5
+CONTEXT_INPUTS = 3 + 1 + 5
 _ON, _PADDED_TO = 127, 16
 
 
@@ -61,7 +61,7 @@ class TokenModel:
         return self.weight.shape[1]
 
 
-def check_shown(tokens: str) -> bool:
+def check_tokens_option(tokens: str) -> bool:
     """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
     if tokens not in ("on", "off"):
         raise UsageError(f"tokens is on or off, not {repr_short(tokens)}")
@@ -82,20 +82,20 @@ def no_tokens(height: int, width: int, dims: int) -> Tokens:
     return Tokens(window, quadrant, region, np.zeros(window.shape[:2], np.int32))
 
 
-def levels_of(tokens: Tokens) -> NDArray[np.int8]:
+def style_offsets_of(tokens: Tokens) -> NDArray[np.int8]:
     """Levels (D, rows, columns) of regions."""
     rows, columns, _ = tokens.region.shape
     total = tokens.region.copy()
     for coarse, side in ((tokens.window, WINDOW), (tokens.quadrant, QUADRANT)):
         times = side // REGION
         total += coarse.repeat(times, 0).repeat(times, 1)[:rows, :columns]
-    levels = np.clip(STEP * total, -MOST_LEVEL, MOST_LEVEL).astype(np.int8)
-    return np.ascontiguousarray(levels.transpose(2, 0, 1))
+    style_offsets = np.clip(STEP * total, -MAX_STYLE_OFFSET, MAX_STYLE_OFFSET).astype(np.int8)
+    return np.ascontiguousarray(style_offsets.transpose(2, 0, 1))
 
 
-def rounded(found: NDArray[np.floating]) -> Ints:
+def round_integers(values: NDArray[np.floating]) -> Ints:
     """Integers that can be coded."""
-    integers: Ints = np.rint(found).clip(-LARGEST, LARGEST).astype(np.int32)
+    integers: Ints = np.rint(values).clip(-LARGEST, LARGEST).astype(np.int32)
     return integers
 
 
@@ -113,7 +113,7 @@ def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
     return tokens
 
 
-def keep(tokens: Tokens, kinds: int) -> Tokens:
+def keep_kinds(tokens: Tokens, kinds: int) -> Tokens:
     """The first kinds of tokens of every window."""
     parts = [part if n < kinds else np.zeros_like(part) for n, part in enumerate(tokens[:3])]
     return Tokens(parts[0], parts[1], parts[2], np.full_like(tokens.kinds, kinds))
@@ -140,7 +140,7 @@ def layout_of(rows: int, columns: int, kinds: Ints) -> Layout:
 
 @lru_cache(maxsize=16)
 def _layout(rows: int, columns: int, windows: tuple[int, int], kinds: bytes) -> Layout:
-    found: list[tuple[int, int, int]] = []
+    order: list[tuple[int, int, int]] = []
     limits = [windows, (-(-rows // 2), -(-columns // 2)), (rows, columns)]
     for number, depth in enumerate(kinds):
         at = divmod(number, windows[1])
@@ -148,18 +148,18 @@ def _layout(rows: int, columns: int, windows: tuple[int, int], kinds: bytes) -> 
             side = 1 << kind
             for row in range(side * at[0], min(side * at[0] + side, limits[kind][0])):
                 for column in range(side * at[1], min(side * at[1] + side, limits[kind][1])):
-                    found.append((kind, row, column))
-    places = {token: place for place, token in enumerate(found)}
-    beside = [
+                    order.append((kind, row, column))
+    places = {token: place for place, token in enumerate(order)}
+    neighbours = [
         (
             places.get((kind - 1, row // 2, column // 2), -1),
             places.get((kind, row, column - 1), -1),
             places.get((kind, row - 1, column), -1),
         )
-        for kind, row, column in found
+        for kind, row, column in order
     ]
     table = np.array(
-        [(*token, *others) for token, others in zip(found, beside, strict=True)], np.int32
+        [(*token, *others) for token, others in zip(order, neighbours, strict=True)], np.int32
     ).reshape(-1, 6)
     return Layout(*table.T)
 

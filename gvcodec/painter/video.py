@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion, FramePainter
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Ints, Layer, Model, condition, rate
-from gvcodec.painter.payload import BASE, read, split
-from gvcodec.painter.tokens import levels_of, unpack
+from gvcodec.painter.paint_strength import set_payload_strength
+from gvcodec.painter.payload import BASE, read_deltas, split_extras
+from gvcodec.painter.tokens import style_offsets_of, unpack
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
@@ -42,10 +42,10 @@ class CpuPainter:
         self,
         stream: Ints,
         model: Model,
-        levels: NDArray[np.int8] | None = None,
+        style_offsets: NDArray[np.int8] | None = None,
     ) -> None:
-        """Forget the past. `stream` from `model.condition`; `levels` (D, rows, columns) of regions
-        steer a model that tokens can steer."""
+        """Forget the past. `stream` from `model.condition`; `style_offsets` (D, rows, columns) of
+        regions steer a model that tokens can steer."""
         blocks: list[tuple[_Numbers, _Numbers, _Numbers, Ints]] = []
         for i, table in enumerate(model.conditions):
             depthwise, expand, project = (
@@ -56,16 +56,19 @@ class CpuPainter:
             blocks.append((depthwise, expand, project, conditions))
         layers = [_numbers(model.layers[name]) for name in _NAMES]
         steering = None
-        if levels is not None:
+        if style_offsets is not None:
             assert model.tokens is not None
-            steering = model.tokens.weight, levels
+            steering = model.tokens.weight, style_offsets
         self._core.start(layers, blocks, stream, steering)
 
-    def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
-        """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""
+    def paint(
+        self, base_frame: Planes, vectors: NDArray[np.int16] | None, frame_condition: int = 0
+    ) -> Planes:
+        """The next frame. `vectors` (2, H/16, W/16), None for the first; `frame_condition` from
+        `rate`."""
         motion = None if vectors is None else np.ascontiguousarray(vectors.transpose(1, 2, 0))
         y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)
-        painted: Planes = self._core.paint(y, u, v, motion, own)
+        painted: Planes = self._core.paint(y, u, v, motion, frame_condition)
         return painted
 
 
@@ -88,10 +91,11 @@ class VideoPainter:
         painter.start_gop(fitted)                # payload of the `fit` packet, or None
         picture = painter.paint(frame, size)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the frames, `q` is 0…63, `look` 0…100 instead of what the
-    payloads say; without `steers` tokens are left aside. Samples are the same on every machine.
-    Raises `UsageError` for a base that is not painted, a q out of range and frames of another size,
-    `MediaError` for a file that is no painter, `DamagedStreamError` in `start_gop`."""
+    `base` and `scale` say what made the frames, `q` is 0…63, `paint_strength` 0…100 instead of what
+    the payloads say; without `uses_tokens` tokens are left aside. Samples are the same on every
+    machine. Raises `UsageError` for a base that is not painted, a q out of range and frames of
+    another size, `MediaError` for a file that is no painter, `DamagedStreamError` in
+    `start_gop`."""
 
     def __init__(
         self,
@@ -101,8 +105,8 @@ class VideoPainter:
         q: int,
         checkpoint: Path,
         threads: int,
-        look: int | None = None,
-        steers: bool = True,
+        paint_strength: int | None = None,
+        uses_tokens: bool = True,
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
@@ -115,15 +119,15 @@ class VideoPainter:
         self._frames = CpuPainter(*self._size, threads)
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self._identity = False
-        self._look, self._q, self._steers = look, q, steers
+        self._paint_strength, self._q, self._uses_tokens = paint_strength, q, uses_tokens
 
     def start_gop(self, fitted: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
-        if self._look is not None:
-            fitted = turn_payload(fitted, self._look)
-        deltas = [] if fitted is None else read(fitted, self._model.sizes())
+        if self._paint_strength is not None:
+            fitted = set_payload_strength(fitted, self._paint_strength)
+        deltas = [] if fitted is None else read_deltas(fitted, self._model.sizes())
         self._identity = deltas is None
-        _, beside = split(fitted or BASE)
+        _, beside = split_extras(fitted or BASE)
         changed = self._model.add_deltas(
             {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
         )
@@ -132,11 +136,11 @@ class VideoPainter:
 
     def _levels(self, tokens: bytes | None) -> NDArray[np.int8] | None:
         """Of regions, None without tokens. Raises `DamagedStreamError`."""
-        if tokens is None or not self._steers:
+        if tokens is None or not self._uses_tokens:
             return None
         if self._model.tokens is None:
             raise DamagedStreamError("tokens for a painter that none can steer")
-        return levels_of(unpack(tokens, self._model.tokens, self._q, *self._size))
+        return style_offsets_of(unpack(tokens, self._model.tokens, self._q, *self._size))
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""

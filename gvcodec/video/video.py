@@ -21,8 +21,8 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.opening import Source, unwrap
-from gvcodec.painter.look import check_look
-from gvcodec.painter.tokens import check_shown
+from gvcodec.painter.paint_strength import check_paint_strength
+from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import HDR_TRANSFERS, is_still
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
@@ -187,12 +187,12 @@ class Video(TimedStream):
         self._torch = output == "torch"
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
-        self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
+        self._options = (fidelity or not self.header.is_painted, threads, tuple(models))
         check_kind("look", look, "int | None")
         self._look = look
         if look is not None:
-            check_look(look, self.header.painter_id is not None and not fidelity)
-        self._steers = check_shown(tokens)
+            check_paint_strength(look, self.header.painter_id is not None and not fidelity)
+        self._steers = check_tokens_option(tokens)
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
         self._process = os.getpid()
@@ -359,7 +359,7 @@ class Video(TimedStream):
                 device=self._device,
                 limits=self._limits,
                 look=self._look,
-                steers=self._steers,
+                uses_tokens=self._steers,
             )
         self._decoder.restart(gop.first_frame)
         if fit is not None:

@@ -129,7 +129,7 @@ def test_what_is_encoded_by_default_is_decoded_or_a_line_says_otherwise(
             encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="av1", fit=0))
             noted = any("--max-memory" in note for note in encoder.notes)
             try:
-                limits.check(encoder.header, encoder.header.enhanced, gvcodec.Limits())
+                limits.check(encoder.header, encoder.header.is_painted, gvcodec.Limits())
             except gvcodec.LimitError as error:
                 assert noted and "in Python Limits(max_memory" in str(error)
             else:

@@ -245,7 +245,12 @@ def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     config = gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
     encoder = gvcodec.Encoder(fmt, config)
     with open(tmp_path / "a.bin", "wb") as file:
-        encode_stream(encoder, file, ((p, None) for p in moving_texture(960, 544, 2)), paints=False)
+        encode_stream(
+            encoder,
+            file,
+            ((p, None) for p in moving_texture(960, 544, 2)),
+            writes_painted_hash=False,
+        )
     words = ("decode", "--fidelity", "--threads", 64, "--max-memory", "180M")
     in_process("-m", "gvcodec", *words, tmp_path / "a.bin", tmp_path / "a.y4m")
 

@@ -78,7 +78,7 @@ def test_payloads_that_are_no_obus_come_back() -> None:
 
 def test_what_the_model_has_learned_saves_bytes(packets, monkeypatch) -> None:
     learned = len(stream_of(BUNDLED, packets))
-    monkeypatch.setattr(bundles, "_prime", lambda: BundleModel(b""))
+    monkeypatch.setattr(bundles, "_initial_model", lambda: BundleModel(b""))
     assert len(stream_of(BUNDLED, packets)) > learned + len(packets)
 
 

@@ -102,7 +102,7 @@ def test_a_file_with_its_models_is_decoded_without_checkpoints(nothing_shipped, 
     assert len(list(decoder.frames_of(reader.packets()))) == reader.frames > 0
     decoder.verify(reader.base_hash)
     decoder.verify(reader.base_hash)
-    assert decoder.painted_wanted == decoder.painted_hash
+    assert decoder.expected_painted_hash == decoder.painted_hash
 
 
 def test_what_encode_embeds_is_painted_without_checkpoints(monkeypatch):
@@ -114,7 +114,7 @@ def test_what_encode_embeds_is_painted_without_checkpoints(monkeypatch):
     decoder = gvcodec.Decoder(reader.header)
     assert len(list(decoder.frames_of(reader.packets()))) == 3
     decoder.verify(reader.base_hash)
-    assert decoder.painted_wanted is not None
+    assert decoder.expected_painted_hash is not None
 
 
 def test_who_cuts_a_file_with_its_model_keeps_it() -> None:
@@ -201,10 +201,10 @@ def test_the_example_of_timing_holds() -> None:
     encoder, decoder, later = PtsEncoder(*clock), PtsDecoder(*clock), PtsDecoder(*clock)
     for pts in times[:4]:
         encoder.send(pts)
-    assert encoder.take() == found[0]
+    assert encoder.pop_payload() == found[0]
     for pts in times[4:]:
         encoder.send(pts)
-    assert encoder.take(4) == found[1]
+    assert encoder.pop_payload(4) == found[1]
     for payload in found:
         decoder.send(payload)
     assert [decoder.receive() for _ in range(9)] == [*times, 320]

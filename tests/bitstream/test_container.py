@@ -179,7 +179,7 @@ def test_timestamps_come_back_from_any_gop_on(steps: list[int], keyint: int, ahe
         key = packet % keyint == 0
         if key:
             gops.append([])
-        gops[-1].append(encoder.take(packet if key else None))
+        gops[-1].append(encoder.pop_payload(packet if key else None))
     for start, _ in enumerate(gops):
         decoder = PtsDecoder(times[0], rate, tick)
         decoder.restart(start * keyint)
@@ -196,11 +196,11 @@ def test_a_constant_rate_costs_nothing_and_a_gap_one_entry() -> None:
     encoder = PtsEncoder(0, rate, tick)
     for pts in times:
         encoder.send(pts)
-    assert encoder.take() == b""
+    assert encoder.pop_payload() == b""
     encoder = PtsEncoder(0, Fraction(30), Fraction(1, 30000))
     for number in range(200):
         encoder.send(1000 * (number + 3 * (number >= 100)))
-    assert 0 < len(encoder.take()) <= 3
+    assert 0 < len(encoder.pop_payload()) <= 3
 
 
 @pytest.mark.parametrize("version", [(0, 3), (0, 7)])

@@ -158,7 +158,7 @@ def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(pla
 
 
 def test_an_encoder_may_be_held_to_what_1_0_promises() -> None:
-    assert tuple(header.HELD_TO) == FORMATS
+    assert tuple(header.FORMAT_PROFILES) == FORMATS
     frames = moving_texture(32, 32, 2)
     data = gvcodec.encode(frames, frame_rate=25, base="av1", fit=0, file_format="1.0", threads=1)
     made = Reader(io.BytesIO(data)).header
@@ -166,9 +166,9 @@ def test_an_encoder_may_be_held_to_what_1_0_promises() -> None:
     with pytest.raises(UsageError, match="outside of what format 1.0 promises"):
         gvcodec.encode(frames, frame_rate=25, file_format="1.0", threads=1, base="gvc1d")
     with pytest.raises(UsageError, match="format is 1.0, not 0.9"):
-        made.hold_to("0.9")
+        made.check_format("0.9")
     with pytest.raises(UsageError, match="needs format 1.1"):
-        replace(made, needs=(1, 1)).hold_to("1.0")
+        replace(made, needs=(1, 1)).check_format("1.0")
 
 
 def test_a_painter_of_a_form_to_come_is_newer() -> None:

@@ -17,8 +17,8 @@ from conformance.decoder.wire import Damaged, Newer, Refused
 from conformance.mutate import disturbed
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.model import Model
-from gvcodec.painter.payload import read, split
-from gvcodec.painter.tokens import levels_of, unpack
+from gvcodec.painter.payload import read_deltas, split_extras
+from gvcodec.painter.tokens import style_offsets_of, unpack
 from tests.conftest import moving_texture
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 
@@ -165,9 +165,9 @@ def test_both_decoders_say_the_same_of_mutated_tokens() -> None:
         first: Any = None
         second: Any = None
         try:
-            if (given := split(payload)[1].tokens) is not None:
-                first = levels_of(unpack(given, steered, header.q, 260, 260)).tolist()
-            read(payload, {})
+            if (given := split_extras(payload)[1].tokens) is not None:
+                first = style_offsets_of(unpack(given, steered, header.q, 260, 260)).tolist()
+            read_deltas(payload, {})
         except GvcodecError:
             first = "refused"
         try:

@@ -65,10 +65,10 @@ def test_each_stage_has_its_share_and_its_time() -> None:
         its = [state for state in seen if state.stage == stage]
         shares = [state.share for state in its]
         assert shares[0] < 0.3 and shares == sorted(shares) and shares[-1] == 1
-        known = [state for state in its[1:-1] if state.left is not None]
+        known = [state for state in its[1:-1] if state.seconds_left is not None]
         assert known
         for state in known if stage != "fit" else ():
-            assert state.left == pytest.approx(20 * (1 - state.share))
+            assert state.seconds_left == pytest.approx(20 * (1 - state.share))
 
 
 def test_the_time_left_is_shown_once_frames_are_coded() -> None:
@@ -79,9 +79,9 @@ def test_the_time_left_is_shown_once_frames_are_coded() -> None:
             clock.now += 1
             bar.coded(max(0, fed - 60), 0)
     early = [state for state in seen[:-1] if not state.frames]
-    assert len(early) > 50 and all("estimating…" in state.words for state in early)
+    assert len(early) > 50 and all("estimating…" in state.summary_line for state in early)
     late = [state for state in seen[:-1] if state.frames and state.frames > 2]
-    assert late and all(state.left == pytest.approx(100 - state.frames) for state in late)
+    assert late and all(state.seconds_left == pytest.approx(100 - state.frames) for state in late)
 
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])

@@ -24,16 +24,16 @@ def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     row = SPEEDS[speed]
     samples = (SIZES[0], SIZES[1], SIZES[1] + 1)
     assert tuple(map(found.preset_of, samples)) == row.presets.get(base, (None,) * 3)
-    assert found.steps == row.fit_steps and found.chooses_strengths
+    assert found.fit_step_count == row.fit_steps and found.chooses_strengths
     if presets := base_of(base).presets:
         assert found.preset_of(SIZES[0]) in range(presets)
 
 
 def test_explicit_options_override_the_speed() -> None:
     found = settled("--speed best --preset 9 --fit 7")
-    assert (found.preset_of(1), found.steps) == (9, 7)
+    assert (found.preset_of(1), found.fit_step_count) == (9, 7)
     found = settled("--fit 3 --speed fast")
-    assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"][0], 3)
+    assert (found.preset_of(1), found.fit_step_count) == (SPEEDS["fast"].presets["av1"][0], 3)
     found = settled("--speed best --fit off")
     assert not found.uses_fitting and not found.chooses_strengths
     assert found.preset_of(1) == SPEEDS["best"].presets["av1"][0]

@@ -225,7 +225,7 @@ def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
         values = torch.from_numpy(made.values).float()[:, None]
         bits = float(Tokenizer(weights, rate=5).bits(values).sum())
     assert made._bytes_a_bit == pytest.approx(len(codes.pack(made.values)) / bits, rel=1e-3)
-    fewer = made.fit_steps_type(len(codes.pack(made.values)) // 2)
+    fewer = made.fitting(len(codes.pack(made.values)) // 2)
     assert 1 <= len(fewer) < 6
     assert len(codes.pack(made.values[: len(fewer) + 1])) > len(codes.pack(made.values)) // 2
 

@@ -18,7 +18,7 @@ import gvcodec
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
-from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, take_apart
+from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.mp4_limits import check_mp4
@@ -99,7 +99,7 @@ def test_the_example_of_the_specification() -> None:
 )
 def test_hostile_units_are_refused(unit: bytes) -> None:
     with pytest.raises(DamagedStreamError):
-        take_apart(unit)
+        parse_temporal_unit(unit)
 
 
 def test_newer_versions_and_entries(stream: bytes) -> None:
@@ -376,7 +376,7 @@ def flipped(unit: bytes) -> bytes:
 
 
 def without(unit: bytes) -> bytes:
-    return take_apart(unit).payload
+    return parse_temporal_unit(unit).payload
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_files_of_format_1_0_are_verified_as_before(name: str) -> None:
 
 def entries_of(path: Path) -> list[Entry]:
     units = map(bytes, packets_of(path, "video"))
-    return [entry for unit in units for entry in take_apart(unit).entries]
+    return [entry for unit in units for entry in parse_temporal_unit(unit).entries]
 
 
 def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, tmp_path) -> None:
@@ -612,7 +612,7 @@ def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, t
         for entry in entries_of(written(stream, tmp_path / "a.mp4"))
         if entry.what is EntryType.WHOLE
     ]
-    assert metadata_obu.Whole.read(data).frames == 18 and len(data) == 1 + 8 + 8
+    assert metadata_obu.FileDigest.read(data).frames == 18 and len(data) == 1 + 8 + 8
 
 
 def test_a_packet_of_sound_at_another_time_is_noticed(source, tmp_path) -> None:

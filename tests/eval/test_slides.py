@@ -7,7 +7,7 @@ import pytest
 
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
-from tests.painter.test_steady import slides
+from tests.painter.test_strength import slides
 
 
 def test_painted_slides_are_farther_from_their_source(

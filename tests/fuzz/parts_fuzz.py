@@ -41,7 +41,7 @@ with instrumented(__name__):
     from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
-    from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
+    from gvcodec.bitstream.metadata_obu import insert_entries, pack, parse, parse_temporal_unit
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.config import EncoderConfig
@@ -85,7 +85,7 @@ def timing(data: bytes) -> None:
     times = []
     for number, payload in enumerate(pieces(data)):
         if number % 3 == 1:
-            decoder.lose()
+            decoder.mark_lost()
         with contextlib.suppress(GvcodecError):
             decoder.send(payload)
         decoder.start_gop()
@@ -117,7 +117,7 @@ def fitted(data: bytes) -> None:
     for name, delta in (found or {}).items():
         assert delta.isfinite().all(), name
     sizes = {name: p.numel() for name, p in small_painter().named_parameters()}
-    deltas = weights.read(data, sizes)
+    deltas = weights.read_deltas(data, sizes)
     rest, strength = weights.split_strength(data)
     if deltas is not None:
         joined = weights.join_strength(rest, strength)
@@ -125,7 +125,7 @@ def fitted(data: bytes) -> None:
     groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
     whole = [name for group in groups for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
-        again = weights.read(weights.pack(deltas), sizes)
+        again = weights.read_deltas(weights.pack(deltas), sizes)
         assert [(d.name, d.exponent) for d in again or []] == [(d.name, d.exponent) for d in deltas]
 
 
@@ -200,7 +200,7 @@ class _Units:
 
     def units(self) -> Iterator[TimedUnit]:
         for number, unit in enumerate(self._data):
-            yield TimedUnit(take_apart(unit), Fraction(number, 25))
+            yield TimedUnit(parse_temporal_unit(unit), Fraction(number, 25))
 
     def tracks(self) -> None:
         return None
@@ -218,13 +218,13 @@ def units(data: bytes) -> None:
         body = b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
         with contextlib.suppress(GvcodecError):
             found = parse(body) or []
-            assert take_apart(pack(found)).entries == tuple(found)
+            assert parse_temporal_unit(pack(found)).entries == tuple(found)
         sealed.append(b"\x2a" + encode_var(len(body)) + body + b"\x32\x01\x10")
     out = io.BytesIO()
     with contextlib.suppress(GvcodecError):
         read_units(_Units(sealed), out, "fuzz", Limits())
-    unit = take_apart(data)
-    assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
+    unit = parse_temporal_unit(data)
+    assert parse_temporal_unit(insert_entries(unit.payload, unit.entries)).entries == unit.entries
 
 
 _ALL = header, timing, metadata, tracks, fitted, summary, standard, painting

@@ -25,7 +25,7 @@ from gvcodec.errors import (
 from gvcodec.gvc1d import context_model, exact, motion, token_order
 from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.decoder import Gvc1dDecoder
-from gvcodec.gvc1d.encoder import Gvc1dEncoder, levels_of
+from gvcodec.gvc1d.encoder import Gvc1dEncoder, style_offsets_of
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.pictures import pad
@@ -250,7 +250,7 @@ def test_other_files_are_no_models(tmp_path) -> None:
 def test_levels_are_the_shortest_prefixes() -> None:
     values = np.zeros((4, token_order.length_of(12)), np.int32)
     values[1, 3] = values[2, 100] = values[3, 768 + 5 * 256] = 1
-    assert [LEVELS[n] for n in levels_of(values)] == [0, 1, 2, 8]
+    assert [LEVELS[n] for n in style_offsets_of(values)] == [0, 1, 2, 8]
 
 
 def test_damaged_payloads_are_refused_or_decode(frames) -> None:

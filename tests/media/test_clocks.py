@@ -68,7 +68,7 @@ def times_of(path: Path, **options: float) -> list[float]:
     return [round(float(time), 6) for time in read_film(path, **options).seconds]
 
 
-def levels_of(path: Path, start: float = 0.0) -> list[int]:
+def style_offsets_of(path: Path, start: float = 0.0) -> list[int]:
     return [int(planes[0][-1, -1]) for planes in read_film(path, start).planes]
 
 
@@ -111,7 +111,7 @@ def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> 
 def test_start_counts_on_the_joined_clock(tmp_path, start: float, begins: tuple[int, ...]) -> None:
     source = tmp_path / "jump.ts"
     source.write_bytes(b"".join(recording("mpegts", begin=90_000 * begin) for begin in begins))
-    assert levels_of(source, start) == levels_of(source)[round(start / 0.04) :]
+    assert style_offsets_of(source, start) == style_offsets_of(source)[round(start / 0.04) :]
 
 
 def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
@@ -127,7 +127,10 @@ def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path, kind: str) -> No
     source = tmp_path / "a.file"
     recording(kind, frames=20, path=source)
     assert times_of(source) == pytest.approx(even(20), abs=0.0011)
-    assert levels_of(source) == sorted(levels_of(source)) and len(times_of(source, start=0.2)) == 15
+    assert (
+        style_offsets_of(source) == sorted(style_offsets_of(source))
+        and len(times_of(source, start=0.2)) == 15
+    )
 
 
 @pytest.fixture

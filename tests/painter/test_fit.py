@@ -14,11 +14,11 @@ from gvcodec.cli.encode import job_of
 from gvcodec.codec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter import fit as fit_steps_type
+from gvcodec.painter import fit as fitting
 from gvcodec.painter.fit import Adam, fit
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.open import fit_parts
+from gvcodec.painter.open import choose_payloads
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.vgg import PerceptualLoss
@@ -51,18 +51,18 @@ def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
         given.append((arguments[5], before, stream_bytes, leader))
         return answers[len(given) - 1]
 
-    monkeypatch.setattr(fit_steps_type, "fit", fit)
+    monkeypatch.setattr(fitting, "fit", fit)
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     messages: list[str] = []
     config = EncoderConfig(fit=130, fit_by="small")
-    found = fit_parts(parts, header, config, messages.append)
+    found = choose_payloads(parts, header, config, messages.append)
     assert found == ({0: b"zero", 100: b"one", 300: b"two"}, "")
     before = (None, b"zero", b"one", b"one")
     assert given == [(32, known, 1000 + n, "small") for n, known in enumerate(before)]
     assert messages[3] == "fitting: part 4 of 4, from frame 300"
     answers[:], given[:] = [None, b"one"], []
-    assert fit_parts(parts, header, config, None)[0] == {} and len(given) == 1
+    assert choose_payloads(parts, header, config, None)[0] == {} and len(given) == 1
 
 
 #: Steps after which fitting looks whether it will gain, in these tests.
@@ -89,13 +89,13 @@ def moving(frames=2, side=48, blur=False):
 def fitted(monkeypatch, samples, steps, checkpoint=None):
     """Payload, number of steps taken, messages; with few small crops."""
     for name, value in {"LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
-        monkeypatch.setattr(fit_steps_type, name, value)
-    taken, messages, update = [], [], fit_steps_type.Fitter.update
+        monkeypatch.setattr(fitting, name, value)
+    taken, messages, update = [], [], fitting.Fitter.update
     counting = lambda self, *a: taken.append(1) or update(self, *a)
-    monkeypatch.setattr(fit_steps_type.Fitter, "update", counting)
+    monkeypatch.setattr(fitting.Fitter, "update", counting)
     arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, steps, checkpoint)
     return (
-        fit_steps_type.fit(*arguments, progress=messages.append, leader="small"),
+        fitting.fit(*arguments, progress=messages.append, leader="small"),
         len(taken),
         messages,
     )
@@ -112,7 +112,7 @@ def test_base_frames_are_shown_only_where_they_are_clearly_nearer(monkeypatch, p
     """By more than a tenth, without counting the contrast guard, of which painting has 0.5 here."""
     gap = {"energy_gap": 0.2}
     found = {True: gap | {"total": 1.0}, False: gap | {"total": painted, "contrast": 0.5}}
-    monkeypatch.setattr(fit_steps_type.Fitter, "parts", lambda self, twin: found[twin is None])
+    monkeypatch.setattr(fitting.Fitter, "parts", lambda self, twin: found[twin is None])
     assert fitted(monkeypatch, moving(), 2)[0] == wanted
 
 
@@ -120,9 +120,7 @@ def test_all_of_fitting_is_done_on_the_device(monkeypatch, blank):
     samples = moving(3, blur=True)
     wanted = fitted(monkeypatch, samples, 12, blank)[0]
     monkeypatch.setattr(PainterNetwork, "load", staticmethod(moved_whole(PainterNetwork.load)))
-    monkeypatch.setattr(
-        fit_steps_type, "make_objective", moved_whole(fit_steps_type.make_objective)
-    )
+    monkeypatch.setattr(fitting, "make_objective", moved_whole(fitting.make_objective))
     with two_devices(monkeypatch) as made:
         found = fitted(monkeypatch, samples, 12, blank)[0]
     assert len(made) > 20 and wanted not in (None, IDENTITY) and found == wanted
@@ -140,9 +138,9 @@ def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
 
 def test_fitting_that_moves_textures_away_is_left_out(monkeypatch, blank):
     gaps = iter([0.2, 0.2, *[0.25] * 20])
-    real = fit_steps_type.Fitter.parts
+    real = fitting.Fitter.parts
     changed = lambda *given: real(*given) | {"energy_gap": next(gaps)}
-    monkeypatch.setattr(fit_steps_type.Fitter, "parts", changed)
+    monkeypatch.setattr(fitting.Fitter, "parts", changed)
     assert fitted(monkeypatch, moving(blur=True), 12, blank)[0] in (None, IDENTITY)
 
 
@@ -159,7 +157,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
 
 def test_fitting_does_not_depend_on_the_clock(monkeypatch):
     best = EncoderConfig(speed="best", tokens="off")
-    assert fit_steps_type.LOOK < best.steps
+    assert fitting.FIRST_CHECK < best.fit_step_count
     assert (
         best.fit is None
         and best.uses_fitting
@@ -170,7 +168,7 @@ def test_fitting_does_not_depend_on_the_clock(monkeypatch):
         assert job_of(parser().parse_args([*command, *words])).config.fit == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
-    monkeypatch.setattr(fit_steps_type.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))
     assert fitted(monkeypatch, moving(blur=True), 3)[:2] == quick[:2]
 
 
@@ -187,7 +185,7 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     monkeypatch, blank, some_weights
 ):
     for name, value in (("_POOL", 6), ("_VALIDATION", 3), ("_BATCH", 2)):
-        monkeypatch.setattr(fit_steps_type, name, value)
+        monkeypatch.setattr(fitting, name, value)
     checkpoint, messages = blank, list[str]()
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 8, checkpoint)
     payload = fit(*arguments, progress=messages.append, stream_bytes=100_000)
@@ -224,7 +222,7 @@ def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypa
 
 def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, blank):
     for name in ("_VALIDATION", "_BATCH"):
-        monkeypatch.setattr(fit_steps_type, name, 2)
+        monkeypatch.setattr(fitting, name, 2)
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     messages: list[str] = []
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 6, blank)
@@ -259,7 +257,7 @@ def test_the_small_network_sees_what_vgg_sees():
 @pytest.mark.parametrize(("width", "height", "fits"), [(96, 66, True), (40, 40, False)])
 def test_fitting_of_small_pictures(blank, monkeypatch, width, height, fits, some_weights):
     for name, value in (("_POOL", 2), ("_VALIDATION", 1), ("_BATCH", 1)):
-        monkeypatch.setattr(fit_steps_type, name, value)
+        monkeypatch.setattr(fitting, name, value)
     half = np.s_[: (height + 1) // 2, : (width + 1) // 2]
     cut = lambda planes: (planes[0][:height, :width], *(p[half] for p in planes[1:]))
     small = [[(cut(base_frame), cut(source)) for base_frame, source in run] for run in samples()]

@@ -8,12 +8,18 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.bitstream.header import NEEDS, NEEDS_FACTORS
+from gvcodec.bitstream.header import NEEDS, NEEDS_STRENGTH_FACTORS
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.look import BOLD, DEFAULT, has_factors, turn_payload, turned
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read, split_strength
+from gvcodec.painter.paint_strength import (
+    BOLD,
+    DEFAULT,
+    has_factors,
+    set_payload_strength,
+    with_look,
+)
+from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas, split_strength
 from tests.conftest import moving_texture
 
 FRAMES = moving_texture(96, 64, 10)
@@ -39,12 +45,12 @@ def payloads(data: bytes) -> list[bytes]:
 
 
 def test_places_of_the_dial_go_up_and_the_middle_changes_nothing() -> None:
-    places = [turned(Strength(), look) for look in range(1, BOLD + 1)]
+    places = [with_look(Strength(), look) for look in range(1, BOLD + 1)]
     for parts in ([p.gains for p in places], [p.amplitudes for p in places]):
         assert parts == sorted(parts) and parts[0] < parts[24] < parts[DEFAULT - 1] < parts[-1]
-    assert turned(Strength(), DEFAULT) == Strength() and not has_factors(DEFAULT)
-    assert turned(Strength(), 25).gains == (-8, -8, -8)  # half
-    assert turned(Strength(20, 9), BOLD) == Strength(20, 9, (4, 4, 4), (8, 8, 8))
+    assert with_look(Strength(), DEFAULT) == Strength() and not has_factors(DEFAULT)
+    assert with_look(Strength(), 25).gains == (-8, -8, -8)  # half
+    assert with_look(Strength(20, 9), BOLD) == Strength(20, 9, (4, 4, 4), (8, 8, 8))
 
 
 def test_a_factor_scales_an_output_and_keeps_its_numbers_in_range() -> None:
@@ -68,16 +74,22 @@ def test_payloads_with_factors_come_back_and_wrong_ones_are_damaged() -> None:
         Strength(64, 5, (-1, 0, 0), (0, 0, 0)),
     ):
         payload = join_strength(BASE, strength)
-        assert split_strength(payload) == (BASE, strength) and read(payload, sizes) == []
+        assert split_strength(payload) == (BASE, strength) and read_deltas(payload, sizes) == []
         for size in range(1, len(payload)):
             with pytest.raises(DamagedStreamError, match="missing"):
-                read(payload[:size], sizes)
+                read_deltas(payload[:size], sizes)
         for factor in (17, -41 & 255):
             with pytest.raises(DamagedStreamError, match="a factor is out of range"):
-                read(payload[:-1] + bytes([factor]), sizes)
-    assert turn_payload(IDENTITY, 70) == turn_payload(None, 70) == turn_payload(BASE, 70)
-    assert turn_payload(turn_payload(b"\x14\x20\x07", 70), DEFAULT) == b"\x14\x20\x07"
-    assert turn_payload(b"\x14\x20\x07", 0) == IDENTITY
+                read_deltas(payload[:-1] + bytes([factor]), sizes)
+    assert (
+        set_payload_strength(IDENTITY, 70)
+        == set_payload_strength(None, 70)
+        == set_payload_strength(BASE, 70)
+    )
+    assert (
+        set_payload_strength(set_payload_strength(b"\x14\x20\x07", 70), DEFAULT) == b"\x14\x20\x07"
+    )
+    assert set_payload_strength(b"\x14\x20\x07", 0) == IDENTITY
 
 
 @pytest.mark.parametrize("options", [{"fit": "off"}, {"low_delay": True}, {}])
@@ -90,7 +102,7 @@ def test_the_dial_of_an_encode(options: dict) -> None:
     for look in (0, 20, DEFAULT, BOLD):
         data = made(look=look, **options)
         header = Reader(io.BytesIO(data)).header
-        assert header.needs == (NEEDS_FACTORS if has_factors(look) else NEEDS)
+        assert header.needs == (NEEDS_STRENGTH_FACTORS if has_factors(look) else NEEDS)
         assert data[4:6] == bytes(header.needs)
         assert all(map(np.array_equal, lumas(data, fidelity=True), base))
         assert gvcodec.verify(data).frames == len(FRAMES)
@@ -128,10 +140,10 @@ def test_joined_streams_keep_their_own_look(tmp_path: Path) -> None:
     out = io.BytesIO()
     gvcodec.cat(parts, out)
     joined = out.getvalue()
-    assert Reader(io.BytesIO(joined)).header.needs == NEEDS_FACTORS
+    assert Reader(io.BytesIO(joined)).header.needs == NEEDS_STRENGTH_FACTORS
     wanted = [luma for part in parts for luma in lumas(part)]
     assert all(map(np.array_equal, lumas(joined), wanted))
     out = io.BytesIO()
     gvcodec.cut(joined, out, 0.4, 0.8)
-    assert Reader(io.BytesIO(out.getvalue())).header.needs == NEEDS_FACTORS
+    assert Reader(io.BytesIO(out.getvalue())).header.needs == NEEDS_STRENGTH_FACTORS
     assert all(map(np.array_equal, lumas(out.getvalue()), wanted[10:20]))

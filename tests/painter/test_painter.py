@@ -30,7 +30,7 @@ from gvcodec.painter.payload import (
     GROUPS,
     IDENTITY,
     Delta,
-    Steps,
+    DeltaSteps,
     join_strength,
     pack,
     split_strength,
@@ -389,7 +389,7 @@ def some_deltas(groups, scale=3.0):
 
 @pytest.mark.parametrize("groups", [(0,), (1,), (0, 1)])
 def test_payload_round_trip(groups):
-    deltas, steps = some_deltas(groups), Steps(SHIPPED)
+    deltas, steps = some_deltas(groups), DeltaSteps(SHIPPED)
     got = unpack(pack(deltas), SHIPPED)
     assert got is not None and set(got) == {d.name for d in deltas}
     for delta in deltas:
@@ -400,7 +400,7 @@ def test_payload_round_trip(groups):
 
 
 def test_the_nearest_step_is_taken():
-    steps = Steps(SHIPPED)
+    steps = DeltaSteps(SHIPPED)
     for exponent in (0, 7, 20):
         size = float(steps.unit("head.bias", exponent).mean())
         assert steps.exponent("head.bias", 1.2 * size) == exponent

@@ -18,7 +18,7 @@ from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.painter.model import Model, rate
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
+from gvcodec.painter.payload import IDENTITY, Delta, pack, read_deltas, unpack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import VideoFormat
 from tests.conftest import (
@@ -144,7 +144,7 @@ def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -
     for name, parameter in twin.named_parameters():
         if name in deltas:
             parameter.add_(deltas[name])
-    found = read(payload, sizes)
+    found = read_deltas(payload, sizes)
     assert found is not None
     add_deltas = numbers.add_deltas({d.name: (d.values, d.exponent) for d in found})
     wanted = twin.integers()
@@ -152,10 +152,10 @@ def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -
         if name != "view":
             assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name
             assert np.array_equal(layer.bias, wanted[f"{name}.bias"]), name
-    assert read(IDENTITY, sizes) is None
+    assert read_deltas(IDENTITY, sizes) is None
     head = bytes([payload[0], 12 * 21])  # a step of 2^21
     with pytest.raises(DamagedStreamError, match="step"):
-        read(head + payload[2:], sizes)
+        read_deltas(head + payload[2:], sizes)
 
 
 @pytest.mark.usefixtures("model")

@@ -18,7 +18,7 @@ from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch
 from gvcodec.painter.token_encoder import EncodedTokens, TokenEncoder, features_of
 from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_stage import NOT_SEARCHED, TOO_LARGE
+from gvcodec.painter.token_stage import SEARCH_NEEDS_TORCH, TOO_LARGE_TO_SEARCH
 from gvcodec.painter.tokens import grid_of
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
@@ -130,12 +130,12 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
         TokenEncoder(path)
 
 
-@pytest.mark.parametrize("reason", [TOO_LARGE, NOT_SEARCHED])
+@pytest.mark.parametrize("reason", [TOO_LARGE_TO_SEARCH, SEARCH_NEEDS_TORCH])
 @pytest.mark.parametrize("options", [{"tokens": "search"}, {"speed": "best"}])
 def test_what_cannot_be_searched_is_tried(reason: str, options: dict, monkeypatch) -> None:
     """Large pictures, and all where torch is missing."""
-    if reason == TOO_LARGE:
-        monkeypatch.setattr("gvcodec.painter.token_stage.MOST_SEARCHED", 160 * 96 - 1)
+    if reason == TOO_LARGE_TO_SEARCH:
+        monkeypatch.setattr("gvcodec.painter.token_stage.MAX_SEARCHED_SAMPLES", 160 * 96 - 1)
     else:
         monkeypatch.setattr("gvcodec.painter.token_stage.has_torch", lambda: False)
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))

@@ -11,8 +11,8 @@ import torch
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_METRIC, read_arrays, save_weights
-from gvcodec.painter.token_judge import JudgeNetwork, PerceptualJudge
-from gvcodec.painter.token_trial import windows_of
+from gvcodec.painter.token_judge import MetricNetwork, PerceptualMetric
+from gvcodec.painter.token_trial import trial_windows
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.colour import known_colour
@@ -37,7 +37,7 @@ def test_distances_are_those_of_the_network_in_torch(size: tuple[int, int], colo
     source = y, u + rng.integers(0, 99, u.shape, np.uint16), v
     painted = [source, (other, u, v), (y + rng.integers(0, 9, y.shape, np.uint16), u, v)]
     fmt = replace(FORMAT, width=width, height=height, colour=colour)
-    found = PerceptualJudge(fmt).distances(source, painted, [(0, 0, height, width)])
+    found = PerceptualMetric(fmt).distances(source, painted, [(0, 0, height, width)])
     weights = perceptual.read_weights(TOKEN_METRIC.find())
     network = PerceptualLoss(integer=False, batched=False, weights=weights)
     known = known_colour(colour, height)
@@ -54,13 +54,13 @@ def test_a_judge_sees_each_window_as_it_is_given_out() -> None:
     near = source[0] + np.uint16(1), u, v
     right = source[0].copy()
     right[:, 256:] ^= 64
-    windows = windows_of(128, 512)
+    windows = trial_windows(128, 512)
     fmt = replace(FORMAT, width=512, bit_depth=8)
-    same, rounded, half = PerceptualJudge(fmt).distances(
+    same, rounded, half = PerceptualMetric(fmt).distances(
         source, [source, near, (right, u, v)], windows
     )
     assert np.array_equal(rounded, same) and half[0] == same[0] and half[1] > same[1] + 0.01
-    deep = PerceptualJudge(replace(fmt, bit_depth=10)).distances(source, [near], windows)
+    deep = PerceptualMetric(replace(fmt, bit_depth=10)).distances(source, [near], windows)
     assert not np.array_equal(deep[0], same)
 
 
@@ -71,7 +71,7 @@ def test_other_files_do_not_judge(tmp_path: Path) -> None:
         changed = {**arrays, name: wrong}
         save_weights({}, path, {}, {n: a for n, a in changed.items() if a is not None})
         with pytest.raises(MediaError, match="not a network that judges"):
-            JudgeNetwork(path)
+            MetricNetwork(path)
     path.write_bytes(b"nothing")
     with pytest.raises(MediaError, match="not a network that judges"):
-        JudgeNetwork(path)
+        MetricNetwork(path)

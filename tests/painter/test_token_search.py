@@ -10,18 +10,19 @@ import torch
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER_TOKENS
-from gvcodec.painter import steady, token_search, token_trial
+from gvcodec.painter import strength as strength_module
+from gvcodec.painter import token_search, token_trial
 from gvcodec.painter.energies import energies
-from gvcodec.painter.look import turned
 from gvcodec.painter.model import NEUTRAL, Model, condition
+from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
-from gvcodec.painter.steady import choose_strength
+from gvcodec.painter.strength import choose_strength
 from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_judge import PerceptualJudge
+from gvcodec.painter.token_judge import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
-from gvcodec.painter.token_trial import GopTrial, Verdict, best_of, windows_of
-from gvcodec.painter.tokens import STEP, decompose, keep, levels_of, no_tokens, unpack
+from gvcodec.painter.token_trial import GopTrial, WindowCosts, choose_best, trial_windows
+from gvcodec.painter.tokens import STEP, decompose, keep_kinds, no_tokens, style_offsets_of, unpack
 from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import rough_clip
@@ -45,8 +46,8 @@ def rough_gop() -> GopSample:
 
 def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
     """What a search finds in a rough GOP where bytes and flicker cost nothing."""
-    monkeypatch.setattr(token_trial, "STEADY", 0.0)
-    monkeypatch.setattr(token_trial, "MOST_FLICKER", 1e9)
+    monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
+    monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
     monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
     sample = rough_gop()
     search = TokenSearch(FORMAT, "av1", Fraction(1), 50, 50, True)
@@ -64,8 +65,8 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> 
     tokens = unpack(found, TOKENS, 50, 128, 192)
     strength = search.encoded.strength_of(sample)
     encoded, matched = search.encoded.parts(sample, strength)
-    start = keep(decompose(np.rint(encoded + matched).astype(np.int32), 128, 192), 3)
-    plain, begun, steered = trial_of(search, sample).weigh([None, start, tokens])
+    start = keep_kinds(decompose(np.rint(encoded + matched).astype(np.int32), 128, 192), 3)
+    plain, begun, steered = trial_of(search, sample).measure([None, start, tokens])
     assert steered.loss < min(plain.loss, begun.loss)
     assert search.find(GopSample(0), 10**9) is None
     assert search.find(sample, 1) is None
@@ -73,14 +74,14 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> 
 
 def test_a_trial_paints_what_decoders_show() -> None:
     """Distances are those of samples that the exact painter gives, flicker that of all runs."""
-    sample, judge = rough_gop(), PerceptualJudge(FORMAT)
+    sample, judge = rough_gop(), PerceptualMetric(FORMAT)
     encoder = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
     tokens = no_tokens(128, 192, 8)
     tokens.region[:], tokens.kinds[:] = 2, 3
-    plain, steered = encoder.trial(sample, NEUTRAL).weigh([None, tokens])
+    plain, steered = encoder.trial(sample, NEUTRAL).measure([None, tokens])
     painter, stream = CpuPainter(128, 192, 1), condition("av1", Fraction(1), 50)
     changes, shown = [], []
-    for levels in (None, levels_of(tokens)):
+    for levels in (None, style_offsets_of(tokens)):
         more = []
         for run in sample.runs:
             painter.start(stream, MODEL, levels)
@@ -120,27 +121,27 @@ def changed(run: list[tuple[Planes, Planes]], painted: list[Planes], number: int
 def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) -> None:
     sample, search, found = searched_gop(monkeypatch)
     trial = trial_of(search, sample)
-    regions = levels_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
+    regions = style_offsets_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
     good = regions.astype(np.float32)
     assert trial.choose([good], 10**9, kinds).kinds.any()
     for harmful in (np.full_like(good, 7), np.full_like(good, -7)):
         tokens = trial.choose([harmful], 10**9, kinds)
-        plain, kept = trial.weigh([None, tokens])
+        plain, kept = trial.measure([None, tokens])
         assert kept.loss <= plain.loss
     assert not trial.choose([good], 1, kinds).kinds.any()
     assert not trial.choose([], 10**9, kinds).kinds.any()
     # Where change costs all, what changes less is sent, or nothing.
-    monkeypatch.setattr(token_trial, "STEADY", 1e6)
+    monkeypatch.setattr(token_trial, "FLICKER_PRICE", 1e6)
     one = np.full_like(good, 1)
     for found in (good, one, -one):
-        plain, kept = trial.weigh([None, trial.choose([found], 10**9, kinds)])
+        plain, kept = trial.measure([None, trial.choose([found], 10**9, kinds)])
         assert kept.flicker <= plain.flicker
 
 
 def test_windows_of_every_size_are_even() -> None:
-    assert windows_of(300, 521) == [(0, 0, 256, 256), (0, 256, 256, 256)]
-    assert windows_of(305, 47) == []
-    assert windows_of(317, 101) == [(0, 0, 256, 100), (256, 0, 60, 100)]
+    assert trial_windows(300, 521) == [(0, 0, 256, 256), (0, 256, 256, 256)]
+    assert trial_windows(305, 47) == []
+    assert trial_windows(317, 101) == [(0, 0, 256, 100), (256, 0, 60, 100)]
 
 
 @pytest.mark.parametrize("size", [(48, 64), (70, 118), (300, 521)])
@@ -169,15 +170,15 @@ def test_pictures_smaller_than_a_window_have_no_tokens(size: tuple[int, int]) ->
 def test_a_search_sees_whole_windows(monkeypatch) -> None:
     """Of windows that are not square too."""
     monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
-    monkeypatch.setattr(token_search, "HOLD", 0.0)
+    monkeypatch.setattr(token_search, "PSNR_PRICE", 0.0)
     clip = rough_clip(4)
     sample = GopSample(0, [list(zip(clip[:2], clip[2:], strict=True))], [[0, 0]])
     descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50)
     (run,) = token_search.prepare(sample.runs, sample.rates, descent.place)
     painter, (window,) = descent.painter_at(NEUTRAL), descent.windows
-    look = descent.look(painter, run, descent.moves_of(sample, 0), window, 0)
+    look = descent.observe(painter, run, descent.moves_of(sample, 0), window, 0)
     levels = torch.zeros(1, TOKENS.dims, 16, 24, requires_grad=True)
-    descent.weigh(painter, look, levels).backward()
+    descent.loss(painter, look, levels).backward()
     assert levels.grad is not None and levels.grad.abs().amax((0, 1)).min() > 0
 
 
@@ -193,11 +194,11 @@ class FixedJudge:
 
 
 def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
-    monkeypatch.setattr(token_trial, "STEADY", 0.0)
-    monkeypatch.setattr(token_trial, "MOST_FLICKER", 1e9)
-    monkeypatch.setattr(token_trial, "HOLD", 0.0)
+    monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
+    monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
+    monkeypatch.setattr(token_trial, "PSNR_PRICE", 0.0)
     height, width = 317, 521
-    assert [window[:2] for window in windows_of(height, width)] == [
+    assert [window[:2] for window in trial_windows(height, width)] == [
         (0, 0), (0, 256), (256, 0), (256, 256)
     ]  # fmt: skip
     clip = rough_clip(2, height + 1, width + 1)
@@ -210,7 +211,7 @@ def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
     trial = GopTrial(MODEL, condition("av1", Fraction(1), 50), sample, judge)
     tokens = trial.choose([first, second], 10**9)
     assert tokens.kinds.tolist() == [[3, 0, 0], [3, 3, 0]]
-    sent = levels_of(tokens).transpose(1, 2, 0) // STEP
+    sent = style_offsets_of(tokens).transpose(1, 2, 0) // STEP
     wanted = np.zeros_like(first)
     wanted[:, :4] = second[:, :4]
     wanted[4:, 4:8] = first[4:, 4:8]
@@ -219,33 +220,33 @@ def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
 
 def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
     ones = np.ones(10)
-    plain = Verdict(ones, 1e-3 * ones)
+    plain = WindowCosts(ones, 1e-3 * ones)
     # The first option gains most and flickers most in the first windows.
-    bold = Verdict(0.8 * ones, 1e-3 * (1.5 - 0.05 * np.arange(10)))
-    mild = Verdict(0.95 * ones, 1e-3 * ones)
+    bold = WindowCosts(0.8 * ones, 1e-3 * (1.5 - 0.05 * np.arange(10)))
+    mild = WindowCosts(0.95 * ones, 1e-3 * ones)
     sizes = np.ones((2, 10))
-    chosen = best_of(plain, [bold, mild], sizes, 10**6)
+    chosen = choose_best(plain, [bold, mild], sizes, 10**6)
     assert chosen[0] == 1 and chosen[9] == 0 and chosen == sorted(chosen, reverse=True)
     flicker = sum((bold, mild)[option].flicker[n] for n, option in enumerate(chosen))
     assert 1e-2 < flicker <= 1.1e-2 + 10 * 2e-5
     # Bytes cost what they would earn elsewhere, and what only harms is not sent.
-    assert best_of(plain, [bold, mild], sizes, 1) == [None] * 10
-    worse = Verdict(1.01 * ones, 1e-3 * ones)
-    assert best_of(plain, [worse], np.zeros((1, 10)), 10**6) == [None] * 10
-    assert best_of(plain, [], np.zeros((0, 10)), 10**6) == [None] * 10
+    assert choose_best(plain, [bold, mild], sizes, 1) == [None] * 10
+    worse = WindowCosts(1.01 * ones, 1e-3 * ones)
+    assert choose_best(plain, [worse], np.zeros((1, 10)), 10**6) == [None] * 10
+    assert choose_best(plain, [], np.zeros((0, 10)), 10**6) == [None] * 10
 
 
 def test_tokens_are_found_for_the_strength_of_the_gop(monkeypatch) -> None:
-    monkeypatch.setattr(steady, "LIMIT", 0.5)
+    monkeypatch.setattr(strength_module, "LIMIT", 0.5)
     sample = rough_gop()
     found = {
         (steadies, dial): EncodedTokens(FORMAT, "av1", Fraction(1), 50, dial, steadies, 1)
         for steadies, dial in ((False, 50), (True, 50), (False, 90))
     }
     stream = condition("av1", Fraction(1), 50)
-    strength = choose_strength(MODEL, stream, BASE, sample.moving)
+    strength = choose_strength(MODEL, stream, BASE, sample.clips)
     strengths = {key: encoded.strength_of(sample) for key, encoded in found.items()}
-    bold = turned(NEUTRAL, 90)
+    bold = with_look(NEUTRAL, 90)
     assert strength != NEUTRAL
     assert strengths == {(False, 50): NEUTRAL, (True, 50): strength, (False, 90): bold}
     parts = [found[False, 50].parts(sample, at) for at in (NEUTRAL, bold)]
@@ -257,11 +258,11 @@ def test_matched_tokens_bring_energies_nearer_to_the_source_s() -> None:
     encoded = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
     _, matched = encoded.parts(sample, NEUTRAL)
     assert matched.shape == (2, 3, TOKENS.dims)
-    tokens = keep(decompose(np.rint(matched).astype(np.int32), 128, 192), 3)
+    tokens = keep_kinds(decompose(np.rint(matched).astype(np.int32), 128, 192), 3)
     stream = condition("av1", Fraction(1), 50)
     misses = []
-    for levels in (None, levels_of(tokens)):
-        painted = sample.moving.paint_one(1, MODEL, stream, levels)[-1][0]
+    for levels in (None, style_offsets_of(tokens)):
+        painted = sample.clips.paint_one(1, MODEL, stream, levels)[-1][0]
         source = sample.runs[1][-1][1][0]
         misses.append(float(np.abs(energies(painted) - energies(source)).mean()))
     assert misses[1] < misses[0]

@@ -12,30 +12,37 @@ import torch
 import gvcodec
 from gvcodec._core import cpu, cpu_forms, use_cpu
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.bitstream.header import NEEDS, NEEDS_STEERING
+from gvcodec.bitstream.header import NEEDS, NEEDS_PAINTER_TOKENS
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
-from gvcodec.painter import steady
-from gvcodec.painter.look import turn_payload
+from gvcodec.painter import strength as strength_module
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
-from gvcodec.painter.payload import BASE, IDENTITY, Beside, join, read, split
+from gvcodec.painter.paint_strength import set_payload_strength
+from gvcodec.painter.payload import (
+    BASE,
+    IDENTITY,
+    FitExtras,
+    join_extras,
+    read_deltas,
+    split_extras,
+)
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import RUNS, GopSample, TokenSampler
-from gvcodec.painter.token_search import TokenSearch, spread
+from gvcodec.painter.token_search import TokenSearch, interpolate_offsets
 from gvcodec.painter.token_stage import add_tokens
 from gvcodec.painter.tokens import (
     LARGEST,
-    MOST_LEVEL,
+    MAX_STYLE_OFFSET,
     Tokens,
     decompose,
     grid_of,
-    keep,
-    levels_of,
+    keep_kinds,
     no_tokens,
     pack,
+    style_offsets_of,
     unpack,
     values_of,
 )
@@ -68,7 +75,7 @@ def test_tokens_come_back_from_their_bytes(size: tuple[int, int]) -> None:
         assert np.array_equal(values_of(again)[1], values_of(tokens)[1])
         assert pack(again, TOKENS, 50) == data
     nothing = no_tokens(*size, TOKENS.dims)
-    assert not any(pack(nothing, TOKENS, 50)) and not levels_of(nothing).any()
+    assert not any(pack(nothing, TOKENS, 50)) and not style_offsets_of(nothing).any()
 
 
 def test_a_token_is_coded_in_its_own_place_alone() -> None:
@@ -109,7 +116,7 @@ def test_other_bytes_are_damaged_or_other_tokens() -> None:
 
 def test_levels_are_sums_of_a_region_its_quadrant_and_its_window() -> None:
     tokens = some_tokens(200, 600, 3)
-    levels = levels_of(tokens)
+    levels = style_offsets_of(tokens)
     assert levels.shape == (TOKENS.dims, *grid_of(200, 600))
     for row, column in np.ndindex(levels.shape[1:]):
         total = (
@@ -117,7 +124,7 @@ def test_levels_are_sums_of_a_region_its_quadrant_and_its_window() -> None:
             + tokens.quadrant[row // 2, column // 2]
             + tokens.window[row // 4, column // 4]
         )
-        wanted = np.clip(8 * total, -MOST_LEVEL, MOST_LEVEL)
+        wanted = np.clip(8 * total, -MAX_STYLE_OFFSET, MAX_STYLE_OFFSET)
         assert np.array_equal(levels[:, row, column], wanted)
 
 
@@ -126,9 +133,10 @@ def test_what_is_searched_for_regions_is_what_is_sent() -> None:
     regions = rng.integers(-3, 4, (4, 10, 8)).astype(np.int32)
     found = decompose(regions, 250, 600)
     assert np.array_equal(
-        levels_of(found), np.clip(8 * regions, -MOST_LEVEL, MOST_LEVEL).transpose(2, 0, 1)
+        style_offsets_of(found),
+        np.clip(8 * regions, -MAX_STYLE_OFFSET, MAX_STYLE_OFFSET).transpose(2, 0, 1),
     )
-    coarse = keep(found, 1)
+    coarse = keep_kinds(found, 1)
     assert coarse.window.any() and not coarse.quadrant.any() and not coarse.region.any()
 
 
@@ -140,7 +148,7 @@ def test_the_core_paints_what_the_network_does(form: str, size: tuple[int, int])
     network = PainterNetwork.load(PAINTER_TOKENS.find()).double()
     entries = condition("av1", Fraction(1), 50)
     tokens = some_tokens(height, width, 7)
-    levels = levels_of(tokens)
+    levels = style_offsets_of(tokens)
     (planes,) = moving_texture(width, height, 1)
     before = cpu()
     try:
@@ -156,7 +164,7 @@ def test_the_core_paints_what_the_network_does(form: str, size: tuple[int, int])
         use_cpu(before)
     assert not planes_equal(painted, plain)
     table = torch.from_numpy(TOKENS.weight.astype(np.float64))
-    placed = spread(torch.from_numpy(levels.astype(np.float64))[None], height, width)
+    placed = interpolate_offsets(torch.from_numpy(levels.astype(np.float64))[None], height, width)
     luma = torch.from_numpy(planes[0].astype(np.float64))[None, None] / 1023
     chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float64))[None] / 1023
     row = torch.from_numpy(entries.astype(np.float64))[None]
@@ -185,29 +193,39 @@ def test_payloads_with_tokens_come_back() -> None:
     sizes = MODEL.sizes()
     for strength in (Strength(), Strength(20, 7), Strength(gains=(1, -2, 3))):
         for data in (b"", b"\1", bytes(300)):
-            payload = join(BASE, Beside(strength, data))
-            assert split(payload) == (BASE, Beside(strength, data)) and read(payload, sizes) == []
+            payload = join_extras(BASE, FitExtras(strength, data))
+            assert (
+                split_extras(payload) == (BASE, FitExtras(strength, data))
+                and read_deltas(payload, sizes) == []
+            )
             assert payload[0] & 0x20
             for cut in range(1, len(payload)):
                 with pytest.raises(DamagedStreamError):
-                    read(payload[:cut], sizes)
-    payload = join(BASE, Beside(Strength(20, 7), b"\1\2"))
-    turned = split(turn_payload(payload, 70))[1]
-    assert turned.tokens == b"\1\2" and turned.strength.noise == 20 and turned.strength.is_turned
-    assert turn_payload(payload, 0) == IDENTITY
+                    read_deltas(payload[:cut], sizes)
+    payload = join_extras(BASE, FitExtras(Strength(20, 7), b"\1\2"))
+    turned = split_extras(set_payload_strength(payload, 70))[1]
+    assert (
+        turned.tokens == b"\1\2"
+        and turned.strength.noise == 20
+        and turned.strength.has_strength_factors
+    )
+    assert set_payload_strength(payload, 0) == IDENTITY
 
 
 def test_tokens_hold_for_their_gop_alone() -> None:
-    strong = join(BASE, Beside(Strength(20, 7)))
+    strong = join_extras(BASE, FitExtras(Strength(20, 7)))
     found = add_tokens({0: IDENTITY, 50: strong}, {0: b"a", 25: None, 50: b"b", 75: None, 90: b"c"})
     assert found == {
         0: IDENTITY,
         25: IDENTITY,
-        50: join(BASE, Beside(Strength(20, 7), b"b")),
+        50: join_extras(BASE, FitExtras(Strength(20, 7), b"b")),
         75: strong,
-        90: join(BASE, Beside(Strength(20, 7), b"c")),
+        90: join_extras(BASE, FitExtras(Strength(20, 7), b"c")),
     }
-    assert add_tokens({}, {0: None, 10: b"a"}) == {0: BASE, 10: join(BASE, Beside(tokens=b"a"))}
+    assert add_tokens({}, {0: None, 10: b"a"}) == {
+        0: BASE,
+        10: join_extras(BASE, FitExtras(tokens=b"a")),
+    }
 
 
 def test_runs_of_a_gop_are_spread_over_it() -> None:
@@ -275,9 +293,9 @@ def test_a_file_with_tokens_says_what_it_needs_and_decodes(monkeypatch) -> None:
     monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: sent)
     plain, steered = encoded(keyint=7), encoded(keyint=7, tokens="search")
     header = Reader(io.BytesIO(steered)).header
-    assert header.needs == NEEDS_STEERING and Reader(io.BytesIO(plain)).header.needs == NEEDS
+    assert header.needs == NEEDS_PAINTER_TOKENS and Reader(io.BytesIO(plain)).header.needs == NEEDS
     fits = [p.payload for p in Reader(io.BytesIO(steered)).packets() if p.kind is Kind.FIT]
-    assert {split(payload)[1].tokens for payload in fits} == {sent}
+    assert {split_extras(payload)[1].tokens for payload in fits} == {sent}
     assert gvcodec.verify(steered).frames == len(FRAMES)
     facts = gvcodec.info(steered)
     assert facts.token_bytes == len(sent) and facts.tokens == 1 + 2 + 2 * 3
@@ -302,10 +320,10 @@ def test_tokens_go_with_other_options(options: dict, monkeypatch) -> None:
     monkeypatch.setattr(TokenSearch, "find", lambda self, gop, size: pack(tokens, TOKENS, self.q))
     data = encoded(tokens="search", **options)
     reader = Reader(io.BytesIO(data))
-    besides = [split(p.payload)[1] for p in reader.packets() if p.kind is Kind.FIT]
+    besides = [split_extras(p.payload)[1] for p in reader.packets() if p.kind is Kind.FIT]
     sent = pack(tokens, TOKENS, reader.header.base_q)
     assert besides and all(beside.tokens == sent for beside in besides)
-    assert all(beside.strength.is_turned == ("look" in options) for beside in besides)
+    assert all(beside.strength.has_strength_factors == ("look" in options) for beside in besides)
     assert gvcodec.verify(data).frames == len(FRAMES)
 
 
@@ -323,7 +341,7 @@ def test_a_size_is_kept_with_tokens(tmp_path: Path, monkeypatch) -> None:
 def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
     tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(steady, "LIMIT", 0.5)
+    monkeypatch.setattr(strength_module, "LIMIT", 0.5)
     tokens, strengths = some_tokens(96, 160, 9), []
 
     def find(self: EncodedTokens, gop: GopSample, size: int) -> bytes:
@@ -335,7 +353,7 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
     write_clip(clip, FRAMES)
     run("encode", clip, out, "--size", "4k", "--tokens", "on", "--preset", "10", "--quiet")
     (payload,) = (p.payload for p in Reader(out.open("rb")).packets() if p.kind is Kind.FIT)
-    strength = split(payload)[1].strength
+    strength = split_extras(payload)[1].strength
     assert strength != Strength() and len(strengths) > 1 and set(strengths) == {strength}
 
 

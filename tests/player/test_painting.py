@@ -150,8 +150,8 @@ def painted_by_page(
 )
 def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, height: int) -> None:
     pytest.importorskip("torch")
-    from gvcodec.painter.look import turn_payload, turned
     from gvcodec.painter.model import Model, Strength, condition, rate
+    from gvcodec.painter.paint_strength import set_payload_strength, with_look
     from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, join_strength, pack
     from gvcodec.painter.video import CpuPainter, block_vectors
     from tests.painter.test_painter import twin
@@ -172,16 +172,16 @@ def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, hei
         deltas[name] = values, 6 if part == "bias" else 1
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
     strength = Strength(20, 77)
-    strong, bold = join_strength(payload, strength), turned(strength, 93)
+    strong, bold = join_strength(payload, strength), with_look(strength, 93)
     wild = Strength(64, 0, (16, -40, 5), (-7, 16, 0))
     for name, given, changed, look in (
         ("plain", b"", model, None),
         ("fitted", payload, model.add_deltas(deltas), None),
         ("strength", strong, model.add_deltas(deltas, strength), None),
         ("wild", join_strength(BASE, wild), model.add_deltas({}, wild), None),
-        ("bold", turn_payload(strong, 93), model.add_deltas(deltas, bold), None),
+        ("bold", set_payload_strength(strong, 93), model.add_deltas(deltas, bold), None),
         ("look", strong, model.add_deltas(deltas, bold), 93),
-        ("faint", b"", model.add_deltas({}, turned(Strength(), 7)), 7),
+        ("faint", b"", model.add_deltas({}, with_look(Strength(), 7)), 7),
     ):
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)

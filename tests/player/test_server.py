@@ -239,7 +239,7 @@ def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
     given = [*(bundle for frame in frames for bundle in bundler.send(frame)), *bundler.flush()]
     # Two frames, of 1 and 95 OBUs, more than our encoder puts into one.
     symbols = b"\x16\1a" + b"".join(b"\6\1" + bytes([n]) for n in range(94)) + b"\x16\1b"
-    coded = bundles._prime().copy().encode(symbols)
+    coded = bundles._initial_model().copy().encode(symbols)
     given.append(Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded))
     unbundler = bundles.Unbundler()
     wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]

@@ -12,8 +12,8 @@ import gvcodec
 from gvcodec.bitstream import Kind, Packet
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter.model import Model
-from gvcodec.painter.payload import Beside, join, split
-from gvcodec.painter.tokens import SIDES, Tokens, levels_of, no_tokens, pack
+from gvcodec.painter.payload import FitExtras, join_extras, split_extras
+from gvcodec.painter.tokens import SIDES, Tokens, no_tokens, pack, style_offsets_of
 from gvcodec.types import VideoFormat
 from tests.browser import Page
 from tests.conftest import moving_texture, rewritten
@@ -77,7 +77,7 @@ def steered_stream(path: Path, **options: object) -> Path:
 def shift_of(page: Page, tokens: Tokens | None) -> int:
     """How much the colours in the middle of regions differ from those of their strengths, at most;
     opacity counts."""
-    levels = levels_of(tokens or no_tokens(HEIGHT, WIDTH, MODEL.dims)).astype(float)
+    levels = style_offsets_of(tokens or no_tokens(HEIGHT, WIDTH, MODEL.dims)).astype(float)
     strengths = np.sqrt((levels**2).sum(0)).tolist()
     script = """(async () => {
       const { colourOf } = await import("./token_map.js"), strengths = STRENGTHS;
@@ -166,8 +166,8 @@ def test_tokens_that_cannot_be_read_are_named(play: Play, tmp_path: Path, sent: 
 
     def spoil(packets: list[Packet]) -> list[Packet]:
         last = max(n for n, packet in enumerate(packets) if packet.kind is Kind.FIT)
-        weights, beside = split(packets[last].payload)
-        damaged = join(weights, Beside(beside.strength, tokens=b"\xff\xff"))
+        weights, beside = split_extras(packets[last].payload)
+        damaged = join_extras(weights, FitExtras(beside.strength, tokens=b"\xff\xff"))
         packets[last] = Packet(Kind.FIT, damaged)
         return packets
 

@@ -9,7 +9,7 @@ import torch
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.objective import Batch, paint_observed
-from gvcodec.painter.steady import LADDER
+from gvcodec.painter.strength import STRENGTH_STEPS
 from gvcodec.painter.tokens import LARGEST
 from gvcodec.painter.tokens import STEP as LEVELS
 from training.material import WINDOW
@@ -76,7 +76,7 @@ def test_tokens_of_zero_leave_the_painted_picture_and_others_change_it(by: str) 
 
 def test_a_run_is_judged_by_its_last_frame_at_the_strength_of_its_painter() -> None:
     network = PainterNetwork.load(PAINTER.find())
-    steady = PainterNetwork.load(PAINTER.find(), LADDER[-1])
+    steady = PainterNetwork.load(PAINTER.find(), STRENGTH_STEPS[-1])
     one, other = window(1), window(2)
     run = replace(
         one,

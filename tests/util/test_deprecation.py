@@ -44,10 +44,14 @@ def test_new_names_do_not_warn() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("fits", "uses_fitting"), ("steadies", "chooses_strengths"), ("steers", "uses_tokens"),
-        ("shares_scenes", "allocates_by_scene"), ("coarsest", "max_base_q"), ("steps", "fit_step_count"),
+        ("fits", "uses_fitting"),
+        ("steadies", "chooses_strengths"),
+        ("steers", "uses_tokens"),
+        ("shares_scenes", "allocates_by_scene"),
+        ("coarsest", "max_base_q"),
+        ("steps", "fit_step_count"),
     ],
-)  # fmt: skip
+)
 def test_settings_keep_their_names_of_1_0(old: str, new: str) -> None:
     config = EncoderConfig(q=30, fit=3)
     with pytest.warns(DeprecationWarning, match=f"use {new}"):

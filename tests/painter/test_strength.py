@@ -11,7 +11,9 @@ from gvcodec.models import PAINTER
 from gvcodec.painter.fit_samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
-from gvcodec.painter.steady import LADDER, Runs, choose_strength, steady
+from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.strength import STRENGTH_STEPS, choose_strength, choose_strengths
+from gvcodec.painter.texture_check import has_texture_mismatch
 from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, moving_texture
@@ -49,35 +51,37 @@ def part(*gops: tuple[int, int], samples: int = 1, noise: float = 4.0) -> Part:
 
 def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     excess = iter([1.0, 1.2, 1.04])
-    monkeypatch.setattr(Runs, "excess_of_base", lambda self: next(excess))
-    monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream, limit: next(excess))
-    assert choose_strength(MODEL, STREAM, BASE, Runs([], [])) == LADDER[1]
+    monkeypatch.setattr(SampleClips, "excess_of_base", lambda self: next(excess))
+    monkeypatch.setattr(SampleClips, "excess_of", lambda self, model, stream, limit: next(excess))
+    assert choose_strength(MODEL, STREAM, BASE, SampleClips([], [])) == STRENGTH_STEPS[1]
     excess = iter([1.0, 3.0, 3.0])
-    assert choose_strength(MODEL, STREAM, BASE, Runs([], [])) == LADDER[-1]
+    assert choose_strength(MODEL, STREAM, BASE, SampleClips([], [])) == STRENGTH_STEPS[-1]
 
 
 def test_excess_is_what_changes_beyond_the_source() -> None:
     loud = Model.of(twin(5).integers())
-    calm, restless = (Runs([run(error)], [[0, 0, 0]]) for error in (0.0, 8.0))
+    calm, restless = (SampleClips([run(error)], [[0, 0, 0]]) for error in (0.0, 8.0))
     base = restless.excess_of_base()
     assert calm.excess_of_base() == 0 < base
     assert calm.excess_of(MODEL, STREAM) == 0  # nothing that moves along changes
     assert restless.excess_of(loud, STREAM) > 4 * base
     assert restless.excess_of(loud.add_deltas({}, Strength(noise=0)), STREAM) < 2 * base
-    assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
+    assert SampleClips([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
 
 
 def test_pictures_without_a_whole_block_are_painted_as_trained() -> None:
     tiny = [tuple((y[:12, :40], u[:6, :20], v[:6, :20]) for y, u, v in pair) for pair in run(8.0)]
-    runs = Runs([tiny], [[0, 0, 0]])
+    runs = SampleClips([tiny], [[0, 0, 0]])
     assert runs.excess_of_base() == runs.excess_of(MODEL, STREAM) == 0
     assert choose_strength(MODEL, STREAM, BASE, runs) == NEUTRAL
 
 
 def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     loud = Model.of(twin(5).integers())
-    alone = [Runs([run(8.0, seed)], [[0, 0, 0]]).excess_of(loud, STREAM) for seed in range(3)]
-    runs = Runs([run(8.0, seed) for seed in range(3)], [[0, 0, 0]] * 3)
+    alone = [
+        SampleClips([run(8.0, seed)], [[0, 0, 0]]).excess_of(loud, STREAM) for seed in range(3)
+    ]
+    runs = SampleClips([run(8.0, seed) for seed in range(3)], [[0, 0, 0]] * 3)
     assert runs.excess_of(loud, STREAM) == pytest.approx(sum(alone) / 3)
     assert runs.excess_of(loud, STREAM, sum(alone)) == runs.excess_of(loud, STREAM)
     painted = []
@@ -89,26 +93,32 @@ def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(monkeypatch):
-    chosen = iter([LADDER[2], NEUTRAL, LADDER[1]])
-    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: next(chosen))
+    chosen = iter([STRENGTH_STEPS[2], NEUTRAL, STRENGTH_STEPS[1]])
+    monkeypatch.setattr("gvcodec.painter.strength.choose_strength", lambda *given: next(chosen))
     parts = [part((0, 50_000), (30, 900), (60, 50_000)), part((90, 50_000))]
     weights = bytes([17]) + bytes(60)
-    found = steady(MODEL, STREAM, parts, {0: weights, 90: IDENTITY}, (SIDE, SIDE))
+    found = choose_strengths(MODEL, STREAM, parts, {0: weights, 90: IDENTITY}, (SIDE, SIDE))
     assert sorted(found) == [0, 30, 60, 90]
     # The second GOP is too small for weights of its own; nothing is chosen for it.
-    assert [split_strength(found[n])[1] for n in (0, 30, 60)] == [LADDER[2], LADDER[2], NEUTRAL]
+    assert [split_strength(found[n])[1] for n in (0, 30, 60)] == [
+        STRENGTH_STEPS[2],
+        STRENGTH_STEPS[2],
+        NEUTRAL,
+    ]
     assert all(split_strength(found[n])[0] == weights for n in (0, 30, 60))
-    assert found[90] == IDENTITY and next(chosen) == LADDER[1]
+    assert found[90] == IDENTITY and next(chosen) == STRENGTH_STEPS[1]
 
 
 def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [part((0, 50_000), (30, 50_000)), Part(60, [], 900)]
-    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: NEUTRAL)
-    assert steady(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
-    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
-    found = steady(MODEL, STREAM, parts, {}, (SIDE, SIDE))
+    monkeypatch.setattr("gvcodec.painter.strength.choose_strength", lambda *given: NEUTRAL)
+    assert choose_strengths(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
+    monkeypatch.setattr(
+        "gvcodec.painter.strength.choose_strength", lambda *given: STRENGTH_STEPS[1]
+    )
+    found = choose_strengths(MODEL, STREAM, parts, {}, (SIDE, SIDE))
     strengths = {n: split_strength(p) for n, p in found.items()}
-    assert strengths == dict.fromkeys((0, 30), (BASE, LADDER[1]))
+    assert strengths == dict.fromkeys((0, 30), (BASE, STRENGTH_STEPS[1]))
 
 
 def slides(count: int, height: int, width: int) -> list[Planes]:
@@ -134,23 +144,25 @@ def coded_slides() -> Sample:
 
 
 def test_painted_slides_stray_from_the_source() -> None:
-    assert Runs([coded_slides()] * 8, [[0, 0, 0]] * 8).strays(MODEL, STREAM)
-    assert not Runs([run(4.0)] * 8, [[0, 0, 0]] * 8).strays(MODEL, STREAM)
-    assert not Runs([run(4.0)[:1]], [[0]]).strays(MODEL, STREAM)
+    assert has_texture_mismatch(SampleClips([coded_slides()] * 8, [[0, 0, 0]] * 8), MODEL, STREAM)
+    assert not has_texture_mismatch(SampleClips([run(4.0)] * 8, [[0, 0, 0]] * 8), MODEL, STREAM)
+    assert not has_texture_mismatch(SampleClips([run(4.0)[:1]], [[0]]), MODEL, STREAM)
 
 
 def test_gops_of_slides_show_base_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
+    monkeypatch.setattr(
+        "gvcodec.painter.strength.choose_strength", lambda *given: STRENGTH_STEPS[1]
+    )
     gops = part((0, 50_000), (30, 50_000), (60, 50_000))
     gops.samples[1] = coded_slides()
-    found = steady(MODEL, STREAM, [gops], {}, (SIDE, SIDE))
+    found = choose_strengths(MODEL, STREAM, [gops], {}, (SIDE, SIDE))
     assert found[30] == IDENTITY
-    assert [split_strength(found[n]) for n in (0, 60)] == [(BASE, LADDER[1])] * 2
+    assert [split_strength(found[n]) for n in (0, 60)] == [(BASE, STRENGTH_STEPS[1])] * 2
     # What a part is fitted to goes on to be in force after them.
     weights = bytes([17]) + bytes(60)
-    found = steady(MODEL, STREAM, [gops], {0: weights}, (SIDE, SIDE))
+    found = choose_strengths(MODEL, STREAM, [gops], {0: weights}, (SIDE, SIDE))
     assert found[30] == IDENTITY
-    assert [split_strength(found[n]) for n in (0, 60)] == [(weights, LADDER[1])] * 2
+    assert [split_strength(found[n]) for n in (0, 60)] == [(weights, STRENGTH_STEPS[1])] * 2
 
 
 def test_a_lecture_is_painted_but_for_its_slides() -> None:

@@ -1,0 +1,133 @@
+"""Sample clips of a GOP: short runs of (base frame, source) with motion, painted for measuring.
+
+The excess of painted or base frames is how much 16×16 blocks change from one frame to the next,
+along the motion of the source, beyond the source's own change; in 10-bit codes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.painter.fit_samples import Sample
+from gvcodec.painter.model import Ints, Model
+from gvcodec.painter.video import CpuPainter, block_vectors
+from gvcodec.types import BLOCK, Plane, Planes
+
+
+def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Mean |difference| of every whole block to the frame before at its vector."""
+    height, width = (n // BLOCK * BLOCK for n in now.shape)
+    dy, dx = vectors[:, : height // BLOCK, : width // BLOCK].repeat(BLOCK, 1).repeat(BLOCK, 2)
+    rows = np.clip(np.arange(height)[:, None] + dy, 0, now.shape[0] - 1)
+    columns = np.clip(np.arange(width) + dx, 0, now.shape[1] - 1)
+    change = np.abs(now[:height, :width].astype(np.float32) - before[rows, columns])
+    blocks = change.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    means: NDArray[np.float32] = blocks.mean((1, 3))
+    return means
+
+
+def _vectors(lumas: Sequence[Plane]) -> list[NDArray[np.int16]]:
+    return [block_vectors(now, before) for before, now in itertools.pairwise(lumas)]
+
+
+def _changes(
+    lumas: Sequence[Plane], along: Iterable[NDArray[np.int16]]
+) -> list[NDArray[np.float32]]:
+    pairs = zip(itertools.pairwise(lumas), along, strict=True)
+    return [_block_changes(now, before, vectors) for (before, now), vectors in pairs]
+
+
+class _Run(NamedTuple):
+    """Frames, each one's own entry of the condition, motion of base frames and of sources, and how
+    the sources' blocks change."""
+
+    sample: Sample
+    frame_condition: Sequence[int]
+    moves: list[NDArray[np.int16]]
+    along: list[NDArray[np.int16]]
+    change: list[NDArray[np.float32]]
+
+
+class SampleClips:
+    """Runs of (base frame, source) that belong together, with motion of both; `frame_condition`:
+    each frame's own entry of the condition. Runs of one frame are left out."""
+
+    def __init__(self, samples: Sequence[Sample], frame_condition: Sequence[Sequence[int]]) -> None:
+        self._runs = []
+        self._painter: CpuPainter | None = None
+        for sample, rates in zip(samples, frame_condition, strict=True):
+            if len(sample) > 1:
+                base, source = ([pair[i][0] for pair in sample] for i in (0, 1))
+                along = _vectors(source)
+                run = _Run(sample, rates, _vectors(base), along, _changes(source, along))
+                self._runs.append(run)
+
+    def _excess(self, lumas: Iterable[Sequence[Plane]], limit: float = math.inf) -> float:
+        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs or
+        whole blocks. No run lowers the sum, so once the mean is above `limit` the rest is not
+        looked at."""
+        total, count = 0.0, max(1, sum(len(run.change) for run in self._runs))
+        for run, planes in zip(self._runs, lumas, strict=False):
+            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True):
+                # Pictures below 16×16 have no whole block.
+                if ours.size:
+                    total += float(np.maximum(0, ours - theirs).mean())
+            if total / count > limit:
+                break
+        return total / count
+
+    def excess_of_base(self) -> float:
+        return self._excess([base[0] for base, _ in run.sample] for run in self._runs)
+
+    def excess_of(
+        self,
+        model: Model,
+        stream: Ints,
+        limit: float = math.inf,
+    ) -> float:
+        """Of painted runs; above `limit` a part of it that is above `limit` too."""
+        painted = self.paint(model, stream)
+        return self._excess(([planes[0] for planes in run] for run in painted), limit)
+
+    def block_excess(self, lumas: Iterable[Sequence[Plane]]) -> NDArray[np.float32]:
+        """What each block of runs of painted lumas changes by beyond the source's own change, the
+        mean over frames, (H / 16, W / 16), in 10-bit codes."""
+        excess = [
+            np.maximum(0, ours - theirs)
+            for run, planes in zip(self._runs, lumas, strict=True)
+            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True)
+        ]
+        means: NDArray[np.float32] = np.mean(excess, 0)
+        return means
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def last_pair(self, number: int) -> tuple[Planes, Planes]:
+        """Base frame and source of the last frame of a run."""
+        return self._runs[number].sample[-1]
+
+    def paint(
+        self, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None = None
+    ) -> Iterator[list[Planes]]:
+        """Each run, painted afresh; steered by `style_offsets` of regions."""
+        for number in range(len(self._runs)):
+            yield self.paint_one(number, model, stream, style_offsets)
+
+    def paint_one(
+        self, number: int, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None = None
+    ) -> list[Planes]:
+        """A run; all are of one size."""
+        run = self._runs[number]
+        if self._painter is None:
+            height, width = run.sample[0][0][0].shape
+            self._painter = CpuPainter(height, width, 1)
+        painter = self._painter
+        painter.start(stream, model, style_offsets)
+        frames = zip(run.sample, [None, *run.moves], run.frame_condition, strict=True)
+        return [painter.paint(base, vectors, entry) for (base, _), vectors, entry in frames]
