@@ -32,8 +32,8 @@ SIZE = 128
 FIRST_TEST_SEED, FIRST_ACCEPTANCE_SEED = 80_000, 90_000
 #: Radians. No texture of a training clip lies at these angles.
 HELD_OUT_ANGLES = (0.9, 1.2)
-#: Frames of a shot: two show motion; few, so that a short clip has several cuts.
-SHORTEST_SHOT, LONGEST_SHOT = 2, 6
+#: Fewest and most frames of a shot: two show motion; few, so that a short clip has several cuts.
+SHOT_FRAMES = (2, 6)
 #: Of later shots, those that resume an earlier scene; of frames, those that repeat the last one.
 RETURN_SHARE, REPEAT_SHARE = 0.6, 0.06
 #: Pixels: where the centre of a shape turns back.
@@ -210,7 +210,9 @@ class Scene:
         canvas.paint(at, distance, texture, self._chroma[number], number)
 
 
-def _schedule(rng: np.random.Generator, frames: int) -> tuple[list[int], list[int]]:
+def _schedule(
+    rng: np.random.Generator, frames: int, shot_frames: tuple[int, int]
+) -> tuple[list[int], list[int]]:
     """Scene and time in it of each frame: random cuts, returns and repeated frames."""
     scenes: list[int] = []
     times: list[int] = []
@@ -221,7 +223,7 @@ def _schedule(rng: np.random.Generator, frames: int) -> tuple[list[int], list[in
         resume = bool(earlier) and rng.uniform() < RETURN_SHARE
         current = int(rng.choice(earlier)) if resume else len(paused)
         clock = paused.get(current, 0)
-        for _ in range(int(rng.integers(SHORTEST_SHOT, LONGEST_SHOT + 1))):
+        for _ in range(int(rng.integers(shot_frames[0], shot_frames[1] + 1))):
             scenes.append(current)
             times.append(clock)
             clock += rng.uniform() >= REPEAT_SHARE
@@ -229,10 +231,17 @@ def _schedule(rng: np.random.Generator, frames: int) -> tuple[list[int], list[in
     return scenes[:frames], times[:frames]
 
 
-def draw(seed: int, frames: int, shots: tuple[list[int], list[int]] | None = None) -> Clip:
-    """The clip of a seed. `shots`: scene and time of each frame, instead of random ones."""
+def draw(
+    seed: int,
+    frames: int,
+    shots: tuple[list[int], list[int]] | None = None,
+    shot_frames: tuple[int, int] = SHOT_FRAMES,
+) -> Clip:
+    """The clip of a seed. `shots`: scene and time of each frame, instead of random ones;
+    `shot_frames`: fewest and most frames of a random shot."""
     rng = np.random.default_rng(seed)
-    scene_list, time_list = _schedule(np.random.default_rng([seed, 1]), frames)
+    random = np.random.default_rng([seed, 1])
+    scene_list, time_list = _schedule(random, frames, shot_frames)
     if shots is not None:
         scene_list, time_list = shots
     numbers, times = np.array(scene_list), np.array(time_list)

@@ -48,7 +48,7 @@ class Validation:
 
 
 class Clips(Protocol):
-    def batch(self, rng: np.random.Generator, clips: int, frames: int) -> Planes: ...
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes: ...
 
     def validation(self) -> Validation: ...
 
@@ -69,11 +69,13 @@ def open_data(table: dict[str, Any], config: Config) -> Clips:
 
 
 class Batch(NamedTuple):
-    """What a step asks for: its generator's seed, clips and frames."""
+    """What a step asks for: its generator's seed, clips, frames; in the world, the fewest and most
+    frames of a shot."""
 
     seed: tuple[int, ...]
     clips: int
     frames: int
+    shot_frames: tuple[int, int] = world.SHOT_FRAMES
 
 
 class Batches(Dataset[Planes]):
@@ -84,7 +86,7 @@ class Batches(Dataset[Planes]):
 
     def __getitem__(self, number: int) -> Planes:
         batch: Batch = self._plan(number)
-        return self._data.batch(np.random.default_rng(batch.seed), batch.clips, batch.frames)
+        return self._data.batch(np.random.default_rng(batch.seed), batch)
 
 
 def load(data: Clips, plan: Any, first: int, end: int, workers: int) -> Any:
@@ -108,9 +110,10 @@ class WorldClips:
 
     _validation: list[Validation] = field(default_factory=list)
 
-    def batch(self, rng: np.random.Generator, clips: int, frames: int) -> Planes:
-        seeds = rng.integers(world.FIRST_TEST_SEED, size=clips)
-        return _stack([world.draw(int(seed), frames) for seed in seeds])
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
+        seeds = rng.integers(world.FIRST_TEST_SEED, size=batch.clips)
+        shots = batch.shot_frames
+        return _stack([world.draw(int(s), batch.frames, shot_frames=shots) for s in seeds])
 
     def validation(self) -> Validation:
         if not self._validation:
@@ -153,8 +156,8 @@ class FolderClips:
             sides[is_held_out(file.name, self.held_out)].append(file)
         return sides
 
-    def batch(self, rng: np.random.Generator, clips: int, frames: int) -> Planes:
-        return self._draw(self._files[False], rng, clips, frames)
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
+        return self._draw(self._files[False], rng, batch.clips, batch.frames)
 
     def validation(self) -> Validation:
         rng = np.random.default_rng(0)

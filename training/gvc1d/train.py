@@ -40,6 +40,7 @@ from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, Prediction, from_pat
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
 from training.gvc1d.data import Batch, Clips, load, open_data
+from training.world import SHOT_FRAMES
 
 #: Least probability of an integer while training: at most 24 bits.
 LEAST_PROBABILITY = 2.0**-24
@@ -54,7 +55,8 @@ CHECK_STEPS = 200
 @dataclass(frozen=True)
 class Stage:
     """`rate_from` to `rate_to`: weight of λ · bits in its course; below 1 the entropy model is
-    still trained on its own. `rates`: how many of the eight λ are drawn from, the finest first."""
+    still trained on its own. `lengths`: windows with few tokens. `shot_frames`: fewest and most
+    frames of a shot of the world; short ones show many returns."""
 
     steps: int
     frames: int
@@ -62,6 +64,7 @@ class Stage:
     rate_from: float = 1.0
     rate_to: float = 1.0
     lengths: bool = False
+    shot_frames: tuple[int, int] = SHOT_FRAMES
     perceptual: float = 0.0
     adversarial: float = 0.0
 
@@ -333,7 +336,12 @@ class Trainer:
         """The batch of this number, counted over steps and their parts."""
         step, part = divmod(number, self.settings.accumulate)
         stage, _ = self.settings.stage_at(step)
-        return Batch((self.settings.seed, step, self.rank, part), stage.clips, stage.frames)
+        return Batch(
+            (self.settings.seed, step, self.rank, part),
+            stage.clips,
+            stage.frames,
+            (stage.shot_frames[0], stage.shot_frames[1]),
+        )
 
     def _loss(
         self, batch: tuple[Tensor, ...], stage: Stage, share: float, part: int
