@@ -107,6 +107,12 @@ class NoGainError(GvcodecError):
     exit_code = 7
 
 
+class NotReplacedError(GvcodecError):
+    """A coded file failed a check, so the original was not replaced by it."""
+
+    exit_code = 10
+
+
 def incomplete_source(name: str, lost: str) -> str:
     """The message of an `IncompleteSourceError`."""
     return f"{name}: incomplete source: {lost} (--allow-damaged takes it for a success)"

@@ -19,6 +19,7 @@ from gvcodec.batch import tasks
 from gvcodec.batch.engines import AHEAD, Engine, Task
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
+from gvcodec.edit.replace import ReplaceRules
 from gvcodec.errors import GvcodecError, OutputError
 from gvcodec.rate.target import DECIDES
 from gvcodec.util import uris
@@ -55,7 +56,8 @@ class FrameCount:
 
 class Driver:
     """Of one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
-    names of the jobs that failed. `fail_fast`: the first of these ends the batch."""
+    names of the jobs that failed. `fail_fast`: the first of these ends the batch. `rules`: finished
+    files take the places of their sources by these, None = they stay in OUT."""
 
     def __init__(
         self,
@@ -64,9 +66,10 @@ class Driver:
         count: FrameCount | None = None,
         ended: Callable[[Job, str], None] | None = None,
         fail_fast: bool = False,
+        rules: ReplaceRules | None = None,
     ) -> None:
         self.engine, self.ledger, self._count, self._ended = engine, ledger, count, ended
-        self._fail_fast = fail_fast
+        self._fail_fast, self._rules = fail_fast, rules
         self.errors: dict[str, str] = {}
         self._stopped = threading.Event()
 
@@ -130,6 +133,8 @@ class Driver:
             record = self._plan(job)
             if self.ledger.finished(job) is None:
                 self._encode_planned(job, record)
+            if self._rules is not None:
+                self._replace(job, self._rules)
         except GvcodecError as error:
             if isinstance(error, OutputError):
                 self.ledger.raise_final(error)
@@ -187,6 +192,22 @@ class Driver:
         missing = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
         status = "incomplete" if missing else "done"
         self.ledger.finish(job, record["key"], status, missing, output=output, rows=table)
+
+    def _replace(self, job: Job, rules: ReplaceRules) -> None:
+        """Put a finished file in the place of its source, unless that is done; the reason against
+        it is in the record."""
+        record = self.ledger.record(job)
+        if "original" in record or record["status"] not in ("done", "refused"):
+            return
+        if rules.keep:
+            rules = replace(rules, keep=uris.join(rules.keep, job.folder).rstrip("/"))
+        coded = self.ledger.path_of(record)
+        arguments = {"uri": job.uri, "settings": job.settings, "coded": coded, "rules": rules}
+        (outcome,) = self._perform([Task(tasks.replace_source, arguments, record["cores"])])
+        if "refused" in outcome:
+            self.ledger.update(job, status="refused", error=outcome["refused"])
+        else:
+            self.ledger.update(job, status="done", error="", **outcome)
 
     def _code(
         self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None

@@ -5,7 +5,8 @@
 
 JOB is a hash of URI and settings, KEY of these and the content of the input. `OUT/batch.csv` has a
 row for each file, `OUT/batch-chunks.csv` for each chunk. `status`: done, incomplete (written;
-`error` says why), no gain (not written), stale (kept, coded with other options), failed, or open.
+`error` says why), no gain (not written), stale (kept, coded with other options), refused (in OUT,
+since it may not replace its source), failed, or open. `original`: where a replaced source is.
 `seconds` of wall and `cpu` of processor time are sums over chunks, `bpp` leaves out sound, `saved`
 is the share of `source_bytes` that the file saves, `psnr_y` in dB (inf: exact) is a mean over
 frames; `q` is the base's index."""
@@ -34,7 +35,7 @@ _LONGEST = 160
 #: Characters of an ending that is kept in the name of an output.
 _LONGEST_ENDING = 8
 TABLE, CHUNK_TABLE = "batch.csv", "batch-chunks.csv"
-COLUMNS = """input output status frames width height bytes source_bytes saved bpp psnr_y
+COLUMNS = """input output original status frames width height bytes source_bytes saved bpp psnr_y
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 CHUNK_COLUMNS = """input output chunk first frames bytes bpp psnr_y
     seconds cpu cores q fitted notes""".split()  # noqa: SIM905
@@ -211,7 +212,7 @@ class Ledger:
             return None
         if record["status"] == "no gain":
             return record | {"rows": [{}]}
-        size = uris.size_of(uris.join(self.out, record["output"]))
+        size = uris.size_of(self.path_of(record))
         return record if size == record["rows"][0]["bytes"] else None
 
     def output_of(self, job: Job) -> str:
@@ -226,6 +227,11 @@ class Ledger:
                 is_free = uris.size_of(uris.join(self.out, name)) is None
                 return name if is_free else job.hashed_output
         return job.hashed_output
+
+    def path_of(self, record: Row) -> str:
+        """The coded file of a record: in OUT, or in the place of its source."""
+        output = str(record["output"])
+        return output if output.startswith("/") else uris.join(self.out, output)
 
     def chunk_folder(self, key: str) -> str:
         return uris.join(self.chunks, key)
@@ -244,6 +250,8 @@ class Ledger:
                 rows.append({"input": job.uri, "status": status, "error": error})
                 continue
             same = {"input": job.uri, "status": record["status"], "error": record["error"]}
+            if "original" in record:
+                same |= {"output": record["output"], "original": record["original"]}
             for row in record["rows"]:
                 exact = {"psnr_y": math.inf} if row.get("psnr_y", 0) is None else {}
                 saved = {}

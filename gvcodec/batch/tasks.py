@@ -27,7 +27,21 @@ from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike
-from gvcodec.errors import MediaError, NoGainError, UsageError, WrongModelError
+from gvcodec.edit.replace import (
+    ReplaceRules,
+    check_source,
+    find_earlier,
+    open_waiting,
+    replace_checked,
+    target_path,
+)
+from gvcodec.errors import (
+    MediaError,
+    NoGainError,
+    NotReplacedError,
+    UsageError,
+    WrongModelError,
+)
 from gvcodec.limits import UNLIMITED
 from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
@@ -357,6 +371,30 @@ def join(
     except NoGainError as error:
         return {"no gain": str(error)}
     return row | {"source_bytes": source_bytes}
+
+
+def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
+    """Put the coded file in the place of its source, once it is checked: its path as `output`, and
+    `original`, a line on that; or the reason against it as `refused`."""
+    options = settings.input
+    kinds = options.sound != "none", not options.no_subtitles
+    target = target_path(uri, settings.suffix)
+    try:
+        check_source(uri)
+        with open_waiting(uri, settings.suffix) as waiting:
+            if find_earlier(uri, settings.suffix):
+                waiting = target
+            else:
+                shutil.copyfile(coded, waiting)
+            checked, original = replace_checked(uri, waiting, settings.suffix, rules, *kinds)
+    except (NotReplacedError, UsageError) as error:
+        return {"refused": str(error)}
+    except OSError as error:
+        return {"refused": f"{uri}: not replaced: {error.strerror or error}"}
+    with contextlib.suppress(OSError):
+        os.unlink(coded)
+    place = f"moved to {original}" if original else "deleted"
+    return {"output": target, "original": f"{place}; {checked}"}
 
 
 def _join_into_container(

@@ -12,8 +12,9 @@ reads.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 missing
 model, 5 decoded frames differ from the encoder's, 6 some files of a batch failed, 7 the coded file
-saves too little, 8 the source is damaged or cut off; 130, 143 and 129 ended by SIGINT, SIGTERM and
-SIGHUP. Every error is one line on standard error.
+saves too little, 8 the source is damaged or cut off, 9 not a gvcodec file, 10 an original was not
+replaced; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard
+error.
 """
 
 from __future__ import annotations

@@ -16,13 +16,16 @@ from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import CHUNK_TABLE, STALE, TABLE, Job, Ledger, is_file, summary_of
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
+from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.cli.encode import coding_arguments, job_of
+from gvcodec.edit.replace import is_coded
 from gvcodec.errors import (
     BatchError,
     GvcodecError,
     IncompleteSourceError,
     MissingFileError,
     NoGainError,
+    NotReplacedError,
     UsageError,
 )
 from gvcodec.one_file.write import one_file_suffix
@@ -84,6 +87,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="length of a chunk (as --keyint)",
     )
     _coding_arguments(parser)
+    add_replace(parser)
     add_progress(parser)
 
 
@@ -110,6 +114,7 @@ def _suffix(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
+    rules = rules_of(options)
     ledger = Ledger(uris.fixed_path(options.output), options.stale)
     if not is_uri(ledger.out) and os.pardir in ledger.out.split("/"):
         # A folder that another one is reached through is missing; it is not made for that.
@@ -117,6 +122,8 @@ def run(options: argparse.Namespace) -> None:
     for name in (TABLE, CHUNK_TABLE):
         refuse_input(uris.join(ledger.out, name))
     jobs, skipped = jobs_of(options)
+    if rules is not None:
+        jobs = _without_coded(jobs)
     if skipped:
         names = _list_names([path.rsplit("/", 1)[-1] for path in skipped])
         no_video = count_noun(len(skipped), "file is no video", "files are no videos")
@@ -132,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
             log_line(error or _outcome(ledger, job))
 
         count = FrameCount(bar, len(jobs))
-        Driver(engine, ledger, count, ended, options.fail_fast).run(jobs)
+        Driver(engine, ledger, count, ended, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
     table = f"{uris.join(options.output, TABLE)} has a row for each"
@@ -143,9 +150,29 @@ def run(options: argparse.Namespace) -> None:
     if counts["incomplete"] and not options.allow_damaged:
         lost = count_noun(counts["incomplete"], "source is", "sources are")
         raise IncompleteSourceError(f"{lost} incomplete; {table}")
+    if counts["refused"]:
+        files = count_noun(counts["refused"], "original was", "originals were")
+        raise NotReplacedError(f"{files} not replaced; {table}")
     if counts["no gain"]:
         raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
     log_line(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
+
+
+def _without_coded(jobs: list[Job]) -> list[Job]:
+    """Without the files that an earlier call put in the place of their sources. Raises `UsageError`
+    for sources that cannot be replaced."""
+    for job in jobs:
+        if is_uri(job.uri):
+            raise UsageError(f"{job.uri}: only files of this machine can be replaced")
+        options = job.settings.input
+        if not job.error and (not job.settings.is_whole or options.fps is not None):
+            raise UsageError("--replace keeps every frame: no --start, --to, --frames or --fps")
+    coded = {job.uri for job in jobs if not job.error and is_coded(job.uri)}
+    if coded:
+        names = _list_names([uri.rsplit("/", 1)[-1] for uri in coded])
+        files = count_noun(len(coded), "file is", "files are")
+        log_line(f"{files} of gvcodec already and skipped: {names}")
+    return [job for job in jobs if job.uri not in coded]
 
 
 def _list_names(names: list[str]) -> str:
@@ -175,8 +202,12 @@ def _outcome(ledger: Ledger, job: Job) -> str:
         return f"{job.uri}: {row['output'] + ': ' if 'output' in row else ''}{row['error']}"
     psnr = f", PSNR-Y {row['psnr_y']:.2f} dB" if row.get("psnr_y") else ""
     size = f"{row['frames']} frames, {row['bytes']} bytes, {row['bpp']:.5f} bpp{psnr}"
-    lost = f"; incomplete: {row['error']}" if row["status"] == "incomplete" else ""
-    return f"{job.uri}: {row['output']}, {size}{lost}"
+    end = ""
+    if row["status"] in ("incomplete", "refused"):
+        end = f"; {row['status']}: {row['error']}"
+    elif "original" in row:
+        end = f"; original {row['original']}"
+    return f"{job.uri}: {row['output']}, {size}{end}"
 
 
 def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
