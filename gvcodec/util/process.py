@@ -1,8 +1,8 @@
 """Settings of the whole process that libraries read or change: environment variables, glibc's
 memory allocation, the scheduling class of threads. Nothing happens on systems without them.
 
-Only a program may change memory allocation, not a library: `manage_process` says that this process is
-the command line's. In any other process the three functions for it do nothing.
+Only a program may change memory allocation, not a library: the command line calls
+`manage_process`. In any other process the three functions for it do nothing.
 
 One more is elsewhere: `gvcodec.limits` bounds the memory of a process.
 """
