@@ -18,7 +18,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gvcodec.api.job import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
@@ -35,7 +34,15 @@ from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
-from gvcodec.util.options import add_option_docs, integer, number, option, picture_size
+from gvcodec.util.options import (
+    add_option_docs,
+    integer,
+    list_options,
+    number,
+    option,
+    picture_size,
+    split_options,
+)
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
 

@@ -35,7 +35,7 @@ from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelEr
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import log_line, one_line, silence
-from gvcodec.util.process import let_threads_sleep
+from gvcodec.util.process import let_threads_sleep, manage_process
 
 #: Commands and their lines in `gvcodec --help`.
 COMMANDS = {
@@ -59,6 +59,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     let_threads_sleep()
+    manage_process()
     try:
         with _write_errors() if arguments is None else contextlib.nullcontext():
             given = from_habits(sys.argv[1:] if arguments is None else arguments)
