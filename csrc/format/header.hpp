@@ -11,7 +11,7 @@ struct Ratio {
   int64_t num = 1, den = 1;  // 1…2^31 − 1
 };
 
-enum class Base { av1 = 1, vvc = 3, gvc1d = 6 };
+enum class Base { av1 = 1, vvc = 3, gvc1d = 6, network = 7 };
 
 struct Header {
   int width = 0, height = 0;  // luma samples
@@ -24,7 +24,7 @@ struct Header {
   int scale = 0;  // 0: full size, 1: 3/4, 2: 1/2
   int q = 0;      // 0…63
   int needs_major = 1, needs_minor = 0;
-  bool bundled = false, embeds_models = false, paper_form = false;
+  bool bundled = false, embeds_models = false;
   std::optional<Id> base_model, painter, gvc1d;
 };
 

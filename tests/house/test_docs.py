@@ -47,7 +47,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 #: Pages with longer lines, until they are rewritten.
-WIDE = {ROOT / "docs/spec/gvc1d.md", ROOT / "docs/spec/gvc1d-paper.md"}
+WIDE = {ROOT / "docs/spec/gvc1d.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
