@@ -25,7 +25,14 @@ from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
 #: What other encoders call an option.
-_MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
+_OTHER_NAMES = {
+    "quality": "q",
+    "crf": "q",
+    "qp": "q",
+    "gop": "keyint",
+    "codec": "base",
+    "steps": "fit",
+}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q", "zone_start")
 
@@ -52,17 +59,19 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, An
     known = [name for some in names for name in some]
     for name in options:
         if name not in known:
-            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
+            near = _OTHER_NAMES.get(name) or next(
+                iter(difflib.get_close_matches(name, known, 1)), None
+            )
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
             raise UsageError(f"there is no option {name}{meant}")
-    plain = {name: _plain(value) for name, value in options.items()}
+    plain = {name: _to_scalar(value) for name, value in options.items()}
     for field in (field for kind in kinds for field in _keywords(kind)):
         if field.name in plain:
             plain[field.name] = check_kind(field.name, plain[field.name], str(field.type))
     return [{name: plain[name] for name in some if name in plain} for some in names]
 
 
-def _plain(value: Any) -> Any:
+def _to_scalar(value: Any) -> Any:
     """A tensor or an array of one number as that number."""
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
@@ -184,7 +193,7 @@ class Job:
         """The share of the source that the file has to save. Raises `UsageError`."""
         if self.min_gain is None:
             return None
-        least = parse(parse_share, self.min_gain, _SHARES)
+        least = parse_option(parse_share, self.min_gain, _SHARES)
         if not 0 <= least < 1:
             raise UsageError(f"min_gain is {_SHARES}, not {least:g}")
         if not is_whole(self):
@@ -194,18 +203,18 @@ class Job:
     @property
     def rate(self) -> Budget | Target | None:
         """What rate control is to reach. Raises `UsageError`."""
-        *amounts, most = (
-            parse(parse_amount, value, _AMOUNTS)
+        *amounts, max_size = (
+            parse_option(parse_amount, value, _AMOUNTS)
             for value in (self.size, self.bitrate, self.bpp, self.max_size)
         )
-        given = sum(value is not None for value in (*amounts, self.target))
-        if given > 1:
+        rate_count = sum(value is not None for value in (*amounts, self.target))
+        if rate_count > 1:
             raise UsageError("give one of size, bitrate, bpp and target")
-        if self.target is None and (most is not None or self.target_of != "mean"):
-            name = "target_of" if most is None else "max_size"
+        if self.target is None and (max_size is not None or self.target_of != "mean"):
+            name = "target_of" if max_size is None else "max_size"
             raise UsageError(f"{name} goes with a target")
         if self.target is None:
-            return Budget(*amounts) if given else None
+            return Budget(*amounts) if rate_count else None
         try:
             target = parse_target(self.target) if isinstance(self.target, str) else self.target
         except ValueError as error:
@@ -213,8 +222,8 @@ class Job:
         if not isinstance(target, Target):
             raise UsageError(f"a target is {TARGETS}, or several with commas between them")
         if self.target_of != "mean":
-            target = target.share_pool(self.target_of)
-        return replace(target, most_bytes=target.most_bytes if most is None else most)
+            target = target.with_pool(self.target_of)
+        return replace(target, most_bytes=target.most_bytes if max_size is None else max_size)
 
 
 def is_whole(job: Job) -> bool:
@@ -222,9 +231,9 @@ def is_whole(job: Job) -> bool:
     return job.start <= 0 and job.frames is None and job.input_options.until is None
 
 
-def parse(read: Callable[[str], _T], given: str | _T, wanted: str) -> _T:
+def parse_option(read: Callable[[str], _T], value: str | _T, expected: str) -> _T:
     """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
     try:
-        return read(given) if isinstance(given, str) else given
+        return read(value) if isinstance(value, str) else value
     except ValueError:
-        raise UsageError(f"{given!r} is not {wanted}") from None
+        raise UsageError(f"{value!r} is not {expected}") from None

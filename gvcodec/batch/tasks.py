@@ -24,7 +24,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.cat import check_alike
+from gvcodec.edit.cat import check_compatible
 from gvcodec.errors import NoGainError, UsageError, WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media import playlist
@@ -35,8 +35,8 @@ from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
-from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import Target, encode_for
+from gvcodec.rate.size import encode_to_budget
+from gvcodec.rate.target import Target, encode_to_target
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_atomically, write_bytes, write_json
 from gvcodec.zones import parse_zones
@@ -217,7 +217,7 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     """The chunks of a video and the `cores` that each takes; which version of the input they are
     of: its `stamp` and a hash of its `content`."""
     stamp = uris.version_stamp(uri)
-    length = None if settings.rate is not None and settings.rate.whole else settings.chunk
+    length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
     cores = min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
@@ -254,7 +254,7 @@ def encode(
         **_size_in(plan, len(coded.frame_bytes), len(coded.data), coded.track_bytes),
         "tracks": sound if coded.track_packets else None,
         "q": coded.base_q,
-        "fitted": sum(map(len, set(coded.fitted.values()))),
+        "fitted": sum(map(len, set(coded.fit_payloads.values()))),
         "seconds": round(time.monotonic() - began, 3),
         "cpu": round(sum(os.times()[:4]) - spent, 3),
         "cores": cores,
@@ -279,21 +279,25 @@ def _hash_of(data: bytes) -> str:
 
 def _code(
     uri: str, settings: Settings, config: EncoderConfig, plan: Plan, number: int, seeks: bool = True
-) -> one_pass.Pass:
+) -> one_pass.EncodePass:
     rate = settings.rate
 
-    def opened(wanted: Settings) -> one_pass.Open:
-        if rate is not None and rate.whole:
+    def opened(wanted: Settings) -> one_pass.SourceFactory:
+        if rate is not None and rate.is_global:
             return partial(_open, uri, wanted)
         return partial(_open_chunk, uri, wanted, plan, number, seeks)
 
     if isinstance(rate, Budget):
-        return encode_to(opened(settings), config, rate, _frames).coded
+        return encode_to_budget(opened(settings), config, rate, _frames).coded
     if rate is not None:
         original = opened(replace(settings, input=replace(settings.input, scale=None)))
-        return encode_for(opened(settings), config, rate, _frames, open_original=original).coded
+        return encode_to_target(
+            opened(settings), config, rate, _frames, open_original=original
+        ).coded
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
-    return one_pass.run(opened(settings), config, "encode", _frames, _ALL, paints=False)
+    return one_pass.encode_pass(
+        opened(settings), config, "encode", _frames, _ALL, writes_painted_hash=False
+    )
 
 
 def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
@@ -321,7 +325,7 @@ def _join_into(
 ) -> dict[str, Any]:
     """With the tracks of the source; everything is decoded on the way. A file with a budget is its
     only chunk."""
-    if settings.rate is not None and settings.rate.whole:
+    if settings.rate is not None and settings.rate.is_global:
         stream.write(uris.read_bytes(chunks[0]) or b"")
         return find_coded(chunks[0]) or {}
     with _open(uri, settings) as video:
@@ -364,7 +368,7 @@ def _splice(
             head = reader.header
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
-        check_alike(head, reader.header, reader.name)
+        check_compatible(head, reader.header, reader.name)
         gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
         for gop in gops:
             last = (gop.times[-1] + video.shift) * head.format.time_base

@@ -16,7 +16,7 @@ from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import TABLE, Job, Ledger, summary_of
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
-from gvcodec.cli.encode import coding_arguments, job_of
+from gvcodec.cli.encode import coding_arguments, make_job
 from gvcodec.errors import (
     BatchError,
     GvcodecError,
@@ -151,7 +151,7 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    job = job_of(options)
+    job = make_job(options)
     return make_settings(
         job.config,
         job.rate,

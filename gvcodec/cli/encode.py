@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 
-from gvcodec.api.encoding import check_complete, encode_job
+from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
 from gvcodec.cli._arguments import (
     add_overwrite,
@@ -74,14 +74,19 @@ def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     return coding
 
 
-def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
+def make_job(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
     config = EncoderConfig(**values_of(EncoderConfig, options))
-    wanted = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
-    own = {"source": source, "output": output, "config": config, "input_options": wanted}
-    return Job(**values_of(Job, options, progress=mode_of(options), **own))
+    input_options = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
+    arguments = {
+        "source": source,
+        "output": output,
+        "config": config,
+        "input_options": input_options,
+    }
+    return Job(**values_of(Job, options, progress=mode_of(options), **arguments))
 
 
-def _beside(source: str) -> str:
+def _default_output(source: str) -> str:
     """The stream's name where none is given. Raises `UsageError` where the input has none."""
     if source == "-":
         raise UsageError("the name of the stream is missing: standard input has none to go by")
@@ -89,11 +94,11 @@ def _beside(source: str) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
-    options.output = options.output or _beside(options.input)
-    began = time.monotonic()
-    job = job_of(options, options.input, options.output)
-    done = encode_job(job)
-    for note in done.notes:
+    options.output = options.output or _default_output(options.input)
+    start = time.monotonic()
+    job = make_job(options, options.input, options.output)
+    report = encode_job(job)
+    for note in report.notes:
         log_line(note)
-    log_line(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
-    check_complete(job, done)
+    log_line(f"{options.output}: {report.summary}, {time.monotonic() - start:.1f} s")
+    require_complete(job, report)
