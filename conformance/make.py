@@ -250,7 +250,7 @@ def _turned() -> bytes:
 def _steered(
     fmt: VideoFormat, count: int, keyint: int, fits: Callable[[Callable[[list[int]], bytes]], Any]
 ) -> bytes:
-    """A stream whose painter tokens steer. `uses_fitting` makes payloads of the first GOPs, None
+    """A stream whose painter tokens steer. `fits` makes payloads of the first GOPs, None
     for no packet, by bytes of random tokens for windows that have so many kinds of them."""
     data = steered(PAINTER.find())
     identity = hashlib.sha256(data).digest()[:8]

@@ -129,7 +129,7 @@ class _Watched(Network):
 def painter_layers(folder: Path) -> dict[str, Any]:
     """The painter's inner values in block `BLOCK` of frame `FRAME` of `FILE`."""
     decoder = Decoder(read_stream((folder / f"{FILE}.gvc").read_bytes()))
-    payloads, fit = decoder.payloads(decoder.stream.gops[0]), decoder.uses_fitting()[0]
+    payloads, fit = decoder.payloads(decoder.stream.gops[0]), decoder.read_fits()[0]
     assert decoder.painter is not None
     tensors = fitted(decoder.painter, fit)
     painter = Painter(tensors, decoder.header)

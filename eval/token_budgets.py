@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.allocation.router import route_to
-from gvcodec.allocation.uniqueness import Kept, compress, frame_budgets
+from gvcodec.allocation.uniqueness import TokenSelection, compress, frame_budgets
 from gvcodec.config import METHODS
 
 #: Tokens of a window.
@@ -66,7 +66,7 @@ def allocate(features: Floats, errors: Floats | None, method: str, total: int) -
     return np.stack([route_to(elbo[t], tokens, int(budgets[t])) for t in range(frames)])
 
 
-def select(features: Floats, total: int) -> Kept:
+def select(features: Floats, total: int) -> TokenSelection:
     """UniComp's tokens of a GOP (F, W, K, D), at most `total`: mask (F, W · K), and what they are
     merged of."""
     return compress(features.reshape(len(features), -1, features.shape[-1]), total)

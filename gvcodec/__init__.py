@@ -40,6 +40,12 @@ def __getattr__(name: str) -> object:
         from gvcodec.util.programs import NOT_COMPILED
 
         raise ImportError(NOT_COMPILED, name="gvcodec._core") from None
+    if name in public.RENAMED:
+        from gvcodec.util.deprecation import warn_renamed
+
+        new = public.RENAMED[name]
+        warn_renamed(f"gvcodec.{name}", f"gvcodec.{new}")
+        return getattr(public, new)
     if name != "__all__" and name not in public.__all__:
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
     return getattr(public, name)

@@ -52,9 +52,9 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
         kind = "mov"
     else:
         return source
-    from gvcodec.one_file.read import as_stream
+    from gvcodec.one_file.read import extract_stream
 
-    return as_stream(source, kind, name)
+    return extract_stream(source, kind, name)
 
 
 @contextlib.contextmanager

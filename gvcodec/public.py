@@ -7,15 +7,15 @@ from gvcodec.api.encoding import encode_file
 from gvcodec.api.frames import decode, decode_planes, encode
 from gvcodec.api.info import Info, info
 from gvcodec.api.moments import search, summarize
-from gvcodec.api.results import Decoded, Encoded, Found, Moment, Summarized
+from gvcodec.api.results import DecodeReport, EncodeReport, Moment, SearchReport, SummarizeReport
 from gvcodec.bitstream import Reader, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.cat import Joined, cat
-from gvcodec.edit.cut import Cut, cut
-from gvcodec.edit.repair import Repaired, repair
-from gvcodec.edit.verify import Verified, verify
+from gvcodec.edit.cat import CatReport, cat
+from gvcodec.edit.cut import CutReport, cut
+from gvcodec.edit.repair import RepairReport, repair
+from gvcodec.edit.verify import VerifyReport, verify
 from gvcodec.errors import (
     DamagedStreamError,
     GvcodecError,
@@ -35,20 +35,31 @@ from gvcodec.video import Video
 
 open = Video
 
+#: Names of 1.0 that have changed, with the names that replace them.
+RENAMED = {
+    "Cut": "CutReport",
+    "Decoded": "DecodeReport",
+    "Encoded": "EncodeReport",
+    "Found": "SearchReport",
+    "Joined": "CatReport",
+    "Repaired": "RepairReport",
+    "Summarized": "SummarizeReport",
+    "Verified": "VerifyReport",
+}
+
 __all__ = [
-    "Cut",
+    "CatReport",
+    "CutReport",
     "DamagedStreamError",
-    "Decoded",
+    "DecodeReport",
     "Decoder",
-    "Encoded",
+    "EncodeReport",
     "Encoder",
     "EncoderConfig",
-    "Found",
     "GvcodecError",
     "IncompleteSourceError",
     "Info",
     "InputOptions",
-    "Joined",
     "LimitError",
     "Limits",
     "MediaError",
@@ -56,12 +67,13 @@ __all__ = [
     "Moment",
     "NoGainError",
     "Reader",
-    "Repaired",
+    "RepairReport",
+    "SearchReport",
     "State",
-    "Summarized",
+    "SummarizeReport",
     "UsageError",
     "VerificationError",
-    "Verified",
+    "VerifyReport",
     "Video",
     "Writer",
     "WrongModelError",

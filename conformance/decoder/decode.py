@@ -104,7 +104,7 @@ class Decoder:
     def release(self, frames: int) -> None:
         self.times += [self.timeline.receive() for _ in range(frames)]
 
-    def uses_fitting(self) -> list[Fit]:
+    def read_fits(self) -> list[Fit]:
         """The weights in force in each GOP."""
         fit, found = Fit(changes=False), []
         for gop in self.stream.gops:
@@ -130,7 +130,7 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     stream = read_stream(data if data.startswith(MAGIC) else stream_of(data))
     decoder = kind(stream)
     summaries = [read_summary(gop.summary or b"", gop.frames) for gop in stream.gops]
-    payloads, fits = [decoder.payloads(gop) for gop in stream.gops], decoder.uses_fitting()
+    payloads, fits = [decoder.payloads(gop) for gop in stream.gops], decoder.read_fits()
     decoder.release(1)
     base = [decoder.base_frames(gop) for gop in payloads]
     base_hash, painted_hash = Hash("base"), Hash("painted")

@@ -61,7 +61,7 @@ from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.config import EncoderConfig
 from gvcodec.painter import strength
 from gvcodec.painter.model import Strength
-from gvcodec.rate.quality import PACKAGES, without_package
+from gvcodec.rate.quality import PACKAGES, missing_package
 from gvcodec.types import Colour, VideoFormat
 
 RELEASES = Path("docs/data/releases")
@@ -114,7 +114,7 @@ def measurer(
     frames: Sequence[Planes], rate: Fraction, every: dict[str, int], matrix: int = 6
 ) -> Measurer:
     """Metrics of one clip; of the judges those that are installed. Raises EvalError."""
-    lacking = {name for name in PACKAGES if without_package(name)}
+    lacking = {name for name in PACKAGES if missing_package(name)}
     kept = {name: n for name, n in every.items() if name not in lacking}
     need(kept)
     return Measurer(replace(clip_of(frames, rate), matrix=matrix), kept)

@@ -28,7 +28,7 @@ from eval.tools import append_rows, read_rows, run_command
 from eval.video import Clip, RawVideo, decode_raw, open_video, prepare
 from gvcodec.models import PAINTER, model_id
 from gvcodec.painter.paint_strength import BOLD, DEFAULT, NO_PAINT
-from gvcodec.rate.quality import PACKAGES, without_package
+from gvcodec.rate.quality import PACKAGES, missing_package
 
 LOOKS = (NO_PAINT, 25, DEFAULT, 75, BOLD)
 #: Places in the picture, beside the source.
@@ -123,7 +123,7 @@ def main() -> None:
         source = prepare(
             path.stem, str(path), lambda p=path: open_video(p), options.frames, options.work
         )
-        lacking = {name for name in PACKAGES if without_package(name)}
+        lacking = {name for name in PACKAGES if missing_package(name)}
         every = {name: METRICS[name] for name in options.metrics if name not in lacking}
         crops = measure(options, source, q, Measurer(source, every))
         if crops:

@@ -117,7 +117,7 @@ def missing(names: Iterable[str]) -> dict[str, str]:
             found[name] = (
                 f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
             )
-        if name in quality.PACKAGES and (reason := quality.without_package(name)):
+        if name in quality.PACKAGES and (reason := quality.missing_package(name)):
             found[name] = reason
     return found
 

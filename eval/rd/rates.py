@@ -32,16 +32,16 @@ class Search:
     high: int
     guess: int
     close: float = CLOSE
-    known: dict[int, float] = field(default_factory=dict)
+    samples: dict[int, float] = field(default_factory=dict)
 
     def __call__(self, target: float) -> tuple[int, bool]:
         """(q whose rate is nearest to `target` in the logarithm, whether that is near enough to
         count)."""
-        known: dict[float, float] = {q: math.log(rate / target) for q, rate in self.known.items()}
-        bracket = Bracket(self.low, self.high, _SLOPE, self.guess, 1, known=known)
+        known: dict[float, float] = {q: math.log(rate / target) for q, rate in self.samples.items()}
+        bracket = Bracket(self.low, self.high, _SLOPE, self.guess, 1, samples=known)
         for q in bracket if self._distance(known) >= self.close else ():
-            self.known[round(q)] = self.rate(round(q))
-            known[q] = math.log(self.known[round(q)] / target)
+            self.samples[round(q)] = self.rate(round(q))
+            known[q] = math.log(self.samples[round(q)] / target)
             if abs(known[q]) < self.close:
                 break
         nearest = min(known, key=lambda q: abs(known[q]))

@@ -230,7 +230,7 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
         q, reached = search(target)
         found[target] = q, reached
         for output in codec.outputs:
-            lowest = min(search.known.values())
+            lowest = min(search.samples.values())
             points[output][str(target)] = {"q": q} if reached else {"q": None, "lowest_bpp": lowest}
         if not reached:
             _report(f"{name}: {target} bpp is not reached", 1)

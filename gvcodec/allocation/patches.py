@@ -26,12 +26,12 @@ def luma_features(luma: Plane) -> NDArray[np.float32]:
     padded = np.pad(luma.astype(np.float32), edges, mode="edge")
     across = np.abs(np.diff(padded, axis=1, append=padded[:, -1:]))
     down = np.abs(np.diff(padded, axis=0, append=padded[-1:]))
-    means = _areas(padded, rows, columns)  # W, 32, 32
+    means = _area_means(padded, rows, columns)  # W, 32, 32
     means -= means.mean((1, 2), keepdims=True)
-    return np.concatenate([means, _areas(across + down, rows, columns)], -1)
+    return np.concatenate([means, _area_means(across + down, rows, columns)], -1)
 
 
-def _areas(plane: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+def _area_means(plane: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
     """Means of 8×8 blocks, by window and area: (W, 32, 32)."""
     side = WINDOW // _BLOCK
     blocks = plane.reshape(rows * side, _BLOCK, columns * side, _BLOCK).mean((1, 3))

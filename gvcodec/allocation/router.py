@@ -57,8 +57,8 @@ class RunningMean:
 
 def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
     """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape."""
-    wanted = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
-    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
+    counts = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
+    return np.rint(np.clip(counts, tokens / FLOOR, tokens)).astype(np.int64)
 
 
 def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
@@ -74,11 +74,11 @@ def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
     low, high = 0.0, 2.0 * tokens / float(shares.min())
     for _ in range(64):  # halves the interval, so to the last bit
         beta = (low + high) / 2
-        wanted = np.where(open_windows, np.clip(beta * shares, least, tokens), 0.0)
-        low, high = (beta, high) if wanted.sum() <= total else (low, beta)
-    wanted = np.where(open_windows, np.clip(low * shares, least, tokens), 0.0)
-    counts = np.floor(wanted + 1e-9).astype(np.int64)
-    order = np.argsort(-(wanted - counts), kind="stable")
+        targets = np.where(open_windows, np.clip(beta * shares, least, tokens), 0.0)
+        low, high = (beta, high) if targets.sum() <= total else (low, beta)
+    targets = np.where(open_windows, np.clip(low * shares, least, tokens), 0.0)
+    counts = np.floor(targets + 1e-9).astype(np.int64)
+    order = np.argsort(-(targets - counts), kind="stable")
     order = order[open_windows[order] & (counts[order] < tokens)]
     counts[order[: total - int(counts.sum())]] += 1
     return counts.reshape(np.shape(elbo))
@@ -143,10 +143,12 @@ class Router:
     def predict(self, values: Floats, rate: float = 1.0) -> NDArray[np.float64]:
         """-ELBO (...), of any unit, of windows (..., K, C) that get the share `rate` of all tokens
         on average. Raises `ValueError` for another K."""
-        seen = magnitudes(values, rate)
-        if seen.shape[-1] != self.centre.size:
-            raise ValueError(f"{seen.shape[-1] - 1} tokens, {self.centre.size - 1} are expected")
-        seen = (seen - self.centre) * self.scale
-        units = np.maximum(seen @ self.hidden.T + self.hidden_bias, 0)  # (..., H)
-        logs = seen @ self.linear + units @ self.out + self.out_bias[0]
+        features = magnitudes(values, rate)
+        if features.shape[-1] != self.centre.size:
+            raise ValueError(
+                f"{features.shape[-1] - 1} tokens, {self.centre.size - 1} are expected"
+            )
+        features = (features - self.centre) * self.scale
+        units = np.maximum(features @ self.hidden.T + self.hidden_bias, 0)  # (..., H)
+        logs = features @ self.linear + units @ self.out + self.out_bias[0]
         return np.exp(np.clip(logs.astype(np.float64), -30, 30))

@@ -29,7 +29,7 @@ FRAME_THRESHOLD, TOKEN_THRESHOLD = 0.005, 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TokenSelection:
     """What is sent of a GOP. `mask` (F, N): kept tokens. `near` (F, N, N): which tokens of its
     frame each one resembles, itself included."""
 
@@ -39,13 +39,13 @@ class Kept:
     def merge(self, t: int, values: Features) -> NDArray[np.float64]:
         """Latents before rounding, (N, C), of frame `t`: a kept token becomes (own + mean of its
         neighbourhood) / 2, so tokens that were dropped for it are part of it; others are 0."""
-        own = values.astype(np.float64)
-        mean = self.near[t] @ own / self.near[t].sum(1, keepdims=True)
-        merged: NDArray[np.float64] = np.where(self.mask[t, :, None], (own + mean) / 2, 0)
+        exact = values.astype(np.float64)
+        mean = self.near[t] @ exact / self.near[t].sum(1, keepdims=True)
+        merged: NDArray[np.float64] = np.where(self.mask[t, :, None], (exact + mean) / 2, 0)
         return merged
 
 
-def unit(features: Features) -> NDArray[np.float64]:
+def normalise(features: Features) -> NDArray[np.float64]:
     """Features (..., D) of length 1."""
     wide = features.astype(np.float64)
     norm = np.linalg.norm(wide, axis=-1, keepdims=True)
@@ -55,13 +55,13 @@ def unit(features: Features) -> NDArray[np.float64]:
 
 def uniqueness(features: Features, others: Features | None = None) -> NDArray[np.float64]:
     """u (N, M) = 1 - cos of features (N, D) and (M, D), 0…2; by default of all with all."""
-    one = unit(features)
-    other = one if others is None else unit(others)
+    one = normalise(features)
+    other = one if others is None else normalise(others)
     result: NDArray[np.float64] = 1 - one @ other.T
     return result
 
 
-def centred(features: Features) -> NDArray[np.float64]:
+def subtract_mean(features: Features) -> NDArray[np.float64]:
     """Features (F, ..., D) less their mean over the GOP. Tokens of this encoder share most of what
     they say (their cosines are above 0.95); without it the paper's thresholds fit."""
     wide = features.astype(np.float64)
@@ -72,7 +72,7 @@ def centred(features: Features) -> NDArray[np.float64]:
 def frame_features(features: Features) -> NDArray[np.float64]:
     """(F, N · D): unit vectors of each frame's tokens (F, ..., D), side by side, so that the cosine
     of two frames is the mean of their tokens'."""
-    return unit(features).reshape(len(features), -1)
+    return normalise(features).reshape(len(features), -1)
 
 
 def fuse_frames(frames: Features, threshold: float, retain: float) -> Counts:
@@ -85,8 +85,8 @@ def fuse_frames(frames: Features, threshold: float, retain: float) -> Counts:
     leaders = np.zeros(len(frames), np.int64)
     for t in range(1, len(frames)):
         first = leaders[t - 1]
-        joins = distance[t, first] <= threshold and (t - first) * retain < 1 - 1e-9
-        leaders[t] = first if joins else t
+        is_joined = distance[t, first] <= threshold and (t - first) * retain < 1 - 1e-9
+        leaders[t] = first if is_joined else t
     return leaders
 
 
@@ -100,19 +100,19 @@ def allocate_tokens(frames: Features, budget: int, most: int) -> Counts:
     similarity = (1 - uniqueness(frames)).mean(1)
     logits = (similarity.mean() - similarity) * math.sqrt(count)
     weights = np.exp(logits - logits.max())
-    wanted = np.floor(weights / weights.sum() * budget + 1e-9).astype(np.int64)
+    counts = np.floor(weights / weights.sum() * budget + 1e-9).astype(np.int64)
     caps = np.full(count, min(most, max(1, 2 * (budget // count))), np.int64)
-    return share_surplus(np.minimum(wanted, caps), caps, budget)
+    return share_surplus(np.minimum(counts, caps), caps, budget)
 
 
 def share_surplus(counts: Counts, caps: Counts, budget: int) -> Counts:
     """`counts` (F,) and even shares of what they leave of `budget`, none above `caps`; what does
     not divide goes to the earliest frames, from which others are predicted."""
     counts = counts.copy()
-    while (left := budget - int(counts.sum())) > 0 and (counts < caps).any():
-        below = np.flatnonzero(counts < caps)
-        share = left // len(below)
-        counts[below if share else below[:left]] += max(1, share)
+    while (surplus := budget - int(counts.sum())) > 0 and (counts < caps).any():
+        open_frames = np.flatnonzero(counts < caps)
+        share = surplus // len(open_frames)
+        counts[open_frames if share else open_frames[:surplus]] += max(1, share)
         counts = np.minimum(counts, caps)
     return counts
 
@@ -126,16 +126,16 @@ def select_tokens(features: Features, threshold: float) -> tuple[list[int], Mask
     distance = uniqueness(features)
     near = distance < threshold
     np.fill_diagonal(near, True)
-    dropped = np.zeros(len(features), bool)
+    is_dropped = np.zeros(len(features), bool)
     order = []
     for i in np.argsort(-distance.mean(1), kind="stable"):
-        if not dropped[i]:
+        if not is_dropped[i]:
             order.append(int(i))
-            dropped |= near[i]
+            is_dropped |= near[i]
     return order, near
 
 
-def compress_frames(features: Features, budgets: Counts, threshold: float) -> Kept:
+def compress_frames(features: Features, budgets: Counts, threshold: float) -> TokenSelection:
     """Spatial Dynamic Compression of frames (F, N, D) to `budgets` (F,).
 
     The first K_t in order of selection are kept; frames that select fewer pass the rest of their
@@ -147,7 +147,7 @@ def compress_frames(features: Features, budgets: Counts, threshold: float) -> Ke
     mask = np.zeros(features.shape[:2], bool)
     for t, (order, _) in enumerate(selected):
         mask[t, order[: counts[t]]] = True
-    return Kept(mask, np.stack([near for _, near in selected]))
+    return TokenSelection(mask, np.stack([near for _, near in selected]))
 
 
 def compress(
@@ -155,11 +155,11 @@ def compress(
     budget: int,
     frame_threshold: float = FRAME_THRESHOLD,
     token_threshold: float = TOKEN_THRESHOLD,
-) -> Kept:
+) -> TokenSelection:
     """All three parts on a GOP, by centred features (F, N, D), at most `budget` tokens. Raises
     `ValueError` for a budget below 1."""
     budgets = frame_budgets(features, budget, features.shape[1], frame_threshold)
-    return compress_frames(centred(features), budgets, token_threshold)
+    return compress_frames(subtract_mean(features), budgets, token_threshold)
 
 
 def frame_budgets(
@@ -170,7 +170,7 @@ def frame_budgets(
     frames = len(features)
     if budget < 1:
         raise ValueError(f"a budget of {budget} tokens")
-    whole = frame_features(centred(features))
+    whole = frame_features(subtract_mean(features))
     leaders = np.unique(fuse_frames(whole, threshold, min(1.0, budget / (frames * most))))
     budgets = np.zeros(frames, np.int64)
     budgets[leaders] = allocate_tokens(whole[leaders], budget, most)

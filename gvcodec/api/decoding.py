@@ -18,7 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gvcodec.api.results import Decoded
+from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.edit.repair import repair_stream
@@ -32,6 +32,7 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import VideoFormat
+from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import (
@@ -52,7 +53,7 @@ _SPOOL = 1 << 24
 
 @add_option_docs
 @dataclass(frozen=True, slots=True)
-class Request:
+class DecodeRequest:
     """What to decode, where to write it, and how: the options of one command."""
 
     input: str | Readable
@@ -132,15 +133,16 @@ class Request:
     @property
     def is_part(self) -> bool:
         """Whether frames are left out."""
-        return self.start > 0 or self.ends
+        return self.start > 0 or self.has_end
 
     @property
-    def ends(self) -> bool:
+    def has_end(self) -> bool:
         """Whether frames after those that are wanted are left out."""
         return self.frames is not None or self.end is not None
 
 
-@list_options(Request)
+@list_options(DecodeRequest)
+@renamed_keywords(hold="enforce_rlimit")
 def decode_file(
     source: PathName | Readable,
     output: PathName | BinaryIO,
@@ -148,7 +150,7 @@ def decode_file(
     progress: Mode = "none",
     verbose: bool = False,
     **options: Any,
-) -> Decoded:
+) -> DecodeReport:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
     .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets
     y4m, standard output ("-") what `form` says.
@@ -160,16 +162,16 @@ def decode_file(
     this process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
     `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.
     """
-    named, written = as_name(source), as_name(output)
-    (settings,) = split_options(options, Request)
-    request = Request(
-        source if named is None else named,  # type: ignore[arg-type]
-        output if written is None else written,  # type: ignore[arg-type]
+    source_name, output_name = as_name(source), as_name(output)
+    (settings,) = split_options(options, DecodeRequest)
+    request = DecodeRequest(
+        source if source_name is None else source_name,  # type: ignore[arg-type]
+        output if output_name is None else output_name,  # type: ignore[arg-type]
         **settings,
     )
-    steers = check_tokens_option(request.tokens)
+    uses_tokens = check_tokens_option(request.tokens)
     with (
-        protect_inputs([] if named is None else [named]),
+        protect_inputs([] if source_name is None else [source_name]),
         ProgressBar(progress, verbose=verbose) as bar,
         contextlib.ExitStack() as stack,
     ):
@@ -180,15 +182,15 @@ def decode_file(
         if request.ignore_errors:
             stream, losses = _repair(stream, name, request, stack)
             indexed = stream
-        elif named not in (None, "-") and stream.seekable():
-            indexed = named
+        elif source_name not in (None, "-") and stream.seekable():
+            indexed = source_name
         elif request.start > 0 or request.end is not None:
             stream = indexed = _spool(stream, stack)
         reader = Reader(stream, name)
-        painted = reader.header.is_painted and not request.fidelity
+        is_painted = reader.header.is_painted and not request.fidelity
         decoder = Decoder(
             reader.header,
-            not painted,
+            not is_painted,
             request.threads,
             request.models,
             request.low_delay,
@@ -196,12 +198,12 @@ def decode_file(
             request.limits,
             read_only=True,
             look=request.look,
-            uses_tokens=steers,
+            uses_tokens=uses_tokens,
         )
         stack.enter_context(
-            memory_limit(reader.header, painted, request.limits, request.enforce_rlimit)
+            memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
-        return _Decoding(request, reader, decoder, losses, indexed).write(bar)
+        return _FileDecoder(request, reader, decoder, losses, indexed).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -211,7 +213,7 @@ def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> Bin
 
 
 def _repair(
-    stream: BinaryIO, name: str, request: Request, stack: contextlib.ExitStack
+    stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
     """What `repair` leaves of a stream, and a line for each loss."""
     rest = _spool(None, stack)
@@ -224,21 +226,21 @@ def _repair(
 
 def _spool(stream: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO:
     """A file to read and write at any place, with what `stream` holds."""
-    made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
-    spooled = cast(BinaryIO, stack.enter_context(made))
+    file = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
+    spool = cast(BinaryIO, stack.enter_context(file))
     if stream is not None:
-        shutil.copyfileobj(stream, spooled)
-        spooled.seek(0)
-    return spooled
+        shutil.copyfileobj(stream, spool)
+        spool.seek(0)
+    return spool
 
 
-class _Decoding:
+class _FileDecoder:
     """A stream in decoding, from its first wanted frame on. `losses`: what `repair` found;
     `indexed`: the stream at any place, None for a pipe."""
 
     def __init__(
         self,
-        request: Request,
+        request: DecodeRequest,
         reader: Reader,
         decoder: Decoder,
         losses: list[str],
@@ -246,14 +248,14 @@ class _Decoding:
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
-        self._keeps = writers.takes_tracks(request.target, request.form)
+        self._keeps_tracks = writers.takes_tracks(request.target, request.form)
         self._losses = losses
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;
         #: whether the base hash is checked.
         self._count: int | None = None
         self._rest: Iterator[Packet] | None = None
-        self._whole = True
+        self._is_whole = True
         #: When the last picture goes that is cut off while it stands on screen, in ticks.
         self._until: int | None = None
         self._from = Fraction(request.start).limit_denominator(1_000_000)
@@ -265,73 +267,74 @@ class _Decoding:
         self._shift = 0
         #: When the last written frame ends, in seconds; packets of tracks that are not written.
         self._end = Fraction(0)
-        self._left_out = 0
+        self._dropped_packets = 0
 
-    def write(self, bar: ProgressBar) -> Decoded:
+    def write(self, bar: ProgressBar) -> DecodeReport:
         """Raises what `Decoder`, `Reader` and `open_writer` raise."""
         self._seek()
         request, fmt = self._request, self._header.format
         scaler = Scaler(fmt, request.scale) if request.scale else None
-        shown = scaler.format if scaler else fmt
+        output_format = scaler.format if scaler else fmt
         bar.begin("decode", self._count)
-        written = 0
-        with self._open_writer(shown) as writer:
+        frame_count = 0
+        with self._open_writer(output_format) as writer:
             for frame in self._frames:
-                self._leave_out()
+                self._drop_tracks()
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
-                written += 1
-                bar.coded(written, 0)
+                frame_count += 1
+                bar.coded(frame_count, 0)
                 self._end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
-            self._finish(writer, written)
-        self._leave_out()
-        frames = f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"
-        return Decoded(written, (frames, *self._describe(writer)), tuple(self._losses))
+            self._finish(writer, frame_count)
+        self._drop_tracks()
+        size = f"{output_format.width}×{output_format.height}"
+        frames = f"{count_noun(frame_count, f'{self._kind} frame')} {size}"
+        return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
         """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
         is wanted."""
         request, indexed = self._request, self._indexed
         if indexed is None:
-            self._frames = self._read_on()
+            self._frames = self._read_all()
         elif request.is_part:
-            self._frames = self._find(indexed, self._reader)
+            self._frames = self._read_part(indexed, self._reader)
         else:
             self._count = sum(gop.frames for gop in self._reader.gops())
-            self._frames = self._read_on()
+            self._frames = self._read_all()
         first = next(self._frames, None)
         if first is None and request.is_part:
             since = f"{float(self._from):g} s after the first one or later"
             raise UsageError(f"{self._reader.name}: no frame is shown {since}")
-        self._shift = self._place(first)
+        self._shift = self._set_shift(first)
         self._frames = chain([first] if first else [], self._frames)
 
-    def _find(self, source: str | BinaryIO, reader: Reader) -> Iterator[DecodedFrame]:
+    def _read_part(self, source: str | BinaryIO, reader: Reader) -> Iterator[DecodedFrame]:
         """The frames of the part, by the index. Raises `UsageError`, `DamagedStreamError`."""
         video = Video(source, decoder=self._decoder, limits=self._request.limits)
         video.name = reader.name
-        first, begins, stands = video.cut_at(self._from)
-        first, stop = first - stands, len(video)
+        first, begin_tick, is_still = video.cut_at(self._from)
+        first, stop = first - is_still, len(video)
         if first == stop:
             return iter(())
         if self._request.frames is not None:
             stop = min(stop, first + self._request.frames)
-        ends = video.pts_of(stop)
+        end_tick = video.pts_of(stop)
         if self._to is not None:
-            last, until, stands = video.cut_at(self._to)
+            last, until, is_still = video.cut_at(self._to)
             if last <= stop:
-                stop, ends, self._until = last, until, until if stands else None
+                stop, end_tick, self._until = last, until, until if is_still else None
         if stop <= first:
             raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
         tick = self._header.format.time_base
-        begin = begins * tick if self._from > 0 else None
-        end = None if ends == video.pts_of(len(video)) else ends * tick
-        described, self._count, self._whole = b"", stop - first, False
+        begin = begin_tick * tick if self._from > 0 else None
+        end = None if end_tick == video.pts_of(len(video)) else end_tick * tick
+        metadata, self._count, self._is_whole = b"", stop - first, False
         with self._name_errors():
             for packet in reader.packets():
                 if packet.kind is Kind.METADATA:
-                    described = described or packet.payload
-                elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps:
+                    metadata = metadata or packet.payload
+                elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps_tracks:
                     self._tracks = TrackReader(packet.payload, self._request.limits)
                     self._tracks.keep(begin, end)
                 elif packet.kind is Kind.TRACKS and self._tracks is not None:
@@ -339,12 +342,12 @@ class _Decoding:
                 elif packet.is_frame and self._tracks is None:
                     # What describes the tracks precedes the first frame: there are none.
                     break
-            self._metadata = Metadata.unpack(described)
+            self._metadata = Metadata.unpack(metadata)
         frames = video.decode_range(first, stop)
-        shown = next(frames)
-        return chain([replace(shown, pts=begins)], frames)
+        first_frame = next(frames)
+        return chain([replace(first_frame, pts=begin_tick)], frames)
 
-    def _read_on(self) -> Iterator[DecodedFrame]:
+    def _read_all(self) -> Iterator[DecodedFrame]:
         """The first frames of a stream that is read from its start, or all."""
         packets = self._reader.packets()
         frames = self._decode(packets)
@@ -356,18 +359,22 @@ class _Decoding:
         if self._request.frames is None:
             return frames
         # A pipe is not waited for.
-        self._whole, self._rest = False, packets
+        self._is_whole, self._rest = False, packets
         return islice(frames, self._request.frames)
 
-    def _place(self, first: DecodedFrame | None) -> int:
+    def _set_shift(self, first: DecodedFrame | None) -> int:
         """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""
         start, tick = self._header.start_pts, self._header.format.time_base
         if not self._request.is_part:
             # Streams of before keep the clock of their source; files begin at 0.
-            begun = start * tick
-            self._metadata = self._metadata.during(begun, None, -begun) if start else self._metadata
+            start_seconds = start * tick
+            self._metadata = (
+                self._metadata.during(start_seconds, None, -start_seconds)
+                if start
+                else self._metadata
+            )
             if start and self._tracks:
-                self._tracks.keep(begun, None)
+                self._tracks.keep(start_seconds, None)
             return start
         assert first is not None
         begin = first.pts * tick if self._from else None
@@ -397,29 +404,29 @@ class _Decoding:
             fmt,
             crf=crf,
             overwrite=request.overwrite,
-            tracks=self._tracks if self._keeps else None,
+            tracks=self._tracks if self._keeps_tracks else None,
             metadata=self._metadata,
             threads=request.threads,
             form=request.form,
         )
 
-    def _leave_out(self) -> None:
+    def _drop_tracks(self) -> None:
         """Drop packets of tracks that the output does not take, and count them."""
         tracks = self._decoder.tracks
-        if tracks is None or (self._keeps and tracks is self._tracks):
+        if tracks is None or (self._keeps_tracks and tracks is self._tracks):
             return
-        self._left_out += len(tracks.waiting)
+        self._dropped_packets += len(tracks.waiting)
         tracks.waiting.clear()
 
-    def _finish(self, writer: VideoWriter, written: int) -> None:
+    def _finish(self, writer: VideoWriter, frame_count: int) -> None:
         """Say when the last frame ends, and hand on packets of tracks after it."""
-        if written and not self._request.ends:
+        if frame_count and not self._request.has_end:
             with self._name_errors():
                 writer.end(self._decoder.receive_end() - self._shift)
         elif self._until is not None:
             writer.end(self._until - self._shift)
             self._end = (self._until - self._shift) * self._header.format.time_base
-        if self._tracks and self._keeps and self._rest is not None:
+        if self._tracks and self._keeps_tracks and self._rest is not None:
             # Packets of sound may follow the frames that they belong to.
             with self._name_errors():
                 for packet in self._rest:
@@ -430,15 +437,15 @@ class _Decoding:
     def _describe(self, writer: VideoWriter) -> list[str]:
         """What was checked, and what the output does not hold."""
         request = self._request
-        checked = "base hash" if self._whole and not self._losses else "checksums"
-        lines = [f"{checked} verified", *writer.notes, *self._decoder.notes]
+        check_name = "base hash" if self._is_whole and not self._losses else "checksums"
+        lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: not what the file's painted hash is of")
         elif request.tokens == "off":
             lines.append("tokens off: not what the file's painted hash is of")
-        lost = [] if self._keeps else list(self._metadata.parts())
-        if self._left_out and self._tracks:
-            lost.append(f"{count_noun(self._left_out, 'packet')} of {self._tracks.kinds}")
+        lost = [] if self._keeps_tracks else list(self._metadata.parts())
+        if self._dropped_packets and self._tracks:
+            lost.append(f"{count_noun(self._dropped_packets, 'packet')} of {self._tracks.kinds}")
         if lost:
             lines.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
         return lines

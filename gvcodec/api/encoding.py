@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, make_config, parse
+from gvcodec.api.job import Job, is_whole, make_config, parse_option
 from gvcodec.api.rated import encode_rated
-from gvcodec.api.results import Encoded
+from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
 from gvcodec.codec.encoder import Encoder, Source, encode_source
 from gvcodec.config import EncoderConfig
@@ -26,10 +26,10 @@ from gvcodec.media.sound_coding import parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink
 from gvcodec.painter.open import has_torch
-from gvcodec.rate.one_pass import Open
+from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
-from gvcodec.rate.scenes import share_scenes
-from gvcodec.rate.target import Target, has_targets, settle_zones
+from gvcodec.rate.scenes import allocate_scenes
+from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs
 from gvcodec.util.kinds import check_kind, repr_short
@@ -39,11 +39,11 @@ from gvcodec.util.progress import Mode, ProgressBar
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image
 
-_SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
+_SOUND_FORMS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 
 
 #: Keywords of `Job` that hold for frames of a program too.
-_OF_FRAMES = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
+_FRAME_OPTIONS = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
 
 
 @list_options(Job, EncoderConfig)
@@ -59,7 +59,7 @@ def encode_file(
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
     **options: Any,
-) -> Encoded:
+) -> EncodeReport:
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
     `source` and `output` are paths ("-" = standard input and output) or open binary files, that of
@@ -85,17 +85,17 @@ def encode_file(
     source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
     `min_gain`.
     """
-    others, coding = split_options(options, Job, EncoderConfig)
+    job_options, config_options = split_options(options, Job, EncoderConfig)
     if are_frames(source):
-        of_files = {"end": end, "input_options": input_options}
-        given = [*others, *(name for name, value in of_files.items() if value is not None)]
-        for name in given:
-            if name not in _OF_FRAMES:
+        file_options = {"end": end, "input_options": input_options}
+        names = [*job_options, *(name for name, value in file_options.items() if value is not None)]
+        for name in names:
+            if name not in _FRAME_OPTIONS:
                 raise UsageError(f"{name} is for video files, not for frames of a program")
         images = ImageSource(
-            source, frame_rate or 30, format, sound, sound_rate, others.pop("frames", None)
+            source, frame_rate or 30, format, sound, sound_rate, job_options.pop("frames", None)
         )
-        return _encode_images(images, output, make_config(config, coding), **others)
+        return _encode_images(images, output, make_config(config, config_options), **job_options)
     for name, value in (
         ("sound_rate", sound_rate),
         ("frame_rate", frame_rate),
@@ -103,32 +103,34 @@ def encode_file(
     ):
         if value is not None:
             raise UsageError(f"{name} is for frames of a program, not for video files")
-    wanted = InputOptions() if input_options is None else input_options
-    if not isinstance(wanted, InputOptions):
+    input_settings = InputOptions() if input_options is None else input_options
+    if not isinstance(input_settings, InputOptions):
         raise UsageError(f"input_options is an InputOptions, not {repr_short(input_options)}")
     check_kind("end", end, "float | None")
     if end is not None:
-        wanted = replace(wanted, until=end)
+        input_settings = replace(input_settings, until=end)
     if sound is not None and not isinstance(sound, str):
-        raise UsageError(f"sound of a video file is {_SOUNDS}")
+        raise UsageError(f"sound of a video file is {_SOUND_FORMS}")
     if sound is not None:
-        wanted = replace(wanted, sound=parse(parse_sound, sound, _SOUNDS))
+        input_settings = replace(
+            input_settings, sound=parse_option(parse_sound, sound, _SOUND_FORMS)
+        )
     video = cast("PathName | BinaryIO", source)
-    job = Job(video, output, make_config(config, coding), wanted, **others)
+    job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
         raise UsageError("give either a quality or one of size, bitrate, bpp and target")
-    done = encode_job(job)
-    check_complete(job, done)
-    return done
+    result = encode_job(job)
+    require_complete(job, result)
+    return result
 
 
-def check_complete(job: Job, done: Encoded) -> None:
+def require_complete(job: Job, done: EncodeReport) -> None:
     """Raises `IncompleteSourceError` where the source is damaged and `job` does not allow it."""
     if done.incomplete and not job.allow_damaged:
         raise IncompleteSourceError(incomplete_source(name_of(job.source), done.incomplete), done)
 
 
-def encode_job(job: Job) -> Encoded:
+def encode_job(job: Job) -> EncodeReport:
     """The same, also of an incomplete source. Raises what else `encode_file` raises."""
     source = as_name(job.source)
     _check(job)
@@ -137,11 +139,11 @@ def encode_job(job: Job) -> Encoded:
         # The output is looked at first: a long job should not fail at its end.
         open_sink(job.output, job.overwrite, job.config.base) as stream,
     ):
-        version = _version_of(source)
+        version = _file_version(source)
         done = _encode(job, stream)
-    if _version_of(source) != version and not done.incomplete:
+    if _file_version(source) != version and not done.incomplete:
         done = replace(done, incomplete="it changed while it was coded")
-    done = _as_written(done, job.output)
+    done = _with_container_size(done, job.output)
     if done.gain is not None and done.gain < 0:
         done = replace(done, notes=(*done.notes, _describe_gain(done)))
     return done
@@ -152,7 +154,7 @@ def _check(job: Job) -> None:
     rate = job.rate
     if job.jobs is not None and job.jobs < 1:
         raise UsageError(f"jobs is 1 or more, not {job.jobs}")
-    if job.in_chunks and rate is not None and rate.whole:
+    if job.in_chunks and rate is not None and rate.is_global:
         raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
     if job.config.device != "cpu" and has_torch():
         from gvcodec.util.tensors import open_device
@@ -166,7 +168,7 @@ def _check(job: Job) -> None:
         raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
 
 
-def _version_of(source: str | None) -> tuple[int, int] | None:
+def _file_version(source: str | None) -> tuple[int, int] | None:
     """Size and time of a file, which may grow while it is read; None for other sources."""
     if source is None or not os.path.isfile(source):
         return None
@@ -174,7 +176,7 @@ def _version_of(source: str | None) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _as_written(done: Encoded, output: PathName | BinaryIO) -> Encoded:
+def _with_container_size(done: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
     """With the size and the sound of the file where it is one that plays everywhere."""
     name = as_name(output)
     if name is None or not one_file_suffix(name):
@@ -182,17 +184,17 @@ def _as_written(done: Encoded, output: PathName | BinaryIO) -> Encoded:
     return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
 
 
-def _encode(job: Job, output: BinaryIO) -> Encoded:
+def _encode(job: Job, output: BinaryIO) -> EncodeReport:
     """In the way that the settings ask for: by default once, in one piece."""
     least = job.least_gain
     if job.config.zones:
         return _encode_zones(job, output)
     if least is not None:
-        return _encode_if_less(job, output, least)
+        return _encode_with_min_gain(job, output, least)
     return _encode_plain(job, output)
 
 
-def _encode_plain(job: Job, output: BinaryIO) -> Encoded:
+def _encode_plain(job: Job, output: BinaryIO) -> EncodeReport:
     """Without zones and least gain. With a trial or passes the source is read more than once."""
     if job.in_chunks:
         from gvcodec.api.in_chunks import encode_in_chunks
@@ -200,17 +202,17 @@ def _encode_plain(job: Job, output: BinaryIO) -> Encoded:
         return encode_in_chunks(job, output)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(ProgressBar(job.progress, job.verbose))
-        rate, tries = job.rate, job.config.allocates_by_scene
-        if tries or rate is not None:
+        rate, allocates_scenes = job.rate, job.config.allocates_by_scene
+        if allocates_scenes or rate is not None:
             job = replace(job, source=stack.enter_context(open_rereadable(job.source)))
         if rate is not None:
             return encode_rated(job, rate, output, bar)
-        if tries:
-            job = replace(job, config=share_scenes(job.open, job.config, bar))
+        if allocates_scenes:
+            job = replace(job, config=allocate_scenes(job.open, job.config, bar))
         return _encode_once(job, output, bar)
 
 
-def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> Encoded:
+def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
     with job.open() as reader:
         fmt = reader.format
         encoder = Encoder(fmt, job.config, reader.start_pts, progress=bar)
@@ -228,15 +230,15 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> Encoded:
         writer = encode_source(reader, video, encoder, output)
         source_bytes = reader.size if is_whole(job) else None
     return replace(
-        _describe(reader, encoder, writer),
+        _make_report(reader, encoder, writer),
         incomplete=reader.incomplete,
         source_bytes=source_bytes,
     )
 
 
-def _describe(source: Source, encoder: Encoder, writer: Writer) -> Encoded:
+def _make_report(source: Source, encoder: Encoder, writer: Writer) -> EncodeReport:
     tracks = source.tracks
-    return Encoded(
+    return EncodeReport(
         writer.frames,
         writer.size,
         (*source.notes, *encoder.notes),
@@ -247,24 +249,24 @@ def _describe(source: Source, encoder: Encoder, writer: Writer) -> Encoded:
     )
 
 
-def _encode_zones(job: Job, output: BinaryIO) -> Encoded:
+def _encode_zones(job: Job, output: BinaryIO) -> EncodeReport:
     """With the qualities that the targets of zones take, and a line for each."""
     job = replace(job, config=replace(job.config, zone_start=job.start))
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
         if has_targets(job.config):
             job = replace(job, source=stack.enter_context(open_rereadable(job.source)))
-            job, notes = _settle_zones(job)
+            job, notes = _resolve_zones(job)
         least = job.least_gain
         if least is None:
             done = _encode_plain(job, output)
         else:
-            done = _encode_if_less(job, output, least)
+            done = _encode_with_min_gain(job, output, least)
     return replace(done, notes=(*notes, *done.notes))
 
 
-def _settle_zones(job: Job) -> tuple[Job, list[str]]:
-    def open_part(begin: float, end: float, whole: bool) -> Open:
+def _resolve_zones(job: Job) -> tuple[Job, list[str]]:
+    def open_part(begin: float, end: float, whole: bool) -> SourceFactory:
         limit = job.input_options.until
         until = min(end, math.inf if limit is None else limit)
         options = replace(job.input_options, until=None if math.isinf(until) else until)
@@ -274,32 +276,32 @@ def _settle_zones(job: Job) -> tuple[Job, list[str]]:
         return replace(job, start=start, frames=None, input_options=options).open
 
     with ProgressBar(job.progress, job.verbose) as bar:
-        config, notes = settle_zones(open_part, job.config, bar, bar)
+        config, notes = resolve_zones(open_part, job.config, bar, bar)
     return replace(job, config=config), notes
 
 
-def _encode_if_less(job: Job, output: BinaryIO, least: float) -> Encoded:
+def _encode_with_min_gain(job: Job, output: BinaryIO, least: float) -> EncodeReport:
     """Writes nothing and raises `NoGainError` where the file saves less than this share."""
     with tempfile.TemporaryFile() as spool:
         done = _encode_plain(job, spool)  # type: ignore[arg-type]
         spool.seek(0)
-        written, suffix = done, one_file_suffix(as_name(job.output))
+        file_report, suffix = done, one_file_suffix(as_name(job.output))
         if suffix:
-            written = replace(done, size=container_size(spool.read(), suffix)[0])
+            file_report = replace(done, size=container_size(spool.read(), suffix)[0])
             spool.seek(0)
-        if written.gain is None:
+        if file_report.gain is None:
             raise UsageError("min_gain needs a source whose size is known")
-        if written.gain < least:
+        if file_report.gain < least:
             name = name_of(job.source)
             raise NoGainError(
-                f"{name}: {_describe_gain(written)}, less gain than {100 * least:g} %: "
+                f"{name}: {_describe_gain(file_report)}, less gain than {100 * least:g} %: "
                 "nothing was written"
             )
         shutil.copyfileobj(spool, output)
     return done
 
 
-def _describe_gain(done: Encoded) -> str:
+def _describe_gain(done: EncodeReport) -> str:
     assert done.gain is not None
     if done.gain < 0:
         return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
@@ -314,7 +316,7 @@ def _encode_images(
     progress: Mode = "none",
     verbose: bool = False,
     allow_damaged: bool = False,
-) -> Encoded:
+) -> EncodeReport:
     with (
         images,
         open_sink(output, overwrite, config.base) as stream,
@@ -323,4 +325,4 @@ def _encode_images(
         encoder = Encoder(images.format, config, progress=bar)
         frames = bar(images, "encode", images.expected)
         writer = encode_source(images, frames, encoder, stream)
-    return _as_written(_describe(images, encoder, writer), output)
+    return _with_container_size(_make_report(images, encoder, writer), output)

@@ -53,46 +53,46 @@ _SLACK = 0.5 / 255
 _MOST_PARTS = 1_000_000
 
 
-def are_frames(given: Any) -> bool:
+def are_frames(value: Any) -> bool:
     """Whether this is meant as frames, not as a video file or its name."""
-    if isinstance(given, str | bytes | bytearray | memoryview | os.PathLike):
+    if isinstance(value, str | bytes | bytearray | memoryview | os.PathLike):
         return False
     return (
-        _is_array(given)
-        or _is_picture(given)
-        or isinstance(given, Iterable)
-        and (not hasattr(given, "read"))
+        _is_array(value)
+        or _is_picture(value)
+        or isinstance(value, Iterable)
+        and (not hasattr(value, "read"))
     )
 
 
-def frames_of(given: Any) -> Iterator[Frame]:
+def frames_of(value: Any) -> Iterator[Frame]:
     """The frames of a video: an array (T, H, W, 3), (T, 3, H, W) or (3, T, H, W), a single picture,
     or anything that gives one picture after another. Raises `UsageError`."""
-    if isinstance(given, str | bytes):
+    if isinstance(value, str | bytes):
         raise UsageError("frames are pictures; encode_file takes the name of a video")
-    if not _is_array(given):
-        if not isinstance(given, Iterable) or _is_picture(given):
-            given = [given]
-        return map(frame_of, given)
-    if given.ndim == 3:
-        return iter([frame_of(given)])
-    if given.ndim != 4:
-        raise UsageError(f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(given)}")
-    if 3 not in (given.shape[1], given.shape[3]) and given.shape[0] == 3:
-        given = given.swapaxes(0, 1)
-    return map(frame_of, given)
+    if not _is_array(value):
+        if not isinstance(value, Iterable) or _is_picture(value):
+            value = [value]
+        return map(frame_of, value)
+    if value.ndim == 3:
+        return iter([frame_of(value)])
+    if value.ndim != 4:
+        raise UsageError(f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(value)}")
+    if 3 not in (value.shape[1], value.shape[3]) and value.shape[0] == 3:
+        value = value.swapaxes(0, 1)
+    return map(frame_of, value)
 
 
-def frame_of(given: Any) -> Frame:
+def frame_of(value: Any) -> Frame:
     """One picture as (H, W, 3) uint8 or uint16, or the `Planes` that were given. Raises
     `UsageError`."""
-    if _is_picture(given):
-        return np.asarray(given.convert("RGB"))
-    if isinstance(given, tuple | list) and len(given) == 3 and not np.isscalar(given[0]):
-        return cast(Planes, given)
-    if not _is_array(given):
-        raise UsageError(f"a frame is {_KINDS}, not {type(given).__name__}")
-    array = _to_numpy(given)
+    if _is_picture(value):
+        return np.asarray(value.convert("RGB"))
+    if isinstance(value, tuple | list) and len(value) == 3 and not np.isscalar(value[0]):
+        return cast(Planes, value)
+    if not _is_array(value):
+        raise UsageError(f"a frame is {_KINDS}, not {type(value).__name__}")
+    array = _to_numpy(value)
     if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]) or 0 in array.shape:
         raise UsageError(f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}")
     if array.shape[2] != 3:
@@ -118,21 +118,21 @@ def planes_of(frame: Frame, fmt: VideoFormat) -> Planes:
     return planes_from_rgb(frame, fmt.colour)
 
 
-def _is_array(given: Any) -> bool:
-    return hasattr(given, "ndim") and hasattr(given, "dtype") and hasattr(given, "shape")
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "ndim") and hasattr(value, "dtype") and hasattr(value, "shape")
 
 
-def _is_picture(given: Any) -> bool:
-    return type(given).__module__.startswith("PIL.")
+def _is_picture(value: Any) -> bool:
+    return type(value).__module__.startswith("PIL.")
 
 
-def _to_numpy(given: Any) -> NDArray[Any]:
+def _to_numpy(value: Any) -> NDArray[Any]:
     """Tensors on whatever device too."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-        given = given.float() if given.is_floating_point() else given
-        return cast(NDArray[Any], given.numpy())
-    return np.asarray(given)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
+        return cast(NDArray[Any], value.numpy())
+    return np.asarray(value)
 
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -195,18 +195,18 @@ class ImageSource:
         format: VideoFormat | None = None,
         sound: Sound | None = None,
         sound_rate: int | None = None,
-        most: int | None = None,
+        max_frames: int | None = None,
     ) -> None:
         self.notes: list[str] = []
-        remaining = itertools.islice(frames_of(frames), most)
+        remaining = itertools.islice(frames_of(frames), max_frames)
         first = next(remaining, None)
         if first is None:
             raise UsageError("there is no frame to encode")
         self.format = format or _format_of(first, _rate(frame_rate))
         self._frames = itertools.chain([first], remaining)
-        known = [most] if most is not None else []
-        known += [len(frames)] if isinstance(frames, list | tuple) else []
-        self.expected = min(known, default=None)
+        limits = [max_frames] if max_frames is not None else []
+        limits += [len(frames)] if isinstance(frames, list | tuple) else []
+        self.expected = min(limits, default=None)
         if sound is None and sound_rate is not None:
             raise UsageError("sound_rate goes with sound")
         self._sound = None if sound is None else SoundSource(sound, sound_rate)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.api.info import facts
+from gvcodec.api.info import read_info
 from gvcodec.api.job import Job, is_whole
-from gvcodec.api.results import Encoded
+from gvcodec.api.results import EncodeReport
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
@@ -37,7 +37,7 @@ except ImportError:  # no POSIX system
 _PART, _LONGEST = ".part", 255
 
 
-def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
+def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
@@ -55,7 +55,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
         coded = [find_coded(str(path)) or {} for path in Path(folder).glob(".batch/chunks/*/*.gvc")]
-        known = sum(row.get("frames", 0) for row in coded)
+        finished_frames = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
         with engine, ProgressBar(job.progress, job.verbose) as bar:
             driver = Driver(engine, notebook, FrameCount(bar, 1))
@@ -65,14 +65,14 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         record = notebook.record(task)
         with open(Path(folder, record["output"]), "rb") as joined:
             reader = Reader(joined)
-            fmt, seconds = reader.header.format, facts(reader).duration
+            fmt, seconds = reader.header.format, read_info(reader).duration
             joined.seek(0)
             shutil.copyfileobj(joined, output)
     row = record["rows"][0]
     notes = []
-    if known:
-        notes.append(f"{count_noun(known, 'frame is', 'frames are')} coded already")
-    return Encoded(
+    if finished_frames:
+        notes.append(f"{count_noun(finished_frames, 'frame is', 'frames are')} coded already")
+    return EncodeReport(
         row["frames"],
         row["bytes"],
         (*notes, *row["notes"]),
@@ -99,15 +99,19 @@ def part_folder(output: str) -> Path:
 @contextlib.contextmanager
 def _open_folder(job: Job) -> Iterator[str]:
     """Where chunks are kept: OUT.part with `resume`. Raises `MediaError` where it is in use."""
-    to = as_name(job.output)
+    output_name = as_name(job.output)
     if not job.resume:
-        beside = None if to is None or to == "-" else Path(to).absolute().parent
-        with work_folder(".gvcodec-", beside) as made:
-            yield made
+        parent = (
+            None
+            if output_name is None or output_name == "-"
+            else Path(output_name).absolute().parent
+        )
+        with work_folder(".gvcodec-", parent) as folder_name:
+            yield folder_name
         return
-    if to is None or to == "-":
+    if output_name is None or output_name == "-":
         raise UsageError("--resume needs the name of an output file")
-    folder = part_folder(to)
+    folder = part_folder(output_name)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise MediaError(f"{folder}: is no folder; remove it to begin anew")
     with name_errors(folder):

@@ -91,21 +91,24 @@ class Info:
     packets: list[dict[str, Any]]
 
     def __str__(self) -> str:
-        return text(self)
+        return format_info(self)
 
 
 def info(source: Source) -> Info:
     """What a stream holds: all of it is read, and its checksums are checked. `source`: a path,
     bytes or an open binary file. Raises `MissingFileError`, `MediaError`, `DamagedStreamError`."""
     with open_reader(source) as reader:
-        return facts(reader)
+        return read_info(reader)
 
 
-def facts(reader: Reader) -> Info:
+def read_info(reader: Reader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header, fmt = reader.header, reader.header.format
     packets: list[dict[str, Any]] = []
-    described, timing = b"", PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+    metadata_bytes, timing = (
+        b"",
+        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED),
+    )
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
     steering = Counter[str]()
@@ -124,15 +127,15 @@ def facts(reader: Reader) -> Info:
             timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
             tracks.send(packet.payload)
-        elif packet.kind is Kind.METADATA and not described:
-            described = packet.payload
+        elif packet.kind is Kind.METADATA and not metadata_bytes:
+            metadata_bytes = packet.payload
         elif packet.kind is Kind.QUALITY:
             psnr_y = read_quality(packet)
         elif packet.kind is Kind.FIT and header.painter_id is not None:
             steering.update(_steering(packet.payload, fmt))
             shows_base = packet.payload == IDENTITY
         packets.append(entry)
-    metadata = Metadata.unpack(described)
+    metadata = Metadata.unpack(metadata_bytes)
     counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]
@@ -173,12 +176,12 @@ def facts(reader: Reader) -> Info:
         psnr_y=psnr_y,
         base_scale=str(header.scale),
         q=header.base_q,
-        base_model_id=_hex(header.base_model_id),
-        painter_id=_hex(header.painter_id),
+        base_model_id=_to_hex(header.base_model_id),
+        painter_id=_to_hex(header.painter_id),
         unpainted_frames=unpainted,
-        gvc1d_id=_hex(header.gvc1d_id),
+        gvc1d_id=_to_hex(header.gvc1d_id),
         token_frames=counts["latent"],
-        base_hash=_hex(reader.base_hash),
+        base_hash=_to_hex(reader.base_hash),
         file_bytes=reader.size,
         track_bytes=reader.track_size,
         video_bytes=video,
@@ -209,7 +212,7 @@ def _form(header: SequenceHeader) -> str | None:
     return "network" if header.uses_network else "transform"
 
 
-def _hex(data: bytes | None) -> str | None:
+def _to_hex(data: bytes | None) -> str | None:
     return data.hex() if data else None
 
 
@@ -244,9 +247,9 @@ def _track_facts(track: Track, stream: Stream) -> dict[str, Any]:
     return facts | {"default": bool(track.flags & Disposition.default), "begin": None}
 
 
-def text(facts: Info) -> str:
+def format_info(facts: Info) -> str:
     """All in a sentence, the facts, a line each, and where the bytes go."""
-    lines = [_sentence(facts), "", *(f"{name:18} {value}" for name, value in _rows(facts))]
+    lines = [_describe_stream(facts), "", *(f"{name:18} {value}" for name, value in _rows(facts))]
     lines += ["", *_describe_budget(facts)]
     return "\n".join(lines)
 
@@ -257,7 +260,7 @@ _STRENGTH_ALONE = 7
 _BASES = {"av1": "AV1", "vvc": "H.266", "gvc1d": "GVC1D"}
 
 
-def _sentence(facts: Info) -> str:
+def _describe_stream(facts: Info) -> str:
     rate = float(Fraction(facts.frame_rate))
     base = _BASES.get(facts.base, facts.base)
     parts = [
@@ -269,11 +272,11 @@ def _sentence(facts: Info) -> str:
     if facts.painter_id and 0 < facts.frames == facts.unpainted_frames:
         parts.append("shown as base frames, nothing is painted")
     elif facts.painter_id:
-        fits = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
-        how = ", less where it would flicker or base frames are nearer" if fits else ""
-        if max(fits, default=0) > _STRENGTH_ALONE and not facts.tokens:
-            how = ", the painter fitted to the video"
-        parts.append(f"painted{how}")
+        fit_sizes = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
+        detail = ", less where it would flicker or base frames are nearer" if fit_sizes else ""
+        if max(fit_sizes, default=0) > _STRENGTH_ALONE and not facts.tokens:
+            detail = ", the painter fitted to the video"
+        parts.append(f"painted{detail}")
         if facts.tokens:
             parts.append(
                 f"steered by {count_noun(facts.tokens, 'token')} in {facts.token_bytes} bytes"

@@ -142,7 +142,7 @@ class Job:
         """The share of the source that the file has to save. Raises `UsageError`."""
         if self.min_gain is None:
             return None
-        least = parse(parse_share, self.min_gain, _SHARES)
+        least = parse_option(parse_share, self.min_gain, _SHARES)
         if not 0 <= least < 1:
             raise UsageError(f"min_gain is {_SHARES}, not {least:g}")
         if not is_whole(self):
@@ -152,18 +152,18 @@ class Job:
     @property
     def rate(self) -> Budget | Target | None:
         """What rate control is to reach. Raises `UsageError`."""
-        *amounts, most = (
-            parse(parse_amount, value, _AMOUNTS)
+        *amounts, max_size = (
+            parse_option(parse_amount, value, _AMOUNTS)
             for value in (self.size, self.bitrate, self.bpp, self.max_size)
         )
-        given = sum(value is not None for value in (*amounts, self.target))
-        if given > 1:
+        rate_count = sum(value is not None for value in (*amounts, self.target))
+        if rate_count > 1:
             raise UsageError("give one of size, bitrate, bpp and target")
-        if self.target is None and (most is not None or self.target_of != "mean"):
-            name = "target_of" if most is None else "max_size"
+        if self.target is None and (max_size is not None or self.target_of != "mean"):
+            name = "target_of" if max_size is None else "max_size"
             raise UsageError(f"{name} goes with a target")
         if self.target is None:
-            return Budget(*amounts) if given else None
+            return Budget(*amounts) if rate_count else None
         try:
             target = parse_target(self.target) if isinstance(self.target, str) else self.target
         except ValueError as error:
@@ -171,8 +171,8 @@ class Job:
         if not isinstance(target, Target):
             raise UsageError(f"a target is {TARGETS}, or several with commas between them")
         if self.target_of != "mean":
-            target = target.share_pool(self.target_of)
-        return replace(target, most_bytes=target.most_bytes if most is None else most)
+            target = target.with_pool(self.target_of)
+        return replace(target, most_bytes=target.most_bytes if max_size is None else max_size)
 
 
 def is_whole(job: Job) -> bool:
@@ -180,9 +180,9 @@ def is_whole(job: Job) -> bool:
     return job.start <= 0 and job.frames is None and job.input_options.until is None
 
 
-def parse(read: Callable[[str], _T], given: str | _T, wanted: str) -> _T:
+def parse_option(read: Callable[[str], _T], value: str | _T, expected: str) -> _T:
     """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
     try:
-        return read(given) if isinstance(given, str) else given
+        return read(value) if isinstance(value, str) else value
     except ValueError:
-        raise UsageError(f"{given!r} is not {wanted}") from None
+        raise UsageError(f"{value!r} is not {expected}") from None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.api.results import Found, Moment, Summarized
+from gvcodec.api.results import Moment, SearchReport, SummarizeReport
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.opening import PathName, open_reader, open_sink
@@ -38,13 +38,13 @@ def summarize(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     progress: Mode = "none",
-) -> Summarized:
+) -> SummarizeReport:
     """Add vectors for search to a stream: to `output`, or without one to `source` itself.
     `embedder`: "small", "lp", or one that `gvcodec.retrieval.embedders.register` added; `rate`:
     vectors a frame (None: as many as take 1 % of the file); `models` as for `decode_file`. Raises
     `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`, `WrongModelError`."""
     name = os.fspath(source)
-    chosen, stride = make(embedder), making.stride_of(rate)
+    embedder_model, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(name))
         reader.require_unchanged()
@@ -56,8 +56,10 @@ def summarize(
             sink = stack.enter_context(open(pending.temporary, "wb"))
         bar = stack.enter_context(ProgressBar(progress))
         bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
-        done = making.summarize(reader, sink, chosen, stride, threads, models, limits, bar)
-        return Summarized(*done)
+        counts = making.summarize(
+            reader, sink, embedder_model, stride, threads, models, limits, bar
+        )
+        return SummarizeReport(*counts)
 
 
 def search(
@@ -69,7 +71,7 @@ def search(
     embedder: str | None = None,
     ranking: str = "cosine",
     threads: int = 0,
-) -> Found:
+) -> SearchReport:
     """The `count` moments of streams with summaries that fit a query best.
 
     Frames around the best `exact` of them are decoded to find the exact frame; the others, and all
@@ -80,41 +82,47 @@ def search(
     `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be
     searched.
     """
-    named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
-    names = [str(as_name(name)) for name in named]
+    sources = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
+    names = [str(as_name(name)) for name in sources]
     if ranking not in RANKINGS:
         raise UsageError(f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}")
-    asked = _Asked(Query.parse(str(as_name(query))), embedder, ranking)
-    paths = [path for given in names for path in streams_in(given)]
+    query_vectors = _QueryVectors(Query.parse(str(as_name(query))), embedder, ranking)
+    paths = [path for name_or_folder in names for path in streams_in(name_or_folder)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
-    nearest, total, read, notes, refused = _best(asked, paths, count)
-    if not nearest:
-        none = UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
-        raise refused[0] if refused else none
+    candidates, total, bytes_read, notes, errors = _rank_files(query_vectors, paths, count)
+    if not candidates:
+        no_summaries = UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
+        raise errors[0] if errors else no_summaries
     moments: list[Moment] = []
-    for path, near in itertools.groupby(nearest, lambda one: one.path):
+    for path, candidate in itertools.groupby(
+        candidates, lambda candidate_frame: candidate_frame.path
+    ):
         with open_summarised(path) as file:
             before = file.bytes_read
-            for one in near:
-                score, frame, gap = one.score, one.frame, one.gap
+            for candidate_frame in candidate:
+                score, frame, gap = (
+                    candidate_frame.score,
+                    candidate_frame.frame,
+                    candidate_frame.gap,
+                )
                 if len(moments) < exact:
                     try:
-                        there = asked.locate(one, threads)
-                        frame, gap = (frame, gap) if there is None else (there, 0)
+                        exact_frame = query_vectors.locate(candidate_frame, threads)
+                        frame, gap = (frame, gap) if exact_frame is None else (exact_frame, 0)
                     except GvcodecError as error:
                         notes.append(f"the exact frame is not known: {error}")
                 gop = file.gop_of(frame)
                 seconds = round(file.seconds(frame), 3)
-                within = round(gap / float(file.reader.header.format.frame_rate), 3)
+                tolerance = round(gap / float(file.reader.header.format.frame_rate), 3)
                 span = (gop.first_frame, gop.frames)
-                moments.append(Moment(path, seconds, frame, span, round(score, 4), within))
-                read += gop.size if not gap else 0
-            read += file.bytes_read - before
-    return Found(tuple(moments), len(paths), read, total, (*notes, *map(str, refused)))
+                moments.append(Moment(path, seconds, frame, span, round(score, 4), tolerance))
+                bytes_read += gop.size if not gap else 0
+            bytes_read += file.bytes_read - before
+    return SearchReport(tuple(moments), len(paths), bytes_read, total, (*notes, *map(str, errors)))
 
 
-class _Near(NamedTuple):
+class _Candidate(NamedTuple):
     """A frame with a vector, and how many frames away the one that is meant may be."""
 
     path: str
@@ -124,30 +132,32 @@ class _Near(NamedTuple):
     gap: int
 
 
-def _best(
-    asked: _Asked, paths: list[str], count: int
-) -> tuple[list[_Near], int, int, list[str], list[GvcodecError]]:
+def _rank_files(
+    query_vectors: _QueryVectors, paths: list[str], count: int
+) -> tuple[list[_Candidate], int, int, list[str], list[GvcodecError]]:
     """Best moments and their files, bytes of all and bytes read, notes, errors."""
-    moments: list[_Near] = []
-    total = read = 0
+    moments: list[_Candidate] = []
+    total = bytes_read = 0
     notes: list[str] = []
-    refused: list[GvcodecError] = []
+    errors: list[GvcodecError] = []
     for path in paths:
         try:
             with open_summarised(path) as file:
                 total += file.size
                 vectors = file.vectors
                 notes += file.notes
-                name, fits = asked.rank(file)
+                name, similarities = query_vectors.rank(file)
                 frames = vectors[name].frames
-                for at in best(fits, frames, count):
+                for at in best(similarities, frames, count):
                     gap = _measure_gap(frames, at, file.frames)
-                    moments.append(_Near(path, name, float(fits[at]), int(frames[at]), gap))
-                read += file.bytes_read
+                    moments.append(
+                        _Candidate(path, name, float(similarities[at]), int(frames[at]), gap)
+                    )
+                bytes_read += file.bytes_read
         except GvcodecError as error:
-            refused.append(error)
+            errors.append(error)
     moments.sort(key=lambda near: -near.score)
-    return moments[:count], total, read, notes, refused
+    return moments[:count], total, bytes_read, notes, errors
 
 
 def _measure_gap(frames: NDArray[np.int64], at: int, end: int) -> int:
@@ -156,30 +166,30 @@ def _measure_gap(frames: NDArray[np.int64], at: int, end: int) -> int:
     return max(after - here, here - before)
 
 
-class _Asked:
+class _QueryVectors:
     """A query as the embedders of files see it, each loaded when one needs it."""
 
-    def __init__(self, query: Query, named: str | None, ranking: str) -> None:
-        self._query, self._named, self._ranking = query, named, ranking
+    def __init__(self, query: Query, embedder_name: str | None, ranking: str) -> None:
+        self._query, self._embedder_name, self._ranking = query, embedder_name, ranking
         self._stored: dict[bytes, Sought] = query.stored()
         self._embedders: dict[str, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
         """Embedder's id, and scores of the file's vectors."""
         name, sought = self.of(file)
-        own = file.vectors[name]
+        summary = file.vectors[name]
         offsets = sought.seconds * float(file.reader.header.format.frame_rate)
         if self._ranking == "cosine":
-            return name, scores(sought.vectors, offsets, own.values, own.frames)
+            return name, scores(sought.vectors, offsets, summary.values, summary.frames)
         attention = attention_of(name)
-        return name, attend(sought.vectors, offsets, own.values, own.frames, attention)
+        return name, attend(sought.vectors, offsets, summary.values, summary.frames, attention)
 
-    def locate(self, near: _Near, threads: int) -> int | None:
+    def locate(self, near: _Candidate, threads: int) -> int | None:
         """The exact frame; None where no network was needed."""
-        made = next((e for e in self._embedders.values() if e.id == near.name), None)
-        if made is None:
+        embedder = next((e for e in self._embedders.values() if e.id == near.name), None)
+        if embedder is None:
             return None
-        return locate(near.path, near.frame, near.gap, self._stored[near.name], made, threads)
+        return locate(near.path, near.frame, near.gap, self._stored[near.name], embedder, threads)
 
     def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
@@ -187,7 +197,7 @@ class _Asked:
         if not file.vectors:
             raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
         for name in file.vectors:
-            if name in self._stored and not self._named:
+            if name in self._stored and not self._embedder_name:
                 return name, self._stored[name]
         embedder = self._make_embedder(file)
         if embedder.id not in file.vectors:
@@ -196,21 +206,21 @@ class _Asked:
             self._stored[embedder.id] = self._query.look(embedder)
         sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
         if sought.vectors.shape[1] != dim:
-            given = f"{file.name}: vectors of {dim} numbers"
-            raise DamagedStreamError(f"{given}, but its embedder makes {embedder.dim}")
+            description = f"{file.name}: vectors of {dim} numbers"
+            raise DamagedStreamError(f"{description}, but its embedder makes {embedder.dim}")
         return embedder.id, sought
 
     def _make_embedder(self, file: SummarisedFile) -> Embedder:
         shipped = shipped_ids()
-        own = next((shipped[name] for name in file.vectors if name in shipped), None)
-        named = self._named or own
-        if named is None:  # before a network is loaded for nothing
+        shipped_name = next((shipped[name] for name in file.vectors if name in shipped), None)
+        name_ = self._embedder_name or shipped_name
+        if name_ is None:  # before a network is loaded for nothing
             raise self._unknown_model_error(file)
-        if named not in self._embedders:
-            self._embedders[named] = make(named)
-        return self._embedders[named]
+        if name_ not in self._embedders:
+            self._embedders[name_] = make(name_)
+        return self._embedders[name_]
 
     def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
-        made = f"{file.name}: its summary was made by embedder {names}"
-        return WrongModelError(f"{made}, which is missing here (--embedder)")
+        message = f"{file.name}: its summary was made by embedder {names}"
+        return WrongModelError(f"{message}, which is missing here (--embedder)")

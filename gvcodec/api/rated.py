@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from gvcodec.api.job import Job, is_whole
-from gvcodec.api.results import Encoded
+from gvcodec.api.results import EncodeReport
 from gvcodec.bases import q_of
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.one_pass import Budget
-from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
-from gvcodec.rate.target import Target, encode_for
+from gvcodec.rate.size import RatedFile, TooSmallError, check_sound_size, encode_to_budget
+from gvcodec.rate.target import Target, encode_to_target
 from gvcodec.util.file_io import as_name
 from gvcodec.util.progress import ProgressBar
 
@@ -26,7 +26,9 @@ _ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 _LENIENT = 1.05
 
 
-def encode_rated(job: Job, rate: Budget | Target, output: BinaryIO, bar: ProgressBar) -> Encoded:
+def encode_rated(
+    job: Job, rate: Budget | Target, output: BinaryIO, bar: ProgressBar
+) -> EncodeReport:
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
     is not enough."""
     suffix = one_file_suffix(as_name(job.output))
@@ -38,16 +40,16 @@ def encode_rated(job: Job, rate: Budget | Target, output: BinaryIO, bar: Progres
         whole = replace(job.input_options, scale=None)
         original = replace(job, input_options=whole).open
 
-        def encode(most: float | None) -> Fitted:
-            wanted = replace(rate, most_bytes=most)
-            return encode_for(job.open, job.config, wanted, bar, bar, original)
+        def encode(most: float | None) -> RatedFile:
+            budget = replace(rate, most_bytes=most)
+            return encode_to_target(job.open, job.config, budget, bar, bar, original)
 
         fitted = _fit_container(suffix, rate.most_bytes, encode, fills=False)
     else:
 
-        def encode(most: float | None) -> Fitted:
-            wanted = rate if most is None else Budget(size=most)
-            return encode_to(job.open, job.config, wanted, bar, bar, is_file=not suffix)
+        def encode(most: float | None) -> RatedFile:
+            budget = rate if most is None else Budget(size=most)
+            return encode_to_budget(job.open, job.config, budget, bar, bar, is_file=not suffix)
 
         bounds = "" if rate.bpp is not None else suffix
         fitted = _fit_container(bounds, rate.size, encode, fills=True)
@@ -69,18 +71,18 @@ def _refuse_early(source: VideoReader, rate: Budget) -> None:
         # An estimate: the passes know better.
         limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
     if limit is not None:
-        refuse_sound(limit, source.measure_tracks())
+        check_sound_size(limit, source.measure_tracks())
 
 
 def _fit_container(
-    suffix: str, limit: float | None, encode: Callable[[float | None], Fitted], fills: bool
-) -> Fitted:
+    suffix: str, limit: float | None, encode: Callable[[float | None], RatedFile], fills: bool
+) -> RatedFile:
     """Encode so that the file, with what its container adds and leaves out, has at most `limit`
     bytes; None: as the first stream has to. `fills`: and few less."""
     if not suffix or (limit is None and not fills):
         return encode(limit)
     added, passes = _ADDED, 0
-    best: Fitted | None = None
+    best: RatedFile | None = None
     for _ in range(_TRIES):
         refused: TooSmallError | None = None
         try:
@@ -105,10 +107,10 @@ def _fit_container(
     return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
 
 
-def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
+def _describe(fitted: RatedFile, rate: Budget | Target) -> EncodeReport:
     coded, target = fitted.coded, rate if isinstance(rate, Target) else None
     sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
-    return Encoded(
+    return EncodeReport(
         len(coded.frame_bytes),
         len(coded.data),
         tuple(coded.notes),
@@ -119,7 +121,7 @@ def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
         q=q_of(coded.base, fitted.base_q),
         limit=fitted.limit,
         reached=target and target.with_values(fitted.values),
-        wanted=target,
+        target=target,
         seconds=coded.seconds,
         incomplete=coded.incomplete,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gvcodec.api.encoding import encode_job
 from gvcodec.api.job import Job, is_whole
-from gvcodec.api.results import Encoded
+from gvcodec.api.results import EncodeReport
 from gvcodec.edit.replace import (
     CheckedCopy,
     ReplaceRules,
@@ -33,7 +33,7 @@ class Replaced:
     target: str
     checked: CheckedCopy
     original: str
-    coded: Encoded | None = None
+    coded: EncodeReport | None = None
 
 
 def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> Replaced:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
+from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.messages import count_noun
 
 
+@renamed_attributes(wanted="target")
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodeReport:
     """What was written: `size` bytes of `frames` frames, `notes` a line each.
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
-    chose; `limit` in bytes of a size that was met; `wanted`, the target, and `reached`, the same
+    chose; `limit` in bytes of a size that was met; `target`, the target, and `reached`, the same
     with the value that the file has. `seconds`: how long the frames are shown. `incomplete`: what
     of the source could not be read, in words, "" where all of it was. `source_bytes`: size of the
     whole source, None where a part of it was coded or its size is not known.
@@ -33,7 +35,7 @@ class Encoded:
     q: float | None = None
     limit: int | None = None
     reached: Target | None = None
-    wanted: Target | None = None
+    target: Target | None = None
     seconds: float = 0.0
     incomplete: str = ""
     source_bytes: int | None = None
@@ -77,9 +79,9 @@ class Encoded:
             parts.append(f"{self.reached} at q {self.q:.4g}")
         if self.limit is not None:
             parts.append(f"{100 * self.size / self.limit:.2f} % of {self.limit} bytes")
-        if self.wanted is not None and self.wanted.most_bytes is not None:
-            most = f"of {self.wanted.most_bytes:.0f} bytes at most"
-            parts.append(f"too few for {self.wanted}" if self.limit is not None else most)
+        if self.target is not None and self.target.most_bytes is not None:
+            most = f"of {self.target.most_bytes:.0f} bytes at most"
+            parts.append(f"too few for {self.target}" if self.limit is not None else most)
         if self.reached is not None or self.limit is not None:
             parts.append(count_noun(self.passes, "pass", "passes"))
         if self.chunks is not None:
@@ -92,7 +94,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodeReport:
     """What `decode_file` wrote: `outcome` in words, part by part; `losses` a line each (with
     `ignore_errors`)."""
 
@@ -112,11 +114,11 @@ class Moment:
     frame: int
     gop: tuple[int, int]
     score: float
-    parse_bounded: float
+    within: float
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchReport:
     """What `search` found, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
     line each: files and summaries that were left out."""
 
@@ -128,7 +130,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Summarized:
+class SummarizeReport:
     """What `summarize` wrote: `size` bytes, of which `summary_bytes` are for search."""
 
     frames: int

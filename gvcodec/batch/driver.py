@@ -170,7 +170,7 @@ class Driver:
         if self._count is not None:
             self._count.plan(job, plan.frames)
         numbers, header_q = range(len(plan.chunks)), None
-        if rate is not None and not rate.whole and len(numbers) > 1:
+        if rate is not None and not rate.is_global and len(numbers) > 1:
             # The index that meets the target in the middle of the video.
             middle = len(numbers) // 2
             (row,) = self._code(job, record, {middle: f"usual-{middle:05d}"})

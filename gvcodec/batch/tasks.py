@@ -26,7 +26,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.cat import check_alike
+from gvcodec.edit.cat import check_compatible
 from gvcodec.edit.replace import (
     ReplaceRules,
     check_source,
@@ -52,8 +52,8 @@ from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
-from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import Target, encode_for, has_targets, settle_zones
+from gvcodec.rate.size import encode_to_budget
+from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.util import uris
 from gvcodec.util.file_io import work_folder, write_atomically, write_bytes, write_json
 
@@ -244,14 +244,14 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     and a hash of its `content`. If zones have targets: `zones` with the qualities that reach them,
     and `notes`."""
     stamp = uris.version_stamp(uri)
-    length = None if settings.rate is not None and settings.rate.whole else settings.chunk
+    length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
     cores = min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
     content = uris.content_id(uri, stamp)
     planned = {"stamp": stamp, "content": content, "plan": plan.pack(), "cores": cores}
     if has_targets(settings.config):
-        config, notes = settle_zones(
+        config, notes = resolve_zones(
             partial(_open_zone, uri, settings), settings.config, _frames, None
         )
         planned |= {"zones": config.zones, "notes": notes}
@@ -260,7 +260,7 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
 
 def _open_zone(
     uri: str, settings: Settings, begin: float, end: float, whole: bool
-) -> one_pass.Open:
+) -> one_pass.SourceFactory:
     """Opens the frames from `begin` to `end` seconds; `whole`: at the source's size."""
     limit = settings.input.until
     until = min(end, math.inf if limit is None else limit)
@@ -301,7 +301,7 @@ def encode(
         **_size_in(plan, len(coded.frame_bytes), len(coded.data), coded.track_bytes),
         "tracks": sound if coded.track_packets else None,
         "q": coded.base_q,
-        "fitted": sum(map(len, set(coded.fitted.values()))),
+        "fitted": sum(map(len, set(coded.fit_payloads.values()))),
         "seconds": round(time.monotonic() - began, 3),
         "cpu": round(sum(os.times()[:4]) - spent, 3),
         "cores": cores,
@@ -326,21 +326,25 @@ def _hash_of(data: bytes) -> str:
 
 def _code(
     uri: str, settings: Settings, config: EncoderConfig, plan: Plan, number: int, seeks: bool = True
-) -> one_pass.Pass:
+) -> one_pass.EncodePass:
     rate = settings.rate
 
-    def opened(wanted: Settings) -> one_pass.Open:
-        if rate is not None and rate.whole:
+    def opened(wanted: Settings) -> one_pass.SourceFactory:
+        if rate is not None and rate.is_global:
             return partial(_open, uri, wanted)
         return partial(_open_chunk, uri, wanted, plan, number, seeks)
 
     if isinstance(rate, Budget):
-        return encode_to(opened(settings), config, rate, _frames).coded
+        return encode_to_budget(opened(settings), config, rate, _frames).coded
     if rate is not None:
         original = opened(replace(settings, input=replace(settings.input, scale=None)))
-        return encode_for(opened(settings), config, rate, _frames, open_original=original).coded
+        return encode_to_target(
+            opened(settings), config, rate, _frames, open_original=original
+        ).coded
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
-    return one_pass.run(opened(settings), config, "encode", _frames, _ALL, paints=False)
+    return one_pass.encode_pass(
+        opened(settings), config, "encode", _frames, _ALL, writes_painted_hash=False
+    )
 
 
 def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
@@ -418,7 +422,7 @@ def _join_into(
 ) -> dict[str, Any]:
     """With the tracks of the source; everything is decoded on the way. A file with a budget is its
     only chunk."""
-    if settings.rate is not None and settings.rate.whole:
+    if settings.rate is not None and settings.rate.is_global:
         stream.write(_read_chunk_bytes(chunks[0]))
         row = find_coded(chunks[0])
         if row is None:
@@ -462,7 +466,7 @@ def _splice(
             head = reader.header
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
-        check_alike(head, reader.header, reader.name)
+        check_compatible(head, reader.header, reader.name)
         gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
         for gop in gops:
             last = (gop.times[-1] + video.shift) * head.format.time_base

@@ -15,6 +15,7 @@ from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.deprecation import renamed_attributes
 
 MAGIC = b"\x89GVC"
 #: The latest version that is read.
@@ -62,6 +63,7 @@ LEVELS = {
 NO_LEVEL = 255
 
 
+@renamed_attributes(enhanced="is_painted", hold_to="check_format")
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8

@@ -21,6 +21,7 @@ from gvcodec.bitstream.varint import Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits, check
+from gvcodec.util.deprecation import renamed_attributes
 
 _END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
@@ -52,6 +53,7 @@ class ChangedStream(io.BufferedReader):
     frames are those of the encoder."""
 
 
+@renamed_attributes(changed="is_changed")
 class Reader:
     """`header` is read at once, `packets()` gives the rest in file order. `name` begins
     every error.

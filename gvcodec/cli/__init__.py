@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 import gvcodec
 from gvcodec.cli import _standard_streams
-from gvcodec.cli._habits import HINTS, from_habits
+from gvcodec.cli._habits import HINTS, map_ffmpeg_options
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
@@ -62,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     manage_process()
     try:
         with _write_errors() if arguments is None else contextlib.nullcontext():
-            given = from_habits(sys.argv[1:] if arguments is None else arguments)
-            options = parser(given).parse_args(given or ["--help"])
+            words = map_ffmpeg_options(sys.argv[1:] if arguments is None else arguments)
+            options = parser(words).parse_args(words or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
-            silent = getattr(options, "quiet", False)
+            is_quiet = getattr(options, "quiet", False)
             guard = signals.guard_signals() if arguments is None else contextlib.nullcontext()
-            with silence(silent), guard, protect_inputs(_inputs(options)):
+            with silence(is_quiet), guard, protect_inputs(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
         log_line(str(error))
@@ -104,9 +104,9 @@ def _write_errors() -> Iterator[None]:
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
-    named = (getattr(options, name, None) for name in ("input", "source", "stream"))
+    values = (getattr(options, name, None) for name in ("input", "source", "stream"))
     several = [*getattr(options, "inputs", ()), *getattr(options, "models", ())]
-    return [*several, *(name for name in named if name is not None)]
+    return [*several, *(name for name in values if name is not None)]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -119,17 +119,17 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """argparse takes an optional file only right after the one before it."""
-        options, left = super().parse_known_args(args, namespace)
+        options, remaining = super().parse_known_args(args, namespace)
         for action in self._get_positional_actions():
-            words = [word for word in left if word == "-" or not word.startswith("-")]
+            words = [word for word in remaining if word == "-" or not word.startswith("-")]
             value = getattr(options, action.dest, None)
             if action.nargs == "?" and value == action.default and words:
                 setattr(options, action.dest, words[0])
-                left.remove(words[0])
+                remaining.remove(words[0])
             elif action.nargs in ("*", "+"):
                 setattr(options, action.dest, [*(value or []), *words])
-                left = [word for word in left if word not in words]
-        return options, left
+                remaining = [word for word in remaining if word not in words]
+        return options, remaining
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage, which may be a screen long."""
@@ -161,29 +161,34 @@ class _Parser(argparse.ArgumentParser):
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of these arguments: with the one command that they name, since only its module is
     loaded, or where they name none with the list of all. Without arguments: of all commands."""
-    made = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
-    made.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
-    places = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top_parser = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
+    top_parser.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
+    subparsers = top_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     if arguments and arguments[0] not in COMMANDS:
         for name, text in COMMANDS.items():
-            places.add_parser(name, help=text)
-        return made
+            subparsers.add_parser(name, help=text)
+        return top_parser
     for name in arguments[:1] or COMMANDS:
         module = _module(name)
         lines = [f"  gvcodec {line}" for line in getattr(module, "EXAMPLES", ())]
         examples = "\n".join(("examples:", *lines)) if lines else None
-        its = places.add_parser(
+        command_parser = subparsers.add_parser(
             name,
             help=COMMANDS[name],
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             add_help=False,
         )
-        its.add_argument("-h", "--help", action=_Help, usual=getattr(module, "USUAL", ()))
-        module.arguments(its)
+        command_parser.add_argument(
+            "-h", "--help", action=_Help, usual=getattr(module, "USUAL", ())
+        )
+        module.arguments(command_parser)
         if arguments:
-            made.command, made.options = name, list(its._option_string_actions)
-    return made
+            top_parser.command, top_parser.options = (
+                name,
+                list(command_parser._option_string_actions),
+            )
+    return top_parser
 
 
 class _Help(argparse.Action):
@@ -206,8 +211,8 @@ class _Help(argparse.Action):
         formatter.start_section(None)
         formatter.add_arguments(usual)
         formatter.end_section()
-        left = len(parser._actions) - len(usual)
-        formatter.add_text(f"{parser.prog} --help all has {left} more options.")
+        hidden_count = len(parser._actions) - len(usual)
+        formatter.add_text(f"{parser.prog} --help all has {hidden_count} more options.")
         formatter.add_text(parser.epilog)
         parser._print_message(formatter.format_help(), sys.stdout)
         parser.exit()

@@ -106,15 +106,17 @@ def use_threads(threads: int) -> None:
 
 
 def call(
-    function: Callable[..., _T], options: argparse.Namespace, *given: Any, **others: Any
+    function: Callable[..., _T], options: argparse.Namespace, *positional: Any, **others: Any
 ) -> _T:
     """What a function gives for these arguments, `others`, and all options of the names of its
     parameters; it gets progress and limits as they say, and its memory is held to them."""
-    known = {**vars(options), "limits": limits_of(options), "enforce_rlimit": True}
-    if "progress" in known:
-        known["progress"] = mode_of(options)
-    names = list(inspect.signature(function).parameters)[len(given) :]
-    return function(*given, **{name: known[name] for name in names if name in known} | others)
+    values = {**vars(options), "limits": limits_of(options), "enforce_rlimit": True}
+    if "progress" in values:
+        values["progress"] = mode_of(options)
+    names = list(inspect.signature(function).parameters)[len(positional) :]
+    return function(
+        *positional, **{name: values[name] for name in names if name in values} | others
+    )
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

@@ -17,7 +17,7 @@ _FRAMES = {"-vframes": "--frames", "-s": "--scale", "-threads": "--threads"}
 #: The output of other programs.
 _OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.
-_OURS: dict[str, dict[str, str]] = {
+_OPTION_MAP: dict[str, dict[str, str]] = {
     "encode": {
         **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--bitrate", "-maxrate": "--maxrate",
         "-fs": "--size", "-r": "--fps", "-framerate": "--rate", "-g": "--keyint",
@@ -28,21 +28,23 @@ _OURS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def from_habits(words: Sequence[str]) -> list[str]:
+def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
     """The words as gvcodec takes them."""
-    given = list(words)
-    if given[:1] == ["help"]:
-        return [*given[1:2], "--help"]
-    if given[:1] == ["-i"]:
-        given = ["encode", *given]
-    ours = _OURS.get(given[0], {}) if given else {}
-    end = given.index("--") if "--" in given else len(given)
-    named = [_name(w) if before == "-i" else w for before, w in pairwise(["", *given[:end]])]
-    words = [ours.get(w, w) for w in named if ours.get(w) != ""]
-    return [*_output_last(words), *given[end:]] if ours else given
+    arguments = list(words)
+    if arguments[:1] == ["help"]:
+        return [*arguments[1:2], "--help"]
+    if arguments[:1] == ["-i"]:
+        arguments = ["encode", *arguments]
+    ours = _OPTION_MAP.get(arguments[0], {}) if arguments else {}
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    escaped = [
+        _escape_name(w) if before == "-i" else w for before, w in pairwise(["", *arguments[:end]])
+    ]
+    words = [ours.get(w, w) for w in escaped if ours.get(w) != ""]
+    return [*_output_last(words), *arguments[end:]] if ours else arguments
 
 
-def _name(word: str) -> str:
+def _escape_name(word: str) -> str:
     """The name of a file that begins like an option, as one that does not."""
     return f"./{word}" if word.startswith("-") and os.path.lexists(word) else word
 

@@ -17,7 +17,7 @@ from gvcodec.batch.ledger import CHUNK_TABLE, STALE, TABLE, Job, Ledger, is_file
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli._replace import add_replace, rules_of
-from gvcodec.cli.encode import coding_arguments, job_of
+from gvcodec.cli.encode import coding_arguments, make_job
 from gvcodec.edit.replace import is_coded
 from gvcodec.errors import (
     BatchError,
@@ -228,7 +228,7 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    job = job_of(options)
+    job = make_job(options)
     return make_settings(
         job.config,
         job.rate,

@@ -28,8 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    joined = call(cat, options, options.inputs, options.output)
-    for note in joined.notes:
+    report = call(cat, options, options.inputs, options.output)
+    for note in report.notes:
         log_line(note)
     count = count_noun(len(options.inputs), "stream")
-    log_line(f"{options.output}: {count_noun(joined.frames, 'frame')} of {count}")
+    log_line(f"{options.output}: {count_noun(report.frames, 'frame')} of {count}")

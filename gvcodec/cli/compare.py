@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> None:
         if not options.stream:
             folder = stack.enter_context(work_folder())
             stream = Path(folder, "gvcodec.gvc")
-            alone = {"sound": "none", "no_subtitles": True, "output": str(stream)}
-            encode.run(argparse.Namespace(**vars(options) | alone))
+            single_run = {"sound": "none", "no_subtitles": True, "output": str(stream)}
+            encode.run(argparse.Namespace(**vars(options) | single_run))
         peers = [name for name in options.peers.split(",") if name]
-        input_options = encode.job_of(options).input_options
+        input_options = encode.make_job(options).input_options
         bar = ProgressBar(mode_of(options))
         stages = list[str]()
 
@@ -65,11 +65,10 @@ def run(options: argparse.Namespace) -> None:
             bar.coded(done, 0)
 
         with bar:
-            made = compare(Path(options.input), stream, peers, log_line, input_options, watch)
-        page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
-    for note in made.notes:
+            comparison = compare(Path(options.input), stream, peers, log_line, input_options, watch)
+        page.temporary.write_text(comparison.html, encoding="utf-8", errors="backslashreplace")
+    for note in comparison.notes:
         log_line(note)
-    log_line(made.verdict)
-    log_line(
-        f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB"
-    )
+    log_line(comparison.verdict)
+    codecs, size = len(comparison.rows), len(comparison.html)
+    log_line(f"{options.output}: {codecs} codecs at equal bytes, {size / 1e6:.1f} MB")

@@ -73,9 +73,9 @@ def run(options: argparse.Namespace) -> None:
         log_line("training networks to find out which clips, frames and bytes teach most (minutes)")
         data, facts = condense(clips, int(options.size), options.seed, options.method)
         pending.temporary.write_bytes(data)
-    kept = np.bincount(facts["labels"], minlength=len(clips.classes))
+    class_counts = np.bincount(facts["labels"], minlength=len(clips.classes))
     per_class = ", ".join(
-        f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True)
+        f"{name} {count}" for name, count in zip(clips.classes, class_counts, strict=True)
     )
     log_line(
         f"{options.output}: {len(data)} bytes, "

@@ -15,7 +15,7 @@ from gvcodec.cli._arguments import (
     call,
     end_of,
 )
-from gvcodec.edit.cut import Cut, cut
+from gvcodec.edit.cut import CutReport, cut
 from gvcodec.util.messages import log_line
 
 EXAMPLES = (
@@ -23,7 +23,7 @@ EXAMPLES = (
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
 )
 #: Seconds by which a piece may begin earlier or end later without a message.
-_NEAR = 0.1
+_TOLERANCE = 0.1
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,21 +44,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     end = end_of(options)
-    kept = call(cut, options, options.input, options.output, options.start, end)
-    if not options.exact and (missed := _missed(kept, options.start, end)):
-        log_line(f"{missed} (--exact cuts there, re-encoding the first and the last GOP)")
-    span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
-    last = kept.first + kept.frames - 1
-    which = f"frames {kept.first} to {last}" if kept.frames > 1 else f"frame {last}"
+    report = call(cut, options, options.input, options.output, options.start, end)
+    if not options.exact and (difference := _describe_difference(report, options.start, end)):
+        log_line(f"{difference} (--exact cuts there, re-encoding the first and the last GOP)")
+    span = f"{report.begin:.3f} s to {report.end:.3f} s"
+    last = report.first + report.frames - 1
+    which = f"frames {report.first} to {last}" if report.frames > 1 else f"frame {last}"
     log_line(f"{options.output}: {which}, {span}")
 
 
-def _missed(kept: Cut, start: float, end: float | None) -> str:
+def _describe_difference(report: CutReport, start: float, end: float | None) -> str:
     """How the piece differs from what was asked for, "" = it does not."""
-    early, late = start - kept.begin, 0.0 if end is None else kept.end - end
+    early, late = start - report.begin, 0.0 if end is None else report.end - end
     parts = []
-    if early > _NEAR:
+    if early > _TOLERANCE:
         parts.append(f"begins {early:.2f} s earlier")
-    if late > _NEAR:
+    if late > _TOLERANCE:
         parts.append(f"ends {late:.2f} s later")
     return f"without a keyframe there, the piece {' and '.join(parts)}" if parts else ""

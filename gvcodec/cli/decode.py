@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from gvcodec.api.decoding import Request, decode_file
+from gvcodec.api.decoding import DecodeRequest, decode_file
 from gvcodec.cli._arguments import (
     add_limits,
     add_model,
@@ -34,12 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=".mp4, .mkv, .mov, .webm, .avi, .ts, .gif, .y4m, frame%%05d.png, or - = standard "
         "output (see -f)",
     )
-    add_options(parser, Request)
-    add_options(parser, Request, group="quality", exclusive=True)
+    add_options(parser, DecodeRequest)
+    add_options(parser, DecodeRequest, group="quality", exclusive=True)
     add_part(parser)
-    add_options(parser, Request, group="shown")
+    add_options(parser, DecodeRequest, group="shown")
     add_limits(parser)
-    add_options(parser, Request, group="device")
+    add_options(parser, DecodeRequest, group="device")
     add_model(parser)
     add_threads(parser)
     add_progress(parser)
@@ -47,16 +47,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    began = time.monotonic()
-    wanted = values_of(
-        Request, options, end=end_of(options), limits=limits_of(options), enforce_rlimit=True
+    start = time.monotonic()
+    settings = values_of(
+        DecodeRequest, options, end=end_of(options), limits=limits_of(options), enforce_rlimit=True
     )
-    files, bar = (wanted.pop("input"), wanted.pop("output")), mode_of(options)
-    done = decode_file(*files, progress=bar, verbose=options.verbose, **wanted)
-    for line in done.losses:
+    files, bar = (settings.pop("input"), settings.pop("output")), mode_of(options)
+    report = decode_file(*files, progress=bar, verbose=options.verbose, **settings)
+    for line in report.losses:
         log_line(f"{display_name(options.input)}: {line}")
-    log_line(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")
-    if done.losses:
+    log_line(f"{options.output}: {', '.join(report.outcome)}, {time.monotonic() - start:.1f} s")
+    if report.losses:
         raise DamagedStreamError(
             f"{display_name(options.input)}: damaged, {options.output} holds what is left of it"
         )

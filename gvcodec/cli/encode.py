@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 
-from gvcodec.api.encoding import check_complete, encode_job
+from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
 from gvcodec.api.replace import encode_and_replace
 from gvcodec.cli._arguments import (
@@ -80,14 +80,19 @@ def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     return coding
 
 
-def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
+def make_job(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
     config = EncoderConfig(**values_of(EncoderConfig, options))
-    wanted = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
-    own = {"source": source, "output": output, "config": config, "input_options": wanted}
-    return Job(**values_of(Job, options, progress=mode_of(options), **own))
+    input_options = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
+    arguments = {
+        "source": source,
+        "output": output,
+        "config": config,
+        "input_options": input_options,
+    }
+    return Job(**values_of(Job, options, progress=mode_of(options), **arguments))
 
 
-def _beside(source: str) -> str:
+def _default_output(source: str) -> str:
     """The stream's name where none is given. Raises `UsageError` where the input has none."""
     if source == "-":
         raise UsageError("the name of the stream is missing: standard input has none to go by")
@@ -99,14 +104,14 @@ def run(options: argparse.Namespace) -> None:
     if rules is not None:
         _replace(options, rules)
         return
-    options.output = options.output or _beside(options.input)
+    options.output = options.output or _default_output(options.input)
     began = time.monotonic()
-    job = job_of(options, options.input, options.output)
+    job = make_job(options, options.input, options.output)
     done = encode_job(job)
     for note in done.notes:
         log_line(note)
     log_line(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
-    check_complete(job, done)
+    require_complete(job, done)
 
 
 def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
@@ -117,7 +122,7 @@ def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
         raise UsageError(f"{options.output}: with --replace the new file is {stem}{suffix}")
     if suffix != ".gvc" and not one_file_suffix(f"OUT{suffix}"):
         raise UsageError(f"{options.output}: with --replace a file is .gvc, .mp4, .mkv or .webm")
-    replaced = encode_and_replace(job_of(options, options.input), suffix, rules)
+    replaced = encode_and_replace(make_job(options, options.input), suffix, rules)
     for note in replaced.coded.notes if replaced.coded else ():
         log_line(note)
     if replaced.coded is not None:

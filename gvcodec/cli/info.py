@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from gvcodec.api.info import info, text
+from gvcodec.api.info import format_info, info
 from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
 
@@ -23,4 +23,4 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         out(json.dumps(asdict(facts), indent=2))
     else:
-        out(text(facts))
+        out(format_info(facts))

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gvcodec.api.decoding import Request
+from gvcodec.api.decoding import DecodeRequest
 from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="start at the best match of a query, as search takes it (needs a summary)",
     )
     add("--fidelity", action="store_true", help="show base frames: no painter, no restoration")
-    add_options(parser, Request, group="device")
+    add_options(parser, DecodeRequest, group="device")
     add_model(parser)
     add_threads(parser)
     add_limits(parser)
@@ -131,10 +131,10 @@ def _stream_file(path: str) -> Iterator[Path]:
             yield Path(path)
             return
         with work_folder() as folder:
-            made = Path(folder) / "stream.gvc"
-            with open(made, "wb") as file:
+            copy = Path(folder) / "stream.gvc"
+            with open(copy, "wb") as file:
                 shutil.copyfileobj(stream, file)
-            yield made
+            yield copy
 
 
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
@@ -148,20 +148,20 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
     """What decodes on this machine for the page, and why it does not, or does not paint."""
     reason = ""
-    paints = header.is_painted and not options.fidelity
+    is_painted = header.is_painted and not options.fidelity
     try:
-        if paints and header.painter_id is not None:
+        if is_painted and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.models)
         if header.gvc1d_id is not None:
             reason = NO_TOKENS
     except WrongModelError as error:
-        paints, reason = False, str(error)
+        is_painted, reason = False, str(error)
     try:
-        return _open(options, fidelity=not paints), reason
+        return _open(options, fidelity=not is_painted), reason
     except DamagedStreamError as error:
         return None, f"{error}; the page shows what is left of it"
 
 
 def _open(options: argparse.Namespace, fidelity: bool) -> Video:
-    chosen = {"threads": options.threads, "models": options.models, "device": options.device}
-    return Video(options.input, fidelity=fidelity, limits=limits_of(options), **chosen)
+    settings = {"threads": options.threads, "models": options.models, "device": options.device}
+    return Video(options.input, fidelity=fidelity, limits=limits_of(options), **settings)

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
         out(json.dumps(values, indent=2))
         return
     for moment in result.moments:
-        tolerance = f"± {moment.parse_bounded:.2g} s" if moment.parse_bounded else "exact"
+        tolerance = f"± {moment.within:.2g} s" if moment.within else "exact"
         out(
             f"{moment.score:6.3f}  {format_time(moment.seconds):>9}  "
             f"frame {moment.frame:<7} {tolerance:>8} {one_line(moment.file)}"

@@ -57,12 +57,12 @@ def run(options: argparse.Namespace) -> None:
     if not options.output and not options.overwrite:
         raise UsageError(f"{options.file}: -y adds the summary to this file, -o OUT to a copy")
     use_threads(options.threads)
-    how = {"embedder": options.summary, "rate": options.summary_rate, "progress": "auto"}
-    done = call(summarize, options, options.file, options.output, **how)
-    share = 100 * done.summary_bytes / done.size
+    keywords = {"embedder": options.summary, "rate": options.summary_rate, "progress": "auto"}
+    report = call(summarize, options, options.file, options.output, **keywords)
+    share = 100 * report.summary_bytes / report.size
     log_line(
-        f"{options.output or options.file}: {count_noun(done.frames, 'frame')}, "
-        f"summary of {done.summary_bytes:,} bytes, {share:.2f} % of the file"
+        f"{options.output or options.file}: {count_noun(report.frames, 'frame')}, "
+        f"summary of {report.summary_bytes:,} bytes, {share:.2f} % of the file"
     )
     if share > 100 * SHARE and options.summary_rate is None:
         log_line("one vector for each GOP takes more than 1 % of a file as small as this")

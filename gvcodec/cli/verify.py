@@ -7,7 +7,7 @@ import math
 
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_progress, add_threads, call
 from gvcodec.cli._standard_streams import out
-from gvcodec.edit.verify import Verified, verify
+from gvcodec.edit.verify import VerifyReport, verify
 from gvcodec.errors import IncompleteSourceError
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun
@@ -35,15 +35,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     try:
-        checked = call(verify, options, options.input, options.source)
+        report = call(verify, options, options.input, options.source)
     except IncompleteSourceError as error:
-        assert isinstance(error.result, Verified)
+        assert isinstance(error.result, VerifyReport)
         _show(error.result, options.input)
         raise
-    _show(checked, options.input)
+    _show(report, options.input)
 
 
-def _show(checked: Verified, path: str) -> None:
+def _show(checked: VerifyReport, path: str) -> None:
     hashes = f"base hash {checked.base_hash}"
     if checked.painted_hash is not None:
         hashes += f", painted hash {checked.painted_hash}"

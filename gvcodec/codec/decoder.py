@@ -38,6 +38,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.painter.paint_strength import check_paint_strength
 from gvcodec.types import Planes
+from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class DecodedFrame:
     base_frame: Planes
 
 
+@renamed_attributes(painted_wanted="expected_painted_hash")
 class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter.
 
@@ -76,6 +78,7 @@ class Decoder:
     raise `UsageError`.
     """
 
+    @renamed_keywords(steers="uses_tokens", only_check="verify_only")
     def __init__(
         self,
         header: SequenceHeader,

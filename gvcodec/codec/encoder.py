@@ -70,6 +70,7 @@ from gvcodec.painter.open import (
 from gvcodec.painter.paint_strength import has_factors, set_all_strengths
 from gvcodec.painter.token_stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
+from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
@@ -184,6 +185,7 @@ class Progress(Protocol):
         ...
 
 
+@renamed_attributes(waits="holds_packets")
 class Encoder:
     """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
     what they are for. One class holds the state of base and painter, since a packet waits for the

@@ -39,7 +39,7 @@ from gvcodec.util.torch_settings import default_torch_settings
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
 #: Title of a peer, frames in all, number of its attempt, frames that went in.
-Watch = Callable[[str, int, int, int], None]
+ProgressWrapper = Callable[[str, int, int, int], None]
 
 #: Samples of all pictures that are held at a time: about two gigabytes.
 _MOST_SAMPLES = 1 << 30
@@ -62,7 +62,7 @@ def compare(
     peers: Sequence[str] = ("x265", "svtav1"),
     log_line: Callable[[str], None] = lambda line: None,
     input_options: InputOptions | None = None,
-    watch: Watch = lambda title, total, attempt, done: None,
+    watch: ProgressWrapper = lambda title, total, attempt, done: None,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 

@@ -231,7 +231,7 @@ def nearest(
     best: tuple[int, Result] | None = None
     for quality in itertools.islice(bracket, STEPS + 1):
         attempt = coded(quality)
-        bracket.known[quality] = math.log(attempt[0] / size)
+        bracket.samples[quality] = math.log(attempt[0] / size)
         if best is None or best[0] < attempt[0] <= SLACK * size:
             best = attempt
         if _NEAR * size <= best[0] <= SLACK * size:

@@ -20,6 +20,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
+from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence
 
@@ -28,13 +29,14 @@ _MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models", "
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class CatReport:
     """How many frames were written, and what was left out, a line each."""
 
     frames: int
     notes: tuple[str, ...] = ()
 
 
+@renamed_keywords(hold="enforce_rlimit")
 def cat(
     sources: Sequence[Source],
     output: PathName | BinaryIO,
@@ -44,7 +46,7 @@ def cat(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
-) -> Joined:
+) -> CatReport:
     """Write streams of one format one after another. Nothing is coded again. `models` as for
     `decode_file`. Raises `UsageError` where they do not fit together,
     `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`, `WrongModelError`."""
@@ -58,7 +60,7 @@ def cat(
         pieces = [_Piece(source, stack) for source in sources]
         sink = stack.enter_context(open_sink(output, overwrite))
         stack.enter_context(memory_limit(pieces[0].header, False, limits, enforce_rlimit))
-        return _cat(pieces, sink, threads, models, limits)
+        return _join(pieces, sink, threads, models, limits)
 
 
 class _Piece:
@@ -88,24 +90,24 @@ class _Piece:
             yield reader
 
 
-def _cat(
+def _join(
     pieces: Sequence[_Piece],
     output: BinaryIO,
     threads: int,
     models: Sequence[str | Path],
     limits: Limits,
-) -> Joined:
+) -> CatReport:
     first = pieces[0].header
-    known = replace(first, gvc1d_id=tokens_of([piece.header for piece in pieces]))
+    expected = replace(first, gvc1d_id=token_model_of([piece.header for piece in pieces]))
     for piece in pieces[1:]:
-        check_alike(known, piece.header, piece.name)
+        check_compatible(expected, piece.header, piece.name)
     tick = _common_tick([piece.header.format.time_base for piece in pieces])
     start = round(first.start_pts * first.format.time_base / tick)
     header = replace(
         first,
         format=replace(first.format, time_base=tick),
         start_pts=start,
-        gvc1d_id=known.gvc1d_id,
+        gvc1d_id=expected.gvc1d_id,
         needs=max(piece.header.needs for piece in pieces),
     )
     splicer = Splicer(output, header, threads, limits, models)
@@ -113,11 +115,11 @@ def _cat(
     notes: list[str] = []
     tracks = SplicedTracks(limits)
     for number, piece in enumerate(pieces):
-        own = piece.header.format.time_base
-        shift = end - round(piece.header.start_pts * own / tick)
+        piece_tick = piece.header.format.time_base
+        shift = end - round(piece.header.start_pts * piece_tick / tick)
         is_last = number == len(pieces) - 1
         # Sound before the first picture belongs to the first stream, after the last to the last.
-        begin = piece.header.start_pts * own if number else None
+        begin = piece.header.start_pts * piece_tick if number else None
         tracks.next_stream()
         with piece.open() as reader:
             source = GopSource(reader.header, reader.packets(), limits)
@@ -128,10 +130,10 @@ def _cat(
                         splicer.metadata, splicer.models = source.metadata, source.models
                     tracks.read(gop)
                     stop = source.end if following is None else following.times[0]
-                    until = None if is_last and following is None else stop * own
-                    joined = following is None and not is_last
-                    tracks.hand_on(splicer, begin, until, shift * tick, joined)
-                    gop.times = [round(time * own / tick) for time in gop.times]
+                    until = None if is_last and following is None else stop * piece_tick
+                    is_joined = following is None and not is_last
+                    tracks.hand_on(splicer, begin, until, shift * tick, is_joined)
+                    gop.times = [round(time * piece_tick / tick) for time in gop.times]
                     splicer.write(gop, shift)
                 if number and (lost := Metadata.unpack(source.metadata)):
                     # It belongs to the start of the file, which may be on its way already.
@@ -140,10 +142,10 @@ def _cat(
                     )
             except DamagedStreamError as error:
                 raise reader.name_file(error) from error
-        end = round(source.end * own / tick) + shift
+        end = round(source.end * piece_tick / tick) + shift
     tracks.finish(splicer)
     splicer.finish(end)
-    return Joined(splicer.writer.frames, tuple(notes))
+    return CatReport(splicer.writer.frames, tuple(notes))
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
@@ -154,25 +156,26 @@ def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
     return common if common.denominator < MAX_RATIO else min(ticks)
 
 
-def tokens_of(headers: Iterable[SequenceHeader]) -> bytes | None:
+def token_model_of(headers: Iterable[SequenceHeader]) -> bytes | None:
     """The model of the tokens in any of these streams."""
     return next((header.gvc1d_id for header in headers if header.gvc1d_id is not None), None)
 
 
-def check_alike(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
+def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
     """Raises `UsageError` that says in what a stream of this name differs."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
             if entry.name in _MAY_DIFFER:
                 continue
-            left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
-            if entry.name == "gvc1d_id" and None in (left, right):
+            expected, actual = getattr(mine, entry.name), getattr(theirs, entry.name)
+            if entry.name == "gvc1d_id" and None in (expected, actual):
                 continue  # a GOP without tokens needs no model
-            if left != right:
-                shown = tuple(
-                    value.hex() if isinstance(value, bytes) else value for value in (left, right)
+            if expected != actual:
+                values = tuple(
+                    value.hex() if isinstance(value, bytes) else value
+                    for value in (expected, actual)
                 )
                 raise UsageError(
                     f"{name} does not fit: {part}{entry.name.replace('_', ' ')} "
-                    f"{shown[1]}, not {shown[0]}"
+                    f"{values[1]}, not {values[0]}"
                 )

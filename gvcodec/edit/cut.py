@@ -22,13 +22,14 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.models import find_model
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.types import is_still
+from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.kinds import check_kind
 from gvcodec.util.progress import Mode, ProgressBar
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CutReport:
     """What was kept: frame numbers in the original and seconds since its first frame."""
 
     first: int
@@ -37,6 +38,7 @@ class Cut:
     end: float
 
 
+@renamed_keywords(hold="enforce_rlimit")
 def cut(
     source: Source,
     output: PathName | BinaryIO,
@@ -50,7 +52,7 @@ def cut(
     limits: Limits = DEFAULT,
     progress: Mode = "none",
     enforce_rlimit: bool = False,
-) -> Cut:
+) -> CutReport:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
     only frames of that time are left; `models` and `progress` as for `decode_file`. Raises
@@ -58,7 +60,7 @@ def cut(
     `MediaError`, `WrongModelError`."""
     check_kind("start", start, "float")
     check_kind("end", end, "float | None")
-    begin, until = _exact(start), None if end is None else _exact(end)
+    begin, until = _to_fraction(start), None if end is None else _to_fraction(end)
     if until is not None and until <= begin:
         raise UsageError("--to has to be later than --start")
     with (
@@ -73,7 +75,7 @@ def cut(
         return _cut(reader, sink, begin, until, threads, models, limits, exact, bar)
 
 
-def _exact(seconds: float) -> Fraction:
+def _to_fraction(seconds: float) -> Fraction:
     """A time in decimal digits: a frame at exactly this time counts."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
@@ -88,49 +90,51 @@ def _cut(
     limits: Limits,
     exact: bool,
     bar: ProgressBar,
-) -> Cut:
+) -> CutReport:
     """The same with times as fractions. Timestamps begin at 0 unless the first frame is kept."""
     header = reader.header
     tick = header.format.time_base
     source = GopSource(header, reader.packets(), limits)
     splicer: Splicer | None = None
     tracks = SplicedTracks(limits)
-    kept = first = left = shift = ended = 0
-    late = False
+    frame_count = first = start_tick = shift = end_tick = 0
+    is_late = False
     span: tuple[Fraction | None, Fraction | None] = (None, None)
     for gop, following in pairs_of_gops(source):
         tracks.read(gop)
         stop = source.end if following is None else following.times[0]
-        inside = _on_screen(gop, stop, begin, end, header)
+        inside = _frames_in_part(gop, stop, begin, end, header)
         cut_short = False
         if exact and inside:
-            inside, stop, cut_short = _narrow(gop, inside, stop, begin, end, header)
+            inside, stop, cut_short = _trim_frames(gop, inside, stop, begin, end, header)
         if inside:
             pieces, starts = [gop], gop.times[0]
             if exact and len(inside) < gop.frames:
                 starts, last = gop.times[inside[0]], inside[-1] + 1
                 cut_short = cut_short or last < gop.frames
                 stop = min(stop, gop.times[last]) if last < gop.frames else stop
-                pieces = _code_again(gop, inside, header, threads, models, limits)
+                pieces = _reencode(gop, inside, header, threads, models, limits)
             if splicer is None:
-                first, left = pieces[0].first, starts
-                late = left > header.start_pts
-                shift = -left if late else 0
-                moved = replace(header, start_pts=left + shift)
-                splicer = Splicer(output, moved, threads, limits, models)
-                begun = left * tick if late else None
+                first, start_tick = pieces[0].first, starts
+                is_late = start_tick > header.start_pts
+                shift = -start_tick if is_late else 0
+                new_header = replace(header, start_pts=start_tick + shift)
+                splicer = Splicer(output, new_header, threads, limits, models)
+                begin_seconds = start_tick * tick if is_late else None
                 until = None if end is None else header.start_pts * tick + end
-                metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
+                metadata = Metadata.unpack(source.metadata).during(
+                    begin_seconds, until, shift * tick
+                )
                 splicer.metadata, splicer.models = metadata.pack(), source.models
             # What comes before the first frame and after the last belongs to the piece that holds
             # them.
-            last_one = following is None and not cut_short
-            span = (left * tick if late else None, None if last_one else stop * tick)
+            is_last = following is None and not cut_short
+            span = (start_tick * tick if is_late else None, None if is_last else stop * tick)
             tracks.hand_on(splicer, *span, shift * tick)
             for piece in pieces:
                 splicer.write(piece, shift)
-            kept, ended = kept + sum(piece.frames for piece in pieces), stop
-            bar.coded(kept, 0)
+            frame_count, end_tick = frame_count + sum(piece.frames for piece in pieces), stop
+            bar.coded(frame_count, 0)
         elif splicer is not None:
             tracks.hand_on(splicer, *span, shift * tick)
         else:
@@ -139,11 +143,13 @@ def _cut(
         raise UsageError(
             f"the stream ends at {float(_seconds(source.end, header)):g} s, nothing is left"
         )
-    splicer.finish(ended + shift)
-    return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
+    splicer.finish(end_tick + shift)
+    return CutReport(
+        first, frame_count, float(_seconds(start_tick, header)), float(_seconds(end_tick, header))
+    )
 
 
-def _on_screen(
+def _frames_in_part(
     gop: Gop, stop: int, begin: Fraction, end: Fraction | None, header: SequenceHeader
 ) -> list[int]:
     """Numbers within the GOP of its frames before `end`; none where it ends before `begin`."""
@@ -151,7 +157,7 @@ def _on_screen(
     return [n for n, time in enumerate(times) if end is None or _seconds(time, header) < end]
 
 
-def _narrow(
+def _trim_frames(
     gop: Gop,
     inside: list[int],
     stop: int,
@@ -176,7 +182,7 @@ def _narrow(
     return inside, math.ceil(last), True
 
 
-def _code_again(
+def _reencode(
     gop: Gop,
     inside: list[int],
     header: SequenceHeader,
@@ -186,10 +192,10 @@ def _code_again(
 ) -> list[Gop]:
     """GOPs of some frames of a GOP, coded again with the stream's index and weights."""
     decoder = Decoder(header, True, threads, models, limits=limits)
-    shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
-    named, model = header.base_model_id, ""
-    if named is not None:
-        model = str(find_model(named, f"the model of the {header.base} base layer", models))
+    pictures = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
+    model_id, model = header.base_model_id, ""
+    if model_id is not None:
+        model = str(find_model(model_id, f"the model of the {header.base} base layer", models))
     config = EncoderConfig(
         base=header.base,
         base_q=header.base_q,
@@ -199,17 +205,19 @@ def _code_again(
         threads=threads,
     ).resolve()
     encoder = open_encoder(header.format, config)
-    coded = [packet for number in inside for packet in encoder.send(shown[number], False).packets]
-    coded += encoder.flush().packets
+    packets = [
+        packet for number in inside for packet in encoder.send(pictures[number], False).packets
+    ]
+    packets += encoder.flush().packets
     gops: list[Gop] = []
     times = [gop.times[number] for number in inside]
-    for packet in coded:
+    for packet in packets:
         if packet.keyframe:
-            done = sum(earlier.frames for earlier in gops)
-            gops.append(Gop(gop.first + inside[0] + done, gop.fit))
+            frames_done = sum(earlier.frames for earlier in gops)
+            gops.append(Gop(gop.first + inside[0] + frames_done, gop.fit))
         gops[-1].packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
-    for made in gops:
-        made.times, times = times[: made.frames], times[made.frames :]
+    for new_gop in gops:
+        new_gop.times, times = times[: new_gop.frames], times[new_gop.frames :]
     return gops
 
 

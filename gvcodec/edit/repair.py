@@ -18,6 +18,7 @@ from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
+from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
 
 #: Lines that are kept about losses.
@@ -25,7 +26,7 @@ _MAX_LOSSES = 1000
 
 
 @dataclass(slots=True)
-class Repaired:
+class RepairReport:
     """`kept` frames were written, `lost` ones are missing; `losses`: one line each. `gaps`: how
     many are missing before a kept frame, by its number among these (`kept`: at the end)."""
 
@@ -42,6 +43,7 @@ class Repaired:
             self.losses.append("there are more losses, which are not listed")
 
 
+@renamed_keywords(hold="enforce_rlimit")
 def repair(
     source: Source,
     output: PathName | BinaryIO,
@@ -51,7 +53,7 @@ def repair(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
-) -> Repaired:
+) -> RepairReport:
     """Write all frames of a damaged or cut-off stream that can be decoded, at their times. `models`
     as for `decode_file`. Raises `DamagedStreamError` where nothing is left, `LimitError`,
     `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
@@ -73,26 +75,26 @@ def repair_stream(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
-) -> Repaired:
+) -> RepairReport:
     """The same from one open file to another; messages call the first `name`."""
     try:
         salvage = Salvage(damaged, name)
         with memory_limit(salvage.header, False, limits, enforce_rlimit):
-            return _write_rest(salvage, output, threads, models, limits)
+            return _write_frames(salvage, output, threads, models, limits)
     except DamagedStreamError as error:
         if str(error).startswith(name):
             raise
         raise DamagedStreamError(f"{name}: {error}") from error
 
 
-def _write_rest(
+def _write_frames(
     salvage: Salvage,
     output: BinaryIO,
     threads: int,
     models: Sequence[str | Path],
     limits: Limits,
-) -> Repaired:
-    result = Repaired()
+) -> RepairReport:
+    result = RepairReport()
 
     def noted() -> Iterator[Packet | Loss]:
         for event in salvage.events():
@@ -129,8 +131,8 @@ def _write_rest(
             result.gaps[splicer.writer.frames] += gop.first - place
             place = gop.first + gop.frames
             splicer.write(gop)
-    made = splicer.finish(source.end)
-    if not result.losses and salvage.base_hash not in (None, made):
+    base_hash = splicer.finish(source.end)
+    if not result.losses and salvage.base_hash not in (None, base_hash):
         result.note("decoded frames differ from the encoder's (base hash)")
     result.kept = splicer.writer.frames
     result.lost = salvage.frames - result.kept
@@ -145,11 +147,11 @@ def _drop_undecodable(
     threads: int,
     models: Sequence[str | Path],
     limits: Limits,
-    result: Repaired,
+    result: RepairReport,
 ) -> None:
     """Keep a GOP's frames before the first one that cannot be decoded."""
-    for again in (False, True):
-        sent = 0
+    for is_second_try in (False, True):
+        sent_count = 0
         # It does not know when frames are shown.
         limits = replace(limits, max_fps=UNLIMITED.max_fps)
         decoder = Decoder(header, True, threads, models, limits=limits)
@@ -158,13 +160,13 @@ def _drop_undecodable(
                 decoder.send_packet(packet)
                 while decoder.receive_frame() is not None:
                     pass
-                sent += 1
+                sent_count += 1
             decoder.flush()
             return
         except DamagedStreamError as error:
             result.note(str(error))
-            late = again or sent == len(gop.packets)
-            gop.packets = gop.packets[: 0 if late else sent]
+            drops_all = is_second_try or sent_count == len(gop.packets)
+            gop.packets = gop.packets[: 0 if drops_all else sent_count]
             gop.is_damaged = True
             gop.drop_latents()
             _shorten(gop, header)

@@ -246,7 +246,7 @@ def _score(coded: str, source: str) -> float:
     """Mean SSIMULACRA2 of shown frames, of every eighth."""
     scores = []
     with open_reader(coded) as reader, VideoReader(source) as video:
-        decoder = Decoder(reader.header, reader.header.enhanced)
+        decoder = Decoder(reader.header, reader.header.is_painted)
         originals = Originals(video, reader.header)
         colour = video.format.colour
         for number, frame in enumerate(decoder.frames_of(reader.packets())):

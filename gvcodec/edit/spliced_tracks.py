@@ -25,12 +25,12 @@ class SplicedTracks:
         #: The last packet of each track, which the next stream may shorten.
         self._last: dict[int, TrackPacket] = {}
         #: Tracks whose next packet is the first of another stream.
-        self._joined: set[int] = set()
+        self._joined_tracks: set[int] = set()
 
     def next_stream(self) -> None:
         """What is read from now on belongs to another stream, which follows."""
         self._reader = None
-        self._joined = set(self._last)
+        self._joined_tracks = set(self._last)
 
     def read(self, gop: Gop) -> None:
         for payload in gop.tracks:
@@ -60,7 +60,7 @@ class SplicedTracks:
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
-        if splicer.track_layout is None or not splicer.track_layout.uses_fitting(reader):
+        if splicer.track_layout is None or not splicer.track_layout.has_same_layout(reader):
             raise UsageError(_OTHER_TRACKS)
         if begin is not None:
             reader.drop(before=begin)
@@ -69,8 +69,8 @@ class SplicedTracks:
             seconds = packet.pts * reader.ticks[packet.track]
             if end is not None and seconds >= end:
                 later.append(packet)
-            elif shown := packet if begin is None else reader.shown_from(packet, begin):
-                self._send(splicer, reader, shown, shift)
+            elif visible_packet := packet if begin is None else reader.shown_from(packet, begin):
+                self._send(splicer, reader, visible_packet, shift)
         reader.waiting.clear()
         reader.waiting.extend(later)
         if not joined:
@@ -86,14 +86,14 @@ class SplicedTracks:
         self, splicer: Splicer, reader: TrackReader, packet: TrackPacket, shift: Fraction
     ) -> None:
         number = packet.track
-        if number in self._joined and packet.audible is None:
+        if number in self._joined_tracks and packet.audible is None:
             # What a decoder needs before the first sound would be heard in the middle.
             return
         packet = splicer.shift_packet(packet, reader.ticks[number], shift)
         last = self._last.pop(number, None)
-        if last is not None and number in self._joined:
+        if last is not None and number in self._joined_tracks:
             last = _shorten(last, packet.pts, is_pcm(reader.streams[number]))
-        self._joined.discard(number)
+        self._joined_tracks.discard(number)
         if last is not None:
             splicer.send_track_packet(last)
         self._last[number] = packet

@@ -28,6 +28,7 @@ from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.one_file.write import one_file_suffix
 from gvcodec.opening import PathName, Source, open_reader
 from gvcodec.types import Planes
+from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
@@ -88,7 +89,7 @@ class Originals:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyReport:
     """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
     was painted), where a source was given, in which `compared` frames have the same time. Hashes in
     hexadecimal digits, which are right; of painted frames None where there is none. `worst`: of
@@ -108,6 +109,7 @@ class Verified:
     incomplete: str = ""
 
 
+@renamed_keywords(hold="enforce_rlimit")
 def verify(
     source: Source,
     original: PathName | BinaryIO | None = None,
@@ -119,7 +121,7 @@ def verify(
     progress: Mode = "none",
     enforce_rlimit: bool = False,
     allow_damaged: bool = False,
-) -> Verified:
+) -> VerifyReport:
     """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
     of the painted frames unless `fidelity`. `original`: the video that was encoded gives the PSNR.
     `progress` as for `decode_file`. `hold`: the system holds this process to the limit of memory
@@ -153,7 +155,7 @@ def verify(
         what = f"{frames} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}")
     wanted = decoder.expected_painted_hash if painted else None
-    verified = Verified(
+    verified = VerifyReport(
         decoder.frames,
         decoder.base_hash.hex(),
         wanted.hex() if wanted is not None else None,

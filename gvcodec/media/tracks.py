@@ -253,7 +253,7 @@ class TrackReader:
         self._held = 0
         self._read(cursor)
 
-    def uses_fitting(self, other: TrackReader) -> bool:
+    def has_same_layout(self, other: TrackReader) -> bool:
         """Whether packets of the tracks of `other` can follow the packets of these."""
         if self is other:
             return True

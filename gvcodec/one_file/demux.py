@@ -30,7 +30,7 @@ from gvcodec.util.file_io import BorrowedFile
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 
-class View(BorrowedFile):
+class FileView(BorrowedFile):
     """A place of its own in a seekable file that others read, too. The file stays the owner's."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -63,7 +63,7 @@ class TimedUnit:
 
     unit: ParsedTemporalUnit
     seconds: Fraction
-    hidden: bool = False
+    is_hidden: bool = False
 
 
 class Demuxer:
@@ -73,7 +73,7 @@ class Demuxer:
         self._source, self._kind, self._name = source, kind, name
         if kind == "mov":
             with self._name_errors():
-                check_mp4(View(source))
+                check_mp4(FileView(source))
 
     def units(self) -> Iterator[TimedUnit]:
         """All units of the AV1 track, one after another."""
@@ -106,7 +106,7 @@ class Demuxer:
     def _open(self) -> InputContainer:
         with self._name_errors():
             return av.open(
-                View(self._source),
+                FileView(self._source),
                 "r",
                 format=self._kind,
                 container_options=dict(_NOTHING_ELSE),
@@ -148,21 +148,21 @@ class Tracks:
         self._container, self.writer = container, writer
         self._packets = self._read()
         #: The tracks are as the stream describes them.
-        self._described = False
+        self._is_described = False
         #: All packets so far have times, which rise in each track.
-        self._ordered = True
+        self._is_ordered = True
         self._latest: dict[int, int] = {}
         self._hashes = {stream.index: hashlib.sha256() for stream in writer.streams}
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
 
-    def adopt(self, begin: bytes) -> None:
+    def adopt(self, description: bytes) -> None:
         """Before the first packet: take a stream's descriptions of the same tracks."""
         with contextlib.suppress(DamagedStreamError):
-            like = TrackReader(begin)
-            self.writer.adopt(like)
-            self._described = self.writer.tracks == like.tracks
+            original = TrackReader(description)
+            self.writer.adopt(original)
+            self._is_described = self.writer.tracks == original.tracks
 
     def copy(self, count: int) -> None:
         """The next packets, as many as there are."""
@@ -183,7 +183,7 @@ class Tracks:
         for _ in self._packets:
             pass
         tracks = (track.digest() for track in self._hashes.values())
-        return hash_of_tracks(tracks, self._described, self._ordered)
+        return hash_of_tracks(tracks, self._is_described, self._is_ordered)
 
     def close(self) -> None:
         self._container.close()
@@ -192,7 +192,7 @@ class Tracks:
         track, pts = packet.stream.index, packet.pts
         self._hashes[track].update(bytes(packet))
         if pts is None or pts < self._latest.get(track, pts):
-            self._ordered = False
+            self._is_ordered = False
         else:
             self._latest[track] = pts
 

@@ -46,12 +46,12 @@ from gvcodec.util.messages import count_noun, log_line
 #: Packets of tracks that one `tracks` packet may hold.
 _MOST = 1 << 26
 #: Seconds by which a container's clock may be off: Matroska rounds to milliseconds.
-_COARSE = Fraction(1, 1000)
+_CLOCK_TOLERANCE = Fraction(1, 1000)
 #: Seconds between what two such times say.
-_OFF = 2 * _COARSE
+_TIME_TOLERANCE = 2 * _CLOCK_TOLERANCE
 
 
-def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
+def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; where the file is
     not as it was written, a `ChangedStream`, and a line says so. Raises `DamagedStreamError`."""
     source = spool_stream(source)
@@ -73,7 +73,7 @@ def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> st
     file. Raises `DamagedStreamError`, `LimitError`."""
     try:
         return _copy_whole(demuxer, out)
-    except _ChangedError as error:
+    except _ChangedFileError as error:
         change = str(error)
     out.seek(0)
     out.truncate()
@@ -85,56 +85,56 @@ def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> st
         raise DamagedStreamError(f"{name}: {error}") from error
 
 
-class _ChangedError(Exception):
+class _ChangedFileError(Exception):
     """The frames are not as they were written; says how."""
 
 
 def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
     """Write the stream that a whole file was made from. Says what of its sound is not as it was
-    written. Raises `_ChangedError` where frames are not."""
-    copy: _WholeCopy | None = None
+    written. Raises `_ChangedFileError` where frames are not."""
+    copy: _ExactCopy | None = None
     tracks = demuxer.tracks()
     try:
         units = demuxer.units()
         opening = list(islice(units, 2))
         for timed in chain(opening, units):
             try:
-                copy = copy or _WholeCopy(opening, tracks, out)
+                copy = copy or _ExactCopy(opening, tracks, out)
                 copy.send(timed)
             except DamagedStreamError as error:
-                raise _ChangedError(f"frame {copy.frames if copy else 0}: {error}") from error
+                raise _ChangedFileError(f"frame {copy.frames if copy else 0}: {error}") from error
         if copy is None:
-            raise _ChangedError("it has no frames")
+            raise _ChangedFileError("it has no frames")
         return copy.finish()
     finally:
         if tracks is not None:
             tracks.close()
 
 
-class _WholeCopy:
+class _ExactCopy:
     """`opening`: the first two units, of a file of one frame that one."""
 
     def __init__(self, opening: Sequence[TimedUnit], tracks: Tracks | None, out: BinaryIO) -> None:
         first = opening[0]
         packed = first.unit.data_of(EntryType.HEADER)
         if packed is None:
-            raise _ChangedError(next(iter(first.unit.damage), "its first frame has no header"))
+            raise _ChangedFileError(next(iter(first.unit.damage), "its first frame has no header"))
         self._packed, header = packed, read_header(packed)
         self._writer = Writer(out, header)
         self._timing, self._tick = _open_timing(header), header.format.time_base
-        self._zero = _zero_of(header, opening)
+        self._zero = _stream_origin(header, opening)
         self._tracks = tracks
         self._gop_frames = self._crc = 0
         self._gop_open = False
         self._base_hash: bytes | None = None
         self._hash, self._whole = UnitHash(), b""
         #: The container has tracks that were not in the stream.
-        self._added = tracks is not None and not any(
+        self._has_added_tracks = tracks is not None and not any(
             entry.what is EntryType.TRACKS for entry in first.unit.entries
         )
         if tracks is not None:
             tracks.shift = self._zero
-            if self._added:
+            if self._has_added_tracks:
                 self._write_tracks()
             else:
                 tracks.adopt(first.unit.data_of(EntryType.SOUND) or b"")
@@ -144,20 +144,20 @@ class _WholeCopy:
         return self._writer.frames
 
     def send(self, timed: TimedUnit) -> None:
-        """Take the next unit. Raises `_ChangedError`, `DamagedStreamError`."""
+        """Take the next unit. Raises `_ChangedFileError`, `DamagedStreamError`."""
         unit = timed.unit
         if unit.damage:
             raise DamagedStreamError(unit.damage[0])
         if self._base_hash is not None:
-            raise _ChangedError(f"more follows its {count_noun(self.frames, 'frame')}")
+            raise _ChangedFileError(f"more follows its {count_noun(self.frames, 'frame')}")
         key = unit.data_of(EntryType.HEADER) is not None
         if key:
             self._begin_gop(unit)
         elif not self._gop_open:
-            raise _ChangedError(f"a keyframe is missing before frame {self.frames}")
-        if timed.hidden:
-            raise _ChangedError("its edit list leaves frames out")
-        if self._added and self._tracks is not None:
+            raise _ChangedFileError(f"a keyframe is missing before frame {self.frames}")
+        if timed.is_hidden:
+            raise _ChangedFileError("its edit list leaves frames out")
+        if self._has_added_tracks and self._tracks is not None:
             self._tracks.copy_until(timed.seconds)
             self._write_tracks(CHUNK)
         for payload in _timing_in(unit):
@@ -166,29 +166,29 @@ class _WholeCopy:
             if entry.what is EntryType.PACKET:
                 self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
-                self._mark(entry.data)
+                self._copy_tracks_packet(entry.data)
         self._check_time(timed.seconds)
         payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._hash.send(payload, unit.entries)
         self._gop_frames += 1
         self._crc = zlib.crc32(payload, self._crc)
-        self._after(unit)
+        self._on_trailing_entries(unit)
 
     def finish(self) -> str:
         """All units have come. Says what of the tracks is not as it was written."""
         if self._base_hash is None or self._gop_open:
-            raise _ChangedError("its end is missing")
-        whole = FileDigest.read(self._whole) if self._whole else None
-        if whole and (whole.frames, whole.units) != (self.frames, self._hash.digest()):
-            raise _ChangedError("packets between its frames are not those that were written")
-        hashed = hash_of_tracks((), False, True)
+            raise _ChangedFileError("its end is missing")
+        digest = FileDigest.read(self._whole) if self._whole else None
+        if digest and (digest.frames, digest.units) != (self.frames, self._hash.digest()):
+            raise _ChangedFileError("packets between its frames are not those that were written")
+        track_hash = hash_of_tracks((), False, True)
         if self._tracks is not None:
             self._tracks.copy_until(None)
             self._write_tracks()
-            hashed = self._tracks.digest()
+            track_hash = self._tracks.digest()
         self._writer.finish(self._base_hash)
-        if whole and whole.tracks != hashed:
+        if digest and digest.tracks != track_hash:
             return "its sound or subtitles are not those that were written"
         return ""
 
@@ -196,19 +196,23 @@ class _WholeCopy:
         place = unit.data_of(EntryType.PLACE)
         number = None if place is None else read_place(place)
         if unit.data_of(EntryType.HEADER) != self._packed:
-            raise _ChangedError(f"another stream begins after {count_noun(self.frames, 'frame')}")
+            raise _ChangedFileError(
+                f"another stream begins after {count_noun(self.frames, 'frame')}"
+            )
         if number != self.frames or self._gop_open:
             where = f"before frame {number}" if self.frames else "at its beginning"
-            raise _ChangedError(f"frames are missing {where}")
+            raise _ChangedFileError(f"frames are missing {where}")
         self._gop_frames = self._crc = 0
         self._gop_open = True
 
     def _check_time(self, seconds: Fraction) -> None:
         late = seconds - self._zero - self._timing.receive() * self._tick
-        if late > _OFF or late < -_OFF and self.frames:
-            raise _ChangedError(f"the time of frame {self.frames} is not that which was written")
+        if late > _TIME_TOLERANCE or late < -_TIME_TOLERANCE and self.frames:
+            raise _ChangedFileError(
+                f"the time of frame {self.frames} is not that which was written"
+            )
 
-    def _after(self, unit: ParsedTemporalUnit) -> None:
+    def _on_trailing_entries(self, unit: ParsedTemporalUnit) -> None:
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
                 if not matches_gop(entry.data, self._gop_frames, self._crc):
@@ -217,7 +221,7 @@ class _WholeCopy:
             elif entry.what is EntryType.TRAILER:
                 self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\1":
-                self._mark(entry.data)
+                self._copy_tracks_packet(entry.data)
             elif entry.what is EntryType.END:
                 if len(entry.data) != HASH_BYTES:
                     raise DamagedStreamError("a hash of another length")
@@ -225,9 +229,9 @@ class _WholeCopy:
             elif entry.what is EntryType.WHOLE:
                 self._whole = entry.data
 
-    def _mark(self, data: bytes) -> None:
+    def _copy_tracks_packet(self, data: bytes) -> None:
         """The place of a `tracks` packet in the original stream."""
-        if self._tracks is not None and not self._added:
+        if self._tracks is not None and not self._has_added_tracks:
             self._tracks.copy(Cursor(data[1:], "tracks").var(_MOST))
             self._write_tracks()
 
@@ -246,7 +250,7 @@ def _timing_in(unit: ParsedTemporalUnit) -> Iterator[bytes]:
             yield entry.packet.payload
 
 
-def _zero_of(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
+def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
     """Seconds of the container at which tick 0 of the stream is shown, by the first unit. Where
     sound begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first
     one earlier: then by the second."""
@@ -255,38 +259,38 @@ def _zero_of(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
         for payload in _timing_in(timed.unit):
             timing.send(payload)
         zeros.append(timed.seconds - timing.receive() * header.format.time_base)
-    return zeros[-1] if zeros[-1] > zeros[0] + _OFF else zeros[0]
+    return zeros[-1] if zeros[-1] > zeros[0] + _TIME_TOLERANCE else zeros[0]
 
 
 @dataclass(slots=True)
-class _Survey:
+class _FileSurvey:
     """`header`: the first that can be read; `painted`: all keyframes have metadata that can be
-    read, `damaged`: a metadata OBU has not; `hidden`: frames that an edit list leaves out."""
+    read, `damaged`: a metadata OBU has not; `is_hidden`: frames that an edit list leaves out."""
 
     header: SequenceHeader | None = None
     painted: bool = True
     damaged: bool = False
-    hidden: int = 0
+    is_hidden: int = 0
 
     def send(self, timed: TimedUnit) -> None:
         unit = timed.unit
         packed = unit.data_of(EntryType.HEADER)
         if packed is not None:
             self.header = self.header or read_header(packed)
-        elif _begins_gop(unit):
+        elif _is_gop_start(unit):
             self.painted = False
         self.damaged = self.damaged or bool(unit.damage)
-        self.hidden += timed.hidden
+        self.is_hidden += timed.is_hidden
 
 
-def _begins_gop(unit: ParsedTemporalUnit) -> bool:
+def _is_gop_start(unit: ParsedTemporalUnit) -> bool:
     return unit.data_of(EntryType.HEADER) is not None or unit.begins_sequence
 
 
 def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
     """Write the GOPs of a file that is not whole, up to where another stream begins; says how much
     that is. Raises `DamagedStreamError`, `LimitError`."""
-    survey = _Survey()
+    survey = _FileSurvey()
     for timed in demuxer.units():
         survey.send(timed)
     header = survey.header
@@ -302,7 +306,7 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
     check(header, False, limits)
     tracks = demuxer.tracks()
     try:
-        rest = _Rest(demuxer, tracks, out, header)
+        rest = _RestWriter(demuxer, tracks, out, header)
         for timed in demuxer.units():
             if not rest.send(timed):
                 break
@@ -310,15 +314,15 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
     finally:
         if tracks is not None:
             tracks.close()
-    told = f"{count_noun(frames, 'frame is', 'frames are')} left"
+    description = f"{count_noun(frames, 'frame is', 'frames are')} left"
     if survey.header is not None and header.painter_id != survey.header.painter_id:
-        told += ", base frames only"
-    if survey.hidden:
-        told += f", {survey.hidden} of which an edit list hides from players"
-    return told
+        description += ", base frames only"
+    if survey.is_hidden:
+        description += f", {survey.is_hidden} of which an edit list hides from players"
+    return description
 
 
-class _Rest:
+class _RestWriter:
     """Units of a file that is not whole to a stream, whose first frame is shown at 0, unless it is
     the first of its stream."""
 
@@ -340,11 +344,11 @@ class _Rest:
     def send(self, timed: TimedUnit) -> bool:
         """Take the next unit; whether there can be more. Raises `DamagedStreamError` for frames
         that the encoder did not write."""
-        unit, key = timed.unit, _begins_gop(timed.unit)
+        unit, key = timed.unit, _is_gop_start(timed.unit)
         if not key and not self._gop_open:
             return True
         packed = unit.data_of(EntryType.HEADER)
-        if packed is not None and not self._fits(packed):
+        if packed is not None and not self._is_same_stream(packed):
             return False
         if self._writer is None:
             self._open(timed)
@@ -354,7 +358,7 @@ class _Rest:
         self._write_time(timed.seconds, key)
         self._write_tracks(self._begin + self._expected, CHUNK)
         for entry in unit.entries:
-            if entry.what is EntryType.PACKET and self._is_kept(entry.packet):
+            if entry.what is EntryType.PACKET and self._is_copied(entry.packet):
                 self._writer.write(entry.packet)
         payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
@@ -382,7 +386,7 @@ class _Rest:
         self._writer.finish(bytes(HASH_BYTES))
         return self._writer.frames
 
-    def _fits(self, packed: bytes) -> bool:
+    def _is_same_stream(self, packed: bytes) -> bool:
         """Whether a header is that of the same stream, but for when it begins."""
         ours = self._header
         other = replace(read_header(packed), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
@@ -412,9 +416,15 @@ class _Rest:
         """What the stream says; title and chapters from the container, which cuts them."""
         packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
         payload = next((p.payload for p in packets if p.kind is Kind.METADATA), b"")
-        told = self._demuxer.describe().during(None, None, self._first * self._tick - self._begin)
-        made = replace(Metadata.unpack(payload), title=told.title, chapters=told.chapters).pack()
-        return made if len(made) <= MAX_PAYLOAD else payload
+        container_metadata = self._demuxer.describe().during(
+            None, None, self._first * self._tick - self._begin
+        )
+        merged = replace(
+            Metadata.unpack(payload),
+            title=container_metadata.title,
+            chapters=container_metadata.chapters,
+        ).pack()
+        return merged if len(merged) <= MAX_PAYLOAD else payload
 
     def _begin_gop(self, unit: ParsedTemporalUnit) -> None:
         assert self._writer is not None
@@ -432,7 +442,7 @@ class _Rest:
             self._writer.write(Packet(Kind.FIT, weights))
             self._weights = weights
 
-    def _is_kept(self, packet: Packet) -> bool:
+    def _is_copied(self, packet: Packet) -> bool:
         """Whether a packet means the same in the new stream. Weights are written with the GOP,
         metadata and models with the first one; hashes and PSNR are those of the whole file."""
         if packet.kind is Kind.LATENT:
@@ -444,7 +454,7 @@ class _Rest:
         frame rate expects it comes then."""
         assert self._writer is not None
         since = seconds - self._begin
-        if abs(since - self._expected) <= _COARSE:
+        if abs(since - self._expected) <= _CLOCK_TOLERANCE:
             since = self._expected
         self._expected = since + 1 / self._header.format.frame_rate
         self._last = max(self._first + round(since / self._tick), self._last + 1)

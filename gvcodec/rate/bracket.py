@@ -17,30 +17,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 #: Least steps beyond what is known that are worth a bisection where the line goes astray.
-_WIDE = 4.0
+_MIN_BISECTION = 4.0
 #: How far measured slopes may be from the usual one.
-_STRAY = 3.0
+_SLOPE_RANGE = 3.0
 
 
 @dataclass(slots=True)
 class Bracket:
-    """q from `low` to `high` in steps of `grain`; `slope`: usual fall of the excess by a step of 1;
-    `guess`: where to begin; `least`: the least step over the edge of what is known, `beyond`: what
-    is added to those. `known`: excess over the wanted value by q."""
+    """q from `low` to `high` in steps of `q_step`; `slope`: usual fall of the excess by a step of
+    1; `guess`: where to begin; `least_step`: the least step over the edge of what is known,
+    `margin`: what is added to those. `samples`: excess over the wanted value by q."""
 
     low: float
     high: float
     slope: float
     guess: float
     q_step: float = 0.25
-    beyond: float = 0.0
-    least: float = 1.0
-    known: dict[float, float] = field(default_factory=dict)
+    margin: float = 0.0
+    least_step: float = 1.0
+    samples: dict[float, float] = field(default_factory=dict)
     _width: float = math.inf
-    _halved: bool = False
+    _was_halved: bool = False
 
     def __iter__(self) -> Iterator[float]:
-        while (q := self.next()) is not None:
+        while (q := self.propose()) is not None:
             yield q
 
     def round(self, q: float) -> float:
@@ -48,51 +48,53 @@ class Bracket:
         q = min(max(q, self.low), self.high)
         return min(max(round(q / self.q_step) * self.q_step, self.low), self.high)
 
-    def next(self) -> float | None:
+    def propose(self) -> float | None:
         """The next q to try, None where none is left that could be nearer."""
-        if not self.known:
+        if not self.samples:
             return self.round(self.guess)
         fine, coarse = self.sides
         if fine is not None and coarse is not None:
-            return self._inside(fine, coarse)
+            return self._interpolate(fine, coarse)
         near = fine if coarse is None else coarse
         assert near is not None
-        step = max(abs(self.known[near] / self.fall), self.least) + self.beyond
+        step = max(abs(self.samples[near] / self.local_slope), self.least_step) + self.margin
         q = self.round(near + (step if coarse is None else -step))
-        return None if q in self.known else q
+        return None if q in self.samples else q
 
     @property
-    def aim(self) -> float:
+    def estimate(self) -> float:
         """Where what is known says that the wanted value is."""
-        near = min(self.known, key=lambda q: abs(self.known[q]))
-        return min(max(near + self.known[near] / self.fall, self.low), self.high)
+        near = min(self.samples, key=lambda q: abs(self.samples[q]))
+        return min(max(near + self.samples[near] / self.local_slope, self.low), self.high)
 
     @property
     def sides(self) -> tuple[float | None, float | None]:
         """The coarsest q that has to rise, and the next coarser one."""
-        fine = max((q for q, excess in self.known.items() if excess > 0), default=None)
-        coarse = min((q for q in self.known if fine is None or q > fine), default=None)
+        fine = max((q for q, excess in self.samples.items() if excess > 0), default=None)
+        coarse = min((q for q in self.samples if fine is None or q > fine), default=None)
         return fine, coarse
 
     @property
-    def fall(self) -> float:
+    def local_slope(self) -> float:
         """Fall of the excess by a step of q, where it is nearest to what is wanted."""
-        points = sorted(self.known, key=lambda q: abs(self.known[q]))[:2]
+        points = sorted(self.samples, key=lambda q: abs(self.samples[q]))[:2]
         fine, coarse = self.sides
         if fine is not None and coarse is not None:
             points = [fine, coarse]
-        if len(points) < 2 or any(math.isinf(self.known[q]) for q in points):
+        if len(points) < 2 or any(math.isinf(self.samples[q]) for q in points):
             return self.slope
         a, b = points
-        slope = (self.known[a] - self.known[b]) / (b - a)
-        return min(max(slope, self.slope / _STRAY), self.slope * _STRAY)
+        slope = (self.samples[a] - self.samples[b]) / (b - a)
+        return min(max(slope, self.slope / _SLOPE_RANGE), self.slope * _SLOPE_RANGE)
 
-    def _inside(self, fine: float, coarse: float) -> float | None:
-        width, at, to = coarse - fine, self.known[fine], self.known[coarse]
+    def _interpolate(self, fine: float, coarse: float) -> float | None:
+        width, at, to = coarse - fine, self.samples[fine], self.samples[coarse]
         if width <= 1.001 * self.q_step:
             return None
-        self._halved = not self._halved and width > max(_WIDE * self.least, self._width / 2)
+        self._was_halved = not self._was_halved and width > max(
+            _MIN_BISECTION * self.least_step, self._width / 2
+        )
         self._width = width
-        part = 0.5 if self._halved or math.isinf(at) else at / (at - to)
+        part = 0.5 if self._was_halved or math.isinf(at) else at / (at - to)
         q = min(max(fine + part * width, fine + self.q_step), coarse - self.q_step)
         return self.round(q)

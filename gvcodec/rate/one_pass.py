@@ -1,5 +1,5 @@
-"""One encode of a video for rate control: `run`, to a file in memory, with the figures that it
-needs; `measure` reads a video without coding it."""
+"""One encode of a video for rate control: `encode_pass`, to a file in memory, with the figures that
+it needs; `measure_video` reads a video without coding it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Budget:
     bpp: float | None = None
 
     @property
-    def whole(self) -> bool:
+    def is_global(self) -> bool:
         """Whether it holds for the whole file, not for each part of it."""
         return True
 
     def __post_init__(self) -> None:
-        given = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
-        if len(given) != 1 or not 0 < given[0] <= MOST_AMOUNT:
+        amounts = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
+        if len(amounts) != 1 or not 0 < amounts[0] <= MOST_AMOUNT:
             raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
 
     def file_bytes(
@@ -44,10 +44,10 @@ class Budget:
         """Largest size of a file of `frames` frames, with `track_bytes` of sound and subtitles.
         `seconds`: its duration, None = by the frame rate."""
         seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
-        allowed = self.allowed(frames * fmt.width * fmt.height, seconds)
-        return allowed if self.bpp is None else allowed + track_bytes
+        video_bytes = self.bytes_allowed(frames * fmt.width * fmt.height, seconds)
+        return video_bytes if self.bpp is None else video_bytes + track_bytes
 
-    def allowed(self, samples: int, seconds: float) -> int:
+    def bytes_allowed(self, samples: int, seconds: float) -> int:
         """Bytes allowed for `samples` luma samples in `seconds`; with `bpp`, bytes without
         sound."""
         if self.size is not None:
@@ -59,15 +59,15 @@ class Budget:
 
 
 #: Opens the same video anew for every pass.
-Open = Callable[[], AbstractContextManager[Source]]
+SourceFactory = Callable[[], AbstractContextManager[Source]]
 
 
 #: Shows that frames go by: gives back those that it gets; what for, and how many there are.
-Watch = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
+ProgressWrapper = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class VideoStats:
     """What all passes share: number of frames, bytes of the sound and subtitles, roughly, and how
     long the video lasts (None: by its frame rate)."""
 
@@ -78,7 +78,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class EncodePass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
     file. `base_q`: the index of base layer `base`. `incomplete`: what the source lacks."""
 
@@ -88,7 +88,7 @@ class Pass:
     track_bytes: int
     track_packets: int
     psnr_y: float
-    fitted: Mapping[int, bytes]
+    fit_payloads: Mapping[int, bytes]
     notes: list[str]
     base_q: float
     base: str
@@ -103,10 +103,10 @@ class Pass:
         return len(self.data) - sum(self.frame_bytes)
 
 
-def measure(open_source: Open, watch: Watch) -> Extent:
+def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoStats:
     """Read the video once without coding it."""
     with open_source() as source:
-        # In the pieces in which `run` sends them, since every piece costs something.
+        # In the pieces in which `encode_pass` sends them, since every piece costs something.
         tracks = source.tracks
         frames, track_bytes = 0, len(tracks.take()) if tracks else 0
         last = 0
@@ -118,31 +118,31 @@ def measure(open_source: Open, watch: Watch) -> Extent:
         seconds = (last - source.start_pts) * fmt.time_base + 1 / fmt.frame_rate
         if source.end is not None:
             seconds = (source.end - source.start_pts) * fmt.time_base
-        return Extent(fmt, frames, track_bytes, float(seconds))
+        return VideoStats(fmt, frames, track_bytes, float(seconds))
 
 
-def run(
-    open_source: Open,
+def encode_pass(
+    open_source: SourceFactory,
     config: EncoderConfig,
-    what: str,
-    watch: Watch,
+    stage: str,
+    watch: ProgressWrapper,
     frames: int,
     base_encoder: BaseEncoder | None = None,
     fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
-    paints: bool = True,
-) -> Pass:
-    """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`, `paints` as
-    for `encode_stream`. Raises what the encoder raises."""
+    writes_painted_hash: bool = True,
+) -> EncodePass:
+    """Encode the first `frames` frames. `base_encoder` and `fit_payloads` as for `Encoder`,
+    `paints` as for `encode_stream`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
-        given = watch(_first(source, frames), what, frames)
-        writer = encode_source(source, given, encoder, stream, paints)
+        watched = watch(_first(source, frames), stage, frames)
+        writer = encode_source(source, watched, encoder, stream, writes_painted_hash)
         data = stream.getvalue()
         reader = Reader(io.BytesIO(data))
         sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]
-        return Pass(
+        return EncodePass(
             source.format,
             data,
             sizes,

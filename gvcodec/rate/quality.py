@@ -33,7 +33,7 @@ from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import Scaler, rgb_from_planes
-from gvcodec.rate.one_pass import Extent, Open, Pass
+from gvcodec.rate.one_pass import EncodePass, SourceFactory, VideoStats
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.torch_settings import default_torch_settings
 
@@ -50,7 +50,7 @@ PACKAGES = {"ssimulacra2": ("ssimulacra2", "ssimulacra2"), "cvvdp": ("cvvdp", "p
 DISPLAY = "standard_fhd"
 
 
-def without_package(name: str) -> str:
+def missing_package(name: str) -> str:
     """Why this metric cannot be measured here, "" if it can."""
     package, module = PACKAGES[name]
     if importlib.util.find_spec(module) is None:
@@ -121,7 +121,7 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
         "torchvision.transforms": {"GaussianBlur": GaussianBlur},
         "torchvision.ops": {"MLP": None},
     }
-    known, path = {name: sys.modules.get(name) for name in names}, list(sys.path)
+    saved_modules, path = {name: sys.modules.get(name) for name in names}, list(sys.path)
     for name, content in names.items():
         sys.modules[name] = ModuleType(name)
         vars(sys.modules[name]).update(content)
@@ -132,7 +132,7 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
         raise UsageError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
     finally:
         sys.path[:] = path  # the package adds its own folder
-        for name, module in known.items():
+        for name, module in saved_modules.items():
             sys.modules.pop(name)
             if module is not None:
                 sys.modules[name] = module
@@ -158,32 +158,32 @@ class GaussianBlur:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`sign`: +1 = more is better. `unit`: of a value, for messages. `close`: how near is near
-    enough. `usual`: value at q 40, `slope`: its change by a step of q, `most`: the best one.
-    `share`: part of the usual number of frames that is looked at."""
+    """`sign`: +1 = more is better. `unit`: of a value, for messages. `tolerance`: how near is near
+    enough. `typical`: value at q 40, `slope`: its change by a step of q, `best`: the best one.
+    `sample_share`: part of the usual number of frames that is looked at."""
 
     sign: int
     unit: str
-    close: float
-    usual: float
+    tolerance: float
+    typical: float
     slope: float
-    most: float = math.inf
-    share: float = 1.0
+    best: float = math.inf
+    sample_share: float = 1.0
 
 
 METRICS = {
     "psnr": Metric(1, "DECIBEL", 0.05, 36.0, 0.3),
     "lpips": Metric(-1, "DISTANCE", 0.002, 0.2, 0.007),
-    "ssimulacra2": Metric(1, "SCORE", 0.3, 70.0, 0.9, most=100, share=0.5),
-    "cvvdp": Metric(1, "JOD", 0.02, 9.5, 0.03, most=10),
+    "ssimulacra2": Metric(1, "SCORE", 0.3, 70.0, 0.9, best=100, sample_share=0.5),
+    "cvvdp": Metric(1, "JOD", 0.02, 9.5, 0.03, best=10),
 }
 #: Pools by name, in words.
 POOLS = {"mean": "", "p5": "worst 5 %", "worst-scene": "worst scene"}
 #: Frames that are looked at, evenly over the video: for a mean, for its worst twentieth, of each
 #: scene; and frames in a row that ColorVideoVDP sees of a video and of a scene.
-_LOOKS, _MANY, _OF_A_SCENE, _RUN, _RUN_OF_A_SCENE = 12, 60, 6, 96, 32
+_MEAN_FRAMES, _P5_FRAMES, _SCENE_FRAMES, _CLIP_FRAMES, _SCENE_CLIP_FRAMES = 12, 60, 6, 96, 32
 #: No scene is longer for the pools.
-_LONGEST = 1 << 20
+_MAX_SCENE = 1 << 20
 
 
 def require_metric(metric: str) -> None:
@@ -192,56 +192,60 @@ def require_metric(metric: str) -> None:
         from gvcodec.perceptual import require_weights
 
         require_weights()
-    if metric in PACKAGES and (reason := without_package(metric)):
+    if metric in PACKAGES and (reason := missing_package(metric)):
         raise UsageError(reason)
 
 
-class Judge:
+class QualityMetric:
     """Compares passes with a video, opened by `open_source`, which may be larger than them."""
 
-    def __init__(self, metric: str, pool: str, open_source: Open, extent: Extent) -> None:
+    def __init__(
+        self, metric: str, pool: str, open_source: SourceFactory, stats: VideoStats
+    ) -> None:
         self._metric, self._pool = metric, pool
-        self._open, self._frames = open_source, extent.frames
+        self._open, self._frames = open_source, stats.frames
         with open_source() as source:
             self.format = source.format
-        sizes = [f"{fmt.width}×{fmt.height}" for fmt in (extent.format, self.format)]
+        sizes = [f"{fmt.width}×{fmt.height}" for fmt in (stats.format, self.format)]
         self.notes: list[str] = []
         if sizes[0] != sizes[1]:
             self.notes.append(
                 f"{metric} compares with the source's {sizes[1]}: {sizes[0]} is enlarged to it"
             )
-        self._scenes = self._find_scenes() if pool == "worst-scene" else [(0, extent.frames)]
-        self._looks = [self._look_at(*scene) for scene in self._scenes]
+        self._scenes = self._find_scenes() if pool == "worst-scene" else [(0, stats.frames)]
+        self._samples = [self._choose_frames(*scene) for scene in self._scenes]
 
     @default_torch_settings()
-    def __call__(self, coded: Pass, fidelity: bool = False) -> float:
+    def __call__(self, coded: EncodePass, fidelity: bool = False) -> float:
         """The pooled value of what `decode` shows, or of base frames."""
-        judge = self._judge_runs if self._metric == "cvvdp" else self._judge_frames
-        return judge(coded, fidelity)
+        measure = self._measure_clips if self._metric == "cvvdp" else self._measure_frames
+        return measure(coded, fidelity)
 
-    def _judge_frames(self, coded: Pass, fidelity: bool) -> float:
-        measure = _measure(self._metric, self.format)
-        wanted = {number for looks in self._looks for number in looks}
-        scores = {n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in wanted}
-        values = [[scores[n] for n in looks if n in scores] for looks in self._looks]
-        return self._pooled([one for one in values if one])
+    def _measure_frames(self, coded: EncodePass, fidelity: bool) -> float:
+        measure = _metric_function(self._metric, self.format)
+        frame_numbers = {number for looks in self._samples for number in looks}
+        scores = {
+            n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in frame_numbers
+        }
+        values = [[scores[n] for n in looks if n in scores] for looks in self._samples]
+        return self._pool_values([one for one in values if one])
 
-    def _judge_runs(self, coded: Pass, fidelity: bool) -> float:
+    def _measure_clips(self, coded: EncodePass, fidelity: bool) -> float:
         """ColorVideoVDP of each run of frames."""
-        last = {looks[-1]: looks for looks in self._looks}
-        wanted = {number for looks in self._looks for number in looks}
-        held: list[Pair] = []
+        last = {looks[-1]: looks for looks in self._samples}
+        frame_numbers = {number for looks in self._samples for number in looks}
+        clip: list[Pair] = []
         values = []
         for number, pair in self._pairs(coded, fidelity):
-            if number in wanted:
-                held.append((_picture(pair[0], self.format), _picture(pair[1], self.format)))
+            if number in frame_numbers:
+                clip.append((_picture(pair[0], self.format), _picture(pair[1], self.format)))
             if number in last:
                 rate = float(self.format.frame_rate)
-                values.append([cvvdp(held.__getitem__, range(len(held)), rate, "cpu")])
-                held = []
-        return self._pooled(values)
+                values.append([cvvdp(clip.__getitem__, range(len(clip)), rate, "cpu")])
+                clip = []
+        return self._pool_values(values)
 
-    def _pooled(self, values: Sequence[Sequence[float]]) -> float:
+    def _pool_values(self, values: Sequence[Sequence[float]]) -> float:
         """Of values by scene."""
         sign = METRICS[self._metric].sign
         if self._pool == "p5":
@@ -249,32 +253,34 @@ class Judge:
         means = [_mean(one, self._metric) for one in values]
         return min(means) if sign > 0 else max(means)
 
-    def _pairs(self, coded: Pass, fidelity: bool) -> Iterator[tuple[int, tuple[Planes, Planes]]]:
+    def _pairs(
+        self, coded: EncodePass, fidelity: bool
+    ) -> Iterator[tuple[int, tuple[Planes, Planes]]]:
         """Decoded frames at the source's size, and the source's."""
         reader = Reader(io.BytesIO(coded.data))
-        fmt, wanted = reader.header.format, (self.format.width, self.format.height)
-        scaler = Scaler(fmt, wanted) if (fmt.width, fmt.height) != wanted else None
+        fmt, source_size = reader.header.format, (self.format.width, self.format.height)
+        scaler = Scaler(fmt, source_size) if (fmt.width, fmt.height) != source_size else None
         decoder = Decoder(reader.header, fidelity, limits=UNLIMITED)
         with self._open() as source:
             pairs = zip(decoder.frames_of(reader.packets()), source, strict=False)
             for number, (ours, theirs) in enumerate(pairs):
-                shown = scaler.apply(ours.planes) if scaler else ours.planes
-                yield number, (shown, theirs.planes)
+                picture = scaler.apply(ours.planes) if scaler else ours.planes
+                yield number, (picture, theirs.planes)
 
-    def _look_at(self, first: int, end: int) -> list[int]:
+    def _choose_frames(self, first: int, end: int) -> list[int]:
         """Numbers of frames, of all of them for PSNR."""
         whole = self._pool != "worst-scene"
         if self._metric == "cvvdp":
-            most = _RUN if whole else _RUN_OF_A_SCENE
+            most = _CLIP_FRAMES if whole else _SCENE_CLIP_FRAMES
             begin = first + max(0, (end - first - most) // 2)
             return list(range(begin, min(end, begin + most)))
-        looks = (_MANY if self._pool == "p5" else _LOOKS) if whole else _OF_A_SCENE
-        looks = max(1, round(METRICS[self._metric].share * looks))
+        looks = (_P5_FRAMES if self._pool == "p5" else _MEAN_FRAMES) if whole else _SCENE_FRAMES
+        looks = max(1, round(METRICS[self._metric].sample_share * looks))
         step = 1 if self._metric == "psnr" else max(1, math.ceil((end - first) / looks))
         return list(range(first, end, step))
 
     def _find_scenes(self) -> list[tuple[int, int]]:
-        starts = GopStarts(self.format.width, self.format.height, _LONGEST)
+        starts = GopStarts(self.format.width, self.format.height, _MAX_SCENE)
         with self._open() as source:
             frames = itertools.islice(source, self._frames)
             begins = [n for n, frame in enumerate(frames) if starts.is_gop_start(frame.planes[0])]
@@ -296,7 +302,7 @@ def _picture(planes: Planes, fmt: VideoFormat) -> Picture:
     return picture / np.float32(255)
 
 
-def _measure(metric: str, fmt: VideoFormat) -> Callable[[Planes, Planes], float]:
+def _metric_function(metric: str, fmt: VideoFormat) -> Callable[[Planes, Planes], float]:
     """A value for a decoded frame and its source."""
     if metric == "psnr":
         return lambda ours, theirs: psnr(ours[0], theirs[0])

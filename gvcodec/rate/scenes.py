@@ -36,17 +36,17 @@ from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import base_of
 from gvcodec.config import EncoderConfig, ResolvedConfig
-from gvcodec.rate.one_pass import Open, Watch
+from gvcodec.rate.one_pass import ProgressWrapper, SourceFactory
 from gvcodec.types import Planes, VideoFormat
 
 #: Qualities of the trial, relative to the one that is asked for, finest first.
 STEPS = (-6.0, 0.0, 3.0)
 #: No GOP is coded finer or coarser than by this.
-FARTHEST = 9.0
+MAX_OFFSET = 9.0
 #: Pictures smaller than this are tried as they are.
-_HALVED = 256
+_MIN_HALVED = 256
 #: Offsets are multiples of this; the parts that Token Allocation shares out.
-_GRAIN, _PARTS = 0.25, 10000
+_OFFSET_STEP, _PARTS = 0.25, 10000
 #: Of bytes: 1 leaves constant quality, 0 gives all frames the same.
 _POWER = 0.6
 
@@ -64,8 +64,11 @@ class Scene:
     error: Floats = field(default_factory=lambda: np.zeros(len(STEPS)))
 
 
-def share_scenes(
-    open_source: Open, config: EncoderConfig, watch: Watch, frames: int | None = None
+def allocate_scenes(
+    open_source: SourceFactory,
+    config: EncoderConfig,
+    watch: ProgressWrapper,
+    frames: int | None = None,
 ) -> EncoderConfig:
     """The settings with the quality of each GOP that a trial of the first `frames` frames finds."""
     with open_source() as source:
@@ -80,20 +83,22 @@ def gop_offsets(
 ) -> tuple[float, ...]:
     """What to add to the index of each GOP for `config.alloc`; empty for a single GOP. `config` is
     settled; `frames` are those that will be coded."""
-    scenes = try_scenes(frames, fmt, config)
+    scenes = measure_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
     least, most = base_of(config.base).finest, config.max_base_q
     return tuple(
         min(max(config.base_q + offset, least), most) - config.base_q
-        for offset in share(scenes, config.alloc)
+        for offset in choose_offsets(scenes, config.alloc)
     )
 
 
-def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: ResolvedConfig) -> list[Scene]:
+def measure_scenes(
+    frames: Iterable[Planes], fmt: VideoFormat, config: ResolvedConfig
+) -> list[Scene]:
     """A trial encode at half size, whose GOPs begin at the same frames as the final encode's."""
     starts = GopStarts(fmt.width, fmt.height, config.keyint)
-    half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
+    half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _MIN_HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)
     fmt = replace(fmt, width=small.coded_width, height=small.coded_height)
     trials = [
@@ -125,60 +130,66 @@ class _Trial:
         self._encoder = StandardEncoder(
             fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, preset=fastest
         )
-        self._waiting: list[NDArray[np.uint16]] = []
+        self._sources: list[NDArray[np.uint16]] = []
         self._sizes: list[int] = []
         self._errors: list[float] = []
 
     def send(self, planes: Planes, key: bool) -> None:
-        self._waiting.append(planes[0])
-        self._take(self._encoder.send(planes, key))
+        self._sources.append(planes[0])
+        self._on_output(self._encoder.send(planes, key))
 
     def finish(self, scenes: list[Scene]) -> tuple[list[float], list[float]]:
         """Bytes and errors of each scene. Packets of a GOP are together, whatever their order."""
         for coded in self._encoder.drain():
-            self._take(coded)
+            self._on_output(coded)
         starts = np.cumsum([0, *(scene.frames for scene in scenes)])[:-1]
         sizes, errors = (np.add.reduceat(x, starts) for x in (self._sizes, self._errors))
         return sizes.tolist(), errors.tolist()
 
-    def _take(self, coded: EncodeResult) -> None:
+    def _on_output(self, coded: EncodeResult) -> None:
         self._sizes += [len(packet.payload) for packet in coded.packets]
-        for shown in coded.base_frames:
-            source = self._waiting.pop(0).astype(np.int32)
-            self._errors.append(float(np.abs(source - shown[0]).sum()))
+        for base_frame in coded.base_frames:
+            source = self._sources.pop(0).astype(np.int32)
+            self._errors.append(float(np.abs(source - base_frame[0]).sum()))
 
 
-def share(scenes: list[Scene], method: str) -> list[float]:
+def choose_offsets(scenes: list[Scene], method: str) -> list[float]:
     """Offsets of the GOPs' indices, which leave the sum of the trial's bytes as it is."""
     assert method in ("uniform", "rd", "elbo", "uniqueness", "both"), method
-    usual = STEPS.index(0.0)
+    middle_step = STEPS.index(0.0)
     frames = np.array([scene.frames for scene in scenes], np.float64)
     size = np.array([scene.size for scene in scenes])  # G, steps
-    factor = (size[:, usual] / frames) ** (_POWER - 1) if method == "rd" else np.ones(len(scenes))
+    factor = (
+        (size[:, middle_step] / frames) ** (_POWER - 1) if method == "rd" else np.ones(len(scenes))
+    )
     if method in ("elbo", "both"):
-        factor *= _elbo_factor(frames, size[:, usual], np.array([s.error[usual] for s in scenes]))
+        factor *= _elbo_factor(
+            frames, size[:, middle_step], np.array([s.error[middle_step] for s in scenes])
+        )
     if method in ("uniqueness", "both"):
-        factor *= _unique_factor(scenes)
-    wanted = size[:, usual] * factor
+        factor *= _uniqueness_factor(scenes)
+    target_sizes = size[:, middle_step] * factor
     low, high = -5.0, 5.0
     for _ in range(40):  # of the log of what all budgets are multiplied by
         middle = (low + high) / 2
-        offsets = _offsets(size, wanted * math.exp(middle))
-        over = _bytes_at(size, offsets).sum() > size[:, usual].sum()
-        low, high = (low, middle) if over else (middle, high)
-    return [round(x / _GRAIN) * _GRAIN for x in _offsets(size, wanted * math.exp(low))]
+        offsets = _offsets(size, target_sizes * math.exp(middle))
+        is_over = _bytes_at(size, offsets).sum() > size[:, middle_step].sum()
+        low, high = (low, middle) if is_over else (middle, high)
+    return [
+        round(x / _OFFSET_STEP) * _OFFSET_STEP for x in _offsets(size, target_sizes * math.exp(low))
+    ]
 
 
 def _elbo_factor(frames: Floats, size: Floats, error: Floats) -> Floats:
-    bits, missed = size / frames, error / frames
-    mean_bits, mean_missed = size.sum() / frames.sum(), error.sum() / frames.sum()
-    elbo = negative_elbo(bits, missed, max(mean_missed / mean_bits, 1e-12))
+    bits, distortion = size / frames, error / frames
+    mean_bits, mean_distortion = size.sum() / frames.sum(), error.sum() / frames.sum()
+    elbo = negative_elbo(bits, distortion, max(mean_distortion / mean_bits, 1e-12))
     expected = float((elbo * frames).sum() / frames.sum())
-    wanted = np.maximum(elbo / max(expected, 1e-12), 1 / FLOOR) * mean_bits
-    return wanted / np.maximum(bits, 1e-9)
+    target_bits = np.maximum(elbo / max(expected, 1e-12), 1 / FLOOR) * mean_bits
+    return target_bits / np.maximum(bits, 1e-9)
 
 
-def _unique_factor(scenes: list[Scene]) -> Floats:
+def _uniqueness_factor(scenes: list[Scene]) -> Floats:
     features = np.stack([scene.features / scene.frames for scene in scenes])
     parts = allocate_tokens(features, _PARTS, _PARTS)
     return np.maximum(parts * len(scenes) / _PARTS, 1 / FLOOR)
@@ -194,8 +205,8 @@ def _bytes_at(size: Floats, offsets: Floats) -> Floats:
     return np.exp(logs[g, i] + slope * (offsets - steps[i]))
 
 
-def _offsets(size: Floats, wanted: Floats) -> Floats:
-    """The offset at which each GOP takes `wanted` bytes, within `FARTHEST`."""
-    grid = np.arange(-FARTHEST, FARTHEST + 0.05, 0.05)
+def _offsets(size: Floats, target_sizes: Floats) -> Floats:
+    """The offset at which each GOP takes `wanted` bytes, within `MAX_OFFSET`."""
+    grid = np.arange(-MAX_OFFSET, MAX_OFFSET + 0.05, 0.05)
     at = np.stack([_bytes_at(size, np.full(len(size), step)) for step in grid], 1)  # G, grid
-    return grid[np.abs(np.log(at) - np.log(wanted)[:, None]).argmin(1)]
+    return grid[np.abs(np.log(at) - np.log(target_sizes)[:, None]).argmin(1)]

@@ -17,9 +17,9 @@ from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.one_pass import Budget, Open, Pass, Watch, measure
-from gvcodec.rate.quality import METRICS, POOLS, Judge, require_metric
-from gvcodec.rate.size import Fitted, Search, encode_to
+from gvcodec.rate.one_pass import Budget, EncodePass, ProgressWrapper, SourceFactory, measure_video
+from gvcodec.rate.quality import METRICS, POOLS, QualityMetric, require_metric
+from gvcodec.rate.size import RatedFile, Search, encode_to_budget
 from gvcodec.util.messages import MOST_AMOUNT
 from gvcodec.zones import Zone, parse_zones
 
@@ -37,18 +37,18 @@ DECIDES = " decides, of "
 class Target:
     """A `value` of "psnr" (dB of luma; infinite when exact), "lpips" (LPIPS-VGG), "ssimulacra2" or
     "cvvdp" (JOD): the mean over the frames, or `of` the worst twentieth of them ("p5") or the worst
-    scene. `most_bytes`: where a file of this quality is larger, the best that is not. `also`: of
+    scene. `most_bytes`: where a file of this quality is larger, the best that is not. `others`: of
     other metrics, which hold too."""
 
     metric: str
     value: float
     of: str = "mean"
     most_bytes: float | None = None
-    also: tuple[Target, ...] = ()
+    others: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         metric = METRICS.get(self.metric)
-        if metric is None or not 0 < self.value <= metric.most:
+        if metric is None or not 0 < self.value <= metric.best:
             raise UsageError(f"a target is {TARGETS}")
         if self.of not in POOLS:
             raise UsageError(f"a target is of {', '.join(POOLS)}, not of {self.of}")
@@ -57,22 +57,22 @@ class Target:
         if self.of == "p5" and self.metric == "cvvdp":
             raise UsageError("cvvdp judges runs of frames, not single ones: of mean or worst-scene")
         metrics = [one.metric for one in self.all]
-        if twice := next((name for name in metrics if metrics.count(name) > 1), None):
-            raise UsageError(f"a target of {twice} is given twice")
+        if repeated := next((name for name in metrics if metrics.count(name) > 1), None):
+            raise UsageError(f"a target of {repeated} is given twice")
 
     @property
     def all(self) -> tuple[Target, ...]:
         """This one and the others, each by itself."""
-        return (replace(self, also=()) if self.also else self, *self.also)
+        return (replace(self, others=()) if self.others else self, *self.others)
 
     @property
-    def whole(self) -> bool:
+    def is_global(self) -> bool:
         """Whether it holds for the whole file, not for each part of it."""
         return self.most_bytes is not None
 
     def __str__(self) -> str:
         pool = f" ({POOLS[self.of]})" if POOLS[self.of] else ""
-        return ", ".join([f"{self.metric}{pool} {self.value:.4g}", *map(str, self.also)])
+        return ", ".join([f"{self.metric}{pool} {self.value:.4g}", *map(str, self.others)])
 
     def excess(self, value: float) -> float:
         """What a value is better by."""
@@ -80,16 +80,16 @@ class Target:
 
     def with_values(self, values: Sequence[float]) -> Target:
         """The same metrics with these values, in the order of `all`."""
-        pairs = zip(self.also, values[1:], strict=True)
+        pairs = zip(self.others, values[1:], strict=True)
         reached = copy.copy(self)
         # Not checked: what a file has may be no possible target, as no distance at all.
         object.__setattr__(reached, "value", values[0])
-        object.__setattr__(reached, "also", tuple(one.with_values([v]) for one, v in pairs))
+        object.__setattr__(reached, "others", tuple(one.with_values([v]) for one, v in pairs))
         return reached
 
-    def share_pool(self, of: str) -> Target:
+    def with_pool(self, of: str) -> Target:
         """All of them of this pool."""
-        return replace(self, of=of, also=tuple(replace(one, of=of) for one in self.also))
+        return replace(self, of=of, others=tuple(replace(one, of=of) for one in self.others))
 
 
 TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items())
@@ -100,7 +100,7 @@ def parse_target(text: str) -> Target:
     says what is wrong."""
     first, *others = (_parse_one(part) for part in text.split(","))
     try:
-        return replace(first, also=tuple(others))
+        return replace(first, others=tuple(others))
     except UsageError as error:
         raise ValueError(str(error)) from None
 
@@ -116,25 +116,25 @@ def _parse_one(text: str) -> Target:
 
 
 @dataclass(slots=True)
-class _Aim:
+class _TargetPasses:
     """Passes at qualities, what they are to reach, and what judges them."""
 
     search: Search
     target: Target
-    judges: Sequence[Judge]
+    metrics: Sequence[QualityMetric]
     passes: int = 0
 
-    def run(self, q: float, trial: bool) -> tuple[Pass, tuple[float, ...]]:
+    def run(self, q: float, trial: bool) -> tuple[EncodePass, tuple[float, ...]]:
         """A pass and its values: `trial`: unfitted, where only base frames count for PSNR."""
         self.passes += 1
         config = replace(self.search.config, base_q=q).resolve()
-        what = f"{'trial' if trial else 'pass'} {self.passes}"
-        coded = self.search.run(config, trial=trial, what=what)
-        return coded, self.judge(coded, trial)
+        stage = f"{'trial' if trial else 'pass'} {self.passes}"
+        coded = self.search.run(config, trial=trial, stage=stage)
+        return coded, self.measure(coded, trial)
 
-    def judge(self, coded: Pass, trial: bool = False) -> tuple[float, ...]:
-        pairs = zip(self.target.all, self.judges, strict=True)
-        return tuple(judge(coded, trial and one.metric == "psnr") for one, judge in pairs)
+    def measure(self, coded: EncodePass, trial: bool = False) -> tuple[float, ...]:
+        pairs = zip(self.target.all, self.metrics, strict=True)
+        return tuple(measure(coded, trial and one.metric == "psnr") for one, measure in pairs)
 
     def excess(self, values: Sequence[float]) -> float:
         """What the value that is nearest to its target is better by, on the scale of the first
@@ -142,151 +142,160 @@ class _Aim:
         excess, _ = self._nearest(values)
         return excess
 
-    def decides(self, values: Sequence[float]) -> str:
+    def deciding_metric(self, values: Sequence[float]) -> str:
         """The metric of that value."""
         _, metric = self._nearest(values)
         return metric
 
     def _nearest(self, values: Sequence[float]) -> tuple[float, str]:
-        close = METRICS[self.target.metric].close
+        close = METRICS[self.target.metric].tolerance
         return min(
-            (one.excess(value) * close / METRICS[one.metric].close, one.metric)
+            (one.excess(value) * close / METRICS[one.metric].tolerance, one.metric)
             for one, value in zip(self.target.all, values, strict=True)
         )
 
-    def uses_fitting(self, coded: Pass) -> bool:
-        return len(coded.data) <= self.search.room
+    def is_within_budget(self, coded: EncodePass) -> bool:
+        return len(coded.data) <= self.search.byte_budget
 
 
-def encode_for(
-    open_source: Open,
+def encode_to_target(
+    open_source: SourceFactory,
     config: EncoderConfig,
     target: Target,
-    watch: Watch,
+    watch: ProgressWrapper,
     progress: Progress | None = None,
-    open_original: Open | None = None,
-) -> Fitted:
+    open_original: SourceFactory | None = None,
+) -> RatedFile:
     """The quality of `config` does not matter. `open_original`: the video that
     decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
     quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
     metric cannot be taken."""
     for one in target.all:
         require_metric(one.metric)
-    extent, original = measure(open_source, watch), open_original or open_source
-    judges = [Judge(one.metric, one.of, original, extent) for one in target.all]
+    stats, original = measure_video(open_source, watch), open_original or open_source
+    metrics = [QualityMetric(one.metric, one.of, original, stats) for one in target.all]
     most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)
-    aim = _Aim(Search(open_source, config, extent, most_bytes, watch, progress), target, judges)
-    reached = _reach(aim)
+    aim = _TargetPasses(
+        Search(open_source, config, stats, most_bytes, watch, progress), target, metrics
+    )
+    reached = _run_trials(aim)
     if reached is None:
-        fitted = encode_to(open_source, config, Budget(size=most_bytes), watch, progress)
-        values, passes = aim.judge(fitted.coded), aim.passes + fitted.passes
+        fitted = encode_to_budget(open_source, config, Budget(size=most_bytes), watch, progress)
+        values, passes = aim.measure(fitted.coded), aim.passes + fitted.passes
         reached = replace(fitted, values=values, passes=passes)
-    notes = [*reached.coded.notes, *(note for judge in judges for note in judge.notes)]
-    if target.also:
-        notes.append(f"{aim.decides(reached.values)}{DECIDES}{target}")
+    notes = [*reached.coded.notes, *(note for metric in metrics for note in metric.notes)]
+    if target.others:
+        notes.append(f"{aim.deciding_metric(reached.values)}{DECIDES}{target}")
     return replace(reached, coded=replace(reached.coded, notes=notes))
 
 
-def _reach(aim: _Aim) -> Fitted | None:
+def _run_trials(aim: _TargetPasses) -> RatedFile | None:
     """None where a file of the quality has more bytes."""
     config, target, sizes = aim.search.config, aim.target, dict[float, int]()
-    bracket = bracket_of(target, base_of(config.base).finest, config.max_base_q)
+    bracket = make_bracket(target, base_of(config.base).finest, config.max_base_q)
     guess: float | None = None
     while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
         coded, values = aim.run(q, trial=True)
-        excess = bracket.known[q] = aim.excess(values)
+        excess = bracket.samples[q] = aim.excess(values)
         sizes[q] = len(coded.data)
         if excess < 0 and len(coded.data) > aim.search.limit:
             return None
-        if abs(excess) <= _ROUGH * METRICS[target.metric].close:
-            guess = bracket.round(bracket.aim)
-    met = [q for q, excess in bracket.known.items() if excess >= 0]
+        if abs(excess) <= _ROUGH * METRICS[target.metric].tolerance:
+            guess = bracket.round(bracket.estimate)
+    meeting = [q for q, excess in bracket.samples.items() if excess >= 0]
     if guess is None:
         # Of still pictures a coarser file may be larger.
-        guess = min(met or sizes, key=lambda q: (sizes[q], -q) if met else (-bracket.known[q], q))
+        guess = min(
+            meeting or sizes, key=lambda q: (sizes[q], -q) if meeting else (-bracket.samples[q], q)
+        )
     bracket = replace(
-        bracket, guess=guess, slope=bracket.fall, known={}, beyond=0.0, least=bracket.q_step
+        bracket,
+        guess=guess,
+        slope=bracket.local_slope,
+        samples={},
+        margin=0.0,
+        least_step=bracket.q_step,
     )
-    return _fit(aim, bracket, bool(met))
+    return _run_fitted_passes(aim, bracket, bool(meeting))
 
 
-def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
+def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> RatedFile | None:
     """From where the trials ended, with the painter fitted, until the target is met as decoded.
     `met`: it is by trials."""
-    target, close = aim.target, METRICS[aim.target.metric].close
-    best: Fitted | None = None
-    made: list[Fitted] = []
+    target, close = aim.target, METRICS[aim.target.metric].tolerance
+    best: RatedFile | None = None
+    files: list[RatedFile] = []
     while (q := next_q(bracket)) is not None:
         coded, values = aim.run(q, trial=False)
-        one = Fitted(coded, aim.passes, q, values=values)
-        made.append(one)
+        file = RatedFile(coded, aim.passes, q, values=values)
+        files.append(file)
         excess = aim.excess(values)
         # The middle of what is near enough is aimed at.
-        bracket.known[q] = excess - close / 2
+        bracket.samples[q] = excess - close / 2
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
-            best = one
-        elif best is None and not aim.uses_fitting(coded):
+            best = file
+        elif best is None and not aim.is_within_budget(coded):
             return None
-        if (best is not None or met) and len(made) >= _PASSES or 0 <= excess <= close:
+        if (best is not None or is_met) and len(files) >= _PASSES or 0 <= excess <= close:
             break
-    if best is None and met and target.metric == "psnr" and not target.also:
-        best = _unpainted(aim, made)
+    if best is None and is_met and target.metric == "psnr" and not target.others:
+        best = _use_base_frames(aim, files)
     if best is None:
-        values = max((one.values for one in made), key=aim.excess)
-        reached = f"{values[0]:.4g}" if not target.also else str(target.with_values(values))
+        values = max((file.values for file in files), key=aim.excess)
+        reached = f"{values[0]:.4g}" if not target.others else str(target.with_values(values))
         raise UsageError(f"{target} is out of reach: the best is {reached}")
-    if not aim.uses_fitting(best.coded):
+    if not aim.is_within_budget(best.coded):
         return None
-    return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)
+    return replace(best, coded=aim.search.make_file(best.coded).coded, passes=aim.passes)
 
 
-def _unpainted(aim: _Aim, made: list[Fitted]) -> Fitted | None:
+def _use_base_frames(aim: _TargetPasses, files: list[RatedFile]) -> RatedFile | None:
     """Painting does not keep what is nearly lossless: base frames meet the target."""
-    for one in made:
-        values = aim.judge(one.coded, trial=True)
+    for file in files:
+        values = aim.measure(file.coded, trial=True)
         if aim.excess(values) >= 0:
             note = (
                 f"psnr {values[0]:.4g} is of base frames (decode --fidelity), "
-                f"painted {one.values[0]:.4g}"
+                f"painted {file.values[0]:.4g}"
             )
-            coded = replace(one.coded, notes=[*one.coded.notes, note])
-            return replace(one, values=values, coded=coded)
+            coded = replace(file.coded, notes=[*file.coded.notes, note])
+            return replace(file, values=values, coded=coded)
     return None
 
 
-def bracket_of(target: Target, finest: float, coarsest: float) -> Bracket:
+def make_bracket(target: Target, finest: float, coarsest: float) -> Bracket:
     """Of what a pass exceeds the target by."""
     metric = METRICS[target.metric]
-    guess = min(map(_usual_q, target.all))
-    return Bracket(finest, coarsest, metric.slope, guess, beyond=0.5)
+    guess = min(map(_typical_q, target.all))
+    return Bracket(finest, coarsest, metric.slope, guess, margin=0.5)
 
 
-def _usual_q(target: Target) -> float:
+def _typical_q(target: Target) -> float:
     metric = METRICS[target.metric]
-    return 40 + metric.sign * (metric.usual - target.value) / metric.slope
+    return 40 + metric.sign * (metric.typical - target.value) / metric.slope
 
 
 def next_q(bracket: Bracket) -> float | None:
     """The next to try, None where no better one is left. Where not even the finest q meets the
     target and a coarser one is better, as with still pictures, it is between the best and the
     next."""
-    known = bracket.known
-    if bracket.low not in known or max(known.values()) >= 0:
-        return bracket.next()
-    q = max(known, key=lambda q: (known[q], -q))
-    coarser = min((other for other in known if other > q), default=bracket.high)
-    narrow = q == bracket.low or coarser - q <= bracket.q_step
-    return None if narrow else bracket.round((q + coarser) / 2)
+    samples = bracket.samples
+    if bracket.low not in samples or max(samples.values()) >= 0:
+        return bracket.propose()
+    q = max(samples, key=lambda q: (samples[q], -q))
+    coarser = min((other for other in samples if other > q), default=bracket.high)
+    is_narrow = q == bracket.low or coarser - q <= bracket.q_step
+    return None if is_narrow else bracket.round((q + coarser) / 2)
 
 
 #: Opens a part of the source (begin and end in its seconds) as it is coded, or as large as it is.
-OpenPart = Callable[[float, float, bool], Open]
+OpenPart = Callable[[float, float, bool], SourceFactory]
 
 
 def has_targets(config: EncoderConfig) -> bool:
     """Whether a zone has a target. Raises `UsageError` where one cannot be, and
     `MissingWeightsError`."""
-    zones = _targeted(config)
+    zones = _zones_with_targets(config)
     for zone in zones:
         try:
             target = parse_target(zone.target)
@@ -299,16 +308,16 @@ def has_targets(config: EncoderConfig) -> bool:
     return bool(zones)
 
 
-def settle_zones(
-    open_part: OpenPart, config: EncoderConfig, watch: Watch, progress: Progress | None
+def resolve_zones(
+    open_part: OpenPart, config: EncoderConfig, watch: ProgressWrapper, progress: Progress | None
 ) -> tuple[EncoderConfig, list[str]]:
     """The settings with qualities in place of targets, and a line for each. Raises `UsageError`
     where one is out of reach."""
-    settled: list[Zone] = []
+    resolved: list[Zone] = []
     notes: list[str] = []
     for zone in parse_zones(config.zones):
         if not zone.target:
-            settled.append(zone)
+            resolved.append(zone)
             continue
         original = open_part(zone.begin, zone.end, True)
         try:
@@ -318,19 +327,19 @@ def settle_zones(
             notes.append(f"zone {_name(zone)}: the source has no frame there")
             continue
         target = parse_target(zone.target)
-        alone = replace(config, zones="", alloc="", embed_model=False)
+        part_config = replace(config, zones="", alloc="", embed_model=False)
         part = open_part(zone.begin, zone.end, False)
         try:
-            fitted = encode_for(part, alone, target, watch, progress, original)
+            fitted = encode_to_target(part, part_config, target, watch, progress, original)
         except UsageError as error:
             raise UsageError(f"zone {_name(zone)}: {error}") from error
         q = q_of(config.base, fitted.base_q)
-        settled.append(replace(zone, q=q, target=""))
+        resolved.append(replace(zone, q=q, target=""))
         notes.append(f"zone {_name(zone)}: {target.with_values(fitted.values)} at q {q:.4g}")
-    return replace(config, zones=";".join(map(str, settled))), notes
+    return replace(config, zones=";".join(map(str, resolved))), notes
 
 
-def _targeted(config: EncoderConfig) -> list[Zone]:
+def _zones_with_targets(config: EncoderConfig) -> list[Zone]:
     try:
         return [zone for zone in parse_zones(config.zones) if zone.target]
     except ValueError:

@@ -79,9 +79,9 @@ _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
 
 
 class ProgressBar:
-    """The `Progress` of an encoder and the `Watch` of rate control. `rate` gives kb/s and a note
-    from the number of coded frames and their bytes. `verbose`: a line for each stage that ended,
-    and what fitting found."""
+    """The `Progress` of an encoder and the `ProgressWrapper` of rate control. `rate` gives kb/s and
+    a note from the number of coded frames and their bytes. `verbose`: a line for each stage that
+    ended, and what fitting found."""
 
     def __init__(
         self,

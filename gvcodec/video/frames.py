@@ -59,8 +59,10 @@ class FrameBatch:
         return len(self.pts_seconds)
 
     def __repr__(self) -> str:
-        shown = [_format(part) for part in (self.data, self.pts_seconds, self.duration_seconds)]
-        return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*shown)
+        parts_text = [
+            _format(part) for part in (self.data, self.pts_seconds, self.duration_seconds)
+        ]
+        return "FrameBatch(data={}, pts_seconds={}, duration_seconds={})".format(*parts_text)
 
 
 def _format(array: Array | NDArray[np.float64]) -> str:

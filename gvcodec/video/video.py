@@ -101,11 +101,11 @@ class TimedStream:
         """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
         tick of the cut, and whether the frame before is on screen until then."""
         fmt = self.header.format
-        wanted = self.pts_of(0) + seconds / fmt.time_base
-        number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
+        moment = self.pts_of(0) + seconds / fmt.time_base
+        number = bisect_left(range(len(self)), moment, key=lambda n: Fraction(self.pts_of(n)))
         begin = self.pts_of(number)
-        if number and is_still(self.pts_of(number - 1), begin, wanted, fmt.period):
-            return number, math.ceil(wanted), True
+        if number and is_still(self.pts_of(number - 1), begin, moment, fmt.period):
+            return number, math.ceil(moment), True
         return number, begin, False
 
     def first_at(self, seconds: Fraction) -> int:
@@ -192,7 +192,7 @@ class Video(TimedStream):
         self._look = look
         if look is not None:
             check_paint_strength(look, self.header.painter_id is not None and not fidelity)
-        self._steers = check_tokens_option(tokens)
+        self._uses_tokens = check_tokens_option(tokens)
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
         self._process = os.getpid()
@@ -293,16 +293,16 @@ class Video(TimedStream):
 
     def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
-        given = np.asarray(_plain(indices))
-        if not given.ndim:
-            return [self._index(given.item())]
-        if given.dtype == np.bool_ and given.ndim:
-            if given.shape != (len(self),):
-                raise IndexError(f"{self.name}: a mask has {len(self)} values, not {given.size}")
-            return [int(number) for number in np.flatnonzero(given)]
-        if given.ndim != 1:
+        values = np.asarray(_plain(indices))
+        if not values.ndim:
+            return [self._index(values.item())]
+        if values.dtype == np.bool_ and values.ndim:
+            if values.shape != (len(self),):
+                raise IndexError(f"{self.name}: a mask has {len(self)} values, not {values.size}")
+            return [int(number) for number in np.flatnonzero(values)]
+        if values.ndim != 1:
             raise UsageError("frames are asked for by a number or a list of numbers")
-        return [self._index(index) for index in given.tolist()]
+        return [self._index(index) for index in values.tolist()]
 
     def _index(self, index: int | Array) -> int:
         try:
@@ -359,7 +359,7 @@ class Video(TimedStream):
                 device=self._device,
                 limits=self._limits,
                 look=self._look,
-                uses_tokens=self._steers,
+                uses_tokens=self._uses_tokens,
             )
         self._decoder.restart(gop.first_frame)
         if fit is not None:

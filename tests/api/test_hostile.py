@@ -180,7 +180,7 @@ def test_reading_behind_damage_takes_time_that_grows_with_the_file(monkeypatch, 
     gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
     key = Packet(Kind.KEY, b"\x40").pack()
     unit = {"claims": claim + gop, "gops": gop + claim, "keys": key + claim + gop}[attack]
-    monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
+    monkeypatch.setattr(recovery, "_FREE_EXAMINED", 1 << 27)
     monkeypatch.setattr(recovery, "_CHUNK", 1 << 8)
     looked = []
     for size in (1 << 14, 1 << 16):

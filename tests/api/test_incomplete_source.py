@@ -41,7 +41,7 @@ def test_a_cut_off_source_is_coded_and_raises_what_is_lost(tmp_path, kind) -> No
         gvcodec.encode_file(source, output, **QUICK)
     assert str(source) in str(caught.value)
     done = caught.value.result
-    assert isinstance(done, gvcodec.Encoded) and 9 <= done.frames < 25
+    assert isinstance(done, gvcodec.EncodeReport) and 9 <= done.frames < 25
     assert len(gvcodec.open(output)) == done.frames
     allowed = gvcodec.encode_file(source, output, allow_damaged=True, overwrite=True, **QUICK)
     assert allowed.incomplete == done.incomplete != ""

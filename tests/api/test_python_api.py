@@ -125,7 +125,7 @@ def test_moments_are_found_by_a_picture_and_by_a_video(tmp_path, stream) -> None
     for query in (tmp_path / "3.png", tmp_path / "b.gvc"):
         found = gvcodec.search(query, [tmp_path / "b.gvc"], count=1)
         assert found.files == 1 and 0 < found.bytes_read <= found.bytes
-        assert len(found.moments) == 1 and found.moments[0].parse_bounded == 0
+        assert len(found.moments) == 1 and found.moments[0].within == 0
     assert gvcodec.search(tmp_path / "3.png", tmp_path / "b.gvc", count=1).moments[0].frame == 3
     gvcodec.summarize(stream)
     assert stream.read_bytes() == (tmp_path / "b.gvc").read_bytes()

@@ -12,7 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec._core import BundleModel
-from gvcodec.api.info import facts
+from gvcodec.api.info import read_info
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, bundles
 from gvcodec.bitstream.packets import read_packet
@@ -103,7 +103,7 @@ def test_made_up_bundles_are_refused(packets) -> None:
 
 def test_info_shares_the_bytes_of_a_bundle(packets) -> None:
     data = stream_of(BUNDLED, packets)
-    found = facts(Reader(io.BytesIO(data)))
+    found = read_info(Reader(io.BytesIO(data)))
     assert found.frames == len(packets) and found.keyframes == [0, 40]
     assert sum(found.packet_bytes.values()) + found.framing_bytes == len(data)
     assert found.packet_bytes["key"] > len(packets[0].payload)

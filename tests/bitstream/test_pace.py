@@ -90,7 +90,9 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(monkeypatch) ->
     bomb = bytes([0x80 | most * len(nals)])
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
     check_payload("vvc", key.payload, 64, 48)
-    monkeypatch.setattr("gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(
+        "gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded")
+    )
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
         decoder.send_packet(Packet(Kind.KEY, bomb))
@@ -106,7 +108,9 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
 
 def test_a_keyframe_that_shows_frames_again_is_refused_before_decoding(monkeypatch) -> None:
     header, key = keyframe("av1")
-    monkeypatch.setattr("gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(
+        "gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded")
+    )
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     bomb = restore_unit("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):

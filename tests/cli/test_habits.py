@@ -6,7 +6,7 @@ import pytest
 
 from gvcodec import cli
 from gvcodec.cli import parser
-from gvcodec.cli._habits import from_habits
+from gvcodec.cli._habits import map_ffmpeg_options
 from gvcodec.util.messages import parse_amount
 from tests.clips import write_clip
 from tests.conftest import run
@@ -71,7 +71,7 @@ def test_a_wrong_usage_is_answered_in_one_line(line, answer, tmp_path, monkeypat
     ],
 )
 def test_a_habit_is_taken(line: str, taken: str) -> None:
-    assert from_habits(line.split()) == taken.split()
+    assert map_ffmpeg_options(line.split()) == taken.split()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_habit_is_taken(line: str, taken: str) -> None:
     ],
 )
 def test_files_stand_among_the_options(line: str, files: tuple) -> None:
-    words = from_habits(line.split())
+    words = map_ffmpeg_options(line.split())
     options = parser(words).parse_args(words)
     given = options.inputs if hasattr(options, "inputs") else options.input
     assert (given, options.output) == files
@@ -122,7 +122,7 @@ def test_help_of_a_command_ends_with_two_examples_that_parse(command: str) -> No
         for part in line.split(" | "):
             words = part.split()
             if words[0] == "gvcodec":
-                given = from_habits([word for word in words[1:]])
+                given = map_ffmpeg_options([word for word in words[1:]])
                 end = next((i for i, word in enumerate(given) if word in ("<", ">")), len(given))
                 cli.parser(given[:end]).parse_args(given[:end])
 

@@ -7,14 +7,14 @@ import pytest
 import gvcodec
 from gvcodec.bases import base_of
 from gvcodec.cli import parser
-from gvcodec.cli.encode import job_of
+from gvcodec.cli.encode import make_job
 from gvcodec.config import DEFAULT_SPEED, SIZES, SPEEDS
 from gvcodec.errors import UsageError
 
 
 def settled(words: str) -> gvcodec.EncoderConfig:
     options = parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])
-    return job_of(options).config.resolve()
+    return make_job(options).config.resolve()
 
 
 @pytest.mark.parametrize("speed", SPEEDS)

@@ -20,7 +20,7 @@ JUDGES = ("ssimulacra2", "cvvdp")
 
 
 def needs(name):
-    return pytest.mark.skipif(bool(quality.without_package(name)), reason=f"no package {name}")
+    return pytest.mark.skipif(bool(quality.missing_package(name)), reason=f"no package {name}")
 
 
 @pytest.fixture(scope="module")

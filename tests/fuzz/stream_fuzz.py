@@ -66,7 +66,7 @@ def one_input(data: bytes) -> None:
 def _report(stream: bytes) -> None:
     reader = Reader(io.BytesIO(stream))
     reader.gops()
-    info.text(info.facts(reader))
+    info.format_info(info.read_info(reader))
 
 
 def _decode(stream: bytes) -> None:

@@ -151,7 +151,7 @@ def test_a_gop_never_sends_more_than_its_budget() -> None:
     for total in (1, 7, 40, 100, 192):
         found = uniqueness.compress(features, total)
         assert 0 < found.mask.sum() <= total
-        whole = uniqueness.frame_features(uniqueness.centred(features))
+        whole = uniqueness.frame_features(uniqueness.subtract_mean(features))
         firsts = uniqueness.fuse_frames(whole, 0.005, total / features[..., 0].size)
         joined = firsts != np.arange(12)
         assert not found.mask[joined].any() and (total > 96 or joined.any())

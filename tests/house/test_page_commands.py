@@ -18,7 +18,7 @@ import gvcodec
 from eval.__main__ import main
 from eval.rd import command
 from gvcodec import cli
-from gvcodec.cli._habits import from_habits
+from gvcodec.cli._habits import map_ffmpeg_options
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
 from tests.clips import make_clip, write_pictures
@@ -140,7 +140,7 @@ LINES = [line for _, text in SHELL for line in lines_of(text)]
 
 @pytest.mark.parametrize("line", [ln for ln in LINES if ln.startswith("gvcodec ") and reason(ln)])
 def test_arguments_of_what_does_not_run_are_parsed(line: str) -> None:
-    words = from_habits(shlex.split(line)[1:])
+    words = map_ffmpeg_options(shlex.split(line)[1:])
     cli.parser(words).parse_args(words)
 
 

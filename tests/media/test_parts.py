@@ -148,7 +148,7 @@ def test_an_exact_piece_has_the_frames_of_its_time(stream, tmp_path, begin, end,
 SHOWN = ((0.2, 0.6), (1.0, 3.5), (3.8, 4.4))
 
 
-def version_stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
     return f"00:00:{seconds:06.3f}".replace(".", ",")
 
 
@@ -156,7 +156,7 @@ def version_stamp(seconds: float) -> str:
 def videos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("subtitles")
     texts = folder / "a.srt"
-    shown = (f"{version_stamp(begin)} --> {version_stamp(end)}" for begin, end in SHOWN)
+    shown = (f"{stamp(begin)} --> {stamp(end)}" for begin, end in SHOWN)
     texts.write_text("".join(f"{n}\n{times}\nLine {n}\n\n" for n, times in enumerate(shown)))
     clip = moving_texture(64, 64, 25)
     with av.open(str(texts)) as words, av.open(str(folder / "a.mkv"), "w") as container:

@@ -37,7 +37,7 @@ def made(path: Path, codec: str = "ffv1", frames: int = 25, rate: int = 25, **op
     return write_pictures(path, map(numbered, range(frames)), codec, rate, **options)
 
 
-def encoded(source: Path, **options: Any) -> tuple[gvcodec.Video, gvcodec.Encoded]:
+def encoded(source: Path, **options: Any) -> tuple[gvcodec.Video, gvcodec.EncodeReport]:
     output = source.with_suffix(".gvc")
     done = gvcodec.encode_file(source, output, overwrite=True, **FAST | options)
     return gvcodec.open(output), done

@@ -69,7 +69,7 @@ def test_what_came_before_an_error_of_reading_is_kept(tmp_path, way) -> None:
     with pytest.raises(IncompleteSourceError, match="its end could not be read") as caught:
         gvcodec.encode_file(source, output, **FAST | way)
     done = caught.value.result
-    assert isinstance(done, gvcodec.Encoded)
+    assert isinstance(done, gvcodec.EncodeReport)
     assert any(note.startswith("reading stopped after 0.") for note in done.notes)
     numbers = [number_of(frame) for frame in gvcodec.open(output)[:]]
     assert numbers == list(range(done.frames)) and 8 < done.frames < 14

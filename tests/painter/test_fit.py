@@ -10,7 +10,7 @@ import torch
 from gvcodec import perceptual
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.cli import parser
-from gvcodec.cli.encode import job_of
+from gvcodec.cli.encode import make_job
 from gvcodec.codec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
@@ -165,7 +165,7 @@ def test_fitting_does_not_depend_on_the_clock(monkeypatch):
     )
     command = ["encode", "a", "b"]
     for words, wanted in (((), None), (("--fit", "off"), 0), (("--fit", "7"), 7)):
-        assert job_of(parser().parse_args([*command, *words])).config.fit == wanted
+        assert make_job(parser().parse_args([*command, *words])).config.fit == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
     monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))

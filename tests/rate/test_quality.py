@@ -17,9 +17,9 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import Scaler
 from gvcodec.rate import quality
-from gvcodec.rate.one_pass import Extent, Pass, run
-from gvcodec.rate.quality import METRICS, Judge, without_package
-from gvcodec.rate.target import Target, encode_for, parse_target
+from gvcodec.rate.one_pass import EncodePass, VideoStats, encode_pass
+from gvcodec.rate.quality import METRICS, QualityMetric, missing_package
+from gvcodec.rate.target import Target, encode_to_target, parse_target
 from gvcodec.types import Planes
 from tests.clips import make_clip, write_clip
 from tests.conftest import psnr
@@ -35,17 +35,21 @@ def scenes() -> list[Planes]:
 
 
 @pytest.fixture(scope="module")
-def coded() -> Pass:
+def coded() -> EncodePass:
     clip = scenes()
-    return run(opener(clip), dataclasses.replace(FAST, keyint=240, q=45), "", unwatched, len(clip))
+    return encode_pass(
+        opener(clip), dataclasses.replace(FAST, keyint=240, q=45), "", unwatched, len(clip)
+    )
 
 
-def judged(coded: Pass, metric: str, pool: str) -> float:
+def judged(coded: EncodePass, metric: str, pool: str) -> float:
     clip = scenes()
-    return Judge(metric, pool, opener(clip), Extent(Clip(clip).format, len(clip), 0))(coded)
+    return QualityMetric(metric, pool, opener(clip), VideoStats(Clip(clip).format, len(clip), 0))(
+        coded
+    )
 
 
-def test_pools_are_those_of_the_frames(coded: Pass) -> None:
+def test_pools_are_those_of_the_frames(coded: EncodePass) -> None:
     shown = api.decode_planes(coded.data)
     frames = [psnr(a, b) for a, b in zip(scenes(), shown, strict=True)]
     assert judged(coded, "psnr", "mean") == pytest.approx(fmean(frames))
@@ -56,19 +60,21 @@ def test_pools_are_those_of_the_frames(coded: Pass) -> None:
 
 @pytest.mark.parametrize("metric", ["ssimulacra2", "cvvdp"])
 def test_judges_put_qualities_in_their_order(metric: str) -> None:
-    if reason := without_package(metric):
+    if reason := missing_package(metric):
         pytest.skip(reason)
-    clip, extent = EASY, Extent(Clip(EASY).format, len(EASY), 0)
-    judge = Judge(metric, "mean", opener(clip), extent)
+    clip, extent = EASY, VideoStats(Clip(EASY).format, len(EASY), 0)
+    judge = QualityMetric(metric, "mean", opener(clip), extent)
     configs = (dataclasses.replace(FAST, q=q) for q in (10, 40, 60))
-    values = [judge(run(opener(clip), c, "", unwatched, len(clip))) for c in configs]
-    assert values == sorted(values, reverse=True) and values[0] <= METRICS[metric].most
+    values = [judge(encode_pass(opener(clip), c, "", unwatched, len(clip))) for c in configs]
+    assert values == sorted(values, reverse=True) and values[0] <= METRICS[metric].best
     wanted = round((values[0] + values[1]) / 2, 2)
-    reached = encode_for(opener(clip), FAST, Target(metric, wanted), unwatched)
+    reached = encode_to_target(opener(clip), FAST, Target(metric, wanted), unwatched)
     assert wanted <= reached.value < values[0]
 
 
-def test_a_run_of_frames_is_judged_as_one(coded: Pass, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_frames_is_judged_as_one(
+    coded: EncodePass, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs: list[int] = []
 
     def stand_in(pair, frames, fps, device) -> float:
@@ -83,7 +89,7 @@ def test_a_run_of_frames_is_judged_as_one(coded: Pass, monkeypatch: pytest.Monke
 def test_the_worst_scene_takes_more_bytes_than_the_mean() -> None:
     clip, config = scenes(), dataclasses.replace(FAST, keyint=240)
     mean, worst = (
-        encode_for(opener(clip), config, Target("psnr", 30.0, of), unwatched)
+        encode_to_target(opener(clip), config, Target("psnr", 30.0, of), unwatched)
         for of in ("mean", "worst-scene")
     )
     assert len(worst.coded.data) > len(mean.coded.data)
@@ -92,10 +98,12 @@ def test_the_worst_scene_takes_more_bytes_than_the_mean() -> None:
 
 def test_the_quality_or_the_best_at_the_size() -> None:
     clip = make_clip(128, 96, 12, seed=6)
-    free = encode_for(opener(clip), FAST, Target("psnr", 33.0), unwatched)
+    free = encode_to_target(opener(clip), FAST, Target("psnr", 33.0), unwatched)
     for room in (2.0, 0.6):
         most = int(room * len(free.coded.data))
-        reached = encode_for(opener(clip), FAST, Target("psnr", 33.0, most_bytes=most), unwatched)
+        reached = encode_to_target(
+            opener(clip), FAST, Target("psnr", 33.0, most_bytes=most), unwatched
+        )
         assert len(reached.coded.data) <= most
         if room > 1:
             assert reached.limit is None and reached.value >= 33
@@ -109,7 +117,9 @@ def test_smaller_pictures_are_judged_at_the_size_of_the_source() -> None:
     scaler = Scaler(Clip(clip).format, (96, 0))
     small = [scaler.apply(planes) for planes in clip]
     whole = opener(clip)
-    reached = encode_for(opener(small), FAST, Target("psnr", 22.0), unwatched, open_original=whole)
+    reached = encode_to_target(
+        opener(small), FAST, Target("psnr", 22.0), unwatched, open_original=whole
+    )
     up = Scaler(Reader(io.BytesIO(reached.coded.data)).header.format, (192, 128))
     shown = [up.apply(planes) for planes in api.decode_planes(reached.coded.data)]
     measured = fmean(psnr(a, b) for a, b in zip(clip, shown, strict=True))
@@ -132,7 +142,7 @@ def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
     assert "compares with the source's 96×80" in done.err
     options = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
     done = gvcodec.encode_file(source, stream, target="psnr=34", max_size=1200, **options)
-    assert done.limit == 1200 and done.reached.value < done.wanted.value == 34
+    assert done.limit == 1200 and done.reached.value < done.target.value == 34
 
 
 def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) -> None:
@@ -167,6 +177,8 @@ def test_what_does_not_go_together_is_refused(options: dict, words: str) -> None
 
 
 def test_packages_that_are_missing_are_named_before_anything_is_read(monkeypatch) -> None:
-    monkeypatch.setattr(quality, "without_package", lambda name: f"{name} is not installed")
+    monkeypatch.setattr(quality, "missing_package", lambda name: f"{name} is not installed")
     with pytest.raises(UsageError, match="cvvdp is not installed"):
-        encode_for(lambda: contextlib.nullcontext(None), FAST, parse_target("cvvdp=9"), unwatched)
+        encode_to_target(
+            lambda: contextlib.nullcontext(None), FAST, parse_target("cvvdp=9"), unwatched
+        )

@@ -19,9 +19,9 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.perceptual import find_weights
 from gvcodec.rate import size as sizes
-from gvcodec.rate.one_pass import Budget, Open, Pass, run
-from gvcodec.rate.size import Fitted, Scale, Search, encode_to
-from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
+from gvcodec.rate.one_pass import Budget, EncodePass, SourceFactory, encode_pass
+from gvcodec.rate.size import RatedFile, Scale, Search, encode_to_budget
+from gvcodec.rate.target import Target, encode_to_target, make_bracket, next_q, parse_target
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip, write_clip
 from tests.conftest import packets_in, piped, psnr
@@ -50,7 +50,7 @@ class Clip:
         return (Frame(planes, pts) for pts, planes in enumerate(self._planes))
 
 
-def opener(planes: list[Planes]) -> Open:
+def opener(planes: list[Planes]) -> SourceFactory:
     return lambda: contextlib.nullcontext(Clip(planes))
 
 
@@ -58,13 +58,13 @@ def unwatched(frames: Iterable[Frame], what: str, total: int | None) -> Iterable
     return frames
 
 
-def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
-    return encode_to(opener(planes), config, Budget(**budget), unwatched)
+def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> RatedFile:
+    return encode_to_budget(opener(planes), config, Budget(**budget), unwatched)
 
 
-def coded_by(planes: list[Planes], config: EncoderConfig, **changes: object) -> Pass:
+def coded_by(planes: list[Planes], config: EncoderConfig, **changes: object) -> EncodePass:
     config = dataclasses.replace(config, **changes)
-    return run(opener(planes), config, "", unwatched, len(planes))
+    return encode_pass(opener(planes), config, "", unwatched, len(planes))
 
 
 @pytest.fixture
@@ -72,11 +72,13 @@ def curve(monkeypatch) -> Callable[[Callable[..., float]], None]:
     """Passes get their sizes from a function of q, trim and preset; no frame is coded."""
 
     def install(size_of: Callable[..., float]) -> None:
-        def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
+        def code(search: Search, q: float, trim: float, trial: int | None = None) -> EncodePass:
             size = round(size_of(q, trim, trial))
-            return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+            return EncodePass(
+                search.stats.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1"
+            )
 
-        monkeypatch.setattr(sizes, "_pass", code)
+        monkeypatch.setattr(sizes, "_run_pass", code)
         monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
 
     return install
@@ -141,10 +143,10 @@ def test_places_on_the_scale_come_back(base: str) -> None:
     config = EncoderConfig(base=base)
     scale = Scale(config)
     for x in np.linspace(scale.low, scale.high, 200):
-        q, trim = scale.place(x)
+        q, trim = scale.settings_at(x)
         assert 0 <= q <= config.max_base_q
         # Steps of the index of gvc1d are 2 to 4 % of the bytes, and the first is at 0.
-        assert scale.at(q, trim) == pytest.approx(x, abs=0.02 if base == "gvc1d" else 1e-9)
+        assert scale.position_of(q, trim) == pytest.approx(x, abs=0.02 if base == "gvc1d" else 1e-9)
 
 
 def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
@@ -254,7 +256,7 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
 
 def test_target_is_met_by_no_more_than_needed() -> None:
     clip = make_clip(128, 96, 12, seed=6)
-    reached = encode_for(opener(clip), FAST, parse_target("psnr=33.3"), unwatched)
+    reached = encode_to_target(opener(clip), FAST, parse_target("psnr=33.3"), unwatched)
     shown = api.decode_planes(reached.coded.data)
     assert 33.3 <= np.mean([*map(psnr, clip, shown)]) == pytest.approx(reached.value)
     assert coded_by(clip, FAST, base_q=reached.base_q + 1).psnr_y < 33.3
@@ -274,7 +276,7 @@ def slide() -> list[Planes]:
 @pytest.mark.parametrize("decibels", [30, 40, 48, 60, 120])
 @pytest.mark.parametrize("clip", [slide(), still(np.full((64, 64), 64))], ids=["slide", "black"])
 def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibels: float) -> None:
-    reached = encode_for(opener(clip), FAST, parse_target(f"psnr={decibels}"), unwatched)
+    reached = encode_to_target(opener(clip), FAST, parse_target(f"psnr={decibels}"), unwatched)
     assert reached.value >= decibels
     if decibels <= 48:
         # Not the first that is lossless.
@@ -296,12 +298,12 @@ def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibel
 )
 @pytest.mark.parametrize("decibels", [20, 35, 44])
 def test_a_target_is_found_on_curves_that_leap(curve, decibels: float) -> None:
-    bracket, met = bracket_of(Target("psnr", decibels), 0.0, 75.0), False
+    bracket, met = make_bracket(Target("psnr", decibels), 0.0, 75.0), False
     for _ in range(8):
         if (q := next_q(bracket)) is None:
             break
-        assert 0 <= q <= 75 and q not in bracket.known
-        bracket.known[q] = curve(q) - decibels
+        assert 0 <= q <= 75 and q not in bracket.samples
+        bracket.samples[q] = curve(q) - decibels
         met = met or curve(q) >= decibels
     assert met == any(curve(n / 4) >= decibels for n in range(301))
 
@@ -309,13 +311,13 @@ def test_a_target_is_found_on_curves_that_leap(curve, decibels: float) -> None:
 @pytest.mark.skipif(find_weights() is None, reason="no weights of the perceptual losses")
 def test_perceptual_target() -> None:
     clip = make_clip(96, 80, 4, seed=6)
-    reached = encode_for(opener(clip), FAST, parse_target("lpips=0.2"), unwatched)
+    reached = encode_to_target(opener(clip), FAST, parse_target("lpips=0.2"), unwatched)
     assert 0.15 < reached.value <= 0.2
 
 
 def test_targets_out_of_reach() -> None:
     with pytest.raises(UsageError, match="psnr 90 is out of reach: the best is"):
-        encode_for(opener(make_clip(48, 32, 3)), FAST, parse_target("psnr=90"), unwatched)
+        encode_to_target(opener(make_clip(48, 32, 3)), FAST, parse_target("psnr=90"), unwatched)
     for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
         with pytest.raises(ValueError):
             parse_target(text)

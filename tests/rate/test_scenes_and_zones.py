@@ -15,7 +15,7 @@ from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, try_scenes
+from gvcodec.rate.scenes import STEPS, Scene, choose_offsets, gop_offsets, measure_scenes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.zones import Zone, parse_zones, zone_at
 from tests.clips import make_clip, write_clip
@@ -49,7 +49,7 @@ def test_offsets_by_elbo_are_the_formula() -> None:
     bits, errors = np.array([1000, 2000, 6000]) / 3000, np.array([30, 10, 50]) / 30
     wanted = (bits + errors) / 2
     expected = [-10 * np.log(w / b) for w, b in zip(wanted, bits, strict=True)]
-    found = share(made, "elbo")
+    found = choose_offsets(made, "elbo")
     clipped = np.clip(expected, -9, 9)
     assert found[1:] == pytest.approx(clipped[1:] + (found[1] - clipped[1]), abs=0.3)
     assert found[0] == pytest.approx(min(9, max(-9, expected[0])), abs=0.3)
@@ -61,7 +61,7 @@ def test_the_sum_of_bytes_stays(method: str) -> None:
     for seed in range(3):
         sizes = np.random.default_rng(seed).uniform(1000, 3000, 6).tolist()
         made = scenes(sizes, np.random.default_rng(seed + 9).uniform(10, 60, 6).tolist(), seed)
-        found = share(made, method)
+        found = choose_offsets(made, method)
         assert max(map(abs, found)) <= 9 and any(found)
         assert bytes_of(made, found) == pytest.approx(sum(sizes), rel=0.05)
 
@@ -71,7 +71,7 @@ def test_a_scene_unlike_the_others_gets_more() -> None:
     for scene in made[:3]:
         scene.features = np.ones(8) + 0.01 * scene.features
     made[3].features = -np.ones(8)
-    found = share(made, "uniqueness")
+    found = choose_offsets(made, "uniqueness")
     assert found[3] == min(found) < 0 < max(found)
 
 
@@ -82,13 +82,13 @@ def test_bytes_go_by_a_power_of_the_trial() -> None:
     sizes, frames = np.array([1000, 2000, 4000]), np.array([5, 10, 10])
     wanted = frames * (sizes / frames) ** 0.6
     wanted *= sizes.sum() / wanted.sum()
-    assert share(made, "rd") == pytest.approx(10 * np.log(sizes / wanted), abs=0.2)
+    assert choose_offsets(made, "rd") == pytest.approx(10 * np.log(sizes / wanted), abs=0.2)
 
 
 def test_the_trial_has_the_scenes_of_the_encode() -> None:
     frames = two_scenes()
     config = EncoderConfig(q=45, base="av1", threads=1, alloc="elbo").resolve()
-    busy, still = try_scenes(frames, FORMAT, config)
+    busy, still = measure_scenes(frames, FORMAT, config)
     assert (busy.frames, still.frames) == (14, 14)
     assert busy.size[0] > busy.size[1] > busy.size[2] > 0 and busy.error[0] < busy.error[2]
     assert busy.size[USUAL] > still.size[USUAL] > 0

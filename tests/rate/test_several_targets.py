@@ -7,8 +7,8 @@ import pytest
 import gvcodec
 from gvcodec.batch.driver import _notes_of
 from gvcodec.errors import UsageError
-from gvcodec.rate.quality import METRICS, Judge
-from gvcodec.rate.target import Target, encode_for, parse_target
+from gvcodec.rate.quality import METRICS, QualityMetric
+from gvcodec.rate.target import Target, encode_to_target, parse_target
 from gvcodec.zones import TARGET_METRICS, parse_zones
 from tests.clips import format_of, make_clip, write_clip
 from tests.conftest import run as command
@@ -19,14 +19,14 @@ from tests.rate.test_rate import FAST, opener, unwatched
 def stub_metrics(monkeypatch) -> None:
     """SSIMULACRA2 stands in by an affine of PSNR, so that tests need no package."""
 
-    def stand_in(judge: Judge, coded, fidelity: bool = False) -> float:
+    def stand_in(judge: QualityMetric, coded, fidelity: bool = False) -> float:
         metric, judge._metric = judge._metric, "psnr"
         value = plain(judge, coded, fidelity)
         judge._metric = metric
         return value if metric == "psnr" else 2 * value
 
-    plain = Judge.__call__
-    monkeypatch.setattr(Judge, "__call__", stand_in)
+    plain = QualityMetric.__call__
+    monkeypatch.setattr(QualityMetric, "__call__", stand_in)
     monkeypatch.setattr("gvcodec.rate.target.require_metric", lambda metric: None)
 
 
@@ -34,7 +34,7 @@ def test_several_targets_are_read_in_order() -> None:
     target = parse_target("ssimulacra2=70, psnr=36")
     assert [str(one) for one in target.all] == ["ssimulacra2 70", "psnr 36"]
     assert str(target) == "ssimulacra2 70, psnr 36"
-    assert [one.of for one in target.share_pool("p5").all] == ["p5", "p5"]
+    assert [one.of for one in target.with_pool("p5").all] == ["p5", "p5"]
     for text in ("psnr=36,psnr=30", "psnr=36,", "psnr=36,vmaf=90", "psnr=36;lpips=.1"):
         with pytest.raises(ValueError):
             parse_target(text)
@@ -46,20 +46,20 @@ def test_several_targets_are_read_in_order() -> None:
 )
 def test_all_targets_hold_and_one_decides(stub_metrics, text: str, decides: str) -> None:
     clip, target = make_clip(96, 80, 6, seed=6), parse_target(text)
-    reached = encode_for(opener(clip), FAST, target, unwatched)
+    reached = encode_to_target(opener(clip), FAST, target, unwatched)
     for one, value in zip(target.all, reached.values, strict=True):
         assert one.excess(value) >= 0
     assert f"{decides} decides, of {target}" in reached.coded.notes
     # The other one alone is met by a smaller file.
     other = next(one for one in target.all if one.metric != decides)
-    alone = encode_for(opener(clip), FAST, other, unwatched)
+    alone = encode_to_target(opener(clip), FAST, other, unwatched)
     assert len(alone.coded.data) < len(reached.coded.data)
 
 
 def test_targets_of_which_one_is_out_of_reach_are_refused(stub_metrics) -> None:
     clip = make_clip(48, 32, 3)
     with pytest.raises(UsageError, match=r"out of reach: the best is psnr [\d.]+, ssimulacra2"):
-        encode_for(opener(clip), FAST, parse_target("psnr=90,ssimulacra2=50"), unwatched)
+        encode_to_target(opener(clip), FAST, parse_target("psnr=90,ssimulacra2=50"), unwatched)
 
 
 def test_a_file_better_than_any_target_is_described() -> None:

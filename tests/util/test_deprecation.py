@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
-from gvcodec import EncoderConfig
+import gvcodec
+from gvcodec import EncoderConfig, public
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.progress import State
 
@@ -61,3 +65,38 @@ def test_settings_keep_their_names_of_1_0(old: str, new: str) -> None:
 def test_progress_keeps_its_names_of_1_0() -> None:
     with pytest.warns(DeprecationWarning, match="use seconds_left"):
         assert State("encode", 0.5, 7.0).left == 7.0  # type: ignore[attr-defined]
+
+
+def test_renamed_classes_are_still_found_under_their_names_of_1_0() -> None:
+    for old, new in public.RENAMED.items():
+        with pytest.warns(
+            DeprecationWarning, match=f"gvcodec.{old} is deprecated: use gvcodec.{new}"
+        ):
+            assert getattr(gvcodec, old) is getattr(gvcodec, new)
+        assert old not in dir(gvcodec)
+
+
+def test_a_decoder_takes_its_keywords_and_gives_its_attributes_of_1_0() -> None:
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    data = gvcodec.encode(frames, preset=10, fit=0, painter="off", threads=1)
+    reader = gvcodec.Reader(io.BytesIO(data))
+    with pytest.warns(DeprecationWarning, match="use verify_only"):
+        decoder = gvcodec.Decoder(reader.header, only_check=True)
+    with pytest.warns(DeprecationWarning, match="use expected_painted_hash"):
+        assert decoder.painted_wanted is None  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="use is_changed"):
+        assert not reader.changed  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="use is_painted"):
+        assert not reader.header.enhanced  # type: ignore[attr-defined]
+
+
+def test_hold_still_holds_a_process_to_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gvcodec.encode(np.zeros((2, 64, 64, 3), np.uint8), preset=10, fit=0, threads=1)
+    asked: list[bool] = []
+    limit = lambda header, painted, limits, enforce_rlimit: (
+        asked.append(enforce_rlimit) or contextlib.nullcontext()
+    )
+    monkeypatch.setattr("gvcodec.edit.verify.memory_limit", limit)
+    with pytest.warns(DeprecationWarning, match="use enforce_rlimit"):
+        gvcodec.verify(data, hold=True)  # type: ignore[call-arg]
+    assert asked == [True]
