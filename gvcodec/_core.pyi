@@ -144,6 +144,78 @@ class FramePainter:
         The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
         """
 
+def header_fields(header: bytes) -> dict:
+    """Fields of a stream's header, by name."""
+
+def times_of(header: bytes, payloads: Sequence[bytes], count: int) -> list[int]:
+    """
+    Times of the first `count` frames, ticks, after these `timing` payloads.
+    """
+
+def read_fit(payload: bytes, model: bytes, width: int, height: int, q: int) -> object:
+    """
+    A `fit` payload by a painter's file: (noise, keep, factors, [(tensor, exponent, values)], levels of regions or None); None for one that paints nothing.
+    """
+
+def av1_unit(payload: bytes) -> bytes:
+    """The temporal unit of a frame's payload, which shows one frame."""
+
+def unit_parts(unit: bytes) -> tuple:
+    """
+    Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, whether one of ours is damaged.
+    """
+
+def metadata_entries(body: bytes) -> list:
+    """[(type, data)] of a metadata OBU's body."""
+
+def numbers_of(data: bytes) -> list:
+    """
+    { u8 kind; var, svar, var size and bytes, or u32 }: numbers as the container has them.
+    """
+
+class StreamDecoder:
+    """
+    libgvc (csrc/include/gvc.h): bytes to units for an AV1 decoder, its pictures to painted ones. Calls return codes of that page and raise `GvcodecError` for those below 0.
+    """
+
+    def __init__(self, base_only: bool = False, hash: bool = True, threads: int = 1, file_size: int = 0) -> None: ...
+
+    def send(self, data: bytes) -> int: ...
+
+    def send_unit(self, unit: bytes) -> int: ...
+
+    def flush(self) -> int: ...
+
+    def seek(self, frame: int) -> int: ...
+
+    def offset(self) -> int: ...
+
+    def set_look(self, look: int, tokens: bool = True) -> int: ...
+
+    def wants_model(self) -> object: ...
+
+    def give_model(self, data: bytes) -> int: ...
+
+    def size(self) -> object:
+        """
+        (width, height, coded width, coded height, base, frames or -1), None before the header.
+        """
+
+    def next_unit(self) -> tuple:
+        """(code, unit, frame, key)."""
+
+    def give_base(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> int:
+        """Planes of 10 bits."""
+
+    def picture(self) -> object:
+        """(y, u, v, frame, pts, painted), or None."""
+
+    def hashes(self) -> tuple:
+        """(code, frames, end, base hash, painted hash)."""
+
+    def error(self) -> tuple:
+        """(code, packet, frame, offset, text) of the last error."""
+
 def exact_linear(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
     x (..., inputs) times weight (inputs, outputs), plus bias (outputs) or None: float32, the same bits on every machine (docs/spec/exact-arithmetic.md).

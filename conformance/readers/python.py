@@ -13,8 +13,8 @@ import numpy as np
 
 from conformance.readers.answers import Answer, digest, digest_of_parts
 from conformance.readers.inputs import MODELS, Input, pieces, small_painter
-from gvcodec.base.standard.decoders import check
-from gvcodec.base.standard.payloads import restore
+from gvcodec.base.standard.decoders import check_payload
+from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC, VERSION
 from gvcodec.bitstream.metadata_obu import parse, take_apart
@@ -71,7 +71,7 @@ def header_text(header: SequenceHeader) -> str:
     numbers += (colour.primaries, colour.transfer, colour.matrix, int(colour.full_range))
     numbers += (colour.chroma_location, *fmt.sar.as_integer_ratio())
     rest = (header.base, str(header.scale), header.base_q, int(header.bundled))
-    return " ".join(map(str, (*numbers, *rest, *ids, int(header.paper_form))))
+    return " ".join(map(str, (*numbers, *rest, *ids, int(header.uses_network))))
 
 
 def frame_digest(planes: Iterable[np.ndarray]) -> bytes:
@@ -119,10 +119,9 @@ def _stream(data: bytes) -> dict[str, Any]:
         "times": digest(" ".join(map(str, times))),
         "frames": len(base),
     }
-    if not reader.header.paper_form:
-        found["base"] = digest(" ".join(base))
-        if decoder.painted_hash is not None:
-            found["painted"] = digest(" ".join(painted))
+    found["base"] = digest(" ".join(base))
+    if decoder.painted_hash is not None:
+        found["painted"] = digest(" ".join(painted))
     return found
 
 
@@ -193,8 +192,8 @@ def _standard(data: bytes) -> dict[str, Any]:
     if len(data) < 2:
         return {"digest": digest("")}
     base, side = ("av1", "vvc")[data[0] % 2], 8 * (data[1] + 1)
-    check(base, data[2:], side, side)
-    return {"digest": digest(restore(base, data[2:]))}
+    check_payload(base, data[2:], side, side)
+    return {"digest": digest(restore_unit(base, data[2:]))}
 
 
 def _varint(data: bytes) -> dict[str, Any]:
