@@ -32,9 +32,8 @@ from gvcodec.types import Planes, VideoFormat
 from training import world
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/gvc1d-mini.csv"
-FIELDS = ("model", "codec", "quality", "seed", "frames", "bytes", "payload_bits")
-FIELDS += ("psnr_y_db", "lpips_alex", "dists")
 METRICS = ("psnr_y_db", "lpips_alex", "dists")
+FIELDS = ("model", "codec", "quality", "seed", "frames", "bytes", "payload_bits", *METRICS)
 #: Quality numbers of each encoder, about .006 to .06 bits a pixel.
 QUALITIES = {
     "gvc1d": (10, 25, 40, 55, 66),
