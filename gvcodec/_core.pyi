@@ -1,5 +1,5 @@
 """
-C++ core of gvcodec: range coder, stream coder, motion search, painter.
+C++ core of gvcodec: range coder, stream coder, motion search, painter, transformer.
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,22 @@ class SymbolDecoder:
     @property
     def finished(self) -> bool:
         """Whether the bytes end with the last symbol."""
+
+class IntegerDecoder:
+    """
+    The inverse of cdf_encode in several calls: tables may follow from integers before.
+    """
+
+    def __init__(self, data: bytes) -> None: ...
+
+    def decode(self, scale: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], mean: Annotated[NDArray[numpy.int16], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+        """
+        The next integers (int32), each by the table of its scale index and mean.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether the bytes end with the last integer."""
 
 CUDA: bool = False
 
@@ -127,6 +143,39 @@ class FramePainter:
         """
         The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
         """
+
+def exact_linear(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int = 1) -> NDArray[numpy.float32]:
+    """
+    x (..., inputs) times weight (inputs, outputs), plus bias (outputs) or None: float32, the same bits on every machine (docs/spec/exact-arithmetic.md).
+    """
+
+def exact_layer_norm(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gain: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], epsilon: float, threads: int = 1) -> NDArray[numpy.float32]:
+    """Rows (..., width) of mean 0 and variance 1, times gain, plus bias."""
+
+def exact_attention(query: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], key: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], value: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int = 1) -> NDArray[numpy.float32]:
+    """
+    query (batch, heads, queries, depth), key and value (batch, heads, keys, depth); query i sees the first visible[i] keys (int32), all for None.
+    """
+
+def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')] | None, start: int, threads: int = 1) -> NDArray[numpy.float32]:
+    """
+    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. `cache` (batch, capacity, 2 width) or None: keys and values of the positions before `start`; those of x are written into it.
+    """
+
+def exact_exp(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:
+    """exp(x); 0 below -64, exp(88) above 88."""
+
+def exact_log(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:
+    """log(x), x at least 2^-126."""
+
+def exact_sigmoid(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:
+    """1 / (1 + exp(-x))."""
+
+def exact_gelu(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:
+    """GELU in its tanh form."""
+
+def exact_softplus(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:
+    """log(1 + exp(x))."""
 
 def cpu_forms() -> list[str]:
     """

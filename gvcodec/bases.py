@@ -97,6 +97,8 @@ class Base:
 #: Wire numbers of bases that files of 0.x have and nothing reads any more. They are not used again,
 #: nor is 4, which no release of format 1 has written.
 RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
+#: The number of base gvc1d with a GVC1D network; its record has that of the learned transform.
+NETWORK_WIRE = 7
 _AV1 = Standard(
     decoder="libdav1d", raw="obu", reordered=False, holds_back=False, low_delay=True, capped=True,
     least_rate=0, layouts=("yuv420p", "yuv420p10le"), q_step=0.25, quick_excess=0.12,

@@ -17,6 +17,7 @@ from gvcodec.util.options import (
     fit_steps_type,
     integer,
     option,
+    parse_bounded,
     parse_with,
     quality,
     scale,
@@ -198,7 +199,14 @@ class EncoderConfig:
         "",
         group="whole",
         choices=METHODS,
-        help="how scenes share bits in av1 and vvc, after a trial of the whole video (uniform)",
+        help="av1 and vvc: how scenes share bits, after a trial of the whole video; gvc1d: how "
+        "many tokens a window gets (uniform)",
+    )
+    token_share: float = option(
+        1.0,
+        parse_bounded(1.0),
+        "SHARE",
+        help="gvc1d: share of all tokens that windows may have on average, above 0 to 1 (1)",
     )
     embed_model: bool = option(
         False, help="store the painter and the base's model in the file, for archives"
@@ -356,10 +364,10 @@ class ResolvedConfig(EncoderConfig):
             raise UsageError("keyint, fit and threads cannot be negative")
         if self.alloc not in ("", *METHODS):
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
-        if self.alloc in METHODS[1:] and base.standard is None:
-            raise UsageError(
-                f"no alloc in base {self.base}, which shares bits by rate and distortion already"
-            )
+        if not 0 < self.token_share <= 1:
+            raise UsageError(f"token_share is above 0 and at most 1, not {self.token_share:g}")
+        if self.token_share < 1 and base.standard is not None:
+            raise UsageError(f"token_share is for base gvc1d, base {self.base} has no tokens")
         if self.painter not in ("on", "off"):
             raise UsageError(f"painter is on or off, not {self.painter}")
         if self.fit and self.painter == "off":

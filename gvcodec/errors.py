@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 
+#: A full disk, a used-up quota, a read-only file system, a disk that fails.
+_FINAL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS, errno.EIO)
 #: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
 INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
@@ -34,6 +36,24 @@ class MissingFileError(MediaError, FileNotFoundError):
 
     def __str__(self) -> str:
         return f"{self.filename}: No such file or directory"
+
+
+class OutputError(MediaError):
+    """An output cannot be written. `errno`: the system's number of the reason, if it gave one."""
+
+    errno: int | None = None
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], error: OSError) -> OutputError:
+        reason = error.strerror or os.strerror(error.errno or errno.EIO)
+        output_error = cls(f"{path}: cannot be written: {reason}")
+        output_error.errno = error.errno
+        return output_error
+
+    @property
+    def is_final(self) -> bool:
+        """Whether other files there cannot be written either: disk full, read-only or broken."""
+        return self.errno in _FINAL
 
 
 class LimitError(GvcodecError):
@@ -85,6 +105,12 @@ class NoGainError(GvcodecError):
     """The coded file saves less of its source than `min_gain` asks for: nothing was written."""
 
     exit_code = 7
+
+
+class NotReplacedError(GvcodecError):
+    """A coded file failed a check, so the original was not replaced by it."""
+
+    exit_code = 10
 
 
 def incomplete_source(name: str, lost: str) -> str:

@@ -93,9 +93,6 @@ class Header(Protocol):
     @property
     def base(self) -> str: ...
 
-    @property
-    def paper_form(self) -> bool: ...
-
 
 @functools.cache
 def default_memory() -> int:
@@ -111,7 +108,7 @@ def memory_for(header: Header, painted: bool) -> int:
     """Bytes of memory that decoding takes, about; `painted`: with painting."""
     pixels, base = header.format.width * header.format.height, base_of(header.base)
     each = base.bytes_a_pixel + _PAINTING * painted
-    return _PROGRAM[painted or header.paper_form] + pixels * each
+    return _PROGRAM[painted] + pixels * each
 
 
 def check(header: Header, painted: bool, limits: Limits) -> None:

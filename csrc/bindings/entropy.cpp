@@ -65,6 +65,30 @@ class SymbolDecoder {
   int precision_;
 };
 
+// Decodes integers in calls of its own bytes, so that tables may follow from what came before.
+class IntegerDecoder {
+ public:
+  explicit IntegerDecoder(const nb::bytes& data)
+      : data_(data.c_str(), data.size()),
+        decoder_(reinterpret_cast<const uint8_t*>(data_.data()), data_.size()) {}
+  IntegerDecoder(const IntegerDecoder&) = delete;  // the decoder points into the bytes
+
+  auto decode(const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
+    check_models(scale, mean);
+    std::vector<int32_t> values(scale.shape(0));
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = gv::decode_integer(decoder_, {scale(i), mean(i)});
+    const size_t count = values.size();
+    return to_numpy(std::move(values), {count});
+  }
+
+  bool finished() const { return decoder_.finished(); }
+
+ private:
+  std::string data_;
+  gv::RansDecoder decoder_;
+};
+
 }  // namespace
 
 void bind_entropy(nb::module_& m) {
@@ -157,4 +181,12 @@ void bind_entropy(nb::module_& m) {
            "The next symbols (int32), each by the row of `edges` that its index names.")
       .def_prop_ro("finished", &SymbolDecoder::finished,
                    "Whether the bytes end with the last symbol.");
+  nb::class_<IntegerDecoder>(m, "IntegerDecoder",
+                             "The inverse of cdf_encode in several calls: tables may follow from "
+                             "integers before.")
+      .def(nb::init<nb::bytes>(), "data"_a)
+      .def("decode", &IntegerDecoder::decode, "scale"_a, "mean"_a,
+           "The next integers (int32), each by the table of its scale index and mean.")
+      .def_prop_ro("finished", &IntegerDecoder::finished,
+                   "Whether the bytes end with the last integer.");
 }

@@ -18,6 +18,7 @@ void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_bundles(nb::module_&);
 void bind_painter(nb::module_&);
+void bind_transformer(nb::module_&);
 
 namespace {
 
@@ -47,7 +48,7 @@ NB_MODULE(_core, m) {
   // Objects of ours that live until the interpreter ends are no fault; the end of a worker is
   // quiet.
   nb::set_leak_warnings(false);
-  m.doc() = "C++ core of gvcodec: range coder, stream coder, motion search, painter.";
+  m.doc() = "C++ core of gvcodec: range coder, stream coder, motion search, painter, transformer.";
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {
       std::rethrow_exception(p);
@@ -61,6 +62,7 @@ NB_MODULE(_core, m) {
   bind_streams(m);
   bind_bundles(m);
   bind_painter(m);
+  bind_transformer(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on "
         "ARM plain, neon, "

@@ -8,32 +8,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <type_traits>
 #include <vector>
 
 #include "common/basics.hpp"
+#include "common/lines.hpp"
 
 namespace gv {
 
 constexpr int kRowMargin = 64;
 constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
-
-// Memory in whole lines of caches: what crosses them takes several times as long.
-template <class T>
-struct LineAllocator {
-  using value_type = T;
-  static constexpr std::align_val_t kLine{64};
-  LineAllocator() = default;
-  template <class U>
-  LineAllocator(const LineAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
-  void deallocate(T* p, size_t) { ::operator delete(p, kLine); }
-  bool operator==(const LineAllocator&) const { return true; }
-  bool operator!=(const LineAllocator&) const { return false; }
-};
-template <class T>
-using Lines = std::vector<T, LineAllocator<T>>;
 
 // A layer as the loops read it: for each output, for each group of taps (see `Taps`), weights of
 // the four inputs of each quad, and zeros up to a whole line. A sum begins with `start`, is cut to

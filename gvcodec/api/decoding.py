@@ -18,7 +18,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gvcodec.api.job import list_options, split_options
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
@@ -36,7 +35,15 @@ from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
-from gvcodec.util.options import add_option_docs, integer, number, option, picture_size
+from gvcodec.util.options import (
+    add_option_docs,
+    integer,
+    list_options,
+    number,
+    option,
+    picture_size,
+    split_options,
+)
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
 
@@ -430,8 +437,7 @@ class _FileDecoder:
     def _describe(self, writer: VideoWriter) -> list[str]:
         """What was checked, and what the output does not hold."""
         request = self._request
-        hash_name = "hash of the tokens" if self._header.paper_form else "base hash"
-        check_name = hash_name if self._is_whole and not self._losses else "checksums"
+        check_name = "base hash" if self._is_whole and not self._losses else "checksums"
         lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: not what the file's painted hash is of")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, list_options, make_config, parse_option, split_options
+from gvcodec.api.job import Job, is_whole, make_config, parse_option
 from gvcodec.api.rated import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
@@ -33,6 +33,7 @@ from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs
 from gvcodec.util.kinds import check_kind, repr_short
+from gvcodec.util.options import list_options, split_options
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:

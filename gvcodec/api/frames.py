@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.api.job import list_options, make_config
+from gvcodec.api.job import make_config
 from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder, encode_source
@@ -34,6 +34,7 @@ from gvcodec.media.tracks import TrackCopier
 from gvcodec.opening import Source, open_source, unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import BorrowedFile
+from gvcodec.util.options import list_options
 from gvcodec.video import Video
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +16,6 @@ from av.stream import Disposition, Stream
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.gvc1d.paper.sizes import TOKENS, grid_of
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
@@ -138,13 +136,9 @@ def read_info(reader: Reader) -> Info:
             shows_base = packet.payload == IDENTITY
         packets.append(entry)
     metadata = Metadata.unpack(metadata_bytes)
-    if header.paper_form:
-        steering["tokens"] = reader.frames * TOKENS * math.prod(grid_of(fmt))
     counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]
-    if header.paper_form:
-        steering["bytes"] = sizes["key"] + sizes["inter"]
     frames = reader.frames
     # Streams of the library may keep the clock of their source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
@@ -215,7 +209,7 @@ def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
 def _form(header: SequenceHeader) -> str | None:
     if header.base != "gvc1d":
         return None
-    return "paper" if header.paper_form else "transform"
+    return "network" if header.uses_network else "transform"
 
 
 def _to_hex(data: bytes | None) -> str | None:

@@ -1,13 +1,10 @@
-"""Dataclass fields as keyword arguments of a function, and `Job`: the arguments of one
-`encode_file` call, which all ways to encode share."""
+"""`Job`: the arguments of one `encode_file` call, which all ways to encode share."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, TypeVar
 
 from gvcodec.config import EncoderConfig
@@ -18,62 +15,18 @@ from gvcodec.opening import PathName
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
-from gvcodec.util.kinds import check_kind, repr_short
+from gvcodec.util.kinds import repr_short
 from gvcodec.util.messages import parse_amount, parse_share
-from gvcodec.util.options import RejectRepeat, add_option_docs, amount, integer, option, share
+from gvcodec.util.options import (
+    RejectRepeat,
+    add_option_docs,
+    amount,
+    integer,
+    option,
+    share,
+    split_options,
+)
 from gvcodec.util.progress import Mode
-
-_F = TypeVar("_F", bound=Callable[..., object])
-#: What other encoders call an option.
-_OTHER_NAMES = {
-    "quality": "q",
-    "crf": "q",
-    "qp": "q",
-    "gop": "keyint",
-    "codec": "base",
-    "steps": "fit",
-}
-#: Set by rate control, not by callers.
-_INTERNAL = ("header_q", "zone_start")
-
-
-def list_options(*kinds: type) -> Callable[[_F], _F]:
-    """Show the options in the signature, in place of `**options`."""
-
-    def decorate(function: _F) -> _F:
-        signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
-        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        for f in (f for kind in kinds for f in _keywords(kind)):
-            own.setdefault(
-                f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
-            )
-        function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
-        return function
-
-    return decorate
-
-
-def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
-    """The options of each kind. Raises `UsageError` for others."""
-    names = [[field.name for field in _keywords(kind)] for kind in kinds]
-    known = [name for some in names for name in some]
-    for name in options:
-        if name not in known:
-            near = _OTHER_NAMES.get(name) or next(
-                iter(difflib.get_close_matches(name, known, 1)), None
-            )
-            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
-            raise UsageError(f"there is no option {name}{meant}")
-    plain = {name: _to_scalar(value) for name, value in options.items()}
-    for field in (field for kind in kinds for field in _keywords(kind)):
-        if field.name in plain:
-            plain[field.name] = check_kind(field.name, plain[field.name], str(field.type))
-    return [{name: plain[name] for name in some if name in plain} for some in names]
-
-
-def _to_scalar(value: Any) -> Any:
-    """A tensor or an array of one number as that number."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:
@@ -83,10 +36,6 @@ def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> Enc
     if config is not None and not isinstance(config, EncoderConfig):
         raise UsageError(f"config is an EncoderConfig, not {repr_short(config)}")
     return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
-
-
-def _keywords(kind: type) -> list[Field[Any]]:
-    return [f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL]
 
 
 _T = TypeVar("_T")

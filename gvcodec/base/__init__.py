@@ -49,7 +49,7 @@ class EncodeResult:
 
     packets: list[BasePacket] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
-    #: What is hashed in place of each base frame, where frames are not the same on every machine.
+    #: What the base hash counts ahead of each base frame's samples, for bases with tokens.
     hash_bytes: list[bytes] = field(default_factory=list)
 
     def add(self, part: EncodeResult) -> None:
@@ -85,9 +85,8 @@ class BaseEncoder(ABC):
 class BaseDecoder(ABC):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 
-    #: Where frames are floats that differ in rounding between machines: bytes of what was coded
-    #: exactly, of each frame that was released, in order. The base hash counts these, and the
-    #: caller takes them out.
+    #: For bases with tokens: those of each frame that was released, in order, as bytes. The base
+    #: hash counts them ahead of the samples, and the caller takes them out.
     hash_bytes: deque[bytes] | None = None
 
     @abstractmethod
@@ -109,8 +108,7 @@ class BaseDecoder(ABC):
 class BaseModule(Protocol):
     """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
     one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
-    `uses_paper_form(given: str) -> bool`, where there is one: whether frames become tokens of
-    floats' networks (`BaseDecoder.hash_bytes`)."""
+    `uses_network(given: str) -> bool`, where there is one: whether a model is a GVC1D network."""
 
     def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
 
@@ -168,10 +166,9 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     return model_id(path)
 
 
-def uses_paper_form(config: EncoderConfig) -> bool:
-    """Whether `config` encodes by a model of GVC1D's paper form. Raises `UsageError`,
-    `MediaError`."""
-    test_model = getattr(_module_of(config.base), "uses_paper_form", None)
+def uses_network(config: EncoderConfig) -> bool:
+    """Whether `config` encodes by a GVC1D network. Raises `UsageError`, `MediaError`."""
+    test_model = getattr(_module_of(config.base), "uses_network", None)
     return test_model is not None and bool(test_model(config.model))
 
 

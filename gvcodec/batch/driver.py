@@ -5,24 +5,28 @@ With a target the middle chunk is coded first, and its quality is what the heade
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Future
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from gvcodec.batch import tasks
 from gvcodec.batch.engines import AHEAD, Engine, Task
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
-from gvcodec.errors import GvcodecError
+from gvcodec.edit.replace import ReplaceRules
+from gvcodec.errors import GvcodecError, OutputError
 from gvcodec.rate.target import DECIDES
 from gvcodec.util import uris
 from gvcodec.util.progress import ProgressBar
 
-#: Seconds between two tables while work goes on.
-_TABLE_EVERY = 30.0
+#: Seconds between two tables while files are being coded.
+_TABLE_SECONDS = 30.0
 _CHANGED = "the input changed while it was coded"
 
 
@@ -52,7 +56,8 @@ class FrameCount:
 
 class Driver:
     """Of one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
-    names of the jobs that failed."""
+    names of the jobs that failed. `fail_fast`: the first of these ends the batch. `rules`: finished
+    files take the places of their sources by these, None = they stay in OUT."""
 
     def __init__(
         self,
@@ -60,43 +65,84 @@ class Driver:
         ledger: Ledger,
         count: FrameCount | None = None,
         ended: Callable[[Job, str], None] | None = None,
+        fail_fast: bool = False,
+        rules: ReplaceRules | None = None,
     ) -> None:
         self.engine, self.ledger, self._count, self._ended = engine, ledger, count, ended
+        self._fail_fast, self._rules = fail_fast, rules
         self.errors: dict[str, str] = {}
+        self._stopped = threading.Event()
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Encode all that is not done yet; files that failed are in `errors` and in the table."""
-        self.ledger.expect(jobs)
-        written = time.monotonic()
-        files = ThreadPoolExecutor(AHEAD * self.engine.cores, "files")
+        """Encode all that is not done yet; files that failed are in `errors` and in the table.
+        Raises `OutputError` if OUT cannot be written, after which no task runs any more."""
+        self.ledger.open(jobs)
+        waiting, outcomes = SimpleQueue[Job](), SimpleQueue[tuple[Job, str | BaseException]]()
+        for job in jobs:
+            waiting.put(job)
         try:
-            waiting = {files.submit(self._encode, job): job for job in jobs}
-            while waiting:
-                done, _ = wait(waiting, _TABLE_EVERY, FIRST_COMPLETED)
-                for future in done:
-                    self._end(waiting.pop(future), future.result())
-                if time.monotonic() - written > _TABLE_EVERY:
-                    self.ledger.write_table(jobs)
-                    written = time.monotonic()
+            for _ in range(min(len(jobs), AHEAD * self.engine.cores)):
+                threading.Thread(
+                    target=self._encode_all, args=(waiting, outcomes), name="files", daemon=True
+                ).start()
+            self._collect(jobs, outcomes)
         finally:
-            files.shutdown(wait=False, cancel_futures=True)
+            self._stopped.set()
         self.ledger.write_table(jobs)
 
+    def _encode_all(self, waiting: SimpleQueue[Job], outcomes: SimpleQueue[Any]) -> None:
+        """Encode files one after another until none waits. An exception of any kind reaches the
+        main thread, which otherwise would wait for ever."""
+        while not self._stopped.is_set():
+            try:
+                job = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                outcomes.put((job, self._encode(job)))
+            except BaseException as error:  # noqa: BLE001 (raised again by the main thread)
+                outcomes.put((job, error))
+                return
+
+    def _collect(self, jobs: Sequence[Job], outcomes: SimpleQueue[Any]) -> None:
+        """Wait for the outcome of every file; write the table now and then."""
+        due, finished = time.monotonic() + _TABLE_SECONDS, 0
+        while finished < len(jobs):
+            with contextlib.suppress(Empty):
+                job, outcome = outcomes.get(timeout=_TABLE_SECONDS)
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                self._finish(job, outcome)
+                finished += 1
+                if outcome and self._fail_fast:
+                    return
+            if time.monotonic() > due:
+                # A table that another program holds open is written later.
+                with contextlib.suppress(OutputError):
+                    self.ledger.write_table(jobs)
+                due = time.monotonic() + _TABLE_SECONDS
+
     def _encode(self, job: Job) -> str:
-        """Lead a file to its end; gives what went wrong."""
+        """Encode a file unless it is done; the error message, "" = none. Raises `OutputError`."""
         if job.error:
             return job.error
+        if self.ledger.is_kept(job):
+            return ""
         record: Row = {}
         try:
             record = self._plan(job)
             if self.ledger.finished(job) is None:
                 self._encode_planned(job, record)
+            if self._rules is not None:
+                self._replace(job, self._rules)
         except GvcodecError as error:
+            if isinstance(error, OutputError):
+                self.ledger.raise_final(error)
             changed = "stamp" in record and _has_changed(job, record)
             return _CHANGED if changed else str(error)
         return ""
 
-    def _end(self, job: Job, error: str) -> None:
+    def _finish(self, job: Job, error: str) -> None:
         if error:
             if job.uri not in error:
                 error = f"{job.uri}: {error}"
@@ -133,16 +179,35 @@ class Driver:
         rows = self._code(job, record, names, header_q)
         output = self.ledger.output_of(job)
         arguments = self._common(job, record) | {
+            "root": self.ledger.out,
             "chunks": [self.ledger.chunk_path(record["key"], name) for name in names.values()],
             "output": uris.join(self.ledger.out, output),
         }
         (joined,) = self._perform([Task(tasks.join, arguments, record["cores"])])
         if "no gain" in joined:
-            self.ledger.finish(job, "no gain", joined["no gain"])
+            self.ledger.finish(job, record["key"], "no gain", joined["no gain"])
             return
+        joined["notes"] = [*record.get("notes", ()), *joined["notes"]]
         table = _table_of(job, plan, joined, rows, output)
-        lost = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
-        self.ledger.finish(job, "incomplete" if lost else "done", lost, output=output, rows=table)
+        missing = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
+        status = "incomplete" if missing else "done"
+        self.ledger.finish(job, record["key"], status, missing, output=output, rows=table)
+
+    def _replace(self, job: Job, rules: ReplaceRules) -> None:
+        """Put a finished file in the place of its source, unless that is done; the reason against
+        it is in the record."""
+        record = self.ledger.record(job)
+        if "original" in record or record["status"] not in ("done", "refused"):
+            return
+        if rules.keep:
+            rules = replace(rules, keep=uris.join(rules.keep, job.folder).rstrip("/"))
+        coded = self.ledger.path_of(record)
+        arguments = {"uri": job.uri, "settings": job.settings, "coded": coded, "rules": rules}
+        (outcome,) = self._perform([Task(tasks.replace_source, arguments, record["cores"])])
+        if "refused" in outcome:
+            self.ledger.update(job, status="refused", error=outcome["refused"])
+        else:
+            self.ledger.update(job, status="done", error="", **outcome)
 
     def _code(
         self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None
@@ -151,22 +216,31 @@ class Driver:
         places = {n: self.ledger.chunk_path(record["key"], name) for n, name in names.items()}
         rows = {number: tasks.find_coded(place) for number, place in places.items()}
         missing = [number for number, row in rows.items() if row is None]
-        common = self._common(job, record) | {"header_q": header_q}
-        wanted = (common | {"number": number, "output": places[number]} for number in missing)
-        coded = self._perform([Task(tasks.encode, each, record["cores"]) for each in wanted])
+        common = self._common(job, record) | {"header_q": header_q, "root": self.ledger.chunks}
+        arguments = [common | {"number": number, "output": places[number]} for number in missing]
+        coded = self._perform([Task(tasks.encode, each, record["cores"]) for each in arguments])
         rows |= zip(missing, coded, strict=True)
         return [row for row in rows.values() if row is not None]
 
     def _common(self, job: Job, record: Row) -> Row:
         """Arguments that all tasks on a planned file have."""
+        settings = job.settings
+        if "zones" in record:
+            settings = replace(settings, config=replace(settings.config, zones=record["zones"]))
         plan, cores = Plan.unpack(record["plan"]), record["cores"]
-        return {"uri": job.uri, "settings": job.settings, "plan": plan, "cores": cores}
+        return {"uri": job.uri, "settings": settings, "plan": plan, "cores": cores}
 
-    def _perform(self, wanted: Iterable[Task]) -> list[Any]:
-        """Values of tasks. Raises `TaskError` once one has failed."""
-        futures = {self.engine.submit(task): task for task in wanted}
+    def _perform(self, tasks_to_run: Iterable[Task]) -> list[Any]:
+        """Values of tasks, in their order. Raises `TaskError` or `OutputError` once one fails,
+        `CancelledError` once the engine closes."""
+        futures = {self.engine.submit(task): task for task in tasks_to_run}
+        # Unlike `as_completed`, a callback also reports cancelled futures.
+        done = SimpleQueue[Future[Any]]()
+        for future in futures:
+            future.add_done_callback(done.put)
         try:
-            for future in as_completed(futures):
+            for _ in futures:
+                future = done.get()
                 value = future.result()
                 if self._count is not None and futures[future].call is tasks.encode:
                     self._count.add(value["frames"])

@@ -4,36 +4,44 @@
     with open_engine(jobs=4) as engine:
         value = engine.submit(Task(join, {...})).result()
 
-A task whose worker dies, or whose connection is lost, is tried `TRIES` times in all. Whatever else
-it raises is a `TaskError` in one line. `gvcodec.batch.worker` is a process for one task."""
+A task whose worker dies, or whose connection is lost, is tried `TRIES` times in all. An output that
+cannot be written is an `OutputError`; whatever else a task raises is a `TaskError` in one line.
+`gvcodec.batch.worker` is a process for one task."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from queue import SimpleQueue
+from typing import IO, Any, Self
 
 import gvcodec
-from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.errors import GvcodecError, OutputError, UsageError
 from gvcodec.util.programs import python_command, python_environment
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import ConnectionLostError
 
-#: Tasks a core that are asked for at a time: none idles while the next one is thought of.
+#: Tasks per core that are submitted at a time, so that no core idles.
 AHEAD = 2
 TRIES = 3
-#: Seconds that a store that stopped answering is given.
-_MOMENT = 1.0
+#: Seconds before a task whose connection was lost is tried again.
+_RETRY_SECONDS = 1.0
+#: Seconds that a killed worker may take to end.
+_KILL_SECONDS = 0.5
+
+
+#: Errors of a full disk and a used-up quota.
+_NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,8 @@ class LostError(TaskError):
 
 
 def perform(task: Task) -> Any:
-    """The value of a task, made with as many threads as it has cores. Raises `TaskError`."""
+    """The value of a task, computed with as many threads as it has cores. Raises `TaskError`, or
+    `OutputError` if the output cannot be written: then no other task can write either."""
     os.environ["OMP_NUM_THREADS"] = str(task.cores)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(task.cores)
@@ -62,50 +71,94 @@ def perform(task: Task) -> Any:
         return task.call(**task.arguments)
     except ConnectionLostError as lost:
         raise LostError(str(lost)) from None
-    except GvcodecError as failed:
-        raise TaskError(str(failed)) from None
-    except OSError as failed:
-        message = f"{failed.filename or 'input or output'}: {failed.strerror or failed}"
-        if isinstance(failed, ConnectionError | TimeoutError):
+    except OutputError:
+        raise
+    except GvcodecError as error:
+        raise TaskError(str(error)) from None
+    except OSError as error:
+        message = f"{error.filename or 'input or output'}: {error.strerror or error}"
+        if isinstance(error, ConnectionError | TimeoutError):
             raise LostError(message) from None
+        if error.errno in _NO_ROOM:
+            raise OutputError.of(error.filename or "temporary files", error) from None
         raise TaskError(message) from None
     except MemoryError:
         raise TaskError("out of memory") from None
-    except Exception as failed:  # noqa: BLE001 (one file must not end the work on others)
-        raise TaskError(f"{type(failed).__name__}: {failed}".splitlines()[0]) from None
+    except Exception as error:  # noqa: BLE001 (one file must not end the work on others)
+        raise TaskError(f"{type(error).__name__}: {error}".splitlines()[0]) from None
 
 
 class Engine:
-    """Runs as many tasks at a time as it has `cores`, and ends with its `with` block."""
+    """Runs as many tasks at a time as it has `cores`, and ends with its `with` block. Then every
+    future is done: those of tasks that were waiting or running raise `CancelledError`."""
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
-        self._threads = ThreadPoolExecutor(cores, "batch")
-        self._closed = False
+        self._queue = SimpleQueue[tuple["Future[Any]", Task]]()
+        self._unfinished: set[Future[Any]] = set()
+        self._threads = 0
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
 
     def submit(self, task: Task) -> Future[Any]:
-        """Its value, which is still to come. The future raises `TaskError`."""
-        return self._threads.submit(self._try, task)
+        """The future raises `TaskError`, or `OutputError` if the output cannot be written."""
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._closed.is_set():
+                future.cancel()
+                return future
+            self._unfinished.add(future)
+            if self._threads < min(self.cores, len(self._unfinished)):
+                self._threads += 1
+                # Threads of the interpreter's pools are waited for when it ends; these are not.
+                threading.Thread(target=self._serve, name="batch", daemon=True).start()
+        future.add_done_callback(self._unfinished.discard)
+        self._queue.put((future, task))
+        return future
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._closed.set()
+        for future in list(self._unfinished):
+            if not future.cancel():
+                _resolve(future, CancelledError())
+
+    def _serve(self) -> None:
+        """Perform tasks until the process ends."""
+        while True:
+            future, task = self._queue.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                value = self._try(task)
+            except BaseException as error:  # noqa: BLE001 (the future has to end, whatever happens)
+                _resolve(future, error)
+            else:
+                _resolve(future, None, value)
 
     def _try(self, task: Task) -> Any:
         for attempt in range(1, TRIES + 1):
             try:
                 return self._run(task)
             except LostError:
-                if attempt == TRIES or self._closed:
+                if attempt == TRIES or self._closed.wait(_RETRY_SECONDS):
                     raise
-                time.sleep(_MOMENT)
 
     def _run(self, task: Task) -> Any:
-        """Perform a task once. Raises `TaskError`, `LostError` where it may be tried again."""
+        """Perform a task once. Raises `TaskError`, `LostError` if it may be tried again."""
         raise NotImplementedError
+
+
+def _resolve(future: Future[Any], error: BaseException | None, value: Any = None) -> None:
+    """Set the outcome, unless the engine closed first."""
+    with contextlib.suppress(InvalidStateError):
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
 
 
 class Inline(Engine):
@@ -129,11 +182,38 @@ class Local(Engine):
         super().__exit__(kind, value, trace)
         for process in list(self._processes):
             process.kill()
-            process.wait()
+        for process in list(self._processes):
+            # One that waits for a dead disk cannot be killed; the driver ends without it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_SECONDS)
 
     def _run(self, task: Task) -> Any:
-        with tempfile.TemporaryFile() as stderr:
-            with defer_signals():
+        with contextlib.ExitStack() as stack:
+            try:
+                stderr = stack.enter_context(tempfile.TemporaryFile())
+            except OSError as error:
+                raise OutputError.of("temporary files", error) from error
+            process, abort = self._start(task, stderr)
+            try:
+                answer = self._ask(process, task)
+                code = process.wait()
+            finally:
+                self._processes.discard(process)
+                abort.cancel()
+            try:
+                value, failure = pickle.loads(answer)
+            except (EOFError, pickle.UnpicklingError):
+                raise LostError(f"the worker died ({_describe_end(code, stderr)})") from None
+        if failure is not None:
+            raise failure
+        return value
+
+    def _start(self, task: Task, stderr: IO[bytes]) -> tuple[subprocess.Popen[bytes], OnAbort]:
+        """A worker that `__exit__` and signals kill."""
+        with defer_signals():
+            if self._closed.is_set():
+                raise CancelledError
+            try:
                 process = subprocess.Popen(
                     python_command("gvcodec.batch.worker"),
                     stdin=subprocess.PIPE,
@@ -141,29 +221,26 @@ class Local(Engine):
                     stderr=stderr,
                     env=python_environment(OMP_NUM_THREADS=str(task.cores)),
                 )
-                abort = OnAbort(process.kill)
-            assert process.stdin and process.stdout
+            except OSError as error:
+                raise LostError(f"no worker can be started: {error.strerror or error}") from error
             self._processes.add(process)
-            if self._closed:
-                process.kill()
-            answer = b""
-            with process.stdin, process.stdout, contextlib.suppress(OSError):
-                process.stdin.write(pickle.dumps(task))
-                process.stdin.flush()
-                answer = process.stdout.read()
-            code = process.wait()
-            self._processes.discard(process)
-            abort.cancel()
-            try:
-                value, error = pickle.loads(answer)
-            except (EOFError, pickle.UnpicklingError):
-                raise LostError(f"the worker died ({_how(code, stderr)})") from None
-        if error is not None:
-            raise error
-        return value
+            abort = OnAbort(process.kill)
+        if self._closed.is_set():
+            process.kill()
+        return process, abort
+
+    def _ask(self, process: subprocess.Popen[bytes], task: Task) -> bytes:
+        """Give a worker its task and read its answer, b"" if it dies first."""
+        assert process.stdin and process.stdout
+        answer = b""
+        with process.stdin, process.stdout, contextlib.suppress(OSError):
+            process.stdin.write(pickle.dumps(task))
+            process.stdin.flush()
+            answer = process.stdout.read()
+        return answer
 
 
-def _how(code: int, stderr: Any) -> str:
+def _describe_end(code: int, stderr: IO[bytes]) -> str:
     """How a process ended, with the last line that it wrote."""
     if code < 0:
         return f"killed by signal {-code}"
@@ -211,7 +288,7 @@ class Cluster(Engine):
             return self._ray.get(remote.remote(task))
         except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
-            if isinstance(cause, TaskError):
+            if isinstance(cause, GvcodecError):
                 raise cause from None
             raise LostError(f"the worker was lost ({type(error).__name__})") from None
 
@@ -240,8 +317,8 @@ def work() -> None:
     value, error = None, None
     try:
         value = perform(task)
-    except TaskError as failed:
-        error = failed
+    except GvcodecError as failure:
+        error = failure
     pickle.dump((value, error), answers)
     answers.flush()
     # Nothing else is left to do, whatever libraries still think.

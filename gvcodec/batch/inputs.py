@@ -2,7 +2,7 @@
 
 A manifest is .csv or .jsonl. Column `uri` names the video, relative to the manifest; the
 others are called like options of `encode` (`q`, `base`, `keyint`, `size` …) and hold for their row
-alone; an empty cell says nothing."""
+alone; an empty cell, or a column without a name, has no effect."""
 
 from __future__ import annotations
 
@@ -11,51 +11,68 @@ import csv
 import glob
 import io
 import json
+import math
+import mimetypes
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gvcodec.batch.probe import holds_video
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.util import uris
 from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl")
-NO_VIDEO = "no video, by its name"
-#: Marks at the beginning of a text, and how it is coded.
+NO_VIDEO = "no video"
+#: Marks at the beginning of a text, and its encoding.
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+#: White space of tables. Other kinds, as in titles of downloads, belong to names.
+_BLANKS = " \t\r\n"
 _ENDINGS = """
     .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
     .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .ivf .obu .h264 .264
     .hevc .h265 .265 .av1 .vc1 .gif .apng .mjpeg .mjpg .amv .wtv
 """
-#: What videos are called. Others are taken where they are named one by one, not out of a folder.
+#: Files with these endings are videos without a look at them, and files on a store that has others
+#: are not.
 VIDEOS = frozenset(_ENDINGS.split())
+#: The types that Python itself knows, not those of the machine.
+_TYPES = mimetypes.MimeTypes()
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
+_NOT_VIDEO = ("audio/", "image/", "text/", "application/")
 
 
-def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+def list_inputs(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that matches nothing is an error of its own, and `NO_VIDEO` marks what a folder or a glob
-    holds besides videos. What lies in the folder `out` is no input."""
+    name that matches nothing is an error of its own, and `NO_VIDEO` marks files of a folder or glob
+    that hold no video. Files in the folder `out`, and the folder itself, are no inputs. Raises
+    `UsageError` if `out` is an input folder or holds one."""
     seen: set[str] = set()
     for name in inputs:
-        for video in _find(name):
-            known = repr(video[:2])
-            inside = out and video[0].startswith(out.rstrip("/") + "/")
-            if known not in seen and not inside:
-                seen.add(known)
+        path = uris.fixed_path(name)
+        if out and f"{path}/".startswith(out.rstrip("/") + "/") and uris.is_folder(path):
+            raise UsageError(f"{name}: OUT is this folder, or holds it: choose another OUT")
+        for video in _list_input(name):
+            key = repr(video[:2])
+            if key in seen:
+                continue
+            seen.add(key)
+            if not out or not video[0].startswith(out.rstrip("/") + "/"):
                 yield video
+            elif video[0] == path or name.lower().endswith(_MANIFESTS):
+                yield video[0], video[1], f"{video[0]}: is in OUT, and files there are no inputs"
 
 
-def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+def _list_input(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
     try:
         if name.lower().endswith(_MANIFESTS):
             for row in read_manifest(name):
                 uri = str(row.pop("uri", None) or "")
                 if not uri:
                     raise UsageError(f"{name}: a row without uri")
-                path = _beside(name, uri)
+                path = _next_to(name, uri)
                 yield path, row, _refuse_pipe(path)
             return
         paths = uris.list_files(name)
@@ -63,10 +80,21 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
         yield uris.fixed_path(name), {}, str(error)
         return
     if not paths:
-        yield uris.fixed_path(name), {}, f"{name}: no such file"
+        yield uris.fixed_path(name), {}, f"{name}: {_explain_nothing(name)}"
     for path in paths:
-        other = "" if len(paths) == 1 or is_video(path) else NO_VIDEO
-        yield path, {}, other or _refuse_pipe(path)
+        if len(paths) == 1 and path == uris.fixed_path(name):
+            yield path, {}, _refuse_pipe(path)
+        else:
+            yield path, {}, "" if is_video(path) else NO_VIDEO
+
+
+def _explain_nothing(name: str) -> str:
+    """Why a name has no files."""
+    if uris.is_folder(uris.fixed_path(name)):
+        return "the folder holds no files, except hidden ones"
+    if glob.has_magic(name):
+        return "no file has such a name"
+    return "No such file or directory"
 
 
 def folder_of(uri: str, inputs: Sequence[str]) -> str:
@@ -84,7 +112,14 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
 
 
 def is_video(path: str) -> bool:
-    return posixpath.splitext(path)[1].lower() in VIDEOS
+    """Whether a file of a folder is a video, by its ending; of this machine otherwise by its
+    content, since cameras have endings of their own."""
+    if posixpath.splitext(path)[1].lower() in VIDEOS:
+        return True
+    kind = _TYPES.guess_type(path)[0] or ""
+    if is_uri(path) or not os.path.isfile(path) or kind.startswith(_NOT_VIDEO):
+        return False
+    return holds_video(path)
 
 
 def _refuse_pipe(path: str) -> str:
@@ -104,11 +139,17 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
         if name.lower().endswith(".csv"):
             rows = _read_table(text)
         else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        rows = [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
+            # Not `splitlines`: a string may hold U+2028, U+2029 and U+0085.
+            rows = [json.loads(line) for line in text.split("\n") if line.strip(_BLANKS)]
+        rows = [{k: v for k, v in row.items() if k and not _is_empty(v)} for row in rows]
         return [row for row in rows if row]
     except (ValueError, AttributeError, csv.Error) as error:
-        raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
+        raise UsageError(f"{name}: is no table of inputs: {error}") from error
+
+
+def _is_empty(cell: object) -> bool:
+    """Whether a cell has no value; in tables of pandas that is NaN."""
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _read_table(text: str) -> list[dict[str, Any]]:
@@ -119,11 +160,13 @@ def _read_table(text: str) -> list[dict[str, Any]]:
     for row in reader:
         if any(row.pop(None, ())):  # type: ignore[call-overload]
             raise ValueError(f"line {reader.line_num} has a cell without a column")
-        rows.append({name.strip(): (cell or "").strip() for name, cell in row.items()})
+        cells = {name.strip(_BLANKS): (cell or "").strip(_BLANKS) for name, cell in row.items()}
+        # The numbers of rows, as pandas writes them.
+        rows.append({name: cell for name, cell in cells.items() if name != "Unnamed: 0"})
     return rows
 
 
-def _beside(manifest: str, uri: str) -> str:
+def _next_to(manifest: str, uri: str) -> str:
     if is_uri(uri) or uri.startswith(("/", "file://")):
         return uris.fixed_path(uri)
     folder = uris.fixed_path(manifest).rsplit("/", 1)[0]
@@ -134,13 +177,12 @@ def words_of(row: dict[str, Any]) -> list[str]:
     """The row's options as words of a command line."""
     words: list[str] = []
     for name, value in row.items():
-        option = "-q" if name == "q" else "--" + name.replace("_", "-")
-        if isinstance(value, bool) or str(value).lower() in ("true", "false"):
-            if str(value).lower() == "true":
+        option, text = "-q" if name == "q" else "--" + name.replace("_", "-"), str(value)
+        if text.lower() in ("true", "false"):
+            if text.lower() == "true":
                 words.append(option)
-        else:
-            text = (
-                str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            )
-            words += [f"{option}={text}"] if option != "-q" else [option, text]
+            continue
+        # Where a cell of the column is empty, pandas and spreadsheets write 8 as 8.0.
+        text = _WHOLE.sub(r"\1", text)
+        words += [option, text] if option == "-q" else [f"{option}={text}"]
     return words

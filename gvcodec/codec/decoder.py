@@ -192,7 +192,7 @@ class Decoder:
         """Hash, paint and time what the base released."""
         tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
-            self._base_hash.update(tokens.popleft() if tokens else base_frame)
+            self._base_hash.update(base_frame, tokens.popleft() if tokens else b"")
         for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown_count:
                 _, fit = self._gops.popleft()
@@ -237,8 +237,7 @@ class Decoder:
     def verify(self, base_hash: bytes | None) -> None:
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
-            what = "tokens" if self.header.paper_form else "frames"
-            raise VerificationError(f"decoded {what} differ from the encoder's (base hash)")
+            raise VerificationError("decoded frames differ from the encoder's (base hash)")
         if not self._overrides_look and self.expected_painted_hash not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 

@@ -26,7 +26,7 @@ import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
@@ -37,7 +37,7 @@ from gvcodec.base import (
     base_model_id,
     check_settings,
     open_encoder,
-    uses_paper_form,
+    uses_network,
 )
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
@@ -46,9 +46,9 @@ from gvcodec.bitstream.embedded import model_packets
 from gvcodec.bitstream.header import (
     MAX_PTS,
     NEEDS,
+    NEEDS_NETWORK,
     NEEDS_PAINTER_TOKENS,
     NEEDS_STRENGTH_FACTORS,
-    NEEDS_TOKENS,
 )
 from gvcodec.bitstream.packets import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
@@ -341,9 +341,9 @@ class Encoder:
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
         self._order.place_packets(self.frames, self.flushed)
-        hash_inputs: Sequence[Planes | bytes] = coded.hash_bytes or coded.base_frames
-        for base_frame, hash_input in zip(coded.base_frames, hash_inputs, strict=True):
-            self._fidelity.send_base(base_frame, hash_input)
+        tokens = coded.hash_bytes or [b""] * len(coded.base_frames)
+        for base_frame, of_frame in zip(coded.base_frames, tokens, strict=True):
+            self._fidelity.send_base(base_frame, of_frame)
             size = self._sizes.pop(self._decoded_frames, 0)
             if self._sampler is not None:
                 self._sampler.send_base(self._decoded_frames, base_frame, size)
@@ -455,14 +455,14 @@ def _make_header(
 ) -> tuple[SequenceHeader, list[str]]:
     """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
     notes: list[str] = []
-    paper_form, base_model = uses_paper_form(config), base_model_id(config)
-    painter, reason = painter_id(config, paper_form)
+    network, base_model = uses_network(config), base_model_id(config)
+    painter, reason = painter_id(config, network)
     if reason:
         notes.append(reason)
     index = min(INDEX_END, round(config.base_q)) if config.header_q is None else config.header_q
     needs = NEEDS
-    if paper_form:
-        needs = NEEDS_TOKENS
+    if network:
+        needs = NEEDS_NETWORK
     elif painter is not None and config.uses_tokens:
         needs = NEEDS_PAINTER_TOKENS
     elif painter is not None and has_factors(config.look):
@@ -478,7 +478,7 @@ def _make_header(
         bundled=config.uses_bundles(fmt.width * fmt.height),
         embeds_models=config.embed_model,
         needs=needs,
-        paper_form=paper_form,
+        uses_network=network,
     )
     if note := memory_note(header, header.is_painted):
         notes.append(note)

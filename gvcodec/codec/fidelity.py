@@ -67,13 +67,13 @@ class FrameHash:
         self._executor = executor
         self._pending: Future[None] | None = None
 
-    def update(self, frame: Planes | bytes) -> None:
-        """Take the next frame, or what is hashed in its place."""
+    def update(self, frame: Planes, tokens: bytes = b"") -> None:
+        """Take the next frame; its base's `tokens`, if any, are hashed ahead of its samples."""
         self._wait()
         if self._executor is None:
-            self._hash_frame(frame)
+            self._hash_frame(frame, tokens)
         else:
-            self._pending = self._executor.submit(self._hash_frame, frame)
+            self._pending = self._executor.submit(self._hash_frame, frame, tokens)
 
     def digest(self) -> bytes:
         """Of the frames so far."""
@@ -84,8 +84,9 @@ class FrameHash:
         if self._pending is not None:
             self._pending.result()
 
-    def _hash_frame(self, frame: Planes | bytes) -> None:
-        for part in (frame,) if isinstance(frame, bytes) else bytes_to_hash(frame):
+    def _hash_frame(self, frame: Planes, tokens: bytes) -> None:
+        self._hash.update(tokens)
+        for part in bytes_to_hash(frame):
             self._hash.update(part)
 
 
@@ -105,8 +106,8 @@ class Fidelity:
         else:
             self._sources.append(luma)
 
-    def send_base(self, base_frame: Planes, hash_input: Planes | bytes) -> None:
-        """The next base frame, and what the hash counts of it."""
+    def send_base(self, base_frame: Planes, tokens: bytes) -> None:
+        """The next base frame, and the bytes of its tokens that the hash counts with it."""
         source = self._sources.popleft()
-        self.hash.update(hash_input)
+        self.hash.update(base_frame, tokens)
         self.psnr_y.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

@@ -95,8 +95,7 @@ class VerifyReport:
     hexadecimal digits, which are right; of painted frames None where there is none. `worst`: of
     what is shown, seconds and dB of Y of the frame with the lowest PSNR, which a mean hides.
     `enlarged_to`: the size of the source, at which a smaller stream was compared. `incomplete`:
-    what the source lacks, in words, "" = nothing. `exact`: False where pictures are floats, as in
-    GVC1D's paper form: `base_hash` is of tokens, and no picture was compared with the encoder's."""
+    what the source lacks, in words, "" = nothing."""
 
     frames: int
     base_hash: str
@@ -108,7 +107,6 @@ class VerifyReport:
     worst: tuple[float, float] | None = None
     enlarged_to: tuple[int, int] | None = None
     incomplete: str = ""
-    exact: bool = True
 
 
 @renamed_keywords(hold="enforce_rlimit")
@@ -168,7 +166,6 @@ def verify(
         paintings.worst or base_frames.worst,
         None if originals is None else originals.enlarged_to,
         "" if video is None else video.incomplete,
-        not reader.header.paper_form,
     )
     if video is not None and video.incomplete and not allow_damaged:
         raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), verified)

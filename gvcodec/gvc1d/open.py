@@ -1,6 +1,5 @@
-"""Opens encoder and decoder of base gvc1d: the learned integer loop, whose base frames are exact on
-every machine, or, with a model of the paper's form (`paper`), tokens that are exact and frames of
-floats."""
+"""Opens encoder and decoder of base gvc1d: GVC1D's network (`base_codec`), or the learned transform
+of release 1.0 (`encoder`, `decoder`), as the model's form and the header say."""
 
 from __future__ import annotations
 
@@ -9,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from gvcodec.base import BaseDecoder, BaseEncoder
 from gvcodec.entropy.streams import backend_of
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d.budgets import make_budget
 from gvcodec.gvc1d.model_file import read_loop
-from gvcodec.gvc1d.paper.weights import FORM, need_torch, read_tables
-from gvcodec.models import GVC1D, form_of, report_embedded_damage
+from gvcodec.gvc1d.weights import FORM, read_network
+from gvcodec.models import GVC1D, form_of
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -26,29 +26,30 @@ def choose_model(given: str) -> Path:
         raise MediaError(f"{given}: no such model file")
     path = Path(given) if given else GVC1D.find()
     if form_of(path) == FORM:
-        read_tables(path)
+        read_network(path)
     else:
         read_loop(path)
     return path
 
 
-def uses_paper_form(given: str) -> bool:
+def uses_network(given: str) -> bool:
     """See `gvcodec.base`. Raises `MediaError`."""
     return form_of(choose_model(given)) == FORM
 
 
 def base_encoder(fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder:
-    """See `gvcodec.base`. Raises `UsageError` where torch is missing."""
+    """See `gvcodec.base`. Raises `UsageError` where torch is missing for the transform."""
     model = choose_model(config.model)
-    settings = fmt, config.base_q, config.keyint, config.threads, model, config.device
+    settings = fmt, config.base_q, config.keyint, config.threads, model
     if form_of(model) == FORM:
-        need_torch("encodes")
-        from gvcodec.gvc1d.paper.loop import PaperEncoder
+        from gvcodec.gvc1d import base_codec
 
-        return PaperEncoder(*settings)
+        return base_codec.Gvc1dEncoder(*settings, make_budget(config.alloc, config.token_share))
+    if config.alloc not in ("", "uniform") or config.token_share < 1:
+        raise UsageError("the learned transform of base gvc1d has no budgets of tokens")
     from gvcodec.gvc1d.encoder import Gvc1dEncoder
 
-    return Gvc1dEncoder(*settings, backend_of(config.device))
+    return Gvc1dEncoder(*settings, config.device, backend_of(config.device))
 
 
 def base_decoder(
@@ -56,13 +57,10 @@ def base_decoder(
 ) -> BaseDecoder:
     """See `gvcodec.base`."""
     assert model is not None
-    if header.paper_form:
-        with report_embedded_damage(model):
-            read_tables(model)
-        need_torch("decodes")
-        from gvcodec.gvc1d.paper.loop import PaperDecoder
+    if header.uses_network:
+        from gvcodec.gvc1d import base_codec
 
-        return PaperDecoder(header.format, model, threads)
+        return base_codec.Gvc1dDecoder(header.format, model, threads)
     from gvcodec.gvc1d.decoder import Gvc1dDecoder
 
     return Gvc1dDecoder(header.format, model, threads)

@@ -4,9 +4,3 @@
 painter; `network` is the same in torch, for fitting (`fit`) and training, which alone import it;
 `strength` keeps GOPs from flickering.
 """
-
-from __future__ import annotations
-
-from gvcodec.util.process import let_threads_sleep
-
-let_threads_sleep()

@@ -31,13 +31,12 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def painter_id(config: EncoderConfig, paper_form: bool = False) -> tuple[bytes | None, str]:
+def painter_id(config: EncoderConfig, uses_network: bool = False) -> tuple[bytes | None, str]:
     """First 8 bytes of the SHA-256 of the painter's file, or None and why nothing is painted (""
-    where that is asked for, or the base has no painter). `paper_form`: pictures are floats."""
-    if config.painter == "off" or base_of(config.base).slot is None:
+    where that is asked for, or the base has no painter). `uses_network`: frames of a GVC1D network
+    are shown as they are."""
+    if config.painter == "off" or base_of(config.base).slot is None or uses_network:
         return None, ""
-    if paper_form:
-        return None, "not painted: pictures of the paper's form are floats, painting is exact"
     try:
         return model_id(painter_of(config.base, config.uses_tokens).find()), ""
     except WrongModelError as error:

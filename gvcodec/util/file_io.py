@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, cast
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, OutputError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import BLOCK, absolute_path, file_system_of, is_uri, local_path, open_read
 from gvcodec.util.uris import name_errors as name_store_errors
@@ -86,7 +86,7 @@ def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+        raise OutputError.of(path, error) from error
 
 
 #: Device and number of the files that are read, by how the user calls them.
@@ -254,7 +254,7 @@ class _FullWriter:
         """Raises `MediaError` where there is no room; other errors are the caller's."""
         if error.errno in _NO_ROOM:
             name = name_of(self._stream)
-            raise MediaError(f"{name}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(name, error) from error
 
     def _wait(self) -> None:
         try:
@@ -292,7 +292,7 @@ class PendingFile:
                     self.temporary = self._create(self._old)
                     self._abort = OnAbort(partial(self.temporary.unlink, missing_ok=True))
         except OSError as error:
-            raise MediaError(f"{path}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -304,7 +304,7 @@ class PendingFile:
         except FileExistsError as error:
             raise MediaError(f"{self.path}: has appeared meanwhile (-y overwrites)") from error
         except OSError as error:
-            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+            raise OutputError.of(self.path, error) from error
         finally:
             self.discard()
 
@@ -318,11 +318,11 @@ class PendingFile:
     def _replaces(self, old: os.stat_result) -> bool:
         """Whether a file is replaced; a pipe or a device is written to."""
         if stat.S_ISDIR(old.st_mode):
-            raise MediaError(f"{self.path}: is a folder")
+            raise OutputError(f"{self.path}: is a folder")
         if stat.S_ISFIFO(old.st_mode) or stat.S_ISCHR(old.st_mode):
             return False
         if not stat.S_ISREG(old.st_mode):
-            raise MediaError(f"{self.path}: is not a regular file")
+            raise OutputError(f"{self.path}: is not a regular file")
         if not self._overwrite:
             raise MediaError(f"{self.path}: exists already (-y overwrites)")
         return True
@@ -361,9 +361,10 @@ class PendingFile:
 
 
 @contextlib.contextmanager
-def write_atomically(path: str) -> Iterator[BinaryIO]:
+def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
     """A binary file at a path or URI to write, which takes its place when the block ends well.
-    Raises `MediaError`."""
+    Missing folders are created, except `root`, if named, which has to exist. Raises `OutputError`,
+    of a URI `MediaError`."""
     if is_uri(path):
         with tempfile.TemporaryFile() as spool:
             yield spool  # type: ignore[misc]
@@ -375,10 +376,22 @@ def write_atomically(path: str) -> Iterator[BinaryIO]:
                 with system.transaction, system.open(inside, "wb") as stream:
                     shutil.copyfileobj(spool, stream, BLOCK)
         return
-    with name_store_errors(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(path, root)
     with _open_pending(path, overwrite=True) as stream:
         yield stream
+
+
+def _make_folders(path: str, root: str) -> None:
+    folder = Path(path).parent
+    try:
+        if not root:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        names = folder.relative_to(root).parts
+        for depth in range(len(names)):
+            Path(root, *names[: depth + 1]).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError.of(path, error) from error
 
 
 @contextlib.contextmanager
@@ -387,19 +400,15 @@ def _open_pending(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         yield to
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Appears whole. Raises `MediaError`."""
-    with write_atomically(path) as stream:
+def write_bytes(path: str, data: bytes, root: str = "") -> None:
+    """Appears whole. `root` and errors as of `write_atomically`."""
+    with write_atomically(path, root) as stream:
         stream.write(data)
 
 
-def write_json(path: str, value: Any) -> None:
+def write_json(path: str, value: Any, root: str = "") -> None:
     # In ASCII: names of files need not be UTF-8.
-    write_bytes(path, json.dumps(value, indent=1).encode())
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or os.strerror(error.errno or errno.EIO)
+    write_bytes(path, json.dumps(value, indent=1).encode(), root)
 
 
 @contextlib.contextmanager

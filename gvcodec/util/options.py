@@ -16,14 +16,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
-from dataclasses import MISSING, field, fields
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from gvcodec.errors import UsageError
+from gvcodec.util.kinds import check_kind
 from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., object])
+#: What other encoders call an option.
+_MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
+#: Set by rate control, not by callers.
+_INTERNAL = ("header_q", "zone_start")
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
 #: The largest integer unless another one is given, and more bytes than any machine has.
@@ -203,3 +212,44 @@ def _bytes(text: str) -> int:
 #: A number of bytes, with K, M or G for its powers of 1024.
 bytes_ = parse_with(_bytes, "not a size like 500M")
 count = integer(1, _MOST_BYTES)
+
+
+def list_options(*kinds: type) -> Callable[[_F], _F]:
+    """Show the options in the signature, in place of `**options`."""
+
+    def decorate(function: _F) -> _F:
+        signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
+        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        for f in (f for kind in kinds for f in _keywords(kind)):
+            own.setdefault(
+                f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
+            )
+        function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
+    """The options of each kind. Raises `UsageError` for others."""
+    names = [[keyword.name for keyword in _keywords(kind)] for kind in kinds]
+    known = [name for some in names for name in some]
+    for name in options:
+        if name not in known:
+            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
+            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+            raise UsageError(f"there is no option {name}{meant}")
+    plain = {name: _plain(value) for name, value in options.items()}
+    for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):
+        if (name := keyword.name) in plain:
+            plain[name] = check_kind(name, plain[name], str(keyword.type))
+    return [{name: plain[name] for name in some if name in plain} for some in names]
+
+
+def _plain(value: Any) -> Any:
+    """A tensor or an array of one number as that number."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _keywords(kind: type) -> list[Field[Any]]:
+    return [f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL]

@@ -1,6 +1,9 @@
 """Settings of the whole process that libraries read or change: environment variables, glibc's
 memory allocation, the scheduling class of threads. Nothing happens on systems without them.
 
+Only a program may change memory allocation, not a library: the command line calls
+`manage_process`. In any other process the three functions for it do nothing.
+
 One more is elsewhere: `gvcodec.limits` bounds the memory of a process.
 """
 
@@ -17,6 +20,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE = 1 << 20
 #: Where glibc itself stops.
 _LARGEST = 32 << 20
+_is_own = False
+
+
+def manage_process() -> None:
+    """This process is the command line's, whose memory is managed here."""
+    global _is_own
+    _is_own = True
 
 
 def let_threads_sleep() -> None:
@@ -52,7 +62,7 @@ def keep_large_blocks() -> None:
 
 
 def _set_malloc_limits(mmap_threshold: int, trim_threshold: int) -> None:
-    mallopt = getattr(ctypes.pythonapi, "mallopt", None)
+    mallopt = getattr(ctypes.pythonapi, "mallopt", None) if _is_own else None
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, mmap_threshold)
         mallopt(_M_TRIM_THRESHOLD, trim_threshold)
@@ -60,7 +70,7 @@ def _set_malloc_limits(mmap_threshold: int, trim_threshold: int) -> None:
 
 def return_memory() -> None:
     """Give what was freed back to the system, where the C library would keep it."""
-    trim = getattr(ctypes.pythonapi, "malloc_trim", None)
+    trim = getattr(ctypes.pythonapi, "malloc_trim", None) if _is_own else None
     if trim is not None:
         trim(0)
 

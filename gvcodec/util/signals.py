@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 _NUMBERS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-#: Seconds that making a file or a process may hold the end up.
+#: Seconds that making a file or a process may delay the end.
 _LOCK_TIMEOUT = 0.5
+#: Seconds that all clean-up together may take (a dead network drive, a full pipe on stderr).
+_CLEANUP_TIMEOUT = 1.5
 
 _lock = threading.RLock()
 _actions: dict[OnAbort, Callable[[], None]] = {}
@@ -42,7 +44,8 @@ def defer_signals() -> threading.RLock:  # type: ignore[valid-type]
 @contextlib.contextmanager
 def guard_signals() -> Iterator[None]:
     """While the block runs, signals end the process. A signal that is ignored (nohup) stays so, and
-    all are once the block is through: the work is done, and the exit code says so."""
+    all are once the block is through: the work is done, and the exit code says so. After an error
+    they end the process as they do by default."""
     numbers = [number for number in _NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, lambda *_: None)
@@ -52,13 +55,15 @@ def guard_signals() -> Iterator[None]:
     threading.Thread(
         target=_wait_for_signal, args=(read_end, numbers), name="signals", daemon=True
     ).start()
+    after: signal.Handlers = signal.SIG_DFL
     try:
         yield
+        after = signal.SIG_IGN
     finally:
         # Not while a signal ends the process: it alone says how.
         with _lock:
             for number in numbers:
-                signal.signal(number, signal.SIG_IGN)
+                signal.signal(number, after)
             signal.set_wakeup_fd(before)
             # The watch ends with its socket.
             write_end.close()
@@ -72,6 +77,9 @@ def _wait_for_signal(wakeup: socket.socket, numbers: list[int]) -> None:
 
 
 def _exit_process(exit_code: int) -> None:
+    last = threading.Timer(_CLEANUP_TIMEOUT, os._exit, (exit_code,))
+    last.daemon = True
+    last.start()
     # Kept: nothing new is made from now on.
     _lock.acquire(timeout=_LOCK_TIMEOUT)
     while _actions:

@@ -216,6 +216,35 @@ def size_of(path: str) -> int | None:
     return None if size is None else int(size)
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of this name. Raises `MediaError`."""
+    if not is_uri(path):
+        return os.path.isdir(path)
+    with name_errors(path):
+        system, inside = file_system_of(path)
+        return bool(system.isdir(inside))
+
+
+def list_folder(path: str) -> list[str]:
+    """Files of a folder by their whole names, none if there is no folder. Raises `MediaError`."""
+    if not is_uri(path):
+        names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+        return [join(path, name) for name in names]
+    with contextlib.suppress(MissingFileError), name_errors(path):
+        system, inside = file_system_of(path)
+        system.invalidate_cache()
+        names = system.ls(inside, detail=False) if system.isdir(inside) else []
+        return sorted(map(system.unstrip_protocol, names))
+    return []
+
+
+def remove_file(path: str) -> None:
+    """A file, if it is there. Raises `MediaError`."""
+    with contextlib.suppress(FileNotFoundError), name_errors(path):
+        system, inside = file_system_of(path)
+        system.rm_file(inside)
+
+
 def remove_folder(path: str) -> None:
     """A folder and all in it, if it is there."""
     with contextlib.suppress(FileNotFoundError), name_errors(path):

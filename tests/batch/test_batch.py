@@ -21,7 +21,7 @@ import gvcodec as api
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import Inline, Local, LostError, Task
-from gvcodec.batch.ledger import COLUMNS, Job, Ledger
+from gvcodec.batch.ledger import CHUNK_COLUMNS, CHUNK_TABLE, COLUMNS, TABLE, Job, Ledger
 from gvcodec.batch.tasks import Settings, boundaries, make_plan, make_settings
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
@@ -74,8 +74,8 @@ def encode(
     return driver
 
 
-def table_of(out: Path) -> list[dict[str, str]]:
-    with open(out / "batch.csv", encoding="utf-8", newline="") as file:
+def table_of(out: Path, name: str = TABLE) -> list[dict[str, str]]:
+    with open(out / name, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -151,9 +151,10 @@ def test_no_chunk_is_painted_and_all_have_rows(videos: Path, tmp_path, monkeypat
     monkeypatch.setattr("gvcodec.codec.encoder.PaintedHash", None)
     driver = encode(tmp_path, videos / "b.mkv", settings=quick(start=0.2), engine=Noting())
     assert not driver.errors
-    rows = table_of(tmp_path)
-    assert [int(row["frames"]) for row in rows] == [55, 15, 20, 20] and begun == [-1, 0, 1, 2, -1]
-    assert list(rows[0]) == COLUMNS
+    rows, chunks = table_of(tmp_path), table_of(tmp_path, CHUNK_TABLE)
+    assert [int(row["frames"]) for row in (*rows, *chunks)] == [55, 15, 20, 20]
+    assert begun == [-1, 0, 1, 2, -1]
+    assert list(rows[0]) == COLUMNS and list(chunks[0]) == CHUNK_COLUMNS
     assert int(rows[0]["bytes"]) == sum(path.stat().st_size for path in tmp_path.glob("*.gvc"))
     assert float(rows[0]["psnr_y"]) > 25
 
@@ -202,7 +203,7 @@ def test_a_folder_of_odd_files(tmp_path) -> None:
     report = run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6).err
     assert "1 file is no video and skipped: notes.txt" in report
     assert "2 of 6 files failed" in report.splitlines()[-1]
-    rows = [row for row in table_of(out) if not row["chunk"]]
+    rows = table_of(out)
     assert len(rows) == 6
     failed = {Path(row["input"]).name for row in rows if row["status"] == "failed"}
     assert failed == {"empty.mp4", "cut off.mp4"}
@@ -211,7 +212,7 @@ def test_a_folder_of_odd_files(tmp_path) -> None:
     assert outputs == set(streams_of(out))
     assert outputs == {"x/clip.gvc", "y/clip.gvc", "z/copy.gvc", "naïve 映画 🎬.gvc"}
     assert streams_of(out)["x/clip.gvc"] == streams_of(out)["z/copy.gvc"]
-    assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
+    assert len(table_of(out, CHUNK_TABLE)) == 4 * 3
 
 
 class Counted(Inline):
@@ -241,7 +242,7 @@ def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp
     assert streams_of(tmp_path / "out") == streams_of(tmp_path / "whole")
     third = Counted()
     encode(tmp_path / "out", videos / "b.mkv", engine=third)
-    assert not third.calls and len(table_of(tmp_path / "out")) == 4
+    assert not third.calls and len(table_of(tmp_path / "out", CHUNK_TABLE)) == 3
     # Other settings are other work.
     other = Counted()
     encode(tmp_path / "out", videos / "b.mkv", settings=quick(config={"q": 60}), engine=other)
@@ -326,7 +327,7 @@ def test_a_damaged_source_and_a_file_without_gain_have_statuses(videos: Path, tm
         assert row["status"] == "no gain" and "would save less than 99.9 %" in row["error"]
         assert not streams_of(tmp_path / "none")
     run(*words, "--min-gain", "1%")
-    assert [row["status"] for row in table_of(tmp_path / "none")] == ["done"] * 2
+    assert [row["status"] for row in table_of(tmp_path / "none")] == ["done"]
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path) -> None:
@@ -395,7 +396,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path) -> None:
         "batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6
     )
     assert "'99' is not a number from 0 (best) to 67" in said.err
-    rows = [row for row in table_of(tmp_path) if not row["chunk"]]
+    rows = table_of(tmp_path)
     wanted = [("done", "40.0"), ("done", "60.0"), ("failed", "")]
     assert [(row["status"], row["q"]) for row in rows] == wanted
     (videos / "list.csv").unlink()
@@ -404,7 +405,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path) -> None:
 def test_manifests_of_all_kinds(tmp_path) -> None:
     line = json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True})
     (tmp_path / "m.jsonl").write_text(line + "\n")
-    ((uri, row, error),) = inputs.find([str(tmp_path / "m.jsonl")])
+    ((uri, row, error),) = inputs.list_inputs([str(tmp_path / "m.jsonl")])
     assert (uri, error) == ("s3://b/c.mp4", "") and inputs.words_of(row) == ["--size=5000", "--eye"]
 
 
@@ -423,7 +424,7 @@ def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
     for name in ("a.txt", "b.pdf"):
         (tmp_path / name).write_text("no video")
     said = run("batch", tmp_path, "-o", tmp_path / "out", code=2)
-    assert "there is no video among the inputs" in said.err
+    assert f"{tmp_path}: no videos among the files there" in said.err
     assert not os.path.exists(tmp_path / "out")
 
 
@@ -447,7 +448,7 @@ def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path
     run("batch", folder, "-o", tmp_path / "out", *words, code=6)
     made = [entry for entry in os.listdir(os.fsencode(tmp_path / "out")) if entry.endswith(b".gvc")]
     assert len(made) == 2 and any(entry == b"Caf\xe9.gvc" for entry in made)
-    rows = [row for row in table_of(tmp_path / "out") if not row["chunk"]]
+    rows = table_of(tmp_path / "out")
     assert sorted(row["status"] for row in rows) == ["done", "done", "failed"]
     assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
 
@@ -463,8 +464,7 @@ def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tm
     report = run("batch", films, "-o", out, *QUICK).err
     assert "2 files are no videos and skipped: cover.jpg, notes.txt" in report
     names = sorted(streams_of(out))
-    assert names[0] == "a.gvc" and len(names) == 3
-    assert all(name.startswith("t-") and len(name) == 18 for name in names[1:])
+    assert names == ["a.gvc", "t.mkv.gvc", "t.mp4.gvc"]
     assert f"{films / 'a.mp4'}: a.gvc, 12 frames, " in report
     assert "3 done; " in report and f"{out}: 3 files done (batch.csv" in report
     before = streams_of(out)

@@ -215,21 +215,6 @@ def test_page_reads_format_1_1(tmp_path: Path) -> None:
 
 
 @needs_node
-def test_page_shows_the_paper_s_form_and_checks_no_hash(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    path, weights = tmp_path / "a.gvc", Path("training/gvc1d/paper-form.safetensors").resolve()
-    options = {"base": "gvc1d", "format": FORMAT, "model": str(weights)}
-    path.write_bytes(gvcodec.encode(moving_texture(64, 48, 3), threads=1, **options))
-    (facts,) = read_by_page(tmp_path, [(path, None)])
-    assert (facts["problem"], len(facts["sizes"]), facts["whole"]) == ("", 3, "")
-    with running(path, "--model", str(weights)) as server:
-        _, data = answer(server, "/native?from=0&painted=0")
-    with gvcodec.open(path, models=[weights]) as video:
-        shown = b"".join(flat(frame.planes) for frame in video.decode_range(0, 1))
-    assert data[4:8] == b"\1\0\0\0" and shown in data
-
-
-@needs_node
 def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Path) -> None:
     given: list[tuple[Path, Path | None]] = []
     for name, path in STREAMS.items():

@@ -9,11 +9,10 @@ import torch
 
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.model_file import load_network, read_loop
-from gvcodec.gvc1d.paper.weights import read_tables
 from gvcodec.models import GVC1D
 from tests.clips import write_pictures
 from training.alarms import Alarm
-from training.gvc1d import codec, export, paper_form, parts, spoilt
+from training.gvc1d import codec, export, parts, spoilt
 from training.gvc1d.shards import Shards
 from training.settings import read_settings
 
@@ -103,49 +102,3 @@ def test_parts_are_measured_beside_the_whole(shards: Path, tmp_path: Path) -> No
     found = json.loads(out.read_text())
     assert found.keys() == {"whole", *spoilt.CODEC}
     assert found["contexts of the entropy model: zeroed"]["J of I"] > 5
-
-
-@pytest.mark.parametrize("form", ["paper", "transform"])
-def test_the_paper_s_form_learns_and_is_measured(form: str, clip: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for name in ("blobs.mp4", "sap-kept.mp4"):  # a source of training/held_out.txt
-        (folder / name).write_bytes(clip.read_bytes())
-    out = tmp_path / "out"
-    words = [folder, out, "--form", form, "--minutes", "0.02", "--batch", 2, "--looks", 1]
-    assert paper_form.main([str(word) for word in words]) == 0
-    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
-    assert last["steps"] > 0 and np.isfinite(last["first"])
-    assert last["zeroed 90 first"] > last["J 90 first"] or form == "paper"
-    if form == "paper":  # files can be coded with it
-        assert read_tables(out / "weights.safetensors").usual.any()
-
-
-def test_shipped_tokens_of_the_paper_s_form_are_alive() -> None:
-    """The decoder sees as in training: zeroed and shuffled tokens cost several times as much."""
-    form = paper_form.PaperForm().eval()
-    paper_form.load(form, Path(paper_form.__file__).with_name("paper-form.safetensors"))
-    rng = np.random.default_rng(1)
-    shapes = (64, 64), (2, 32, 32)
-    runs = [[paper_form.Planes(*(_smooth(rng, shape) for shape in shapes))] for _ in range(8)]
-    x, _ = paper_form.Material.batch(runs, 8, rng)
-    rate = torch.zeros(8)
-    with torch.no_grad():
-        values = form.encode(x, None, rate).round()
-        whole, *changed = (
-            float((form.decode(v, None, rate) - x).square().mean())
-            for v in (values, values * 0, values.roll(1, 0))
-        )
-    assert min(changed) > 2 * whole, (whole, changed)
-
-
-def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    coarse = rng.integers(20, 235, (*shape[:-2], shape[-2] // 32 + 1, shape[-1] // 32 + 1))
-    rows, columns = (
-        np.linspace(0, n - 1.001, m) for n, m in zip(coarse.shape[-2:], shape[-2:], strict=True)
-    )
-    r, c = rows.astype(int), columns.astype(int)
-    fr, fc = (rows - r)[:, None], columns - c
-    corner = [coarse[..., r + i, :][..., c + j] for i in (0, 1) for j in (0, 1)]
-    top, bottom = (corner[2 * i] * (1 - fc) + corner[2 * i + 1] * fc for i in (0, 1))
-    return (top * (1 - fr) + bottom * fr).astype(np.uint8)

@@ -1,9 +1,10 @@
-"""Training of base gvc1d: `python -m training gvc1d.shards`, then `gvc1d.codec`.
+"""Training of GVC1D: `train` (the program), `data` (clips), `losses` (perceptual, adversarial)."""
 
-shards     short runs of clips with their motion
-codec      the program that trains the transform's form from them
-export     its network as a weight file
-parts      what its parts are worth
-spoilt     its network with a part taken away, shuffled, as it began
-paper_form the networks of the paper's form, small, beside a fixed transform
-"""
+from __future__ import annotations
+
+
+def main(words: list[str]) -> None:
+    """`python -m training gvc1d`."""
+    from training.gvc1d.train import main as train
+
+    train(words)

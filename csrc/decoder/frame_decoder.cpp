@@ -1,0 +1,192 @@
+#include "decoder/frame_decoder.hpp"
+
+#include "decoder/resample.hpp"
+#include "format/obus.hpp"
+
+namespace gv {
+namespace {
+
+constexpr size_t kMostWaiting = 4096;  // frames that the host's decoder may hold
+constexpr int kPainterRole = 0, kBaseRole = 1;
+
+// Sides of a plane of a 4:2:0 picture.
+int plane_side(int side, int plane) { return plane ? (side + 1) / 2 : side; }
+
+Bytes bytes_of(const std::vector<uint16_t>& samples) {
+  return {reinterpret_cast<const uint8_t*>(samples.data()), 2 * samples.size()};
+}
+
+// Copies the top left of a plane as 10 bits. Throws `StreamError` for samples above 1023.
+void copy_plane(const PictureView& from, int plane, int columns, int rows,
+                std::vector<uint16_t>& to) {
+  to.resize(static_cast<size_t>(columns) * rows);
+  uint16_t most = 0;
+  for (int y = 0; y < rows; ++y) {
+    const uint8_t* line = static_cast<const uint8_t*>(from.plane[plane]) + y * from.stride[plane];
+    uint16_t* out = to.data() + static_cast<size_t>(y) * columns;
+    if (from.bits == 8) {
+      for (int x = 0; x < columns; ++x) out[x] = static_cast<uint16_t>(line[x] << 2);
+    } else {
+      std::copy_n(reinterpret_cast<const uint16_t*>(line), columns, out);
+      for (int x = 0; x < columns; ++x) most = std::max(most, out[x]);
+    }
+  }
+  require(most <= kMaxSample, "the base picture has samples above 1023");
+}
+
+}  // namespace
+
+FrameDecoder::FrameDecoder(const Header& header, const DecoderSettings& settings)
+    : header_(header), settings_(settings), timeline_(header, settings.max_fps) {
+  if (static_cast<uint64_t>(header.width) * static_cast<uint64_t>(header.height) >
+      settings.max_pixels)
+    throw StreamError(Fault::limit, "the pictures are larger than the settings allow");
+  if (header.base != Base::av1)
+    throw StreamError(Fault::unsupported, "a base that this library does not decode");
+}
+
+void FrameDecoder::send(const Packet& packet) {
+  if (packet.kind == kFit) fit_ = packet.payload.copy();
+  else if (packet.kind == kTiming) timeline_.send(packet.payload);
+  else if (packet.kind == kPainted) painted_payload_ = packet.payload.copy();
+  else if (packet.kind == kModel) take_model(packet.payload);
+  else if (packet.kind >= kFirstUnknown && packet.kind < kFirstSkippable && has_painter())
+    throw StreamError(Fault::newer, "a packet of a newer version, which painting needs");
+  if (!packet.is_frame()) return;
+  painted_payload_.reset();
+  std::optional<Gop> gop;
+  if (packet.kind == kKey) gop = Gop{fit_, true};
+  if (!header_.bundled) return send_frame(packet.payload, gop);
+  for (const Buffer& payload : unbundler_.send(packet.kind == kKey, packet.payload)) {
+    send_frame(payload, gop);
+    gop.reset();
+  }
+}
+
+void FrameDecoder::send_frame(Bytes payload, const std::optional<Gop>& gop) {
+  check_av1(parse_obus(payload));
+  if (waiting_.size() >= kMostWaiting)
+    throw StreamError(Fault::limit, "the pictures of 4096 units have not come");
+  units_.push_back({restore_av1(payload), sent_, gop.has_value()});
+  waiting_.push_back({payload.size, gop});
+  ++sent_;
+}
+
+bool FrameDecoder::next_unit(Unit& unit) {
+  if (units_.empty()) return false;
+  unit = std::move(units_.front());
+  units_.pop_front();
+  return true;
+}
+
+std::optional<Id> FrameDecoder::missing_painter() const {
+  return has_painter() && !painter_ ? header_.painter : std::nullopt;
+}
+
+void FrameDecoder::give_painter(Bytes file) {
+  Sha256 hash;
+  hash.update(file);
+  if (!header_.painter || hash.id() != *header_.painter)
+    throw StreamError(Fault::no_model, "another painter than the one that the stream names");
+  if (!has_painter() || painter_) return;
+  painter_ = std::make_unique<VideoPainter>(header_.width, header_.height, header_.base,
+                                            header_.scale, header_.q, read_painter(file),
+                                            settings_.threads);
+}
+
+// A `model` packet: the id must be the one that the header names for its role.
+void FrameDecoder::take_model(Bytes payload) {
+  if (!payload.size || payload.data[0] > kBaseRole) return;
+  const bool is_painter = payload.data[0] == kPainterRole;
+  const std::optional<Id>& named = is_painter ? header_.painter : header_.base_model;
+  Sha256 hash;
+  hash.update(payload.from(1));
+  require(named && hash.id() == *named, "model: not the one that the header names");
+  if (is_painter) give_painter(payload.from(1));
+}
+
+void FrameDecoder::set_look(int look, bool use_tokens) {
+  look_ = look, use_tokens_ = use_tokens;
+  own_look_ = own_look_ || look >= 0 || !use_tokens;
+}
+
+// Planes of the coded size to `base_`: 10 bits, full size.
+void FrameDecoder::load(const PictureView& base) {
+  const int columns = coded_side(header_.width, header_.scale),
+            rows = coded_side(header_.height, header_.scale);
+  require(base.width == columns && base.height == rows && (base.bits == 8 || base.bits == 10),
+          "the base picture is of another size");
+  for (int p = 0; p < 3; ++p) {
+    const int width = plane_side(header_.width, p), height = plane_side(header_.height, p);
+    std::vector<uint16_t>& out = base_[static_cast<size_t>(p)];
+    if (header_.scale == 0) {
+      copy_plane(base, p, width, height, out);
+      continue;
+    }
+    copy_plane(base, p, plane_side(columns, p), plane_side(rows, p), coded_);
+    out.resize(static_cast<size_t>(width) * height);
+    upsample(coded_, plane_side(columns, p), plane_side(rows, p), header_.scale, out.data(), width,
+             height);
+  }
+}
+
+void FrameDecoder::give_base(const PictureView& base) {
+  require(!waiting_.empty(), "the AV1 decoder gives more pictures than units");
+  if (missing_painter()) throw StreamError(Fault::no_model, "the painter of this stream is missing");
+  load(base);
+  if (settings_.hash)
+    for (const auto& plane : base_) base_hash_.update(bytes_of(plane));
+  const Waiting waiting = std::move(waiting_.front());
+  waiting_.pop_front();
+  paint(waiting);
+  if (settings_.hash && painter_)
+    for (const auto& plane : picture_.planes) painted_hash_.update(bytes_of(plane));
+  picture_.frame = shown_++;
+  picture_.pts = timeline_.next();
+  has_picture_ = true;
+}
+
+void FrameDecoder::paint(const Waiting& waiting) {
+  if (waiting.gop && painter_) {
+    paints_ = waiting.gop->paints;
+    std::optional<Bytes> fit;
+    if (waiting.gop->fit) fit = Bytes(*waiting.gop->fit);
+    if (paints_) painter_->start_gop(fit, look_, use_tokens_);
+  }
+  picture_.painted = painter_ && paints_ && painter_->paints();
+  if (!picture_.painted) {
+    picture_.planes = base_;
+    return;
+  }
+  uint16_t* out[3];
+  for (size_t p = 0; p < 3; ++p) {
+    picture_.planes[p].resize(base_[p].size());
+    out[p] = picture_.planes[p].data();
+  }
+  painter_->paint({{base_[0].data(), base_[1].data(), base_[2].data()}, header_.width,
+                   header_.height},
+                  waiting.size, out);
+}
+
+void FrameDecoder::restart(int64_t frame) {
+  units_.clear();
+  waiting_.clear();
+  unbundler_.restart();
+  timeline_.restart(frame);
+  fit_.reset();
+  painted_payload_.reset();
+  has_picture_ = hashes_all_ = false;
+  sent_ = shown_ = frame;
+}
+
+std::optional<Id> FrameDecoder::base_hash() const {
+  if (!settings_.hash || !hashes_all_) return std::nullopt;
+  return base_hash_.id();
+}
+
+std::optional<Id> FrameDecoder::painted_hash() const {
+  if (!settings_.hash || !hashes_all_ || !painter_ || own_look_) return std::nullopt;
+  return painted_hash_.id();
+}
+
+}  // namespace gv

@@ -1,0 +1,66 @@
+#include "decoder/metadata_obu.hpp"
+
+#include "format/checksums.hpp"
+
+namespace gv {
+namespace {
+
+constexpr uint8_t kOurs[] = {22, 0x89, 'G', 'V', 'C'};  // metadata_type, magic
+constexpr uint8_t kVersion = 1, kTrailing = 0x80;
+constexpr size_t kCrcBytes = 4, kMostEntries = 4096;
+
+bool is_ours(Bytes body) {
+  return body.size >= sizeof kOurs && std::equal(kOurs, kOurs + sizeof kOurs, body.data);
+}
+
+}  // namespace
+
+const Bytes* TakenApart::find(int what) const {
+  for (const Entry& entry : entries)
+    if (entry.what == what) return &entry.data;
+  return nullptr;
+}
+
+std::vector<Entry> parse_entries(Bytes body) {
+  std::vector<Entry> entries;
+  if (!is_ours(body)) return entries;
+  Bytes sealed = body.from(1);
+  while (sealed.data[sealed.size - 1] == 0) --sealed.size;  // the magic ends it at the latest
+  require(sealed.size >= sizeof kOurs + kCrcBytes + 1 &&
+              sealed.data[sealed.size - 1] == kTrailing,
+          "metadata OBU: ends early");
+  const Bytes inside = sealed.first(sealed.size - 1 - kCrcBytes);
+  require(Cursor(sealed.from(inside.size), "metadata OBU").uint(kCrcBytes) == crc32(inside),
+          "metadata OBU: checksum differs");
+  Cursor in(inside.from(sizeof kOurs - 1), "metadata OBU");
+  require(in.u8() == kVersion, "metadata OBU: of another version");
+  while (in.left()) {
+    Entry entry;
+    entry.what = in.u8();
+    entry.data = in.take(in.var());
+    require(entry.what <= kEntrySound || entry.what >= kFirstSkippableEntry,
+            "metadata OBU: an entry of a newer version");
+    if (entry.what <= kFirstSkippableEntry) entries.push_back(entry);
+    require(entries.size() <= kMostEntries, "metadata OBU: more than 4096 entries");
+  }
+  return entries;
+}
+
+TakenApart take_apart(Bytes unit) {
+  TakenApart out;
+  for (const Obu& obu : parse_obus(unit)) {
+    if (obu.type == kObuDelimiter) continue;
+    if (obu.type != kObuMetadata || !is_ours(obu.body)) {
+      out.obus.push_back(obu);
+      continue;
+    }
+    try {
+      for (const Entry& entry : parse_entries(obu.body)) out.entries.push_back(entry);
+    } catch (const StreamError&) {
+      out.damaged = true;
+    }
+  }
+  return out;
+}
+
+}  // namespace gv

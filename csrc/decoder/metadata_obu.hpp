@@ -1,0 +1,38 @@
+// Packets of a one-file: entries of metadata OBUs inside the temporal units of an AV1 track
+// (docs/spec/one-file.md).
+#pragma once
+
+#include "format/obus.hpp"
+
+namespace gv {
+
+enum EntryType : int {
+  kEntryHeader = 0,
+  kEntryPlace = 1,
+  kEntryPacket = 2,
+  kEntryState = 4,
+  kEntrySound = 8,  // the last that is known
+  kFirstSkippableEntry = 64
+};
+
+struct Entry {
+  int what = 0;
+  Bytes data;
+};
+
+struct TakenApart {
+  std::vector<Obu> obus;  // without ours and without delimiters
+  std::vector<Entry> entries;
+  bool damaged = false;  // one of ours cannot be read
+
+  // Data of the first entry of a type, or null.
+  const Bytes* find(int what) const;
+};
+
+// Views of a temporal unit. Throws `StreamError` where its OBUs do not fit into each other.
+TakenApart take_apart(Bytes unit);
+// Entries of the body of a metadata OBU, from its metadata_type on; nothing where it is not ours.
+// Throws `StreamError`.
+std::vector<Entry> parse_entries(Bytes body);
+
+}  // namespace gv

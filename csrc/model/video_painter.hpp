@@ -1,0 +1,37 @@
+// Paints the base frames of one stream in display order: its condition, fitted weights, motion.
+#pragma once
+
+#include "model/painter_model.hpp"
+#include "motion/block_motion.hpp"
+
+namespace gv {
+
+// What a stream is, in 1/256, as the painter sees it; the last entry is each frame's own.
+std::vector<int32_t> stream_condition(Base base, int scale, int q);
+// A frame's own entry: `size` bytes of its payload; 0: unknown.
+int frame_condition(uint64_t size, int width, int height);
+
+class VideoPainter {
+ public:
+  // `q`: 0…63; `threads`: at least 1. Throws `StreamError` and std::bad_alloc.
+  VideoPainter(int width, int height, Base base, int scale, int q, PainterModel model, int threads);
+
+  // Forgets the past and takes the `fit` payload in force; nothing: the model as it is. `look`: a
+  // place of the dial, 0…100, instead of the payload's; −1: as it says. `use_tokens` false: tokens
+  // are left aside. Throws `StreamError`.
+  void start_gop(const std::optional<Bytes>& fit, int look, bool use_tokens);
+  // Whether pictures differ from base frames in this GOP.
+  bool paints() const { return !identity_; }
+  // `size`: bytes of the frame's payload, 0: unknown. `planes` may not be those of `base`.
+  void paint(const PaintSource& base, uint64_t size, uint16_t* const* planes);
+
+ private:
+  int width_, height_, q_;
+  PainterModel model_;
+  std::vector<int32_t> condition_;
+  FramePainter painter_;
+  BlockMotion motion_;
+  bool identity_ = false;
+};
+
+}  // namespace gv

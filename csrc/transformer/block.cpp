@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "transformer/panels.hpp"
+
+namespace gv::exact {
+namespace {
+
+// Copies the keys and values of new positions into the cache.
+void remember(const BlockCache& cache, const float* qkv, int batch, int length, int width) {
+  const size_t row = 2 * static_cast<size_t>(width);
+  for (int b = 0; b < batch; ++b)
+    for (int i = 0; i < length; ++i) {
+      const size_t at = static_cast<size_t>(b) * cache.capacity + cache.start + i;
+      const float* from = qkv + (static_cast<size_t>(b) * length + i) * 3 * width;
+      std::copy_n(from + width, row, cache.data + at * row);
+    }
+}
+
+void check_block(int batch, int length, const BlockWeights& w, const BlockCache* cache) {
+  check(batch >= 0 && length >= 1 && static_cast<int64_t>(batch) * length <= kMostRows,
+        "too many rows");
+  check(w.width >= 1 && w.width <= kMostWidth / 4 && w.hidden >= 1 && w.hidden <= kMostWidth,
+        "a width is out of range");
+  check(w.heads >= 1 && w.width % w.heads == 0, "the width is a multiple of the heads");
+  if (cache)
+    check(cache->start >= 0 && cache->capacity <= kMostKeys &&
+              cache->start <= cache->capacity - length,
+          "no room in the cache");
+}
+
+}  // namespace
+
+void block(const float* x, int batch, int length, const BlockWeights& w, const int32_t* visible,
+           const BlockCache* cache, int threads, float* out) {
+  check_block(batch, length, w, cache);
+  const Loops& form = loops();
+  const int rows = batch * length, D = w.width, H = w.hidden;
+  const auto at = [](int row, int width) { return static_cast<size_t>(row) * width; };
+
+  Floats qkv(at(rows, 3 * D));  // [batch, length, 3 D]
+  {
+    const Panels in(form, w.qkv, D, 3 * D, rows, threads);
+    parallel_rows(rows, kRowsOfTask, threads, [&](int first, int count) {
+      Floats norm(at(count, D));
+      form.layer_norm(x + at(first, D), count, D, w.attention_gain, w.attention_bias, kEpsilon,
+                      norm.data());
+      in.multiply(rows_of(norm.data(), D, count, w.qkv_bias, qkv.data() + at(first, 3 * D), 3 * D));
+    });
+  }
+
+  Floats mixed(at(rows, D));  // [batch, length, D]
+  {
+    const int depth = D / w.heads;
+    const ptrdiff_t row = 3 * D, all = row * length;
+    AttentionShape shape{batch, w.heads, length, length, depth};
+    Heads query{qkv.data(), all, depth, row}, key{qkv.data() + D, all, depth, row},
+        value{qkv.data() + 2 * D, all, depth, row};
+    if (cache) {
+      remember(*cache, qkv.data(), batch, length, D);
+      shape.keys = cache->start + length;
+      const ptrdiff_t stride = static_cast<ptrdiff_t>(cache->capacity) * 2 * D;
+      key = {cache->data, stride, depth, 2 * D};
+      value = {cache->data + D, stride, depth, 2 * D};
+    }
+    const Heads to{nullptr, static_cast<ptrdiff_t>(at(length, D)), depth, D};
+    attention(shape, query, key, value, visible, threads, to, mixed.data());
+  }
+
+  const Panels project(form, w.out, D, D, rows, threads), up(form, w.up, D, H, rows, threads),
+      down(form, w.down, H, D, rows, threads);
+  parallel_rows(rows, kRowsOfTask, threads, [&](int first, int count) {
+    Floats norm(at(count, D)), hidden(at(count, H));
+    float* y = out + at(first, D);
+    Product p = rows_of(mixed.data() + at(first, D), D, count, w.out_bias, y, D);
+    p.residual = x + at(first, D), p.residual_stride = D;
+    project.multiply(p);
+    form.layer_norm(y, count, D, w.mlp_gain, w.mlp_bias, kEpsilon, norm.data());
+    up.multiply(rows_of(norm.data(), D, count, w.up_bias, hidden.data(), H));
+    form.apply(Function::kGelu, hidden.data(), static_cast<ptrdiff_t>(hidden.size()),
+               hidden.data());
+    p = rows_of(hidden.data(), H, count, w.down_bias, y, D);
+    p.residual = y, p.residual_stride = D;
+    down.multiply(p);
+  });
+}
+
+}  // namespace gv::exact

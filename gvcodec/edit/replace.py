@@ -1,0 +1,432 @@
+"""Replaces a video by its coded file, so that nothing is lost, whenever the process is killed.
+
+    checked = check_copy(coded, source, rules)       # decoded in full, compared with the source
+    replace_original(source, coded, target, rules)   # only a checked copy, after fsync
+
+The order of a replacement, with `fsync` of files and folders after each step:
+
+    1. the coded file gets the source's times, owner, mode and extended attributes
+    2. with `keep`, the original gets a second name in that folder (another disk: a compared copy)
+    3. the coded file takes its place next to the original, or takes the original's name
+    4. the original's own name goes
+
+so at any time the original exists, or the checked copy stands in its place. Raises
+`NotReplacedError` for a copy that fails a check; nothing has changed then."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+
+import av
+import numpy as np
+from av.stream import Disposition
+from numpy.typing import NDArray
+
+from gvcodec.bitstream import Kind, PtsDecoder
+from gvcodec.codec.decoder import Decoder
+from gvcodec.edit.verify import Originals, verify
+from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
+from gvcodec.limits import UNLIMITED
+from gvcodec.media.metadata import ANY_TEXT, Metadata
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import TrackReader
+from gvcodec.opening import open_reader
+from gvcodec.rate.quality import require_metric, ssimulacra2
+from gvcodec.types import Colour, Planes
+from gvcodec.util.messages import count_noun
+from gvcodec.util.signals import OnAbort
+
+#: PSNR-Y in dB below which a copy is not taken for the film: films at usual qualities have more.
+FLOOR = "psnr=24"
+_FLOORS = re.compile(r"(psnr|ssimulacra2)=(-?\d+(?:\.\d+)?)")
+#: Frames between two that SSIMULACRA2 scores.
+_SCORED = 8
+_LANGUAGE = re.compile(r"-[a-z]{3}$")
+#: Tags of cameras and of people that a copy has to have.
+_PERSONAL = re.compile(
+    r"location|creat\w*(time|date)|(^|[._])(make|model|artist|date)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceRules:
+    """`keep`: folder for originals, "" = they are deleted. `floor`: least mean quality of the shown
+    frames, `psnr=…` (dB of luma) or `ssimulacra2=…`. `least_gain`: share of the original's bytes
+    that the copy saves at least."""
+
+    keep: str = ""
+    floor: str = FLOOR
+    least_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        match = _FLOORS.fullmatch(self.floor)
+        if match is None:
+            raise UsageError(f"{self.floor!r} is no floor like psnr=30 or ssimulacra2=60")
+        require_metric(match[1])
+
+    @property
+    def metric(self) -> str:
+        return self.floor.partition("=")[0]
+
+    @property
+    def least_quality(self) -> float:
+        return float(self.floor.partition("=")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCopy:
+    """Measures of a copy that passed: `seconds` of its `frames`, kinds of its tracks, `quality` by
+    the floor's metric, `gain` as a share; `left_out`: tracks of other kinds that it lacks."""
+
+    frames: int
+    seconds: float
+    tracks: tuple[str, ...]
+    metric: str
+    quality: float
+    gain: float
+    left_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        unit = " dB" if self.metric == "psnr" else ""
+        parts = [
+            "hashes right",
+            count_noun(self.frames, "frame"),
+            f"{self.seconds:.2f} s",
+            count_noun(len(self.tracks), "track") + " of sound and subtitles",
+            f"{self.metric} {self.quality:.2f}{unit}",
+            f"{100 * self.gain:.1f} % smaller",
+        ]
+        if self.left_out:
+            parts.append(f"without {', '.join(self.left_out)}")
+        return ", ".join(parts)
+
+
+def check_source(source: str) -> None:
+    """Raises `UsageError` for what cannot be replaced: no plain file, or a file of gvcodec."""
+    try:
+        status = os.lstat(source)
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror or error}") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise UsageError(f"{source}: is a link: name the file itself to replace it")
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{source}: only files can be replaced")
+    if is_coded(source):
+        raise UsageError(f"{source}: is a gvcodec file already")
+
+
+def is_coded(path: str) -> bool:
+    """Whether a file is a gvcodec stream, in any container."""
+    with contextlib.suppress(GvcodecError, OSError), open_reader(path):
+        return True
+    return False
+
+
+def check_copy(
+    coded: str, source: str, rules: ReplaceRules, sound: bool = True, subtitles: bool = True
+) -> CheckedCopy:
+    """Decode a coded file in full, check its hashes, and compare it with its source: frames and
+    their times, duration, tracks (with `sound` and `subtitles`), tags, quality, and size. Raises
+    `NotReplacedError` with the reason."""
+    try:
+        return _check(coded, source, rules, sound, subtitles)
+    except NotReplacedError:
+        raise
+    except GvcodecError as error:
+        raise NotReplacedError(f"{source}: not replaced: {error}") from error
+
+
+def _check(
+    coded: str, source: str, rules: ReplaceRules, sound: bool, subtitles: bool
+) -> CheckedCopy:
+    def refuse(reason: str) -> NotReplacedError:
+        return NotReplacedError(f"{source}: not replaced: {reason}")
+
+    gain = 1 - os.path.getsize(coded) / os.path.getsize(source)
+    if gain <= 0 or gain < rules.least_gain:
+        least = f"at least {100 * rules.least_gain:g} %" if rules.least_gain else "more than 0 %"
+        raise refuse(f"the coded file saves {100 * gain:.1f} %, and has to save {least}")
+    verified = verify(coded, source)
+    frames, seconds = _measure_source(source)
+    if not verified.frames == verified.compared == frames:
+        raise refuse(
+            f"the coded file has {verified.frames} frames, the original {frames}, of which "
+            f"{verified.compared} have the same times"
+        )
+    copy = _read_contents(coded)
+    tick = seconds / frames
+    if abs(copy.seconds - seconds) > max(tick, 0.01):
+        raise refuse(f"the coded file is {copy.seconds:.3f} s long, the original {seconds:.3f} s")
+    original = _read_container(source)
+    for kind, expected in (("audio", sound), ("subtitle", subtitles)):
+        ours, theirs = copy.tracks.count(kind), original.tracks.count(kind)
+        if expected and ours != theirs:
+            raise refuse(f"the coded file has {ours} of {count_noun(theirs, kind + ' track')}")
+    for name, text in original.tags.items():
+        if text and copy.tags.get(name.lower()) != text:
+            raise refuse(f"the coded file lacks the tag {name}")
+    if original.chapters != copy.chapters:
+        raise refuse(f"{copy.chapters} of {count_noun(original.chapters, 'chapter')} are kept")
+    shown = verified.painted_psnr or verified.base_psnr
+    assert shown is not None
+    quality = shown[0] if rules.metric == "psnr" else _score(coded, source)
+    if not quality >= rules.least_quality:
+        raise refuse(f"its {rules.metric} is {quality:.2f}, below {rules.least_quality:g}")
+    left_out = tuple(kind for kind in original.tracks if kind not in ("audio", "subtitle"))
+    return CheckedCopy(frames, seconds, tuple(copy.tracks), rules.metric, quality, gain, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    tracks: list[str]
+    tags: dict[str, str]
+    chapters: int
+    seconds: float = math.nan
+
+
+def _measure_source(source: str) -> tuple[int, float]:
+    """Frames of a video, which are decoded, and seconds until the last one ends."""
+    with VideoReader(source) as reader:
+        reader.tracks = None
+        times = [mark.pts for mark in reader.marks()]
+        end = (times[-1] - times[0]) * reader.tick + 1 / reader.format.frame_rate
+    return len(times), float(end)
+
+
+def _read_contents(coded: str) -> _Contents:
+    """What packets of a stream say of tracks, tags and times."""
+    tracks, metadata = list[str](), Metadata()
+    with open_reader(coded) as reader:
+        header, fmt = reader.header, reader.header.format
+        times = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+        for packet in reader.packets():
+            if packet.kind is Kind.TRACKS and not tracks:
+                tracks = [stream.type for stream in TrackReader(packet.payload).streams]
+            elif packet.kind is Kind.METADATA and packet.payload:
+                metadata = Metadata.unpack(packet.payload)
+            elif packet.kind is Kind.TIMING:
+                times.send(packet.payload)
+            elif packet.is_frame:
+                times.receive()
+        # The time after the last frame is when that ends.
+        seconds = (times.receive() - header.start_pts) * fmt.time_base
+    tags = {name.lower(): text for name, text in metadata.tags}
+    return _Contents(tracks, tags, len(metadata.chapters), float(seconds))
+
+
+def _read_container(source: str) -> _Contents:
+    """Kinds of tracks besides the video, personal tags, and chapters as FFmpeg reads them."""
+    with av.open(source, "r", **ANY_TEXT) as container:
+        video = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        others = [str(s.type) for s in container.streams if s not in video[:1]]
+        tags = {}
+        for name, text in container.metadata.items():
+            plain = _LANGUAGE.sub("", name)
+            # FFmpeg repeats a text under its language: location and location-eng.
+            is_repeated = plain != name and container.metadata.get(plain) == text
+            if _PERSONAL.search(name) and not is_repeated:
+                tags[name] = text
+        chapters = len(container.chapters())
+    return _Contents(others, tags, chapters)
+
+
+def _score(coded: str, source: str) -> float:
+    """Mean SSIMULACRA2 of shown frames, of every eighth."""
+    scores = []
+    with open_reader(coded) as reader, VideoReader(source) as video:
+        decoder = Decoder(reader.header, reader.header.is_painted)
+        originals = Originals(video, reader.header)
+        colour = video.format.colour
+        for number, frame in enumerate(decoder.frames_of(reader.packets())):
+            if decoder.tracks:
+                decoder.tracks.waiting.clear()
+            theirs = originals.at(frame.pts, decoder.metadata)
+            if number % _SCORED == 0 and theirs is not None:
+                ours = originals.as_large(frame.planes)
+                scores.append(ssimulacra2(_picture(ours, colour), _picture(theirs, colour)))
+    return fmean(scores)
+
+
+def _picture(planes: Planes, colour: Colour) -> NDArray[np.float32]:
+    """(3, H, W) in [0, 1]."""
+    rgb = rgb_from_planes(planes, colour).transpose(2, 0, 1)
+    return rgb.astype(np.float32) / np.float32(255)
+
+
+@contextlib.contextmanager
+def open_waiting(source: str, suffix: str) -> Iterator[str]:
+    """The name of a coded file that waits for its check: in a hidden folder next to the source,
+    which is gone afterwards, also one that a killed call left."""
+    mark = hashlib.sha256(os.fsencode(os.path.basename(source))).hexdigest()[:12]
+    folder = os.path.join(os.path.dirname(source), f".gvcodec-{mark}")
+    abort = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.mkdir(folder)
+        yield os.path.join(folder, f"new{suffix}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        abort.cancel()
+
+
+def target_path(source: str, suffix: str) -> str:
+    """The source's name with another ending."""
+    return os.path.splitext(source)[0] + suffix
+
+
+def replace_checked(
+    source: str,
+    coded: str,
+    suffix: str,
+    rules: ReplaceRules,
+    sound: bool = True,
+    subtitles: bool = True,
+) -> tuple[CheckedCopy, str]:
+    """Check a coded file and put it in the place of its source; its measures, and where the
+    original is, "" = deleted. `coded`: a file on the disk of the source. Raises
+    `NotReplacedError`, `OSError`."""
+    before = os.stat(source)
+    checked = check_copy(coded, source, rules, sound, subtitles)
+    now = os.stat(source)
+    version, new_version = ((s.st_size, s.st_mtime_ns, s.st_ino) for s in (before, now))
+    if new_version != version:
+        raise NotReplacedError(f"{source}: not replaced: it changed meanwhile")
+    return checked, replace_original(source, coded, target_path(source, suffix), rules)
+
+
+def find_earlier(source: str, suffix: str) -> bool:
+    """Whether an earlier call, killed before its last step, left the target next to the source.
+    Raises `NotReplacedError` if another file is there."""
+    target = target_path(source, suffix)
+    if target == source or not os.path.lexists(target):
+        return False
+    if not is_coded(target):
+        raise NotReplacedError(f"{source}: not replaced: {target} exists")
+    return True
+
+
+def replace_original(source: str, coded: str, target: str, rules: ReplaceRules) -> str:
+    """Put a checked copy in the place of its source, in the order that the module describes, and
+    return where the original is, "" = deleted. `coded`: a file on the disk of `target`, which it
+    becomes; `target` is in the folder of `source`, and may be `source`. Raises
+    `NotReplacedError`, `OSError`."""
+    folder = os.path.dirname(os.path.abspath(source))
+    if coded != target and target != source and os.path.lexists(target):
+        raise NotReplacedError(f"{source}: not replaced: {target} exists")
+    copy_attributes(source, coded)
+    _sync(coded)
+    original = _keep(source, rules.keep) if rules.keep else ""
+    if coded != target:
+        if target == source:
+            os.replace(coded, target)
+        else:
+            # Unlike a rename, this never overwrites a file that has appeared meanwhile.
+            _rename_new(coded, target)
+        _sync(folder)
+    if target != source:
+        os.unlink(source)
+        _sync(folder)
+    return original
+
+
+def copy_attributes(source: str, coded: str) -> None:
+    """Give a file the times, owner, mode and extended attributes of another; on macOS and Windows
+    also the time of its birth. An owner that may not be set stays as it is."""
+    status = os.stat(source)
+    with contextlib.suppress(OSError, AttributeError):
+        os.chown(coded, status.st_uid, status.st_gid)
+    if sys.platform == "darwin":
+        # A file is never younger than its change: macOS moves the birth back.
+        os.utime(coded, (status.st_birthtime, status.st_birthtime))
+    shutil.copystat(source, coded)
+    if sys.platform == "win32":
+        _copy_birth_time(coded, status.st_ctime_ns)
+
+
+def _copy_birth_time(path: str, nanoseconds: int) -> None:
+    """On Windows: set the time of creation."""
+    if sys.platform == "win32":
+        import ctypes
+        from ctypes import wintypes
+
+        ticks = nanoseconds // 100 + 116_444_736_000_000_000
+        time = wintypes.FILETIME(ticks & 0xFFFFFFFF, ticks >> 32)
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.CreateFileW.restype = wintypes.HANDLE
+        handle = kernel.CreateFileW(path, 0x100, 7, None, 3, 0x02000000, None)
+        kernel.SetFileTime(wintypes.HANDLE(handle), ctypes.byref(time), None, None)
+        kernel.CloseHandle(wintypes.HANDLE(handle))
+
+
+def _keep(source: str, folder: str) -> str:
+    """A second name of the original in a folder, durable; where that is on another disk or has no
+    links, a copy that was read again. One that is there already stays; another file's name gets a
+    number. Raises `OSError`."""
+    os.makedirs(folder, exist_ok=True)
+    stem, ending = os.path.splitext(os.path.basename(source))
+    number = 0
+    while True:
+        name = f"{stem}{f'~{number}' if number else ''}{ending}"
+        place = os.path.join(folder, name)
+        if not os.path.lexists(place):
+            break
+        if os.path.samefile(place, source) or _hash_of(place) == _hash_of(source):
+            return place
+        number += 1
+    try:
+        os.link(source, place)
+    except OSError:
+        partial = os.path.join(folder, f".{name}.part")
+        shutil.copy2(source, partial)
+        _sync(partial)
+        if _hash_of(partial) != _hash_of(source):
+            os.unlink(partial)
+            raise NotReplacedError(f"{source}: not replaced: its copy {place} differs") from None
+        copy_attributes(source, partial)
+        _rename_new(partial, place)
+    _sync(place)
+    _sync(folder)
+    return place
+
+
+def _rename_new(path: str, new: str) -> None:
+    """Rename a file unless the new name exists. Raises `OSError`."""
+    try:
+        os.link(path, new)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without links.
+        if os.path.lexists(new):
+            raise
+        os.rename(path, new)
+        return
+    os.unlink(path)
+
+
+def _hash_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _sync(path: str) -> None:
+    """Wait until a file or folder is on the disk."""
+    if os.path.isdir(path) and sys.platform == "win32":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,61 @@
+"""The operations of `gvcodec.gvc1d.model` in torch, for training. Shapes as in `model.Ops`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return functional.linear(x, weight.T, bias)
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], gain, bias)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, visible: Any = None) -> Tensor:
+    """With gradients, and on processors, the plain form is twice as fast as torch's fused one."""
+    scores = query @ key.transpose(-1, -2) * (1 / math.sqrt(query.shape[-1]))
+    if visible is not None:
+        places = torch.arange(key.shape[-2], device=key.device)
+        hidden = places >= torch.as_tensor(visible, device=key.device)[:, None]
+        scores = scores.masked_fill(hidden, -math.inf)
+    return scores.softmax(-1) @ value
+
+
+def gelu(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+sigmoid = torch.sigmoid
+softsign = functional.softsign
+
+
+def concatenate(arrays: list[Tensor], axis: int) -> Tensor:
+    return torch.cat(arrays, axis)
+
+
+def broadcast(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x.expand(shape)
+
+
+def permute(x: Tensor, *axes: int) -> Tensor:
+    return x.permute(axes)
+
+
+def zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return like.new_zeros(shape)
+
+
+def rate_mix(rate: Tensor, points: int) -> Tensor:
+    """[B, points] of rates [B]: shares of the two points around each."""
+    low = rate.floor().clamp(max=points - 2)
+    mix = torch.zeros(len(rate), points, device=rate.device)
+    places = low.long()[:, None]
+    mix.scatter_(1, places, (1 - (rate - low))[:, None])
+    return mix.scatter_(1, places + 1, (rate - low)[:, None])

@@ -1,0 +1,81 @@
+"""Writes the option tables of docs/usage.md from the help texts of the commands: `python
+scripts/option_tables.py`. `--check` writes nothing and ends with code 1 if a table is out of date.
+
+A table is between the lines `<!-- options of COMMAND -->` and `<!-- end -->`. That of `decode`
+omits options that `encode` has with the same help text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from gvcodec import cli
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/usage.md"
+_TABLE = re.compile(r"(<!-- options of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def rows_of(command: str) -> dict[str, list[str]]:
+    """Rows of a command's options, by group of its help."""
+    (commands,) = (
+        action
+        for action in cli.parser([command])._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    parser = commands.choices[command]
+    formatter = parser._get_formatter()
+    rows: dict[str, list[str]] = {}
+    for group in parser._action_groups:
+        for action in group._group_actions:
+            if not action.option_strings or "-h" in action.option_strings:
+                continue
+            default = formatter._get_default_metavar_for_optional(action)
+            value = "" if action.nargs == 0 else f" {formatter._format_args(action, default)}"
+            value = re.sub(r"\{(.*)\}", lambda match: match[1].replace(",", "|"), value)
+            names = ", ".join(f"`{name}{value}`" for name in action.option_strings)
+            row = f"| {_cell(names)} | {_cell(formatter._expand_help(action))} |"
+            rows.setdefault(group.title or "", []).append(row)
+    return rows
+
+
+def table_of(command: str) -> str:
+    """The Markdown table of a command's options."""
+    groups = rows_of(command)
+    if command != "encode":
+        known = {row for rows in rows_of("encode").values() for row in rows}
+        groups = {title: [r for r in rows if r not in known] for title, rows in groups.items()}
+    lines = ["| option | meaning (default) |", "|---|---|"]
+    for title, rows in groups.items():
+        lines += [f"| **{_cell(title)}** | |"] * (len(groups) > 1) + rows
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def fill(page: str) -> str:
+    """The page with its tables as the commands are now."""
+    return _TABLE.sub(lambda match: match[1] + table_of(match[2]) + match[3], page)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, report differences")
+    check = parser.parse_args().check
+    before = PAGE.read_text(encoding="utf-8")
+    after = fill(before)
+    if before == after:
+        return 0
+    if check:
+        print("docs/usage.md: option tables are out of date: python scripts/option_tables.py")
+        return 1
+    PAGE.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Options of `batch` that `encode` does not have, and tables and folders as people have them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import pytest
+
+import gvcodec
+from gvcodec.batch import inputs
+from gvcodec.batch.ledger import Job, Ledger, summary_of
+from gvcodec.batch.probe import holds_video
+from gvcodec.batch.tasks import make_settings
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
+from tests.batch.test_batch import QUICK, encode, quick, streams_of, table_of, write_video
+from tests.conftest import run
+
+QUICK_ONE = (*QUICK, "--jobs", "1")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    return write_video(tmp_path_factory.mktemp("film") / "a.mp4", frames=20, sound=True)
+
+
+def test_a_batch_of_files_that_every_player_shows(film: Path, tmp_path) -> None:
+    """They hold what `encode` to that name holds, and the table has their sizes."""
+    for kind in ("mp4", ".webm"):
+        out = tmp_path / kind
+        run("batch", film, "-o", out, *QUICK_ONE, "--as", kind, "--sound", "opus")
+        (row,) = table_of(out)
+        path = out / f"a.{kind.strip('.')}"
+        assert row["output"] == path.name and int(row["bytes"]) == path.stat().st_size
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].codec_context.name == "libdav1d"
+            assert len(container.streams.audio) == 1
+        alone = tmp_path / f"alone.{kind.strip('.')}"
+        run("encode", film, alone, *QUICK, "--sound", "opus", "--jobs", "1")
+        assert gvcodec.info(path).base_hash == gvcodec.info(alone).base_hash
+    with pytest.raises(UsageError, match="has base av1, not vvc"):
+        make_settings(EncoderConfig(base="vvc"), suffix=".mp4")
+    assert "is not gvc, mp4" in run("batch", film, "-o", out, "--as", "avi", code=2).err
+
+
+def test_outputs_of_other_options_are_named_and_kept_or_replaced(film: Path, tmp_path) -> None:
+    words = ["batch", film, "-o", tmp_path, *QUICK_ONE]
+    run(*words)
+    first = streams_of(tmp_path)
+    report = run(*words, "-q", 60, "--stale", "keep").err
+    assert "1 file in OUT was coded with other options or by another release: a.gvc" in report
+    assert "1 stale; " in report and streams_of(tmp_path) == first
+    assert [row["status"] for row in table_of(tmp_path)] == ["stale"]
+    assert "a.gvc; replaced" in run(*words, "-q", 60, "--stale", "replace").err
+    second = streams_of(tmp_path)
+    assert list(second) == ["a.gvc"] and second != first
+    # The first options are the others now.
+    assert "new ones get other names" in run(*words).err
+    assert first["a.gvc"] in streams_of(tmp_path).values() and len(streams_of(tmp_path)) == 2
+    assert "other options" not in run(*words, "-q", 60).err
+
+
+def test_a_replaced_output_stays_until_the_new_one_is_whole(film: Path, tmp_path) -> None:
+    encode(tmp_path, film)
+    before = streams_of(tmp_path)
+    settings = make_settings(EncoderConfig(preset=10, fit=0.0, q=60))
+    Ledger(str(tmp_path), "replace").open([Job(str(film), settings)])
+    assert streams_of(tmp_path) == before
+
+
+def test_a_batch_ends_with_the_first_failure_if_asked(film: Path, tmp_path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "0.mp4").write_bytes(b"no video")
+    for number in range(1, 8):
+        shutil.copy(film, folder / f"{number}.mp4")
+    report = run("batch", folder, "-o", tmp_path / "out", *QUICK_ONE, "--fail-fast", code=6).err
+    statuses = [row["status"] for row in table_of(tmp_path / "out")]
+    assert statuses.count("failed") == 1 and statuses.count("open") >= 5
+    assert "1 of 8 files failed" in report
+
+
+def test_zones_with_targets_are_settled_in_the_plan(film: Path, tmp_path) -> None:
+    zones = "0:00-0:00.4:psnr=30"
+    run("batch", film, "-o", tmp_path / "out", *QUICK_ONE, "--zones", zones)
+    (row,) = table_of(tmp_path / "out")
+    assert "zone 0-0.4 s: psnr" in row["notes"]
+    run("encode", film, tmp_path / "alone.gvc", *QUICK, "--zones", zones, "--jobs", "1")
+    assert streams_of(tmp_path / "out")["a.gvc"] == (tmp_path / "alone.gvc").read_bytes()
+
+
+def test_totals_have_source_bytes_and_the_share_saved(film: Path, tmp_path) -> None:
+    size = film.stat().st_size
+    driver = encode(tmp_path / "whole", film)
+    (row,) = table_of(tmp_path / "whole")
+    assert int(row["source_bytes"]) == size
+    assert float(row["saved"]) == pytest.approx(1 - int(row["bytes"]) / size, abs=1e-4)
+    assert not driver.errors
+    encode(tmp_path / "part", film, settings=quick(frames=10))
+    assert table_of(tmp_path / "part")[0]["source_bytes"] == ""
+    rows = [{"status": "done", "bytes": 250, "source_bytes": 1000}, {"status": "failed"}]
+    assert summary_of(rows) == "1 done, 1 failed; 250 bytes of 1,000 in the sources, 75.0 % saved"
+    rows = [{"status": "done", "bytes": 250, "source_bytes": 200}]
+    assert summary_of(rows).endswith("25.0 % more")
+
+
+def test_folders_without_videos_and_out_over_the_inputs_have_their_reasons(film, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["-o", tmp_path / "out", *QUICK_ONE]
+    assert "the folder holds no files" in run("batch", tmp_path / "empty", *words, code=6).err
+    assert "no file has such a name" in run("batch", tmp_path / "*.mkv", *words, code=6).err
+    assert "No such file" in run("batch", tmp_path / "none.mkv", *words, code=6).err
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(film, folder / "a.mp4")
+    for out in (folder, tmp_path):
+        report = run("batch", folder, "-o", out, *QUICK_ONE, code=2).err
+        assert "OUT is this folder, or holds it" in report
+    report = run("batch", folder / "a.mp4", "-o", folder, *QUICK_ONE, code=6).err
+    assert "is in OUT" in report and not list(folder.glob("*.gvc"))
+
+
+def test_videos_of_a_folder_are_known_by_their_content(film: Path, tmp_path) -> None:
+    """Cameras have endings of their own; covers, texts and lists of files are no videos."""
+    endings = ("insv", "360", "m2t", "MOD", "TOD", "m2p", "tp", "mk3d", "dav", "lrv", "lrf")
+    for ending in endings:
+        shutil.copy(film, tmp_path / f"v.{ending}")
+    with av.open(str(tmp_path / "cover.m4x"), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=48000)
+        container.mux(sound.encode(None))
+    (tmp_path / "notes").write_text("text")
+    (tmp_path / "notes.diz").write_text("text")
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile v.360\n")
+    (tmp_path / "empty.xyz").touch()
+    (tmp_path / "random.xyz").write_bytes(bytes(range(256)) * 40)
+    listed = {Path(uri).name: error for uri, _, error in inputs.list_inputs([str(tmp_path)])}
+    assert {name for name, error in listed.items() if not error} == {f"v.{e}" for e in endings}
+    assert set(listed.values()) == {"", inputs.NO_VIDEO}
+    assert not holds_video(str(tmp_path / "none"))
+
+
+def test_tables_as_pandas_writes_them(tmp_path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(
+        ",Unnamed: 0,uri,q,preset,keyint\n0,0,a.mp4,40.0,8.0,\n1,1,b.mp4,45.5,,-1.00\n"
+    )
+    rows = [inputs.words_of(row) for _, row, _ in inputs.list_inputs([str(table)])]
+    assert rows == [["-q", "40", "--preset=8"], ["-q", "45.5", "--keyint=-1"]]
+    lines = tmp_path / "list.jsonl"
+    lines.write_text('{"uri": "a.mp4", "q": 40.0, "preset": NaN, "eye": true, "keyint": null}\n')
+    ((_, row, _),) = inputs.list_inputs([str(lines)])
+    assert inputs.words_of(row) == ["-q", "40", "--eye"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\u3000", "\xa0", "\x1c"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_names_in_tables_keep_their_white_space(tmp_path, mark: str, ending: str) -> None:
+    name = f"{mark}a{mark}b.mp4{mark}"
+    text = json.dumps({"uri": name}, ensure_ascii=mark < " ") + ending
+    (tmp_path / "l.jsonl").write_text(text * 2 + ending, newline="", encoding="utf-8")
+    (tmp_path / "l.csv").write_text(f"uri{ending}{name}{ending}", newline="", encoding="utf-8")
+    for table in ("l.jsonl", "l.csv"):
+        listed = list(inputs.list_inputs([str(tmp_path / table)]))
+        assert listed == [(str(tmp_path / name), {}, "")]

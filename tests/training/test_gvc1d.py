@@ -1,0 +1,172 @@
+"""The trainer of GVC1D: exact resume, the world, folders of one's own, alarms, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d.frame_coder import BLACK, RANGE
+from gvcodec.gvc1d.weights import read_network
+from training import world
+from training.alarms import Alarm
+from training.gvc1d import train
+from training.gvc1d.data import FolderClips, draw_recall, open_data
+
+CONFIG = """
+[model]
+width = 16
+heads = 2
+channels = 4
+tokens = 4
+encoder = "LG"
+decoder = "LG"
+entropy_layers = 1
+memory = 4
+memory_layers = 1
+[data]
+kind = "world"
+[train]
+warm_up = 2
+[[stage]]
+steps = 2
+frames = 1
+clips = 2
+rate_from = 0.0
+[[stage]]
+steps = 2
+frames = 2
+clips = 2
+lengths = true
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def _weights(folder: Path) -> dict[str, np.ndarray]:
+    return read_network(folder / "weights.safetensors")[1]
+
+
+def test_a_run_that_is_stopped_goes_on_exactly(config: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train.main([str(config), "--out", str(whole)])
+    for steps in (1, 3, 4):
+        train.main([str(config), "--out", str(parts), "--steps", str(steps)])
+    first, second = _weights(whole), _weights(parts)
+    assert all((first[name] == second[name]).all() for name in first)
+    train.main([str(config), "--out", str(tmp_path / "other"), "--seed", "2"])
+    assert (_weights(tmp_path / "other")["query"] != first["query"]).any()
+
+
+def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
+    from gvcodec.models import read_arrays
+
+    train.main([str(config), "--out", str(tmp_path), "--steps", "1", "--without", "memory"])
+    _, metadata = read_arrays(tmp_path / "weights.safetensors", ())
+    assert metadata["off"] == "memory" and json.loads(metadata["config"])["tokens"] == 4
+
+
+@pytest.mark.parametrize("text", ["[model]\nwidth = 16", CONFIG.replace("world", "moon"), "x ="])
+def test_a_faulty_configuration_is_one_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        train.Trainer(train.read_settings(path), tmp_path)
+
+
+def test_alarm_rings_where_tokens_change_nothing(config: Path, tmp_path: Path) -> None:
+    trainer = train.Trainer(train.read_settings(config), tmp_path)
+    for name, value in trainer.average.weights().items():
+        if name.startswith("token_out"):
+            value.data.zero_()
+    trainer.seconds = 601.0
+    with pytest.raises(Alarm, match="tokens"):
+        trainer.check()
+    assert (tmp_path / "log.jsonl").exists()
+
+
+def test_the_world_follows_its_seed() -> None:
+    one, same, other = world.draw(5, 12), world.draw(5, 12), world.draw(6, 12)
+    assert (one.y == same.y).all() and (one.y != other.y).any()
+    assert one.y.shape == (12, 128, 128) and one.u.shape == (12, 64, 64)
+    assert one.scene[0] == 0 and 0 <= one.y.min() and one.y.max() <= 1
+
+
+def test_cuts_of_the_world_are_irregular_and_scenes_return() -> None:
+    cuts = [world.draw(seed, 12).cuts() for seed in range(20)]
+    assert len({clip[0][0] for clip in cuts if clip}) > 2
+    assert any(known for clip in cuts for _, known in clip)
+
+
+def test_training_clips_have_no_held_out_texture() -> None:
+    low, high = world.HELD_OUT_ANGLES
+    rng = np.random.default_rng(1)
+    angles = [world.Texture.draw(rng, False).angle for _ in range(300)]
+    assert not any(low <= angle <= high for angle in angles)
+    assert any(low <= world.Texture.draw(rng, True).angle <= high for _ in range(300))
+
+
+def test_recall_clips_differ_before_the_return_alone() -> None:
+    recall = draw_recall(world.FIRST_TEST_SEED, 3)
+    for n, frame in enumerate(recall.frame.tolist()):
+        same, other = recall.returning[0][n], recall.stranger[0][n]
+        assert (same[frame:] == other[frame:]).all() and (same[0] != other[0]).any()
+
+
+def test_a_clip_of_the_world_is_written_without_loss(tmp_path: Path) -> None:
+    import av
+
+    clip = world.draw(7, 3)
+    world.main([str(tmp_path / "a.mkv"), "--seed", "7", "--frames", "3"])
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+    assert len(frames) == 3
+    assert np.abs((frames[0][:128] * 4.0 - BLACK) / RANGE - clip.y[0]).max() < 1 / 400
+
+
+def _write_clip(path: Path, seed: int) -> None:
+    world.write(world.draw(seed, 4), path)
+
+
+def test_folders_of_ones_own_train_and_validate(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for n in range(6):
+        _write_clip(folder / f"film{n}_a.mkv", n)
+    config.write_text(
+        CONFIG.replace(
+            'kind = "world"', f'kind = "folder"\npath = "{folder}"\nsize = 64\nheld_out = 0.4'
+        )
+    )
+    train.main([str(config), "--out", str(tmp_path / "out")])
+    assert _weights(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"held_out": 0.0}, "held out"), ({"size": 100}, "windows"), ({"path": "nowhere"}, "folder")],
+)
+def test_folders_that_cannot_train_are_refused_at_the_start(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    _write_clip(tmp_path / "film_a.mkv", 1)
+    table = {"kind": "folder", "path": str(tmp_path), "size": 64} | change
+    with pytest.raises((MediaError, UsageError), match=message):
+        data = open_data(table, read_model())
+        assert isinstance(data, FolderClips)
+
+
+def read_model():  # type: ignore[no-untyped-def]
+    from gvcodec.gvc1d.model import Config
+
+    return Config()

@@ -1,0 +1,257 @@
+"""Clips for training GVC1D: the miniature world, or a folder of videos.
+
+A batch is y [B, F, H, W], u and v [B, F, H/2, W/2], float32 in 0..1, that follows from the random
+generator given, so that a resumed run sees the clips that it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d.frame_coder import BLACK, RANGE
+from gvcodec.gvc1d.model import Config
+from training import world
+from training.files import PICTURES, VIDEOS
+from training.held_out import is_held_out
+
+Planes = tuple[Tensor, Tensor, Tensor]
+#: Clips and frames of a validation, and frames of a scene in the test of recall.
+VALIDATION_CLIPS, VALIDATION_FRAMES, RECALL_CLIPS = 16, 12, 16
+
+
+class Recall(NamedTuple):
+    """Clips A B A, and the same with another clip's scene in place of the first A: [B, F, …]; the
+    frame [B] at which A begins (again)."""
+
+    returning: Planes
+    stranger: Planes
+    frame: Tensor
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Clips, and by name masks [B, F] of frames: first, next, cut, return."""
+
+    planes: Planes
+    places: dict[str, Tensor]
+    recall: Recall | None = None
+
+
+class Clips(Protocol):
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes: ...
+
+    def validation(self) -> Validation: ...
+
+
+def open_data(table: dict[str, Any], config: Config) -> Clips:
+    """What [data] of a configuration names. Raises `UsageError`, `MediaError`."""
+    table = dict(table)
+    kind = table.pop("kind", None)
+    table.pop("workers", None)
+    try:
+        if kind == "world":
+            return WorldClips(**table)
+        if kind == "folder":
+            return FolderClips(window=config.window, **table)
+    except TypeError as error:
+        raise UsageError(f"[data]: {error}") from None
+    raise UsageError(f"data kind {kind!r} is unknown; there are world and folder")
+
+
+class Batch(NamedTuple):
+    """What a step asks for: its generator's seed, clips, frames; in the world, the fewest and most
+    frames of a shot."""
+
+    seed: tuple[int, ...]
+    clips: int
+    frames: int
+    shot_frames: tuple[int, int] = world.SHOT_FRAMES
+
+
+class Batches(Dataset[Planes]):
+    """The batches of a run by their number, for workers: number k is the same in every run."""
+
+    def __init__(self, data: Clips, plan: Any) -> None:
+        self._data, self._plan = data, plan
+
+    def __getitem__(self, number: int) -> Planes:
+        batch: Batch = self._plan(number)
+        return self._data.batch(np.random.default_rng(batch.seed), batch)
+
+
+def load(data: Clips, plan: Any, first: int, end: int, workers: int) -> Any:
+    """Iterates over batches `first` to `end`, made ahead by `workers` processes."""
+    return iter(
+        DataLoader(
+            Batches(data, plan), batch_size=None, sampler=range(first, end), num_workers=workers
+        )
+    )
+
+
+def _stack(clips: list[world.Clip]) -> Planes:
+    planes = ([getattr(clip, name) for clip in clips] for name in ("y", "u", "v"))
+    y, u, v = (torch.from_numpy(np.stack(plane)) for plane in planes)
+    return y, u, v
+
+
+@dataclass
+class WorldClips:
+    """Clips of training seeds."""
+
+    _validation: list[Validation] = field(default_factory=list)
+
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
+        seeds = rng.integers(world.FIRST_TEST_SEED, size=batch.clips)
+        shots = batch.shot_frames
+        return _stack([world.draw(int(s), batch.frames, shot_frames=shots) for s in seeds])
+
+    def validation(self) -> Validation:
+        if not self._validation:
+            self._validation.append(_draw_validation())
+        return self._validation[0]
+
+
+@dataclass
+class FolderClips:
+    """Crops of `size` luma samples of all videos and pictures below `path`. Those named in
+    `training/held_out.txt`, and a share `held_out` of the sources (first words of names), only
+    validate. Raises `MediaError` where there is nothing to train or to validate on."""
+
+    path: str
+    window: int
+    size: int = 256
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.size % self.window:
+            raise UsageError(f"crops of {self.size} samples are not whole windows of {self.window}")
+        if not self._files[False]:
+            raise MediaError(f"{self.path}: no videos or pictures to train on")
+        if not self._files[True]:
+            raise MediaError(
+                f"{self.path}: nothing is held out for validation; add clips of other sources, or "
+                f"raise held_out (now {self.held_out:g})"
+            )
+
+    @cached_property
+    def _files(self) -> dict[bool, list[Path]]:
+        """By whether they are held out."""
+        root = Path(self.path)
+        if not root.is_dir():
+            raise MediaError(f"{self.path}: no such folder")
+        known = VIDEOS | PICTURES
+        files = sorted(f for f in root.rglob("*") if f.suffix.lower() in known)
+        sides: dict[bool, list[Path]] = {False: [], True: []}
+        for file in files:
+            sides[is_held_out(file.name, self.held_out)].append(file)
+        return sides
+
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
+        return self._draw(self._files[False], rng, batch.clips, batch.frames)
+
+    def validation(self) -> Validation:
+        rng = np.random.default_rng(0)
+        planes = self._draw(self._files[True], rng, VALIDATION_CLIPS, VALIDATION_FRAMES)
+        first = torch.zeros(planes[0].shape[:2], dtype=torch.bool)
+        first[:, 0] = True
+        return Validation(planes, {"first": first, "next": ~first})
+
+    def _draw(self, files: list[Path], rng: np.random.Generator, clips: int, frames: int) -> Planes:
+        drawn: list[tuple[NDArray[np.float32], ...]] = []
+        faults = 0
+        while len(drawn) < clips:
+            file = files[int(rng.integers(len(files)))]
+            try:
+                drawn.append(read_crop(file, rng, frames, self.size))
+            except MediaError:
+                faults += 1
+                if faults > 50 + clips:
+                    raise
+        y, u, v = (torch.from_numpy(np.stack(plane)) for plane in zip(*drawn, strict=True))
+        return y, u, v
+
+
+def read_crop(
+    file: Path, rng: np.random.Generator, frames: int, size: int
+) -> tuple[NDArray[np.float32], ...]:
+    """y [F, size, size] and both chroma planes of half the size, from a random place and time; a
+    picture, or a shorter clip, repeats its last frame. Raises `MediaError`."""
+    import av
+
+    share, across, down = rng.uniform(), rng.uniform(), rng.uniform()
+    planes: list[tuple[NDArray[np.float32], ...]] = []
+    try:
+        with av.open(str(file)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            if stream.duration and stream.time_base and frames > 1:
+                container.seek(int(share * 0.9 * stream.duration), stream=stream)
+            for frame in container.decode(stream):
+                if min(frame.width, frame.height) < size:
+                    raise MediaError(f"{file}: smaller than {size} samples")
+                planes.append(_crop_of(frame, size, across, down))
+                if len(planes) == frames:
+                    break
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise MediaError(f"{file}: cannot be read ({error})") from None
+    if not planes:
+        raise MediaError(f"{file}: no frames")
+    planes += [planes[-1]] * (frames - len(planes))
+    y, u, v = (np.stack(plane) for plane in zip(*planes, strict=True))
+    return y, u, v
+
+
+def _crop_of(frame: Any, size: int, across: float, down: float) -> tuple[NDArray[np.float32], ...]:
+    left = int(across * (frame.width - size)) // 2 * 2
+    top = int(down * (frame.height - size)) // 2 * 2
+    samples = frame.reformat(format="yuv420p", dst_color_range="MPEG").to_ndarray()
+    luma = samples[: frame.height]
+    half = frame.width // 2, frame.height // 2
+    chroma = samples[frame.height :].reshape(2, half[1], half[0])
+    parts = [luma[top : top + size, left : left + size]]
+    parts += [c[top // 2 : (top + size) // 2, left // 2 : (left + size) // 2] for c in chroma]
+    return tuple((part.astype(np.float32) * 4 - BLACK) / RANGE for part in parts)
+
+
+def _draw_validation() -> Validation:
+    first = world.FIRST_TEST_SEED
+    clips = [world.draw(first + n, VALIDATION_FRAMES) for n in range(VALIDATION_CLIPS)]
+    places = {name: torch.zeros(len(clips), VALIDATION_FRAMES, dtype=torch.bool)
+              for name in ("first", "next", "cut", "return")}  # fmt: skip
+    places["first"][:, 0] = True
+    for row, clip in enumerate(clips):
+        for frame, known in clip.cuts():
+            places["return" if known else "cut"][row, frame] = True
+    places["next"] = ~(places["first"] | places["cut"] | places["return"])
+    return Validation(_stack(clips), places, draw_recall(first + 500, RECALL_CLIPS))
+
+
+def draw_recall(first_seed: int, count: int) -> Recall:
+    """Paired clips of these seeds: scene 0 for some frames, scene 1, then scene 0 goes on; and with
+    scene 2 shown first instead."""
+    returning: list[world.Clip] = []
+    stranger: list[world.Clip] = []
+    frames = []
+    for seed in range(first_seed, first_seed + count):
+        rng = np.random.default_rng([seed, 2])
+        shown, between = (int(rng.integers(2, 5)) for _ in range(2))
+        times = [*range(shown), *range(between), shown]
+        scenes = [0] * shown + [1] * between
+        total = 4 + 4 + 1
+        pad = total - len(times)  # the same length for all: frames after the return
+        times += [shown + 1 + n for n in range(pad)]
+        for first, clips in ((0, returning), (2, stranger)):
+            numbers = [first if s == 0 else s for s in scenes] + [0] * (1 + pad)
+            clips.append(world.draw(seed, total, (numbers, times)))
+        frames.append(shown + between)
+    return Recall(_stack(returning), _stack(stranger), torch.tensor(frames))
