@@ -129,6 +129,22 @@ class BundleModel:
         The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
+class VideoPainter:
+    """Paints the base frames of one stream in display order."""
+
+    def __init__(self, model: bytes, width: int, height: int, base: int, scale: int, q: int, threads: int = 1) -> None:
+        """
+        `model`: bytes of a painter's file; `base`, `scale`, `q` as a header has them.
+        """
+
+    def start_gop(self, fit: bytes | None = None, look: int = -1, use_tokens: bool = True) -> bool:
+        """
+        Forget the past and take a `fit` payload; whether frames are painted. Raises `DamagedStreamError`.
+        """
+
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], size: int) -> tuple:
+        """The painted planes; `size`: bytes of the frame's packet, 0 = unknown."""
+
 class FramePainter:
     """The painter as decoders run it."""
 
@@ -229,9 +245,21 @@ def exact_attention(query: Annotated[NDArray[numpy.float32], dict(order='C', dev
     query (batch, heads, queries, depth), key and value (batch, heads, keys, depth); query i sees the first visible[i] keys (int32), all for None.
     """
 
-def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')] | None, start: int, threads: int = 1) -> NDArray[numpy.float32]:
+class BlockCache:
+    """Keys and values of a block's earlier positions, for `exact_block`."""
+
+    def __init__(self, batch: int, capacity: int, width: int) -> None: ...
+
+    @property
+    def length(self) -> int:
+        """Positions so far."""
+
+    def shorten(self, length: int) -> None:
+        """Forgets the positions from `length` on."""
+
+def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
-    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. `cache` (batch, capacity, 2 width) or None: keys and values of the positions before `start`; those of x are written into it.
+    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.
     """
 
 def exact_exp(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:

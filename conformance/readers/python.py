@@ -17,7 +17,7 @@ from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC, VERSION
-from gvcodec.bitstream.metadata_obu import parse, take_apart
+from gvcodec.bitstream.metadata_obu import parse, parse_temporal_unit
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
@@ -36,7 +36,7 @@ from gvcodec.models import read_arrays
 from gvcodec.opening import open_source
 from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
-from gvcodec.painter.tokens import levels_of, unpack
+from gvcodec.painter.tokens import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
 from gvcodec.types import VideoFormat
 
@@ -165,10 +165,10 @@ def _painter() -> Model:
 
 def _fitted(data: bytes) -> dict[str, Any]:
     model = _painter()
-    deltas = weights.read(data, model.sizes())
+    deltas = weights.read_deltas(data, model.sizes())
     if deltas is None:
         return {"digest": digest("identity")}
-    _, beside = weights.split(data)
+    _, beside = weights.split_extras(data)
     strength = beside.strength
     numbers = (strength.noise, strength.keep, *strength.gains, *strength.amplitudes)
     text = " ".join(map(str, numbers))
@@ -176,7 +176,7 @@ def _fitted(data: bytes) -> dict[str, Any]:
         text += f";{delta.name} {delta.exponent} " + " ".join(map(str, delta.values.tolist()))
     if beside.tokens is not None:
         assert model.tokens is not None
-        levels = levels_of(unpack(beside.tokens, model.tokens, Q, FORMAT.height, FORMAT.width))
+        levels = style_offsets_of(unpack(beside.tokens, model.tokens, Q, FORMAT.height, FORMAT.width))
         text += ";" + " ".join(map(str, levels.ravel().tolist()))
     return {"digest": digest(text)}
 
@@ -219,7 +219,7 @@ def _units(data: bytes) -> dict[str, Any]:
             text += ",".join(f"{int(e.what)}:{e.data.hex()}" for e in entries) + ";"
         except DamagedStreamError:
             text += "damaged;"
-    unit = take_apart(data)
+    unit = parse_temporal_unit(data)
     entries = list(unit.entries)
     text += ",".join(f"{int(e.what)}:{e.data.hex()}" for e in entries)
     return {"digest": digest(f"{text};{unit.payload.hex()};{int(bool(unit.damage))}")}

@@ -105,13 +105,13 @@ def run(options: argparse.Namespace) -> None:
         _replace(options, rules)
         return
     options.output = options.output or _default_output(options.input)
-    began = time.monotonic()
+    start = time.monotonic()
     job = make_job(options, options.input, options.output)
-    done = encode_job(job)
-    for note in done.notes:
+    report = encode_job(job)
+    for note in report.notes:
         log_line(note)
-    log_line(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
-    require_complete(job, done)
+    log_line(f"{options.output}: {report.summary}, {time.monotonic() - start:.1f} s")
+    require_complete(job, report)
 
 
 def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:

@@ -81,7 +81,7 @@ def test_a_decoder_takes_its_keywords_and_gives_its_attributes_of_1_0() -> None:
     data = gvcodec.encode(frames, preset=10, fit=0, painter="off", threads=1)
     reader = gvcodec.Reader(io.BytesIO(data))
     with pytest.warns(DeprecationWarning, match="use verify_only"):
-        decoder = gvcodec.Decoder(reader.header, only_check=True)
+        decoder = gvcodec.Decoder(reader.header, only_check=True)  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="use expected_painted_hash"):
         assert decoder.painted_wanted is None  # type: ignore[attr-defined]
     with pytest.warns(DeprecationWarning, match="use is_changed"):
