@@ -4,6 +4,7 @@
 
 #include "common/pool.hpp"
 #include "token_trial/judge_map.hpp"
+#include "transformer/float_mode.hpp"
 
 namespace gv {
 
@@ -309,6 +310,7 @@ std::vector<double> PerceptualJudge::distances(const JudgePicture& source,
   const int count = static_cast<int>(windows.size());
   std::vector<double> found(painted.size() * windows.size());
   parallel_for(count, threads, [&](int number) {
+    const exact::StandardFloats mode;
     const JudgeWindow& window = windows[static_cast<size_t>(number)];
     std::vector<Stage::Found> reference(stages_.size()), shown(stages_.size());
     Layer::Scratch scratch;
