@@ -70,7 +70,8 @@ std::vector<double> energies(const std::vector<uint16_t>& luma, int width, int h
       double sum = 0;
       const int taps[4] = {1, 3, 3, 1};
       for (int j = 0; j < 4; ++j)
-        for (int i = 0; i < 4; ++i) sum += taps[j] * taps[i] * x.at(2 * top + j - 1, 2 * left + i - 1);
+        for (int i = 0; i < 4; ++i)
+          sum += taps[j] * taps[i] * x.at(2 * top + j - 1, 2 * left + i - 1);
       half.v.push_back(sum / 16);
     }
   bands(bands(half, 1, 8, 16, out), 2, 8, 16, out);
@@ -91,15 +92,15 @@ int main() {
   std::vector<int16_t> vectors;
   for (int i = 0; i < 2 * (width / 16 + 1) * (height / 16); ++i)
     vectors.push_back(static_cast<int16_t>(uniform(random, -40, 40)));
-  const std::vector<double> wanted = energies(luma, width, height);
+  const std::vector<double> expected = energies(luma, width, height);
   std::vector<float> first;
   in_every_form([&](const std::string&) {
-    const auto found = gv::band_energies(luma.data(), width, height);
-    if (first.empty()) first = found;
-    EXPECT(found == first && found.size() == wanted.size());
-    for (size_t i = 0; i < wanted.size(); ++i) EXPECT(std::abs(found[i] - wanted[i]) < 1e-6);
-    const auto changes =
-        gv::block_changes(luma.data(), before.data(), width, height - 5, vectors.data(), width / 16 + 1);
+    const auto measured = gv::band_energies(luma.data(), width, height);
+    if (first.empty()) first = measured;
+    EXPECT(measured == first && measured.size() == expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT(std::abs(measured[i] - expected[i]) < 1e-6);
+    const auto changes = gv::block_changes(luma.data(), before.data(), width, height - 5,
+                                           vectors.data(), width / 16 + 1);
     EXPECT(changes.size() == 5u * 2);
     for (int by = 0; by < 2; ++by)
       for (int bx = 0; bx < 5; ++bx) {

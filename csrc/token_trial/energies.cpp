@@ -21,25 +21,25 @@ struct Whole {
   }
 };
 
-// Filters of rows, [1 4 6 4 1] and [-1 0 1], `step` samples apart, and [1 3 3 1].
-#define GV_ROWS(T, name)                                                                          \
-  GV_SIMD(void, smooth_##name,                                                                    \
-          (const T* a, const T* b, const T* c, const T* d, const T* e, int count, T* out),        \
-          (a, b, c, d, e, count, out)) {                                                          \
-    for (int i = 0; i < count; ++i) out[i] = (a[i] + e[i]) + 4 * (b[i] + d[i]) + 6 * c[i];        \
-  }                                                                                               \
-  GV_SIMD(void, subtract_##name, (const T* a, const T* b, int count, T* out),                     \
-          (a, b, count, out)) {                                                                   \
-    for (int i = 0; i < count; ++i) out[i] = a[i] - b[i];                                         \
-  }                                                                                               \
-  /* Squares of scale · (a - b), cut. */                                                          \
-  GV_SIMD(void, square_##name, (const T* a, T factor, const T* b, T limit, int count, double* out), \
-          (a, factor, b, limit, count, out)) {                                                    \
-    for (int i = 0; i < count; ++i) {                                                             \
-      const T found = factor * a[i] - b[i];                                                       \
-      const T cut = found < -limit ? -limit : found > limit ? limit : found;                      \
-      out[i] = static_cast<double>(cut) * static_cast<double>(cut);                               \
-    }                                                                                             \
+// Filters of rows, [1 4 6 4 1] and [-1 0 1]; and squares of scale · a - b, cut to ±limit.
+#define GV_ROWS(T, name)                                                                   \
+  GV_SIMD(void, smooth_##name,                                                             \
+          (const T* a, const T* b, const T* c, const T* d, const T* e, int count, T* out), \
+          (a, b, c, d, e, count, out)) {                                                   \
+    for (int i = 0; i < count; ++i) out[i] = (a[i] + e[i]) + 4 * (b[i] + d[i]) + 6 * c[i]; \
+  }                                                                                        \
+  GV_SIMD(void, subtract_##name, (const T* a, const T* b, int count, T* out),              \
+          (a, b, count, out)) {                                                            \
+    for (int i = 0; i < count; ++i) out[i] = a[i] - b[i];                                  \
+  }                                                                                        \
+  GV_SIMD(void, square_##name,                                                             \
+          (const T* a, T factor, const T* b, T limit, int count, double* out),             \
+          (a, factor, b, limit, count, out)) {                                             \
+    for (int i = 0; i < count; ++i) {                                                      \
+      const T value = factor * a[i] - b[i];                                                \
+      const T cut = value < -limit ? -limit : value > limit ? limit : value;               \
+      out[i] = static_cast<double>(cut) * static_cast<double>(cut);                        \
+    }                                                                                      \
   }
 
 GV_ROWS(int32_t, whole)
@@ -80,13 +80,12 @@ class Framed {
   std::vector<T> v_;
 };
 
-// Sums of squares of N, P and Q over squares of `side`, divided by their `unit` in codes:
-// energies (3, height / side, width / side). `quarter`: quarter codes in units of `low`, by which
-// a value counts. With `low` the blurred plane, 256 times as large.
+// Mean squares of N, P and Q in quarter codes over squares of `side` samples, (3, height / side,
+// width / side). `units`: what 1 of each band stands for, as divisors; `limits` cut the bands.
+// `quarter`: what x is multiplied by for N. `low` (or null): x blurred, 256 times as large.
 template <class T>
 void measure_bands(const Whole<T>& x, int step, int side, const double* units, T quarter,
-                   T along_limit, T turned_limit, T low_limit, Whole<T>* low,
-                   std::vector<double>& out) {
+                   const T* limits, Whole<T>* low, std::vector<double>& out) {
   const int width = x.width, columns = width / side, rows = x.height / side;
   Framed<T> down(width, 2 * step), plain(width, 2 * step), turn(width, step);
   std::vector<T> along(static_cast<size_t>(width)), both(along), turned(along);
@@ -116,9 +115,9 @@ void measure_bands(const Whole<T>& x, int step, int side, const double* units, T
     across(down.values(), both.data());
     across(plain.values(), along.data());
     subtract(turn.values() + step, turn.values() - step, width, turned.data());
-    square(near[2], quarter, both.data(), low_limit, width, squares.data()), add(0, y);
-    square(down.values(), T(1), along.data(), along_limit, width, squares.data()), add(1, y);
-    square(turned.data(), T(1), nothing.data(), turned_limit, width, squares.data()), add(2, y);
+    square(near[2], quarter, both.data(), limits[0], width, squares.data()), add(0, y);
+    square(down.values(), T(1), along.data(), limits[1], width, squares.data()), add(1, y);
+    square(turned.data(), T(1), nothing.data(), limits[2], width, squares.data()), add(2, y);
     if (low) std::copy(both.begin(), both.end(), low->row(y));
   }
   for (size_t band = 0; band < 3; ++band)
@@ -162,26 +161,25 @@ std::vector<float> band_energies(const uint16_t* luma, int width, int height) {
         "sides are multiples of 16");
   Whole<int32_t> x(width, height);
   for (size_t i = 0; i < x.v.size(); ++i) x.v[i] = std::min<int>(luma[i], kMaxSample);
-  // In quarter codes: fine bands in units of 1/64, 1/4 and 1; of the decimated plane, whose values
-  // are 16 times as large, 1/4096, 1/256 and 1/64; then of the blurred one, 256 times as large
-  // again.
+  // Units of bands in quarter codes; the decimated plane is 16 times as large, the blurred one 256
+  // times as large again.
   std::vector<double> scales[3];
   const double fine[3] = {64, 4, 1}, second[3] = {4096, 256, 64},
                third[3] = {4096 * 256.0, 256 * 256.0, 64 * 256.0};
-  measure_bands<int32_t>(x, 1, kEnergyPatch, fine, 256, 4 * kCut, kCut, 64 * kCut, nullptr,
-                         scales[0]);
+  const int32_t fine_limits[3] = {64 * kCut, 4 * kCut, kCut},
+                second_limits[3] = {4096 * kCut, 256 * kCut, 64 * kCut};
+  const double third_limits[3] = {third[0] * kCut, third[1] * kCut, third[2] * kCut};
+  measure_bands<int32_t>(x, 1, kEnergyPatch, fine, 256, fine_limits, nullptr, scales[0]);
   const Whole<int32_t> half = decimate(x);
   Whole<int32_t> low(half.width, half.height);
-  measure_bands<int32_t>(half, 1, kEnergyPatch / 2, second, 256, 256 * kCut, 64 * kCut,
-                         4096 * kCut, &low, scales[1]);
+  measure_bands<int32_t>(half, 1, kEnergyPatch / 2, second, 256, second_limits, &low, scales[1]);
   Whole<double> real(low.width, low.height);
   std::copy(low.v.begin(), low.v.end(), real.v.begin());
-  measure_bands<double>(real, 2, kEnergyPatch / 2, third, 256.0, third[1] * kCut, third[2] * kCut,
-                        third[0] * kCut, nullptr, scales[2]);
-  std::vector<float> found;
+  measure_bands<double>(real, 2, kEnergyPatch / 2, third, 256.0, third_limits, nullptr, scales[2]);
+  std::vector<float> logs;
   for (const std::vector<double>& scale : scales)
-    for (const double energy : scale) found.push_back(static_cast<float>(log2_of(energy + 4) / 8));
-  return found;
+    for (const double energy : scale) logs.push_back(static_cast<float>(log2_of(energy + 4) / 8));
+  return logs;
 }
 
 std::vector<int32_t> block_changes(const uint16_t* now, const uint16_t* before, int width,
@@ -197,7 +195,8 @@ std::vector<int32_t> block_changes(const uint16_t* now, const uint16_t* before, 
       int32_t sum = 0;
       for (int y = by * kSide; y < (by + 1) * kSide; ++y) {
         const uint16_t* a = now + static_cast<size_t>(y) * width + bx * kSide;
-        const uint16_t* b = before + static_cast<size_t>(clamp(y + vector[0], 0, height - 1)) * width;
+        const int row = clamp(y + vector[0], 0, height - 1);
+        const uint16_t* b = before + static_cast<size_t>(row) * width;
         if (inside)
           for (int x = 0; x < kSide; ++x) sum += std::abs(a[x] - b[left + x]);
         else

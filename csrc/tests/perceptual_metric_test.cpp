@@ -1,15 +1,15 @@
-// The perceptual judge against the network that it stands for, written out in double precision; and
-// the same distances from every form of its loops and any number of threads.
+// The perceptual metric against its network written out in double precision; and the same distances
+// from every form of its loops and any number of threads.
 #include <cmath>
 
 #include "check.hpp"
-#include "token_trial/judge.hpp"
+#include "token_trial/perceptual_metric.hpp"
 
 using namespace gvtest;
 
 namespace {
 
-using Stages = std::vector<gv::JudgeStage>;
+using Stages = std::vector<gv::MetricStage>;
 
 float real(Random& random, float size) {
   return size * static_cast<float>(uniform(random, -1000, 1000)) / 1000;
@@ -21,7 +21,7 @@ Stages network(Random& random) {
   for (const std::vector<int>& outputs : {std::vector<int>{8, 12}, {20}, {16, 8}}) {
     stages.emplace_back();
     for (const int n : outputs) {
-      gv::JudgeLayer layer;
+      gv::MetricLayer layer;
       layer.outputs = n, layer.inputs = inputs, layer.range = 12;
       for (int i = 0; i < n * inputs * 9; ++i)
         layer.weight.push_back(real(random, 0.8f / std::sqrt(static_cast<float>(inputs))));
@@ -47,12 +47,12 @@ struct Picture {
     }
   }
   static int clamp(int v) { return v < 0 ? 0 : v > 1023 ? 1023 : v; }
-  gv::JudgePicture seen() const {
+  gv::MetricPicture seen() const {
     return {{planes[0].data(), planes[1].data(), planes[2].data()}, width, height};
   }
 };
 
-const gv::JudgeColour kColour = {
+const gv::MetricColour kColour = {
     {64, 512, 512},
     {{.00114f, .0001f, .00175f}, {.00114f, -.0002f, -.0005f}, {.00114f, .0021f, 0}},
     true};
@@ -67,7 +67,7 @@ struct Map {
   }
 };
 
-Map colours(const Picture& p, const gv::JudgeWindow& w) {
+Map colours(const Picture& p, const gv::MetricWindow& w) {
   const auto sample = [&](int n, int y, int x) {
     const int half = n ? 2 : 1;
     y = gv::clamp(y, 0, w.height / half - 1) + w.top / half;
@@ -94,7 +94,7 @@ Map colours(const Picture& p, const gv::JudgeWindow& w) {
   return out;
 }
 
-Map convolved(const Map& in, const gv::JudgeLayer& layer) {
+Map convolved(const Map& in, const gv::MetricLayer& layer) {
   Map out{layer.outputs, in.height, in.width, {}};
   for (int o = 0; o < layer.outputs; ++o)
     for (int y = 0; y < in.height; ++y)
@@ -129,7 +129,7 @@ double distance(const Stages& stages, Map one, Map other) {
   double total = 0;
   for (size_t s = 0; s < stages.size(); ++s) {
     if (s) one = pooled(one), other = pooled(other);
-    for (const gv::JudgeLayer& layer : stages[s].layers)
+    for (const gv::MetricLayer& layer : stages[s].layers)
       one = convolved(one, layer), other = convolved(other, layer);
     double sum = 0;
     for (int y = 0; y < one.height; ++y)
@@ -162,21 +162,21 @@ bool refused(const Fn& fn) {
 int main() {
   Random random(7);
   const Stages stages = network(random);
-  const gv::PerceptualJudge judge(stages);
+  const gv::PerceptualMetric metric(stages);
   const Picture source(random, 157, 91);
   Picture near = source;
   for (uint16_t& v : near.planes[0])
     v = static_cast<uint16_t>(Picture::clamp(v + uniform(random, -9, 9)));
   const Picture far(random, 157, 91);
-  const std::vector<gv::JudgeWindow> windows = {
+  const std::vector<gv::MetricWindow> windows = {
       {0, 0, 64, 96}, {64, 96, 26, 60}, {2, 4, 50, 22}, {0, 0, 90, 156}};
-  const std::vector<gv::JudgePicture> painted = {source.seen(), near.seen(), far.seen()};
+  const std::vector<gv::MetricPicture> painted = {source.seen(), near.seen(), far.seen()};
   std::vector<double> first;
   in_every_form([&](const std::string&) {
     for (const int threads : {1, 3}) {
-      const auto found = judge.distances(source.seen(), painted, windows, kColour, threads);
-      if (first.empty()) first = found;
-      EXPECT(found == first);
+      const auto measured = metric.distances(source.seen(), painted, windows, kColour, threads);
+      if (first.empty()) first = measured;
+      EXPECT(measured == first);
     }
   });
   for (size_t w = 0; w < windows.size(); ++w) {
@@ -184,22 +184,22 @@ int main() {
     EXPECT(first[w] == 0);
     const Picture* const pictures[2] = {&near, &far};
     for (size_t n = 0; n < 2; ++n) {
-      const double wanted = distance(stages, colours(*pictures[n], windows[w]), reference);
-      const double found = first[(n + 1) * windows.size() + w];
-      EXPECT(wanted > 1e-4 && std::abs(found - wanted) < 0.005 * wanted);
+      const double expected = distance(stages, colours(*pictures[n], windows[w]), reference);
+      const double measured = first[(n + 1) * windows.size() + w];
+      EXPECT(expected > 1e-4 && std::abs(measured - expected) < 0.005 * expected);
     }
   }
   const auto with = [&](const auto& change) {
     Stages changed = stages;
     change(changed);
-    return refused([&] { gv::PerceptualJudge other(changed); });
+    return refused([&] { gv::PerceptualMetric other(changed); });
   };
   EXPECT(with([](Stages& s) { s.clear(); }));
   EXPECT(with([](Stages& s) { s[1].layers[0].inputs = 8; }));
   EXPECT(with([](Stages& s) { s[1].layers[0].range = 0; }));
   EXPECT(with([](Stages& s) { s[0].weight.pop_back(); }));
-  for (const gv::JudgeWindow& w :
-       {gv::JudgeWindow{0, 0, 92, 10}, {0, 100, 10, 58}, {1, 0, 10, 10}, {-2, 0, 10, 10}, {}})
-    EXPECT(refused([&] { judge.distances(source.seen(), painted, {w}, kColour, 1); }));
-  return verdict("token_judge_test");
+  for (const gv::MetricWindow& w :
+       {gv::MetricWindow{0, 0, 92, 10}, {0, 100, 10, 58}, {1, 0, 10, 10}, {-2, 0, 10, 10}, {}})
+    EXPECT(refused([&] { metric.distances(source.seen(), painted, {w}, kColour, 1); }));
+  return verdict("perceptual_metric_test");
 }

@@ -1,5 +1,5 @@
-// The loops of `judge_forms.hpp` with the operations of `painter/lanes.inl`; included by
-// `judge_forms.cpp` once for each form.
+// The loops of `convolution_forms.hpp` with the operations of `painter/lanes.inl`; included by
+// `convolution_forms.cpp` once for each form.
 #include "painter/lanes.inl"
 
 // [d0 - d2, d1 + d2, d2 - d1, d1 - d3].
@@ -12,7 +12,7 @@ inline void transform_four(const V* d, int step, V* out) {
 
 // Of one channel, kWide tiles.
 inline void transform_tiles(const int16_t* const* phases, ptrdiff_t row, int at, V* out) {
-  V d[kJudgePoints];
+  V d[kPoints];
   GV_UNROLL
   for (int y = 0; y < 4; ++y) {
     // Rows -1, 0, 1, 2 of a tile are an odd, an even, an odd and the next even one.
@@ -27,25 +27,25 @@ inline void transform_tiles(const int16_t* const* phases, ptrdiff_t row, int at,
 }
 
 void transform(const int16_t* const* phases, ptrdiff_t row, int32_t* out, size_t stride) {
-  for (int at = 0; at < kJudgeTiles; at += kWide) {
-    V one[kJudgePoints], other[kJudgePoints];
+  for (int at = 0; at < kTiles; at += kWide) {
+    V one[kPoints], other[kPoints];
     transform_tiles(phases, row, at, one);
     transform_tiles(phases + 4, row, at, other);
-    for (int p = 0; p < kJudgePoints; ++p) st_packed_pairs(out + p * stride + at, one[p], other[p]);
+    for (int p = 0; p < kPoints; ++p) st_packed_pairs(out + p * stride + at, one[p], other[p]);
   }
 }
 
 void multiply(const int32_t* values, const int32_t* weight, int pairs, int outputs, int32_t* sums) {
   constexpr int kCount = kColumns < 4 ? 2 : 4;
-  for (int o = 0; o < outputs; o += 4, sums += 4 * kJudgeTiles, weight += 4 * pairs)
-    for (int at = 0; at < kJudgeTiles; at += kCount * kLanes) {
+  for (int o = 0; o < outputs; o += 4, sums += 4 * kSumsStride, weight += 4 * pairs)
+    for (int at = 0; at < kTiles; at += kCount * kLanes) {
       V sum[4][kCount];
       GV_UNROLL
       for (int i = 0; i < 4; ++i)
         GV_UNROLL
         for (int j = 0; j < kCount; ++j) sum[i][j] = set32(0);
       const int32_t *from = values + at, *w = weight;
-      for (int k = 0; k < pairs; ++k, from += kJudgeTiles, w += 4) {
+      for (int k = 0; k < pairs; ++k, from += kTiles, w += 4) {
         V a[kCount];
         GV_UNROLL
         for (int j = 0; j < kCount; ++j) a[j] = ld32(from + j * kLanes);
@@ -59,17 +59,17 @@ void multiply(const int32_t* values, const int32_t* weight, int pairs, int outpu
       GV_UNROLL
       for (int i = 0; i < 4; ++i)
         GV_UNROLL
-        for (int j = 0; j < kCount; ++j) st32(sums + i * kJudgeTiles + at + j * kLanes, sum[i][j]);
+        for (int j = 0; j < kCount; ++j) st32(sums + i * kSumsStride + at + j * kLanes, sum[i][j]);
     }
 }
 
 // Four phases of kLanes tiles.
-inline void finish_tiles(const int32_t* sums, size_t stride, V start, int shift, V* out) {
+inline void finish_tiles(const int32_t* sums, V start, int shift, V* out) {
   V rows[2][4];
   GV_UNROLL
   for (int x = 0; x < 4; ++x) {
-    const V a = ld32(sums + x * stride), b = ld32(sums + (4 + x) * stride),
-            c = ld32(sums + (8 + x) * stride), d = ld32(sums + (12 + x) * stride);
+    const V a = ld32(sums + x * kTiles), b = ld32(sums + (4 + x) * kTiles),
+            c = ld32(sums + (8 + x) * kTiles), d = ld32(sums + (12 + x) * kTiles);
     rows[0][x] = add32(a, add32(b, c));
     rows[1][x] = sub32(sub32(b, c), d);
   }
@@ -81,15 +81,14 @@ inline void finish_tiles(const int32_t* sums, size_t stride, V start, int shift,
   }
 }
 
-void finish(const int32_t* sums, size_t stride, int32_t start, int shift, int most,
-            int16_t* const* phases) {
-  for (int at = 0; at < kJudgeTiles; at += kWide) {
+void finish(const int32_t* sums, int32_t start, int shift, int most, int16_t* const* phases) {
+  for (int at = 0; at < kTiles; at += kWide) {
     V low[4], high[4];
-    finish_tiles(sums + at, stride, set32(start), shift, low);
-    finish_tiles(sums + at + kLanes, stride, set32(start), shift, high);
+    finish_tiles(sums + at, set32(start), shift, low);
+    finish_tiles(sums + at + kLanes, set32(start), shift, high);
     GV_UNROLL
     for (int n = 0; n < 4; ++n) st16(phases[n] + at, cut(pack(low[n], high[n]), 0, most));
   }
 }
 
-const JudgeForms kForms = {transform, multiply, finish};
+const ConvolutionForms kForms = {transform, multiply, finish};

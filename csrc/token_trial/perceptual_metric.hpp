@@ -9,60 +9,66 @@
 #include <array>
 #include <vector>
 
-#include "token_trial/judge_forms.hpp"
+#include "token_trial/convolution_forms.hpp"
 
 namespace gv {
 
 // A convolution 3×3 with zeros around: weight (outputs, inputs, 3, 3), bias (outputs); no sum is
 // expected above `range`.
-struct JudgeLayer {
+struct MetricLayer {
   int outputs = 0, inputs = 0;
   std::vector<float> weight, bias;
   float range = 0;
 };
 
 // Convolutions of a stage, and what squared differences of its channels weigh.
-struct JudgeStage {
-  std::vector<JudgeLayer> layers;
+struct MetricStage {
+  std::vector<MetricLayer> layers;
   std::vector<float> weight;
 };
 
 // 10-bit planes, rows without gaps: luma (height, width), chroma at half size, rounded up.
-struct JudgePicture {
+struct MetricPicture {
   std::array<const uint16_t*, 3> planes;
   int width, height;
 };
 
 // Even numbers of luma samples.
-struct JudgeWindow {
+struct MetricWindow {
   int top, left, height, width;
 };
 
 // Factors of Y, U and V, of which `offset` has been taken, in R, G and B of 0…1; the 10-bit samples
 // are cut to 8 bits before that where `eight_bits`.
-struct JudgeColour {
+struct MetricColour {
   float offset[3];
   float factors[3][3];
   bool eight_bits;
 };
 
-class PerceptualJudge {
+class PerceptualMetric {
  public:
   // Throws std::invalid_argument for layers that do not fit together.
-  explicit PerceptualJudge(const std::vector<JudgeStage>& stages);
-  ~PerceptualJudge();
-  PerceptualJudge(const PerceptualJudge&) = delete;
-  PerceptualJudge& operator=(const PerceptualJudge&) = delete;
+  explicit PerceptualMetric(const std::vector<MetricStage>& stages);
+  ~PerceptualMetric();
+  PerceptualMetric(const PerceptualMetric&) = delete;
+  PerceptualMetric& operator=(const PerceptualMetric&) = delete;
 
   // Distances (pictures, windows) of painted pictures from their source, all of one size.
-  std::vector<double> distances(const JudgePicture& source,
-                                const std::vector<JudgePicture>& painted,
-                                const std::vector<JudgeWindow>& windows, const JudgeColour& colour,
-                                int threads) const;
+  std::vector<double> distances(const MetricPicture& source,
+                                const std::vector<MetricPicture>& painted,
+                                const std::vector<MetricWindow>& windows,
+                                const MetricColour& colour, int threads) const;
 
  private:
   struct Layer;
+  struct StageMap;
   struct Stage;
+  struct Work;
+
+  void compute_maps(const MetricPicture& picture, const MetricWindow& window,
+                    const MetricColour& colour, Work& work, std::vector<StageMap>& maps) const;
+
   std::vector<Stage> stages_;
 };
 

@@ -1,4 +1,4 @@
-#include "token_trial/judge_forms.hpp"
+#include "token_trial/convolution_forms.hpp"
 
 #include <algorithm>
 
@@ -11,10 +11,10 @@ namespace {
 
 namespace plain {
 
-// The transforms of `judge_loops.inl`, one value at a time, modulo 2^32.
+// The transforms of `convolution_loops.inl`, one value at a time, modulo 2^32.
 void transform(const int16_t* const* phases, ptrdiff_t row, int32_t* out, size_t stride) {
-  for (int at = 0; at < kJudgeTiles; ++at) {
-    uint32_t pairs[kJudgePoints] = {};
+  for (int at = 0; at < kTiles; ++at) {
+    uint32_t pairs[kPoints] = {};
     for (int c = 0; c < 2; ++c) {
       int d[4][4];
       for (int y = 0; y < 4; ++y) {
@@ -26,49 +26,48 @@ void transform(const int16_t* const* phases, ptrdiff_t row, int32_t* out, size_t
       }
       for (int x = 0; x < 4; ++x) {
         const int a = d[0][x], b = d[1][x], e = d[2][x], f = d[3][x];
-        const int found[4] = {a - e, b + e, e - b, b - f};
+        const int value[4] = {a - e, b + e, e - b, b - f};
         for (int y = 0; y < 4; ++y)
-          pairs[4 * y + x] |= (static_cast<uint32_t>(found[y]) & 0xffff) << (16 * c);
+          pairs[4 * y + x] |= (static_cast<uint32_t>(value[y]) & 0xffff) << (16 * c);
       }
     }
-    for (int p = 0; p < kJudgePoints; ++p) out[p * stride + at] = static_cast<int32_t>(pairs[p]);
+    for (int p = 0; p < kPoints; ++p) out[p * stride + at] = static_cast<int32_t>(pairs[p]);
   }
 }
 
 void multiply(const int32_t* values, const int32_t* weight, int pairs, int outputs, int32_t* sums) {
   const auto half = [](int32_t pair, int n) { return static_cast<int16_t>(pair >> (16 * n)); };
   for (int o = 0; o < outputs; ++o)
-    for (int at = 0; at < kJudgeTiles; ++at) {
+    for (int at = 0; at < kTiles; ++at) {
       uint32_t sum = 0;
       for (int k = 0; k < pairs; ++k) {
-        const int32_t v = values[k * kJudgeTiles + at], w = weight[(o / 4 * pairs + k) * 4 + o % 4];
+        const int32_t v = values[k * kTiles + at], w = weight[(o / 4 * pairs + k) * 4 + o % 4];
         for (int n = 0; n < 2; ++n) sum += static_cast<uint32_t>(half(v, n) * half(w, n));
       }
-      sums[o * kJudgeTiles + at] = static_cast<int32_t>(sum);
+      sums[o * kSumsStride + at] = static_cast<int32_t>(sum);
     }
 }
 
-void finish(const int32_t* sums, size_t stride, int32_t start, int shift, int most,
-            int16_t* const* phases) {
-  for (int at = 0; at < kJudgeTiles; ++at) {
+void finish(const int32_t* sums, int32_t start, int shift, int most, int16_t* const* phases) {
+  for (int at = 0; at < kTiles; ++at) {
     uint32_t rows[2][4];
     for (int x = 0; x < 4; ++x) {
       uint32_t m[4];
-      for (int y = 0; y < 4; ++y) m[y] = static_cast<uint32_t>(sums[(4 * y + x) * stride + at]);
+      for (int y = 0; y < 4; ++y) m[y] = static_cast<uint32_t>(sums[(4 * y + x) * kTiles + at]);
       rows[0][x] = m[0] + m[1] + m[2], rows[1][x] = m[1] - m[2] - m[3];
     }
     for (int y = 0; y < 2; ++y) {
       const uint32_t* r = rows[y];
-      const uint32_t found[2] = {r[0] + r[1] + r[2], r[1] - r[2] - r[3]};
+      const uint32_t value[2] = {r[0] + r[1] + r[2], r[1] - r[2] - r[3]};
       for (int x = 0; x < 2; ++x) {
-        const int32_t sum = static_cast<int32_t>(found[x] + static_cast<uint32_t>(start));
+        const int32_t sum = static_cast<int32_t>(value[x] + static_cast<uint32_t>(start));
         phases[2 * y + x][at] = static_cast<int16_t>(std::clamp(sum >> shift, 0, most));
       }
     }
   }
 }
 
-const JudgeForms kForms = {transform, multiply, finish};
+const ConvolutionForms kForms = {transform, multiply, finish};
 }  // namespace plain
 
 #if GV_FORMS
@@ -76,13 +75,13 @@ GV_TARGET("avx2,bmi,bmi2,fma")
 #define GV_LANES 1
 namespace avx2 {
 #define GV_DOT 0
-#include "token_trial/judge_loops.inl"
+#include "token_trial/convolution_loops.inl"
 #undef GV_DOT
 }  // namespace avx2
 #if defined(GV_AVX_VNNI)
 namespace vnni {
 #define GV_DOT 1
-#include "token_trial/judge_loops.inl"
+#include "token_trial/convolution_loops.inl"
 #undef GV_DOT
 }  // namespace vnni
 #endif
@@ -91,7 +90,7 @@ GV_TARGET_END
 #define GV_LANES 2
 GV_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
 namespace avx512 {
-#include "token_trial/judge_loops.inl"
+#include "token_trial/convolution_loops.inl"
 }  // namespace avx512
 GV_TARGET_END
 #undef GV_LANES
@@ -101,7 +100,7 @@ GV_TARGET_END
 #define GV_LANES 4
 #define GV_DOT 0
 namespace neon {
-#include "token_trial/judge_loops.inl"
+#include "token_trial/convolution_loops.inl"
 }  // namespace neon
 #undef GV_DOT
 #undef GV_LANES
@@ -109,7 +108,7 @@ namespace neon {
 
 }  // namespace
 
-const JudgeForms& judge_forms() {
+const ConvolutionForms& convolution_forms() {
 #if GV_FORMS
   // AVX-512 without VNNI would gain little over AVX2.
   static const bool dots = __builtin_cpu_supports("avx512vnni");

@@ -1,9 +1,10 @@
-#include "token_trial/judge.hpp"
+#include "token_trial/perceptual_metric.hpp"
 
+#include <atomic>
 #include <cmath>
 
 #include "common/pool.hpp"
-#include "token_trial/judge_map.hpp"
+#include "token_trial/feature_map.hpp"
 #include "transformer/float_mode.hpp"
 
 namespace gv {
@@ -61,7 +62,7 @@ GV_SIMD(void, pool_places,
 }
 
 // Half as large each way.
-void pool(const JudgeMap& in, std::vector<int16_t>& line, JudgeMap& out) {
+void pool(const FeatureMap& in, std::vector<int16_t>& line, FeatureMap& out) {
   const int height = ceil_div(in.height(), 2), width = ceil_div(in.width(), 2);
   out.reset(in.channels(), height, width);
   line.resize(static_cast<size_t>(in.places()));
@@ -78,6 +79,7 @@ void pool(const JudgeMap& in, std::vector<int16_t>& line, JudgeMap& out) {
       for (int x = 0; x < width / 2; ++x) left[x] = from[2 * x], right[x] = from[2 * x + 1];
       if (width % 2) left[width / 2] = from[width - 1];
     }
+    out.clear_margins(c);
   }
 }
 
@@ -88,7 +90,7 @@ int16_t sample(const uint16_t* plane, size_t at, bool eight_bits) {
 
 // A row of chroma of a window, twice as long, in sixteenths: linear between samples both ways,
 // edges of the window repeated.
-void double_chroma(const uint16_t* plane, int stride, const JudgeWindow& w, int y, bool eight_bits,
+void double_chroma(const uint16_t* plane, int stride, const MetricWindow& w, int y, bool eight_bits,
                    int* out) {
   const int height = w.height / 2, width = w.width / 2, top = w.top / 2, left = w.left / 2;
   const int near = y / 2, far = clamp(near + (y % 2 ? 1 : -1), 0, height - 1);
@@ -104,10 +106,11 @@ void double_chroma(const uint16_t* plane, int stride, const JudgeWindow& w, int 
 }
 
 // R, G, B of a window, normalized, and a channel of zeros.
-void normalize(const JudgePicture& picture, const JudgeWindow& w, const JudgeColour& colour,
-               JudgeMap& out) {
+void normalize(const MetricPicture& picture, const MetricWindow& w, const MetricColour& colour,
+               FeatureMap& out) {
   out.reset(4, w.height, w.width);
   const float step = kColourRange / kMost;
+  for (int n = 0; n < 4; ++n) std::fill_n(out.phase(3, n), out.places(), int16_t{0});
   std::vector<int> chroma[2];
   for (auto& row : chroma) row.resize(static_cast<size_t>(w.width));
   const int half = ceil_div(picture.width, 2);
@@ -129,22 +132,23 @@ void normalize(const JudgePicture& picture, const JudgeWindow& w, const JudgeCol
       }
     }
   }
+  for (int c = 0; c < 4; ++c) out.clear_margins(c);
 }
 
 }  // namespace
 
 // Integers of a layer: `weight` (points, outputs / 4, pairs, 4), pairs of inputs.
-struct PerceptualJudge::Layer {
+struct PerceptualMetric::Layer {
   int outputs, inputs, shift;
   std::vector<int32_t> weight, start;
 
   // `in` and `out`: steps of the maps before and after.
-  Layer(const JudgeLayer& layer, double in, double out);
+  Layer(const MetricLayer& layer, double in, double out);
 
   struct Scratch {
     std::vector<int32_t> values, sums;
   };
-  void run(const JudgeMap& in, Scratch& scratch, JudgeMap& out) const;
+  void run(const FeatureMap& in, Scratch& scratch, FeatureMap& out) const;
 };
 
 namespace {
@@ -152,7 +156,7 @@ namespace {
 // The largest shift at which no sum of outputs (kMost times the sizes of all weights, and the
 // rounding of weights) leaves 32 bits and no transformed weight 16. `factor`: of weights without a
 // shift.
-int largest_shift(const JudgeLayer& layer, int inputs, double factor, double out) {
+int largest_shift(const MetricLayer& layer, int inputs, double factor, double out) {
   double most = 0, sum = 0;
   const size_t count = static_cast<size_t>(layer.inputs) * 9;
   for (int o = 0; o < layer.outputs; ++o) {
@@ -165,10 +169,12 @@ int largest_shift(const JudgeLayer& layer, int inputs, double factor, double out
   }
   int shift = 0;
   // A transformed weight is at most 9/4 of the largest; rounding moves each of them by half.
-  const double rounded = 0.5 * kJudgePoints * 4.0 * kMost * inputs;
-  while (shift < kMostShift && std::ldexp(sum, shift + 1) + rounded + std::ldexp(1.0, shift) < 2e9 &&
-         std::ldexp(most * factor * 2.25, shift + 1) < 32767)
-    ++shift;
+  const double rounded = 0.5 * kPoints * 4.0 * kMost * inputs;
+  const auto fits = [&](int bits) {
+    return std::ldexp(sum, bits) + rounded + std::ldexp(0.5, bits) < 2e9 &&
+           std::ldexp(most * factor * 2.25, bits) < 32767;
+  };
+  while (shift < kMostShift && fits(shift + 1)) ++shift;
   return shift;
 }
 
@@ -188,17 +194,17 @@ void transform_kernel(const float* g, double* out) {
 
 }  // namespace
 
-PerceptualJudge::Layer::Layer(const JudgeLayer& layer, double in, double out)
+PerceptualMetric::Layer::Layer(const MetricLayer& layer, double in, double out)
     : outputs(layer.outputs), inputs((layer.inputs + 1) / 2 * 2) {
   const double factor = in / out;
   shift = largest_shift(layer, inputs, factor, out);
   const int pairs = inputs / 2;
-  weight.assign(static_cast<size_t>(kJudgePoints) * outputs * pairs, 0);
+  weight.assign(static_cast<size_t>(kPoints) * outputs * pairs, 0);
   for (int o = 0; o < outputs; ++o) {
     for (int i = 0; i < layer.inputs; ++i) {
-      double points[kJudgePoints];
+      double points[kPoints];
       transform_kernel(&layer.weight[(static_cast<size_t>(o) * layer.inputs + i) * 9], points);
-      for (int p = 0; p < kJudgePoints; ++p) {
+      for (int p = 0; p < kPoints; ++p) {
         const int v = static_cast<int>(std::floor(std::ldexp(points[p] * factor, shift) + 0.5));
         int32_t& pair =
             weight[((static_cast<size_t>(p) * outputs / 4 + o / 4) * pairs + i / 2) * 4 + o % 4];
@@ -210,56 +216,54 @@ PerceptualJudge::Layer::Layer(const JudgeLayer& layer, double in, double out)
   }
 }
 
-void PerceptualJudge::Layer::run(const JudgeMap& in, Scratch& scratch, JudgeMap& out) const {
-  const JudgeForms& forms = judge_forms();
+void PerceptualMetric::Layer::run(const FeatureMap& in, Scratch& scratch, FeatureMap& out) const {
+  const ConvolutionForms& forms = convolution_forms();
   const int pairs = inputs / 2;
-  const size_t values_stride = static_cast<size_t>(pairs) * kJudgeTiles;
-  const size_t sums_stride = static_cast<size_t>(outputs) * kJudgeTiles;
-  scratch.values.resize(kJudgePoints * values_stride);
-  scratch.sums.resize(kJudgePoints * sums_stride);
+  const size_t values_stride = static_cast<size_t>(pairs) * kTiles + kApart;
+  scratch.values.resize(kPoints * values_stride);
+  scratch.sums.resize(static_cast<size_t>(outputs) * kSumsStride);
   out.reset(outputs, in.height(), in.width());
-  for (int f = 0; f < in.places(); f += kJudgeTiles) {
+  for (int f = 0; f < in.places(); f += kTiles) {
     for (int k = 0; k < pairs; ++k) {
       const int16_t* phases[8];
       for (int n = 0; n < 8; ++n) phases[n] = in.phase(2 * k + n / 4, n % 4) + f;
-      forms.transform(phases, in.row(), scratch.values.data() + k * kJudgeTiles, values_stride);
+      forms.transform(phases, in.row(), scratch.values.data() + k * kTiles, values_stride);
     }
-    for (int p = 0; p < kJudgePoints; ++p)
+    for (int p = 0; p < kPoints; ++p)
       forms.multiply(scratch.values.data() + p * values_stride,
                      weight.data() + static_cast<size_t>(p) * outputs * pairs, pairs, outputs,
-                     scratch.sums.data() + p * sums_stride);
+                     scratch.sums.data() + p * kTiles);
     for (int o = 0; o < outputs; ++o) {
       int16_t* phases[4];
       for (int n = 0; n < 4; ++n) phases[n] = out.phase(o, n) + f;
-      forms.finish(scratch.sums.data() + o * kJudgeTiles, sums_stride, start[o], shift, kMost,
-                   phases);
+      forms.finish(scratch.sums.data() + o * kSumsStride, start[o], shift, kMost, phases);
     }
   }
   for (int o = 0; o < outputs; ++o) out.clear_margins(o);
 }
 
-struct PerceptualJudge::Stage {
+// A map of a picture and the inverse length of the values of each place and phase.
+struct PerceptualMetric::StageMap {
+  FeatureMap map;
+  std::vector<float> scale[4];
+};
+
+struct PerceptualMetric::Stage {
   std::vector<Layer> layers;
   std::vector<float> weight;
   float step;  // of its map
 
-  // A map of the picture at this stage and the inverse length of the values of each place and
-  // phase.
-  struct Found {
-    JudgeMap map;
-    std::vector<float> scale[4];
-  };
-  void measure(Found& found) const {
+  void measure(StageMap& result) const {
     for (int n = 0; n < 4; ++n) {
-      found.scale[n].assign(static_cast<size_t>(found.map.places()), 0.0f);
-      for (int c = 0; c < found.map.channels(); ++c)
-        add_squares(found.map.phase(c, n), found.map.places(), found.scale[n].data());
-      invert_lengths(found.scale[n].data(), found.map.places(), step);
+      result.scale[n].assign(static_cast<size_t>(result.map.places()), 0.0f);
+      for (int c = 0; c < result.map.channels(); ++c)
+        add_squares(result.map.phase(c, n), result.map.places(), result.scale[n].data());
+      invert_lengths(result.scale[n].data(), result.map.places(), step);
     }
   }
 
   // The mean over positions of the weighted squared difference.
-  double distance(const Found& one, const Found& other, std::vector<float>& sums) const {
+  double distance(const StageMap& one, const StageMap& other, std::vector<float>& sums) const {
     double total = 0;
     for (int n = 0; n < 4; ++n) {
       sums.assign(static_cast<size_t>(one.map.places()), 0.0f);
@@ -272,14 +276,14 @@ struct PerceptualJudge::Stage {
   }
 };
 
-PerceptualJudge::PerceptualJudge(const std::vector<JudgeStage>& stages) {
-  check(!stages.empty(), "a judge without stages");
+PerceptualMetric::PerceptualMetric(const std::vector<MetricStage>& stages) {
+  check(!stages.empty(), "a metric without stages");
   int inputs = 3;
   double step = static_cast<double>(kColourRange) / kMost;
-  for (const JudgeStage& stage : stages) {
+  for (const MetricStage& stage : stages) {
     check(!stage.layers.empty(), "a stage without layers");
     stages_.push_back({{}, stage.weight, 0});
-    for (const JudgeLayer& layer : stage.layers) {
+    for (const MetricLayer& layer : stage.layers) {
       check(layer.inputs == inputs && layer.outputs >= 4 && layer.outputs <= 512 &&
                 layer.outputs % 4 == 0 && layer.range > 0 &&
                 layer.weight.size() == static_cast<size_t>(layer.outputs) * inputs * 9 &&
@@ -294,51 +298,67 @@ PerceptualJudge::PerceptualJudge(const std::vector<JudgeStage>& stages) {
   }
 }
 
-PerceptualJudge::~PerceptualJudge() = default;
+PerceptualMetric::~PerceptualMetric() = default;
 
-std::vector<double> PerceptualJudge::distances(const JudgePicture& source,
-                                               const std::vector<JudgePicture>& painted,
-                                               const std::vector<JudgeWindow>& windows,
-                                               const JudgeColour& colour, int threads) const {
-  for (const JudgeWindow& w : windows)
-    check(w.top >= 0 && w.left >= 0 && w.height > 0 && w.width > 0 && w.top + w.height <= source.height &&
-              w.left + w.width <= source.width && (w.top | w.left | w.height | w.width) % 2 == 0,
+// What a thread needs.
+struct PerceptualMetric::Work {
+  explicit Work(size_t stages) : reference(stages), painted(stages) {}
+  std::vector<StageMap> reference, painted;
+  FeatureMap map, next;
+  Layer::Scratch scratch;
+  std::vector<int16_t> line;
+  std::vector<float> sums;
+};
+
+void PerceptualMetric::compute_maps(const MetricPicture& picture, const MetricWindow& window,
+                                    const MetricColour& colour, Work& work,
+                                    std::vector<StageMap>& maps) const {
+  normalize(picture, window, colour, work.next);
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    const Stage& stage = stages_[s];
+    if (s > 0) pool(maps[s - 1].map, work.line, work.next);
+    for (const Layer& layer : stage.layers) {
+      std::swap(work.map, work.next);
+      layer.run(work.map, work.scratch,
+                &layer == &stage.layers.back() ? maps[s].map : work.next);
+    }
+    stage.measure(maps[s]);
+  }
+}
+
+std::vector<double> PerceptualMetric::distances(const MetricPicture& source,
+                                               const std::vector<MetricPicture>& painted,
+                                               const std::vector<MetricWindow>& windows,
+                                               const MetricColour& colour, int threads) const {
+  for (const MetricWindow& w : windows)
+    check(w.top >= 0 && w.left >= 0 && w.height > 0 && w.width > 0 &&
+              w.height <= source.height - w.top && w.width <= source.width - w.left &&
+              (w.top | w.left | w.height | w.width) % 2 == 0,
           "a window outside of the picture, or of odd numbers");
-  for (const JudgePicture& picture : painted)
+  for (const MetricPicture& picture : painted)
     check(picture.width == source.width && picture.height == source.height,
           "pictures of different sizes");
   const int count = static_cast<int>(windows.size());
-  std::vector<double> found(painted.size() * windows.size());
-  parallel_for(count, threads, [&](int number) {
+  std::vector<double> result(painted.size() * windows.size());
+  std::atomic<int> next{0};
+  // Each thread keeps its maps from window to window.
+  threads = std::min(threads, count);
+  parallel_for(threads, threads, [&](int) {
     const exact::StandardFloats mode;
-    const JudgeWindow& window = windows[static_cast<size_t>(number)];
-    std::vector<Stage::Found> reference(stages_.size()), shown(stages_.size());
-    Layer::Scratch scratch;
-    JudgeMap map, next;
-    std::vector<int16_t> line;
-    std::vector<float> sums;
-    const auto look = [&](const JudgePicture& picture, std::vector<Stage::Found>& maps) {
-      normalize(picture, window, colour, next);
-      for (size_t s = 0; s < stages_.size(); ++s) {
-        const Stage& stage = stages_[s];
-        if (s > 0) pool(maps[s - 1].map, line, next);
-        for (const Layer& layer : stage.layers) {
-          std::swap(map, next);
-          layer.run(map, scratch, &layer == &stage.layers.back() ? maps[s].map : next);
-        }
-        stage.measure(maps[s]);
+    Work work(stages_.size());
+    for (int n = next++; n < count; n = next++) {
+      const size_t place = static_cast<size_t>(n);
+      compute_maps(source, windows[place], colour, work, work.reference);
+      for (size_t p = 0; p < painted.size(); ++p) {
+        compute_maps(painted[p], windows[place], colour, work, work.painted);
+        double total = 0;
+        for (size_t s = 0; s < stages_.size(); ++s)
+          total += stages_[s].distance(work.painted[s], work.reference[s], work.sums);
+        result[p * windows.size() + place] = total;
       }
-    };
-    look(source, reference);
-    for (size_t p = 0; p < painted.size(); ++p) {
-      look(painted[p], shown);
-      double total = 0;
-      for (size_t s = 0; s < stages_.size(); ++s)
-        total += stages_[s].distance(shown[s], reference[s], sums);
-      found[p * windows.size() + static_cast<size_t>(number)] = total;
     }
   });
-  return found;
+  return result;
 }
 
 }  // namespace gv
