@@ -302,7 +302,7 @@ class Model:
         return Model(layers, self.conditions, self.tokens)
 
     def paints_like(self, other: Model) -> bool:
-        """Whether all integers are those of another model made from the same one by `add_deltas`."""
+        """Whether another model, made from the same one by `add_deltas`, has equal integers."""
         return self.conditions is other.conditions and all(
             layer is other.layers[name]
             or all(

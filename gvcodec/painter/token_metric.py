@@ -75,7 +75,7 @@ def _contiguous(planes: Planes) -> Planes:
 
 
 def _to_rgb(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What is subtracted from Y, U and V in 10 bits (3,), and their factors in R, G and B (3, 3)."""
+    """What is subtracted from 10-bit Y, U, V (3,), and their factors in R, G and B (3, 3)."""
     black = np.array([0 if colour.full_range else 64, 512, 512]) / 1023
     # R, G and B of black are 0.
     columns = [red_green_blue(*(black + unit), colour) for unit in np.eye(3)]
