@@ -215,6 +215,7 @@ class StreamDecoder:
 
     def error(self) -> tuple:
         """(code, packet, frame, offset, text) of the last error."""
+
 class PerceptualMetric:
     """The perceptual distance that tokens are tried by."""
 
