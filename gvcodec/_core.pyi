@@ -232,6 +232,29 @@ class StreamDecoder:
     def error(self) -> tuple:
         """(code, packet, frame, offset, text) of the last error."""
 
+class PerceptualMetric:
+    """The perceptual distance that tokens are tried by."""
+
+    def __init__(self, stages: Sequence[tuple[Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], float]], Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]]]) -> None:
+        """
+        Stages (layers, weights of squared differences (outputs,) float32); a layer is (weight float32 (outputs, inputs, 3, 3), bias (outputs,), the largest sum that is expected).
+        """
+
+    def distances(self, source: tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]], painted: Sequence[tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]]], windows: Sequence[tuple[int, int, int, int]], colour: tuple[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bool], threads: int = 1) -> NDArray[numpy.float64]:
+        """
+        Distances (pictures, windows) float64 of painted pictures from their source: (y, u, v) uint16 of 10 bits each. A window is (top, left, height, width), even numbers of luma samples; `colour`: (what is taken off Y, U, V (3,), their factors in R, G, B (3, 3), whether samples are rounded to 8 bits before).
+        """
+
+def band_energies(luma: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    """
+    log2 of the energies of nine bands of 16×16 patches, in 1/8: (9, H / 16, W / 16) float32 of a luma plane of 10 bits whose sides are multiples of 16.
+    """
+
+def block_changes(now: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], before: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], vectors: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+    """
+    Sums of |difference| of whole 16×16 blocks of a luma plane to the plane before, at each block's vector (dy, dx), `vectors` (rows, columns, 2): (H / 16, W / 16) int32.
+    """
+
 def exact_linear(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
     x (..., inputs) times weight (inputs, outputs), plus bias (outputs) or None: float32, the same bits on every machine (docs/spec/exact-arithmetic.md).
