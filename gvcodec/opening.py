@@ -5,7 +5,9 @@ files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
 import contextlib
 import io
 import os
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
@@ -19,6 +21,7 @@ from gvcodec.util.file_io import (
     name_of,
     open_input,
     open_output,
+    work_folder,
     wrap_output,
 )
 
@@ -55,6 +58,21 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     from gvcodec.one_file.read import extract_stream
 
     return extract_stream(source, kind, name)
+
+
+@contextlib.contextmanager
+def stream_file(path: str) -> Iterator[Path]:
+    """The stream at `path` as a file on disk, a temporary one where a container holds it. Raises
+    `MediaError`, `DamagedStreamError`."""
+    with open_stream(path) as stream:
+        if getattr(stream, "name", None) == path:
+            yield Path(path)
+            return
+        with work_folder() as folder:
+            copy = Path(folder) / "stream.gvc"
+            with open(copy, "wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield copy
 
 
 @contextlib.contextmanager

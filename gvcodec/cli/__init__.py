@@ -51,6 +51,7 @@ COMMANDS = {
     "play": "watch a stream in the browser",
     "repair": "save what is left of a damaged or cut-off stream",
     "search": "find moments by a picture, a clip or a time",
+    "serve": "play streams on televisions, phones and in players, over HTTP (HLS)",
     "summarize": "add a summary for search to a stream",
     "verify": "decode and verify a stream, optionally against its source",
 }
