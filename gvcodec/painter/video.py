@@ -121,13 +121,13 @@ class VideoPainter:
         self._identity = False
         self._paint_strength, self._q, self._uses_tokens = paint_strength, q, uses_tokens
 
-    def start_gop(self, fitted: bytes | None) -> None:
+    def start_gop(self, payload: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
         if self._paint_strength is not None:
-            fitted = set_payload_strength(fitted, self._paint_strength)
-        deltas = [] if fitted is None else read_deltas(fitted, self._model.sizes())
+            payload = set_payload_strength(payload, self._paint_strength)
+        deltas = [] if payload is None else read_deltas(payload, self._model.sizes())
         self._identity = deltas is None
-        _, beside = split_extras(fitted or BASE)
+        _, beside = split_extras(payload or BASE)
         changed = self._model.add_deltas(
             {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
         )
