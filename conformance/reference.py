@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from gvcodec.gvc1d.paper.payload import TokenCoder
+from gvcodec.gvc1d.paper.sizes import grid_of
+from gvcodec.gvc1d.paper.weights import read_tables
 from numpy.typing import NDArray
 
 from gvcodec.base import open_decoder
@@ -138,7 +141,7 @@ def _header(header: SequenceHeader) -> dict[str, Any]:
         "q": header.base_q,
         "profile": header.profile,
         "level": header.level,
-        "bundled": header.bundled,
+        "bundled": header.is_bundled,
         "painter_id": header.painter_id.hex() if header.painter_id else None,
     }
 

@@ -351,7 +351,7 @@ class ResolvedConfig(EncoderConfig):
             raise UsageError("tokens steer a painter, and wait for their GOP: not in low delay")
         if self.zones:
             self._check_zones()
-        if self.maxrate and not (base.standard is not None and base.standard.capped):
+        if self.maxrate and not (base.standard is not None and base.standard.can_cap_rate):
             raise UsageError("maxrate is for base av1")
         if self.maxrate and self.low_delay:
             raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")

@@ -213,7 +213,7 @@ def energies_of(luma: Tensor) -> Tensor:
         (half, PATCH // 2),
         (Bands(half.low, 2), PATCH // 2),
     )
-    found = [F.avg_pool2d(bands.steered.square(), side) for bands, side in scales]
+    found = [F.avg_pool2d(bands.bands.square(), side) for bands, side in scales]
     return torch.cat(found, 1).add(4).log2() / 8
 
 

@@ -177,15 +177,15 @@ def decode_file(
     ):
         name = name_of(source)
         stream = _open(request.input, name, stack)
-        indexed: str | BinaryIO | None = None
+        seekable_source: str | BinaryIO | None = None
         losses: list[str] = []
         if request.ignore_errors:
             stream, losses = _repair(stream, name, request, stack)
-            indexed = stream
+            seekable_source = stream
         elif source_name not in (None, "-") and stream.seekable():
-            indexed = source_name
+            seekable_source = source_name
         elif request.start > 0 or request.end is not None:
-            stream = indexed = _spool(stream, stack)
+            stream = seekable_source = _spool(stream, stack)
         reader = Reader(stream, name)
         is_painted = reader.header.is_painted and not request.fidelity
         decoder = Decoder(
@@ -203,7 +203,7 @@ def decode_file(
         stack.enter_context(
             memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
-        return _FileDecoder(request, reader, decoder, losses, indexed).write(bar)
+        return _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -244,7 +244,7 @@ class _FileDecoder:
         reader: Reader,
         decoder: Decoder,
         losses: list[str],
-        indexed: str | BinaryIO | None,
+        seekable_source: str | BinaryIO | None,
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
@@ -261,7 +261,7 @@ class _FileDecoder:
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         end = None if request.end is None else Fraction(request.end)
         self._to = end and end.limit_denominator(1_000_000)
-        self._indexed = indexed
+        self._indexed = seekable_source
         #: The wanted frames, and what is taken off their times; both from `_seek` on.
         self._frames: Iterator[DecodedFrame] = iter(())
         self._shift = 0
@@ -294,11 +294,11 @@ class _FileDecoder:
     def _seek(self) -> None:
         """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
         is wanted."""
-        request, indexed = self._request, self._indexed
-        if indexed is None:
+        request, seekable_source = self._request, self._indexed
+        if seekable_source is None:
             self._frames = self._read_all()
         elif request.is_part:
-            self._frames = self._read_part(indexed, self._reader)
+            self._frames = self._read_part(seekable_source, self._reader)
         else:
             self._count = sum(gop.frames for gop in self._reader.gops())
             self._frames = self._read_all()

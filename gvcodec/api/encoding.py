@@ -124,10 +124,12 @@ def encode_file(
     return result
 
 
-def require_complete(job: Job, done: EncodeReport) -> None:
+def require_complete(job: Job, report: EncodeReport) -> None:
     """Raises `IncompleteSourceError` where the source is damaged and `job` does not allow it."""
-    if done.incomplete and not job.allow_damaged:
-        raise IncompleteSourceError(incomplete_source(name_of(job.source), done.incomplete), done)
+    if report.incomplete and not job.allow_damaged:
+        raise IncompleteSourceError(
+            incomplete_source(name_of(job.source), report.incomplete), report
+        )
 
 
 def encode_job(job: Job) -> EncodeReport:
@@ -140,13 +142,13 @@ def encode_job(job: Job) -> EncodeReport:
         open_sink(job.output, job.overwrite, job.config.base) as stream,
     ):
         version = _file_version(source)
-        done = _encode(job, stream)
-    if _file_version(source) != version and not done.incomplete:
-        done = replace(done, incomplete="it changed while it was coded")
-    done = _with_container_size(done, job.output)
-    if done.gain is not None and done.gain < 0:
-        done = replace(done, notes=(*done.notes, _describe_gain(done)))
-    return done
+        report = _encode(job, stream)
+    if _file_version(source) != version and not report.incomplete:
+        report = replace(report, incomplete="it changed while it was coded")
+    report = _with_container_size(report, job.output)
+    if report.gain is not None and report.gain < 0:
+        report = replace(report, notes=(*report.notes, _describe_gain(report)))
+    return report
 
 
 def _check(job: Job) -> None:
@@ -176,12 +178,12 @@ def _file_version(source: str | None) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _with_container_size(done: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
+def _with_container_size(report: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
     """With the size and the sound of the file where it is one that plays everywhere."""
     name = as_name(output)
     if name is None or not one_file_suffix(name):
-        return done
-    return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
+        return report
+    return replace(report, size=os.path.getsize(name), tracks=tracks_in(name))
 
 
 def _encode(job: Job, output: BinaryIO) -> EncodeReport:
@@ -259,10 +261,10 @@ def _encode_zones(job: Job, output: BinaryIO) -> EncodeReport:
             job, notes = _resolve_zones(job)
         least = job.least_gain
         if least is None:
-            done = _encode_plain(job, output)
+            report = _encode_plain(job, output)
         else:
-            done = _encode_with_min_gain(job, output, least)
-    return replace(done, notes=(*notes, *done.notes))
+            report = _encode_with_min_gain(job, output, least)
+    return replace(report, notes=(*notes, *report.notes))
 
 
 def _resolve_zones(job: Job) -> tuple[Job, list[str]]:
@@ -283,11 +285,11 @@ def _resolve_zones(job: Job) -> tuple[Job, list[str]]:
 def _encode_with_min_gain(job: Job, output: BinaryIO, least: float) -> EncodeReport:
     """Writes nothing and raises `NoGainError` where the file saves less than this share."""
     with tempfile.TemporaryFile() as spool:
-        done = _encode_plain(job, spool)  # type: ignore[arg-type]
+        report = _encode_plain(job, spool)  # type: ignore[arg-type]
         spool.seek(0)
-        file_report, suffix = done, one_file_suffix(as_name(job.output))
+        file_report, suffix = report, one_file_suffix(as_name(job.output))
         if suffix:
-            file_report = replace(done, size=container_size(spool.read(), suffix)[0])
+            file_report = replace(report, size=container_size(spool.read(), suffix)[0])
             spool.seek(0)
         if file_report.gain is None:
             raise UsageError("min_gain needs a source whose size is known")
@@ -298,14 +300,14 @@ def _encode_with_min_gain(job: Job, output: BinaryIO, least: float) -> EncodeRep
                 "nothing was written"
             )
         shutil.copyfileobj(spool, output)
-    return done
+    return report
 
 
-def _describe_gain(done: EncodeReport) -> str:
-    assert done.gain is not None
-    if done.gain < 0:
-        return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
-    return f"the file has {done.size} bytes, {100 * done.gain:.1f} % fewer than its source"
+def _describe_gain(report: EncodeReport) -> str:
+    assert report.gain is not None
+    if report.gain < 0:
+        return f"the file has {report.size} bytes, more than its source's {report.source_bytes}"
+    return f"the file has {report.size} bytes, {100 * report.gain:.1f} % fewer than its source"
 
 
 def _encode_images(

@@ -21,7 +21,7 @@ from gvcodec.retrieval import embedders, making
 from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
-from gvcodec.retrieval.queries import Query, Sought
+from gvcodec.retrieval.queries import Query, QueryVectors
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
 from gvcodec.util.file_io import PendingFile, as_name, protect_inputs
 from gvcodec.util.progress import Mode, ProgressBar
@@ -171,7 +171,7 @@ class _QueryVectors:
 
     def __init__(self, query: Query, embedder_name: str | None, ranking: str) -> None:
         self._query, self._embedder_name, self._ranking = query, embedder_name, ranking
-        self._stored: dict[bytes, Sought] = query.stored()
+        self._stored: dict[bytes, QueryVectors] = query.stored_vectors()
         self._embedders: dict[str, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
@@ -191,7 +191,7 @@ class _QueryVectors:
             return None
         return locate(near.path, near.frame, near.gap, self._stored[near.name], embedder, threads)
 
-    def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
+    def of(self, file: SummarisedFile) -> tuple[bytes, QueryVectors]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
         an unknown embedder."""
         if not file.vectors:

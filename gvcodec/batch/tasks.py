@@ -46,7 +46,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
+from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
 from gvcodec.one_file.write import check_one_file, tracks_in, write_one_file
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
@@ -204,7 +204,7 @@ def make_plan(
     return Plan(*size, float(seconds), tuple(chunks), incomplete)
 
 
-def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
+def _chunk(marks: Sequence[FrameMark], first: int, end: int, shift: int) -> Chunk:
     check = 0
     for mark in marks[first:end]:
         check = add_mark(check, mark.pts - shift, mark.samples)
@@ -335,12 +335,12 @@ def _code(
         return partial(_open_chunk, uri, wanted, plan, number, seeks)
 
     if isinstance(rate, Budget):
-        return encode_to_budget(opened(settings), config, rate, _frames).coded
+        return encode_to_budget(opened(settings), config, rate, _frames).encoded_pass
     if rate is not None:
         original = opened(replace(settings, input=replace(settings.input, scale=None)))
         return encode_to_target(
             opened(settings), config, rate, _frames, open_original=original
-        ).coded
+        ).encoded_pass
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
     return one_pass.encode_pass(
         opened(settings), config, "encode", _frames, _ALL, writes_painted_hash=False

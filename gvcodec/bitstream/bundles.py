@@ -106,9 +106,9 @@ class Bundler:
             self._queue, self._bytes, self._obus = [], 0, 0
 
 
-def bytes_in_file(frames: Iterable[Packet], bundled: bool) -> int:
+def bytes_in_file(frames: Iterable[Packet], is_bundled: bool) -> int:
     """Bytes of these frames, of whole GOPs, in a stream."""
-    if not bundled:
+    if not is_bundled:
         return sum(len(frame.pack()) for frame in frames)
     bundler, size = Bundler(), 0
     for frame in frames:

@@ -68,7 +68,7 @@ NO_LEVEL = 255
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
-    `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
+    `is_bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
     `NEEDS_STRENGTH_FACTORS` where fitted weights may have factors
     (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
@@ -83,7 +83,7 @@ class SequenceHeader:
     base_model_id: bytes | None = None
     painter_id: bytes | None = None
     gvc1d_id: bytes | None = None
-    bundled: bool = False
+    is_bundled: bool = False
     embeds_models: bool = False
     needs: tuple[int, int] = NEEDS
     uses_network: bool = False
@@ -113,7 +113,7 @@ class SequenceHeader:
         for model in (self.base_model_id, self.painter_id, self.gvc1d_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.bundled and self.base != "av1":
+        if self.is_bundled and self.base != "av1":
             raise UsageError("frames of base av1 alone travel in bundles")
         if self.base == "gvc1d" and self.base_model_id is None:
             raise UsageError(f"base {self.base} names its model")
@@ -175,7 +175,7 @@ class SequenceHeader:
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
         flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
-        flags |= self.bundled * _BUNDLED
+        flags |= self.is_bundled * _BUNDLED
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -213,11 +213,11 @@ class SequenceHeader:
         return _parse_fields(body), len(whole) + len(crc)
 
 
-def _check_version(written: tuple[int, int], body: bytes) -> None:
+def _check_version(version: tuple[int, int], body: bytes) -> None:
     """Raises `FormatVersionError` for a file that this release cannot read."""
-    if written[0] == 0:
+    if version[0] == 0:
         raise FormatVersionError(
-            f"format {_dotted(written)} is of an earlier release of gvcodec; this one reads "
+            f"format {_dotted(version)} is of an earlier release of gvcodec; this one reads "
             f"{_dotted(NEEDS)} to {_dotted(VERSION)}"
         )
     if len(body) < len(NEEDS):
@@ -296,10 +296,10 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
     ids = base_model_id, painter_id, gvc1d_id
-    bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
+    is_bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
         needs = max(NEEDS, (major, minor))
         head = fmt, name, SCALES[scale], q, start_pts
-        return SequenceHeader(*head, *ids, bundled, embeds, needs, network)
+        return SequenceHeader(*head, *ids, is_bundled, embeds, needs, network)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

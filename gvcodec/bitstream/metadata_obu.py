@@ -145,10 +145,10 @@ class UnitHash:
         return self._hash.digest()[:_HASH_BYTES]
 
 
-def hash_of_tracks(tracks: Iterable[bytes], described: bool, ordered: bool) -> bytes:
+def hash_of_tracks(tracks: Iterable[bytes], is_described: bool, is_ordered: bool) -> bytes:
     """Of the SHA-256 of each track, over the data of all its packets. `described`: the tracks are
     those of the `sound` entry; `ordered`: all packets have times, which rise in each track."""
-    flags = bytes([described | ordered << 1])
+    flags = bytes([is_described | is_ordered << 1])
     return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
 
 
@@ -229,10 +229,10 @@ def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
     return front + ours + rest
 
 
-def read_header(packed: bytes) -> SequenceHeader:
+def read_header(header_bytes: bytes) -> SequenceHeader:
     """The sequence header of an entry. Raises `DamagedStreamError`."""
-    header, size = SequenceHeader.read(io.BytesIO(packed))
-    if size != len(packed) or header.base != "av1":
+    header, size = SequenceHeader.read(io.BytesIO(header_bytes))
+    if size != len(header_bytes) or header.base != "av1":
         raise DamagedStreamError("metadata OBU: not the header of a stream of base av1")
     return header
 

@@ -41,7 +41,7 @@ class GopEntry:
     frames: int
     offset: int
     size: int
-    fitted: bool
+    has_fit: bool
 
 
 #: Why nothing is made of a file that another tool changed, but by `repair`.
@@ -98,7 +98,7 @@ class Reader:
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         entries: list[GopEntry] = []
-        crc, start, first, fitted = 0, self._header_size, 0, False
+        crc, start, first, has_fit = 0, self._header_size, 0, False
         in_gop = latent = False
         index: bytes | None = None
         index_size = 0
@@ -120,8 +120,8 @@ class Reader:
                     if not in_gop or not closes_gop(packet.payload, crc, self.frames):
                         raise DamagedStreamError("checksum of the GOP differs")
                     count, size = self.frames - first, self.size - start
-                    entries.append(GopEntry(first, count, start, size, fitted))
-                    crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
+                    entries.append(GopEntry(first, count, start, size, has_fit))
+                    crc, start, first, has_fit, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
@@ -136,7 +136,7 @@ class Reader:
             except DamagedStreamError as error:
                 self._raised_error = self._damage_error(str(error))
                 raise self._raised_error from error
-            fitted = fitted or kind is Kind.FIT
+            has_fit = has_fit or kind is Kind.FIT
             in_gop = in_gop or kind is Kind.KEY
             self.track_size += len(data) * (kind is Kind.TRACKS)
             sizes = _shares([len(part.payload) for part in parts], len(data))
@@ -175,8 +175,8 @@ class Reader:
     def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
         """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP
         brings its own."""
-        for gop in reversed(gops[:at] if not gops[at].fitted else []):
-            if gop.fitted:
+        for gop in reversed(gops[:at] if not gops[at].has_fit else []):
+            if gop.has_fit:
                 fits = [packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT]
                 return fits[-1] if fits else None
         return None
@@ -204,10 +204,10 @@ class Reader:
             raise DamagedStreamError(f"{where}: {error}") from error
 
     def _open_unbundler(self) -> Unbundler | None:
-        return Unbundler() if self.header.bundled else None
+        return Unbundler() if self.header.is_bundled else None
 
     def _parse_index(self, payload: bytes, end: int) -> list[GopEntry]:
-        most = MOST_FRAMES if self.header.bundled else 1
+        most = MOST_FRAMES if self.header.is_bundled else 1
         return parse_index(payload, self._header_size, end, most)
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:

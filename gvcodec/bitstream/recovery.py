@@ -92,7 +92,7 @@ class Salvage:
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None
-        self._unbundler = Unbundler() if self.header.bundled else None
+        self._unbundler = Unbundler() if self.header.is_bundled else None
         #: Frames given or reported as missing so far.
         self.frames = 0
         self._number = 0

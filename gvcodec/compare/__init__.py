@@ -25,7 +25,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import psnr
 from gvcodec.compare.blind import write_blind_page
 from gvcodec.compare.page import Row, write_page
-from gvcodec.compare.peers import PEERS, Coded, encode_at
+from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
@@ -90,8 +90,8 @@ def compare(
         ours, times, metadata = _decode(reader)
     with VideoReader(source, input_options=input_options) as video:
         by_time = Originals(video, reader.header)
-        given = [by_time.at(pts, metadata) for pts in times]
-    originals = [planes for planes in given if planes is not None]
+        source_frames = [by_time.at(pts, metadata) for pts in times]
+    originals = [planes for planes in source_frames if planes is not None]
     if len(originals) != len(ours.frames):
         raise UsageError(
             f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}"
@@ -102,16 +102,16 @@ def compare(
     metrics = distances(fmt.height, fmt.width)
     for name in ("", *peers):
         title = PEERS[name].title if name else "gvcodec"
-        seen = partial(watch, title, len(originals))
-        coded = encode_at(name, originals, fmt, size, seen) if name else ours
+        report_progress = partial(watch, title, len(originals))
+        coded = encode_at(name, originals, fmt, size, report_progress) if name else ours
         if coded is None:
             notes.append(f"{title} needs more than {size:,} bytes, coarsest and at half size too")
             continue
         if coded.scale < 1:
             title += ", at half size"
         quality = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
-        shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
-        rows.append(Row(title, coded.sizes, quality, shown))
+        rgb_frames = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
+        rows.append(Row(title, coded.sizes, quality, rgb_frames))
         for metric in metrics:
             value = mean_distance(metric, rows[-1].pictures, pictures)
             rows[-1].distances[metric.name] = value
@@ -157,22 +157,22 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
     return notes
 
 
-def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:
+def _decode(reader: Reader) -> tuple[PeerEncode, list[int], bytes]:
     """Shown frames and bytes of their packets (the first counts all that is neither frame nor
     sound), timestamps, and the `metadata` packet."""
     decoder = Decoder(reader.header, limits=UNLIMITED)
     sizes: list[int] = []
 
-    def counted(packets: Iterator[Packet]) -> Iterator[Packet]:
+    def count_frames(packets: Iterator[Packet]) -> Iterator[Packet]:
         for packet in packets:
             if packet.is_frame:
                 sizes.append(reader.packet_size)
             yield packet
 
-    frames = list(decoder.frames_of(counted(reader.packets())))
+    frames = list(decoder.frames_of(count_frames(reader.packets())))
     if sizes:
         sizes[0] += reader.size - reader.track_size - sum(sizes)
-    coded = Coded(sizes, [frame.planes for frame in frames])
+    coded = PeerEncode(sizes, [frame.planes for frame in frames])
     return coded, [frame.pts for frame in frames], decoder.metadata
 
 
@@ -219,8 +219,8 @@ def mean_distance(
 ) -> float:
     """Over frames of a clip that are spread evenly."""
     count = len(source)
-    chosen = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})
-    return float(np.mean([metric.of(pictures[n], source[n]) for n in chosen]))
+    numbers = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})
+    return float(np.mean([metric.of(pictures[n], source[n]) for n in numbers]))
 
 
 def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:

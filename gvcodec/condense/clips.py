@@ -65,20 +65,20 @@ def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = S
 
 def pictures_of(path: Path, frames: int, side: int) -> NDArray[np.uint8]:
     """(frames, side, side, 3), evenly spaced."""
-    kept: list[NDArray[np.uint8]] = []
+    pictures: list[NDArray[np.uint8]] = []
     stride = 1
     with VideoReader(path) as reader:
         for number, frame in enumerate(reader):
             if number % stride:
                 continue
-            kept.append(thumbnail(frame.planes, reader.format.colour, side))
-            if len(kept) == 16 * frames:
-                kept, stride = kept[::2], 2 * stride
-    return np.stack([kept[at] for at in evenly(len(kept), frames)])
+            pictures.append(thumbnail(frame.planes, reader.format.colour, side))
+            if len(pictures) == 16 * frames:
+                pictures, stride = pictures[::2], 2 * stride
+    return np.stack([pictures[at] for at in evenly(len(pictures), frames)])
 
 
-def evenly(count: int, wanted: int) -> NDArray[np.int64]:
+def evenly(count: int, count_out: int) -> NDArray[np.int64]:
     """`wanted` places from the first to the last of `count`; the middle one for 1."""
-    if wanted == 1:
+    if count_out == 1:
         return np.array([count // 2])
-    return np.rint(np.linspace(0, count - 1, wanted)).astype(np.int64)
+    return np.rint(np.linspace(0, count - 1, count_out)).astype(np.int64)

@@ -178,6 +178,6 @@ def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
     with torch.inference_mode():
         for at in range(0, len(values), 8):
             part = torch.from_numpy(values[at : at + 8].astype(np.float32))
-            shown = synthesise(tokenizer, part, form.count, form.side)
-            pictures += list(shown.round().to(torch.uint8).numpy())
+            batch = synthesise(tokenizer, part, form.count, form.side)
+            pictures += list(batch.round().to(torch.uint8).numpy())
     return pictures

@@ -59,16 +59,14 @@ def repair(
     `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
     with (
         protect_inputs(names_of([source])),
-        open_source(source) as damaged,
+        open_source(source) as stream,
         open_sink(output, overwrite) as sink,
     ):
-        return repair_stream(
-            damaged, name_of(source), sink, threads, models, limits, enforce_rlimit
-        )
+        return repair_stream(stream, name_of(source), sink, threads, models, limits, enforce_rlimit)
 
 
 def repair_stream(
-    damaged: BinaryIO,
+    stream: BinaryIO,
     name: str,
     output: BinaryIO,
     threads: int = 0,
@@ -78,7 +76,7 @@ def repair_stream(
 ) -> RepairReport:
     """The same from one open file to another; messages call the first `name`."""
     try:
-        salvage = Salvage(damaged, name)
+        salvage = Salvage(stream, name)
         with memory_limit(salvage.header, False, limits, enforce_rlimit):
             return _write_frames(salvage, output, threads, models, limits)
     except DamagedStreamError as error:
@@ -96,13 +94,13 @@ def _write_frames(
 ) -> RepairReport:
     result = RepairReport()
 
-    def noted() -> Iterator[Packet | Loss]:
+    def record_losses() -> Iterator[Packet | Loss]:
         for event in salvage.events():
             if isinstance(event, Loss) and event.reason:
                 result.note(event.reason)
             yield event
 
-    source = GopSource(salvage.header, noted(), limits, result.note)
+    source = GopSource(salvage.header, record_losses(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits, models)
     tracks: TrackReader | None = None
     place = 0

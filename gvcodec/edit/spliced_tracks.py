@@ -49,7 +49,7 @@ class SplicedTracks:
         begin: Fraction | None,
         end: Fraction | None,
         shift: Fraction,
-        joined: bool = False,
+        is_joined: bool = False,
     ) -> None:
         """Packets that are heard or seen within these seconds go on, `shift` seconds later; earlier
         ones are dropped. `joined`: another stream may follow."""
@@ -73,7 +73,7 @@ class SplicedTracks:
                 self._send(splicer, reader, visible_packet, shift)
         reader.waiting.clear()
         reader.waiting.extend(later)
-        if not joined:
+        if not is_joined:
             self.finish(splicer)
 
     def finish(self, splicer: Splicer) -> None:

@@ -133,15 +133,15 @@ class PainterNetwork(nn.Module):
         style = self.style.levels(self.style.silu(sums))
         steering = self.head.rescale(self.head.sums(style))
 
-        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
+        def scale_bands(size: Tensor, ratio: Tensor, most: int) -> Tensor:
             """(B, 3 scales, 3, h, w): factors of N, P, Q."""
             size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
             return torch.cat(
                 [size, shift_right(size * shift_right(ratio * x.way[:, None], 6), 8)], 2
             )
 
-        gain = steered(steering[:, :3], steering[:, 3:6], I.MAP)
-        amplitude = steered(steering[:, 6:9], steering[:, 9:12], I.DETAIL)
+        gain = scale_bands(steering[:, :3], steering[:, 3:6], I.MAP)
+        amplitude = scale_bands(steering[:, 6:9], steering[:, 9:12], I.DETAIL)
         keep = shift_right((steering[:, 14:] + 128).clamp(0, 256) * x.trust, 1).clamp(max=I.KEEP)
         keep = torch.where(x.still > 0, x.still * I.KEEP, keep)
         tint, share = upsample_maps(
@@ -227,8 +227,8 @@ class PainterNetwork(nn.Module):
             chroma,
             noise,
             vectors,
-            [bands.steered for bands in scales],
-            [bands.steered for bands in grains],
+            [bands.bands for bands in scales],
+            [bands.bands for bands in grains],
             colour,
             self.extract_features(signal, statistics, condition),
             directions(half),

@@ -224,9 +224,9 @@ class Objective:
         self,
         painter: PainterNetwork | None,
         batch: Batch,
-        seen: int | Sequence[Observed],
+        observed_or_seed: int | Sequence[Observed],
         references: list[Reference] | None = None,
-        held: Tensor | None = None,
+        reference_luma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
         of the base frames. `seen`: the frames as `observe_run` sees them, or the seed of the
@@ -236,7 +236,11 @@ class Objective:
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
             before = batch.base[0][:, -2] if frames > 1 else None
         else:
-            observed = observe_run(painter, batch, seen) if isinstance(seen, int) else seen
+            observed = (
+                observe_run(painter, batch, observed_or_seed)
+                if isinstance(observed_or_seed, int)
+                else observed_or_seed
+            )
             (luma, chroma), before = paint_observed(painter, observed)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
@@ -255,8 +259,8 @@ class Objective:
             parts["guard"] = self.guard * fidelity_guard(
                 luma, batch.base[0][:, -1], source_luma, ALLOWED
             )
-        if held is not None:
-            parts["hold"] = self.hold * fidelity_guard(luma, held, source_luma, 0.0)
+        if reference_luma is not None:
+            parts["hold"] = self.hold * fidelity_guard(luma, reference_luma, source_luma, 0.0)
         if self.contrast and painter is not None:
             parts["contrast"] = self.contrast * contrast_guard(
                 luma, batch.base[0][:, -1], source_luma

@@ -74,7 +74,7 @@ def choose_payloads(
     header: SequenceHeader,
     config: EncoderConfig,
     progress: Callable[[str], None] | None,
-    done: Callable[[float], None] | None = None,
+    report_share: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
@@ -84,7 +84,7 @@ def choose_payloads(
     fitted: dict[int, bytes] = {}
     note = ""
     if config.uses_fitting and has_torch():
-        fitted, note = _fit(parts, header, config, progress, done)
+        fitted, note = _fit(parts, header, config, progress, report_share)
     payloads = choose_strengths(
         Model.load(painter_of(base, config.uses_tokens).find()),
         condition(base, scale, q),
@@ -101,7 +101,7 @@ def _fit(
     header: SequenceHeader,
     config: EncoderConfig,
     progress: Callable[[str], None] | None,
-    done: Callable[[float], None] | None,
+    report_share: Callable[[float], None] | None,
 ) -> tuple[dict[int, bytes], str]:
     """As `choose_payloads`, strengths left out."""
     from gvcodec.painter.fit import fit
@@ -121,7 +121,8 @@ def _fit(
                 header.base_q,
                 max(1, config.fit_step_count // len(parts)),
                 progress=progress,
-                done=done and partial(_report_share, done, number - 1, len(parts)),
+                report_share=report_share
+                and partial(_report_share, report_share, number - 1, len(parts)),
                 stream_bytes=part.size,
                 before=before,
                 leader=config.fit_by,
@@ -141,5 +142,7 @@ def _fit(
     return fitted, next(iter(reasons), "fitting does not pay for this video, it is left out")
 
 
-def _report_share(done: Callable[[float], None], before: int, parts: int, share: float) -> None:
-    done((before + share) / parts)
+def _report_share(
+    report_share: Callable[[float], None], before: int, parts: int, share: float
+) -> None:
+    report_share((before + share) / parts)

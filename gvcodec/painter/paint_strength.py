@@ -63,13 +63,15 @@ def set_payload_strength(payload: bytes | None, paint_strength: int) -> bytes:
     return join_extras(BASE if weights == IDENTITY else weights, changed_extras)
 
 
-def set_all_strengths(fitted: Mapping[int, bytes], paint_strength: int) -> dict[int, bytes]:
+def set_all_strengths(
+    payloads_by_frame: Mapping[int, bytes], paint_strength: int
+) -> dict[int, bytes]:
     """Payloads by the frame from which on they hold, as `paint_strength` has them: what paints
     nothing goes on to paint nothing."""
     if paint_strength == DEFAULT:
-        return dict(fitted)
+        return dict(payloads_by_frame)
     payloads = {0: set_payload_strength(None, paint_strength)}
-    for first, payload in fitted.items():
+    for first, payload in payloads_by_frame.items():
         payloads[first] = (
             payload if payload == IDENTITY else set_payload_strength(payload, paint_strength)
         )

@@ -79,10 +79,10 @@ class WindowObservation:
     flicker: Tensor
 
 
-def token_loss(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
+def token_loss(distance: Tensor, psnr_loss: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
     """Of the judge's distance, decibels that are lost, flicker, and that of the unsteered
     picture."""
-    return distance + PSNR_PRICE * lost + TEMPORAL * F.relu(flicker - usual)
+    return distance + PSNR_PRICE * psnr_loss + TEMPORAL * F.relu(flicker - usual)
 
 
 def open_network(device: torch.device) -> PerceptualLoss:
@@ -185,8 +185,8 @@ class Descent:
         assert before is not None
         moved = (before, look.source[0], look.source_before, look.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()
-        lost = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
-        return token_loss(distance, lost, flicker, look.flicker)
+        psnr_loss = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
+        return token_loss(distance, psnr_loss, flicker, look.flicker)
 
     def interpolate_window(self, style_offsets: Tensor, window: Window) -> Tensor:
         """Levels of regions of the picture at the blocks of a window."""

@@ -122,9 +122,9 @@ class VideoPainter:
         self._paint_strength = -1 if paint_strength is None else paint_strength
         self._uses_tokens = uses_tokens
 
-    def start_gop(self, fitted: bytes | None) -> None:
+    def start_gop(self, payload: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
-        self._paints = self._core.start_gop(fitted, self._paint_strength, self._uses_tokens)
+        self._paints = self._core.start_gop(payload, self._paint_strength, self._uses_tokens)
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""

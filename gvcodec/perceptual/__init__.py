@@ -66,8 +66,8 @@ def usual_folder() -> Path | None:
 def find_weights() -> Path | None:
     """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, or where that is not set
     `usual_folder`; None when it does not."""
-    named = os.environ.get(WEIGHTS_VARIABLE)
-    folder = Path(named) if named else usual_folder()
+    override = os.environ.get(WEIGHTS_VARIABLE)
+    folder = Path(override) if override else usual_folder()
     if folder is None or not all((folder / name).is_file() for name in _FILES.values()):
         return None
     return folder

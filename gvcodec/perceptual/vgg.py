@@ -58,12 +58,12 @@ class _Convolution:
             )
             self.zeros = torch.zeros(len(weight), dtype=torch.int64)
 
-    def __call__(self, x: Tensor, limit: float, signed: bool, relu: bool) -> Tensor:
+    def __call__(self, x: Tensor, limit: float, is_signed: bool, relu: bool) -> Tensor:
         """`limit`: the largest magnitude in `x` that has to be represented."""
         if not self.integer:
             out = F.conv2d(x, self.weight, self.bias, padding=1)
             return out.relu_() if relu else out
-        if signed:
+        if is_signed:
             step, zero = max(limit, 1e-30) / 127, 128
         else:
             step, zero = max(limit, 1e-30) / 255, 0
@@ -107,8 +107,8 @@ def _integers_work() -> bool:
             got = _Convolution(weight, None, True)(x, 1.0, False, False)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    wanted = F.conv2d(x, weight, padding=1)
-    return float((got - wanted).norm()) < 0.05 * float(wanted.norm())
+    expected = F.conv2d(x, weight, padding=1)
+    return float((got - expected).norm()) < 0.05 * float(expected.norm())
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -258,15 +258,15 @@ class _Distance(torch.autograd.Function):
     def forward(ctx: Any, rgb: Tensor, loss: PerceptualLoss, reference: Reference) -> Tensor:
         stages, outputs, pooled = loss._forward_maps(rgb)
         distance, similarity = rgb.new_zeros(()), rgb.new_zeros(())
-        kept = []
+        saved = []
         for number, (x, ref) in enumerate(zip(stages, reference, strict=True)):
             a, weight = _rows(x), loss.lin[number]
             square, product = a * a, a * ref.map
             inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
-            own = (square @ weight)[:, None] * inverse * inverse
+            squares = (square @ weight)[:, None] * inverse * inverse
             cross = (product @ weight)[:, None] * inverse * ref.inverse
             if number:
-                distance = distance + (own + ref.weighted - 2 * cross).mean()
+                distance = distance + (squares + ref.weighted - 2 * cross).mean()
             mean = a.mean(0)
             variance, other = square.mean(0) - mean * mean, ref.square - ref.mean * ref.mean
             covariance = product.mean(0) - mean * ref.mean
@@ -283,26 +283,26 @@ class _Distance(torch.autograd.Function):
             )
             by_mean = loss.alpha[number] * 2 * (ref.mean * bottom - mean * top) / (bottom * bottom)
             by_mean = by_mean - by_covariance * ref.mean - 2 * by_variance * mean
-            kept.append(
+            saved.append(
                 (
                     inverse,
-                    own - cross,
+                    squares - cross,
                     torch.stack([by_mean, 2 * by_variance, by_covariance]) / len(a),
                 )
             )
-        ctx.state = loss, reference, stages, outputs, pooled, kept
+        ctx.state = loss, reference, stages, outputs, pooled, saved
         return torch.stack([distance, 1 - similarity])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        loss, reference, stages, outputs, pooled, kept = ctx.state
+        loss, reference, stages, outputs, pooled, saved = ctx.state
         ctx.state = None
         by_distance, by_texture = gradient.unbind()
 
         def stage_gradient(number: int) -> Tensor:
             """Of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
             per-channel."""
-            inverse, projection, channel = kept[number]
+            inverse, projection, channel = saved[number]
             a, ref, weight = _rows(stages[number]), reference[number], loss.lin[number]
             channel = channel * -by_texture
             scale = by_distance * (2 / len(a)) * inverse

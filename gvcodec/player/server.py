@@ -40,23 +40,23 @@ class FrameServer:
         self._turn, self._keyframe_turn = threading.Lock(), threading.Lock()
         self._reader = 0
 
-    def frames(self, first: int, painted: bool) -> Iterator[bytes]:
+    def frames(self, first: int, is_painted: bool) -> Iterator[bytes]:
         """Pieces of the answer, from frame `first` to the last."""
         with self._turn:
             self._reader += 1
             reader = self._reader
-            wanted = self._video.decode_range(first, len(self._video))
+            frames = self._video.decode_range(first, len(self._video))
         try:
             for number in itertools.count(first):
                 with self._turn:
                     if reader != self._reader:
                         return
-                    frame = next(wanted, None)
+                    frame = next(frames, None)
                 if frame is None:
                     return
-                yield struct.pack("<II", number, 1 + painted)
+                yield struct.pack("<II", number, 1 + is_painted)
                 yield _bytes(frame.base_frame)
-                if painted:
+                if is_painted:
                     yield _bytes(frame.planes)
         except (GvcodecError, MemoryError) as error:
             yield _describe(error)
@@ -110,10 +110,10 @@ def page_files() -> dict[str, Path]:
     files = [
         path for pattern in ("*.html", "*.css", "*.js", "built/*") for path in folder.glob(pattern)
     ]
-    named = {
+    files_by_name = {
         "/" + path.relative_to(folder).as_posix(): path for path in files if path.suffix in _TYPES
     }
-    return named | {"/": folder / "index.html"}
+    return files_by_name | {"/": folder / "index.html"}
 
 
 class PlayerServer(AnswerServer):
@@ -163,8 +163,8 @@ class _Handler(AnswerHandler):
         self.close_connection = True
         self.begin_answer(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
         frames, first = self.server.frames, int(given)
-        painted = query.get("painted") == ["1"]
-        for piece in frames.keyframe(first) if alone else frames.frames(first, painted):
+        is_painted = query.get("painted") == ["1"]
+        for piece in frames.keyframe(first) if alone else frames.frames(first, is_painted):
             self.wfile.write(piece)
         return None
 

@@ -128,7 +128,7 @@ def encode_pass(
     watch: ProgressWrapper,
     frames: int,
     base_encoder: BaseEncoder | None = None,
-    fitted: Mapping[int, bytes] | None = None,
+    fit_payloads: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
     writes_painted_hash: bool = True,
 ) -> EncodePass:
@@ -136,7 +136,9 @@ def encode_pass(
     `paints` as for `encode_stream`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
+        encoder = Encoder(
+            source.format, config, source.start_pts, progress, base_encoder, fit_payloads
+        )
         watched = watch(_first(source, frames), stage, frames)
         writer = encode_source(source, watched, encoder, stream, writes_painted_hash)
         data = stream.getvalue()
@@ -149,7 +151,7 @@ def encode_pass(
             writer.track_size,
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
-            encoder.fitted,
+            encoder.fit_payloads,
             [*source.notes, *encoder.notes],
             encoder.config.base_q,
             encoder.config.base,

@@ -126,7 +126,7 @@ class Embedder(Protocol):
         """Vectors (N, dim) of length √dim."""
         ...
 
-    def query(self, asked: Pictures | str) -> Vectors:
+    def query(self, content: Pictures | str) -> Vectors:
         """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or
         of words."""
         ...
@@ -137,13 +137,13 @@ class _OfPictures:
 
     name: str
 
-    def query(self: Any, asked: Pictures | str) -> Vectors:
-        if isinstance(asked, str):
+    def query(self: Any, content: Pictures | str) -> Vectors:
+        if isinstance(content, str):
             raise UsageError(
                 f"embedder {self.name} takes pictures, not words; one of your own may take both "
                 "(gvcodec.retrieval.embedders.register)"
             )
-        vectors: Vectors = self.compress(self.frames(asked))
+        vectors: Vectors = self.compress(self.frames(content))
         return vectors
 
 

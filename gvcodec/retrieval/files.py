@@ -145,8 +145,8 @@ class SummarisedFile:
         kind, size = parse_head(data[:length])
         if kind == EXTENDED:
             kind, length = EXTENDED_AT + data[length] if len(data) > length else -1, length + 1
-        known = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
-        return known, length + size + CHECKSUM_BYTES
+        kind_of_packet = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
+        return kind_of_packet, length + size + CHECKSUM_BYTES
 
     def _first_packet(self, gop: GopEntry) -> bytes | None:
         """Payload of the summary that a GOP begins with, None where it begins otherwise."""
@@ -174,10 +174,16 @@ def moments(path: str, count: int = 12) -> list[int]:
     """Frames of the most distinct moments by the summary, in order."""
     try:
         with open_summarised(path) as file:
-            own = next(iter(file.vectors.values()), None)
+            summary_vectors = next(iter(file.vectors.values()), None)
     except GvcodecError:
         return []
-    return [] if own is None else [int(own.frames[place]) for place in distinct(own.values, count)]
+    return (
+        []
+        if summary_vectors is None
+        else [
+            int(summary_vectors.frames[place]) for place in distinct(summary_vectors.values, count)
+        ]
+    )
 
 
 def streams_in(path: str) -> list[str]:

@@ -51,7 +51,7 @@ def made(*arguments: Any, **named: Any) -> bytes:
     """A stream with a packet for each frame; tests/bitstream/test_bundles.py loses bundles."""
     reader = Reader(io.BytesIO(test_tools.made(*arguments, **named)))
     packets = list(reader.packets())
-    return stream_of(replace(reader.header, bundled=False), packets, reader.base_hash)
+    return stream_of(replace(reader.header, is_bundled=False), packets, reader.base_hash)
 
 
 def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:

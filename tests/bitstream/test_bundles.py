@@ -23,7 +23,7 @@ from tests.conftest import moving_texture, packets_in, send_all, stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 PLAIN = SequenceHeader(FORMAT, "av1", Fraction(1), 60)
-BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
+BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, is_bundled=True)
 
 
 def golden() -> list[Packet]:
@@ -113,7 +113,7 @@ def test_who_wants_each_frame_at_once_has_no_bundles() -> None:
     frames = moving_texture(64, 48, 3)
     for low_delay in (False, True):
         data = gvcodec.encode(frames, base="av1", fit=0, low_delay=low_delay)
-        assert Reader(io.BytesIO(data)).header.bundled is not low_delay
+        assert Reader(io.BytesIO(data)).header.is_bundled is not low_delay
 
 
 def test_pictures_whose_frames_may_fit_no_bundle_have_none() -> None:

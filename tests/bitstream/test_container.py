@@ -84,7 +84,7 @@ def test_index_lists_gops_and_the_fit_in_force() -> None:
     reader = Reader(io.BytesIO(write(HEADER, packets)))
     gops = reader.gops()
     wanted = [(0, 4, False), (4, 3, True), (7, 2, False), (9, 6, True)]
-    assert [(entry.first_frame, entry.frames, entry.fitted) for entry in gops] == wanted
+    assert [(entry.first_frame, entry.frames, entry.has_fit) for entry in gops] == wanted
     assert [reader.fit_before(gops, number) for number in range(4)] == [None, None, fit, None]
     assert list(reader.packets_of(gops[2])) == gop(2)
 

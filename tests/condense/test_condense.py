@@ -104,7 +104,7 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
     for order in orders:
         assert len(set(order)) == len(order) == 60
         assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
-        choice = choosing.fill_room(clips, order, evenly(8, 4), 40, 2500)
+        choice = choosing.fill_budget(clips, order, evenly(8, 4), 40, 2500)
         more = [clips.pictures[n][evenly(8, 4)] for n in order[: len(choice.clips) + 2]]
         assert len(choice.stream) <= 2500 < len(encode(more, 40))
 

@@ -152,7 +152,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
     encoder = Encoder(video_format(48, 48), EncoderConfig(preset=10, threads=1, fit=5))
     encoder.send_frame(still[0][0][1])
     encoder.flush()
-    assert encoder.notes == ["fitting is left out: nothing moves"] and not encoder.fitted
+    assert encoder.notes == ["fitting is left out: nothing moves"] and not encoder.fit_payloads
 
 
 def test_fitting_does_not_depend_on_the_clock(monkeypatch):

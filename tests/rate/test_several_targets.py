@@ -49,11 +49,11 @@ def test_all_targets_hold_and_one_decides(stub_metrics, text: str, decides: str)
     reached = encode_to_target(opener(clip), FAST, target, unwatched)
     for one, value in zip(target.all, reached.values, strict=True):
         assert one.excess(value) >= 0
-    assert f"{decides} decides, of {target}" in reached.coded.notes
+    assert f"{decides} decides, of {target}" in reached.encoded_pass.notes
     # The other one alone is met by a smaller file.
     other = next(one for one in target.all if one.metric != decides)
     alone = encode_to_target(opener(clip), FAST, other, unwatched)
-    assert len(alone.coded.data) < len(reached.coded.data)
+    assert len(alone.encoded_pass.data) < len(reached.encoded_pass.data)
 
 
 def test_targets_of_which_one_is_out_of_reach_are_refused(stub_metrics) -> None:

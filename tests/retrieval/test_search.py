@@ -151,7 +151,7 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     reader = Reader(io.BytesIO(rewritten(plain, lambda packets: before_keys(packets, repeat(new)))))
     found = [packet.kind for packet in reader.packets() if packet.kind is not Kind.METADATA]
     assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
-    assert all(gop.fitted for gop in reader.gops())
+    assert all(gop.has_fit for gop in reader.gops())
 
 
 def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
@@ -159,9 +159,12 @@ def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
     budget = Budget(Toy())
     for size in (200_000, 9_000, 90_000):
         vectors = rng.integers(-4, 5, (240, 48)).astype(np.int8)
-        before = budget.spent
+        before = budget.spent_bytes
         payload = budget.packet(vectors, 1, size).payload
-        assert budget.spent - before == len(payload) + 5 and budget.spent <= SHARE * budget._bytes
+        assert (
+            budget.spent_bytes - before == len(payload) + 5
+            and budget.spent_bytes <= SHARE * budget._bytes
+        )
     assert Summary.unpack(payload, 240).stride < 256
     assert len(Summary.unpack(Budget(Toy()).packet(vectors, 1, 10).payload, 240).vectors) == 1
 

@@ -97,9 +97,9 @@ class PipeEncoder:
             self._gops[-1].close_input()
         yield from self._finish(0)
 
-    def _finish(self, unfinished: int) -> Iterator[tuple[bytes, bool]]:
+    def _finish(self, unfinished_count: int) -> Iterator[tuple[bytes, bool]]:
         """Wait for the oldest GOPs until `left` are unfinished."""
-        while len(self._gops) > unfinished:
+        while len(self._gops) > unfinished_count:
             yield from self._gops[0].finish()
             self._gops.popleft()
 
