@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
 from gvcodec.util.messages import count_noun
+
+if TYPE_CHECKING:
+    from gvcodec.rate.target import Target
 
 
 @dataclass(frozen=True, slots=True)
