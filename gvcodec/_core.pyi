@@ -129,6 +129,22 @@ class BundleModel:
         The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
+class VideoPainter:
+    """Paints the base frames of one stream in display order."""
+
+    def __init__(self, model: bytes, width: int, height: int, base: int, scale: int, q: int, threads: int = 1) -> None:
+        """
+        `model`: bytes of a painter's file; `base`, `scale`, `q` as a header has them.
+        """
+
+    def start_gop(self, fit: bytes | None = None, look: int = -1, use_tokens: bool = True) -> bool:
+        """
+        Forget the past and take a `fit` payload; whether frames are painted. Raises `DamagedStreamError`.
+        """
+
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], size: int) -> tuple:
+        """The painted planes; `size`: bytes of the frame's packet, 0 = unknown."""
+
 class FramePainter:
     """The painter as decoders run it."""
 
