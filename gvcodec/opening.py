@@ -12,7 +12,6 @@ from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
-from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
 from gvcodec.util.file_io import (
     BorrowedFile,
     Readable,
@@ -105,6 +104,8 @@ def open_sink(
 ) -> Iterator[BinaryIO]:
     """A stream of `base` to write: a path is complete or absent afterwards, a file object stays
     open; a name in `ONE_FILE` gets a container, which takes av1 alone. Raises `UsageError`."""
+    from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
+
     if not isinstance(output, str | os.PathLike):
         yield wrap_output(output)
         return

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -216,6 +215,8 @@ def _repair(
     stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
     """What `repair` leaves of a stream, and a line for each loss."""
+    from gvcodec.edit.repair import repair_stream
+
     rest = _spool(None, stack)
     repaired = repair_stream(
         stream, name, rest, request.threads, request.models, request.limits, request.enforce_rlimit

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.messages import count_noun
+
+if TYPE_CHECKING:
+    from gvcodec.rate.target import Target
 
 
 @renamed_attributes(wanted="target")
