@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from gvcodec.gvc1d.paper.payload import TokenCoder
-from gvcodec.gvc1d.paper.sizes import grid_of
-from gvcodec.gvc1d.paper.weights import read_tables
 from numpy.typing import NDArray
 
 from gvcodec.base import open_decoder

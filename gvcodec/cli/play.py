@@ -102,13 +102,8 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     }
     frames = FrameServer(video, lambda: _open(options, fidelity=True)) if video else None
     with (
-<<<<<<< HEAD
         stream_file(options.input) as stream,
-        memory_limit(header, painted, limits_of(options)),
-=======
-        _stream_file(options.input) as stream,
         memory_limit(header, is_painted, limits_of(options)),
->>>>>>> names
         PlayerServer(
             options.port,
             page_files() | original | {"/stream": stream} | _models(options, header, is_painted),
@@ -126,27 +121,9 @@ def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
     return [{"frame": moment.frame, "score": moment.score} for moment in result.moments]
 
 
-<<<<<<< HEAD
-def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
-=======
-@contextlib.contextmanager
-def _stream_file(path: str) -> Iterator[Path]:
-    """The stream at `path` as a file on disk, a temporary one where a container holds it."""
-    with open_stream(path) as stream:
-        if getattr(stream, "name", None) == path:
-            yield Path(path)
-            return
-        with work_folder() as folder:
-            copy = Path(folder) / "stream.gvc"
-            with open(copy, "wb") as file:
-                shutil.copyfileobj(stream, file)
-            yield copy
-
-
 def _models(
     options: argparse.Namespace, header: SequenceHeader, is_painted: bool
 ) -> dict[str, Path]:
->>>>>>> names
     """The model that the page may need, by the path of a request."""
     if not is_painted or header.painter_id is None:
         return {}

@@ -80,8 +80,8 @@ def choose_payloads(
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
-    flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress` takes
-    lines on what is found, `done` the share, 0…1, of all that is done."""
+    flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
+    takes lines on what is found, `done` the share, 0…1, of all that is done."""
     # Only encoders choose strengths, and decoders open the painter too.
     from gvcodec.painter.strength import choose_strengths
 
