@@ -403,7 +403,7 @@ class Encoder:
             self.header,
             self.config,
             None if progress is None else progress.log_line,
-            None if progress is None else progress.fit_payloads,
+            None if progress is None else progress.fitted,
         )
         if reason:
             self.notes.append(reason)
