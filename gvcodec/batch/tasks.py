@@ -48,6 +48,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
 from gvcodec.one_file.write import check_one_file, tracks_in, write_one_file
+from gvcodec.opening import refuse_stream
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
@@ -244,6 +245,8 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     and a hash of its `content`. If zones have targets: `zones` with the qualities that reach them,
     and `notes`."""
     stamp = uris.version_stamp(uri)
+    if not uris.is_uri(uri):
+        refuse_stream(uri)
     length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
