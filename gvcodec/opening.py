@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
-from gvcodec.errors import DamagedStreamError
+from gvcodec.bitstream.header import MAGIC
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.util.file_io import (
     BorrowedFile,
     Readable,
@@ -23,6 +24,7 @@ from gvcodec.util.file_io import (
     work_folder,
     wrap_output,
 )
+from gvcodec.util.uris import local_path
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
@@ -57,6 +59,16 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     from gvcodec.one_file.read import extract_stream
 
     return extract_stream(source, kind, name)
+
+
+def refuse_stream(path: str) -> None:
+    """Raises `UsageError` for a stream of ours that is given as a video to encode."""
+    with contextlib.suppress(OSError, ValueError), open(local_path(path), "rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            raise UsageError(
+                f"{path}: is a gvcodec file already: decode it first (gvcodec decode {path} "
+                "VIDEO.mkv); gvcodec cut, cat and extract change it without coding it again"
+            )
 
 
 @contextlib.contextmanager
