@@ -81,12 +81,12 @@ class PerceptualMetric:
         self._bit_depth = fmt.bit_depth
 
     def distances(
-        self, source: Planes, painted: Sequence[Planes], windows: Sequence[Window]
+        self, source: Planes, painted_frames: Sequence[Planes], windows: Sequence[Window]
     ) -> NDArray[np.float64]:
         """Of each painted picture by window, (pictures, windows), as they are given out; one window
         at a time, whose maps take about 40 MB."""
-        displayed = [self._displayed(planes) for planes in painted]
-        distances = np.zeros((len(painted), len(windows)))
+        displayed = [self._displayed(planes) for planes in painted_frames]
+        distances = np.zeros((len(painted_frames), len(windows)))
         for column, window in enumerate(windows):
             reference = self._network.maps(self._cut(source, window))
             for number, planes in enumerate(displayed):

@@ -39,7 +39,7 @@ def test_distances_are_those_of_the_network_in_torch(size: tuple[int, int], colo
     fmt = replace(FORMAT, width=width, height=height, colour=colour)
     found = PerceptualMetric(fmt).distances(source, painted, [(0, 0, height, width)])
     weights = perceptual.read_weights(TOKEN_METRIC.find())
-    network = PerceptualLoss(integer=False, batched=False, weights=weights)
+    network = PerceptualLoss(integer=False, is_batched=False, weights=weights)
     known = known_colour(colour, height)
     reference = network.reference(as_rgb(source, known))
     with torch.no_grad():
