@@ -33,8 +33,8 @@ from eval.search import interval
 from eval.tools import EvalError, log_line, markdown, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
+from gvcodec.condense.clip_streams import encode
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, read
-from gvcodec.condense.coded import encode
 from gvcodec.condense.joint import Parts
 from gvcodec.condense.learning import Pairs, accuracy, features, fit
 from gvcodec.condense.making import MAKERS, CondensedClips, choose, make_joint, split_validation

@@ -82,9 +82,7 @@ def join(
         at += count
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
     size = sum(sizes) + budget.spent_bytes
-    return Joined(
-        np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent_bytes, size
-    )
+    return Joined(np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent_bytes, size)
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,7 @@ def measure(
     twins = twins_of([clip.name for clip in clips])
     asked = questions(clips, method)
     rows = [answer(one, method.rank(one.vectors, joined), joined, twins) for one in asked]
-    return sum_up(rows) | {"share": joined.spent_bytes / joined.size if method.limited else None}
+    return sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
 
 
 def twins_of(clips: Sequence[str]) -> list[int]:

@@ -119,9 +119,9 @@ class NotReplacedError(GvcodecError):
     exit_code = 10
 
 
-def incomplete_source(name: str, lost: str) -> str:
+def incomplete_source(name: str, missing_parts: str) -> str:
     """The message of an `IncompleteSourceError`."""
-    return f"{name}: incomplete source: {lost} (--allow-damaged takes it for a success)"
+    return f"{name}: incomplete source: {missing_parts} (--allow-damaged takes it for a success)"
 
 
 class IncompleteSourceError(GvcodecError):

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.condense.coded import decode, encode
+from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.media.reader import VideoReader
 from gvcodec.models import GVC1D_SMALL, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM

@@ -181,11 +181,12 @@ def is_whole(job: Job) -> bool:
     return job.start <= 0 and job.frames is None and job.input_options.until is None
 
 
-def parse_option(read: Callable[[str], _T], value: str | _T, expected: str) -> _T:
+def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
     """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
     try:
         return read(value) if isinstance(value, str) else value
     except ValueError:
+<<<<<<< HEAD
         raise UsageError(f"{value!r} is not {expected}") from None
 
 
@@ -195,3 +196,6 @@ def q_used(config: ResolvedConfig) -> float:
     if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
         return config.q
     return q_of(config.base, config.base_q)
+=======
+        raise UsageError(f"{value!r} is not {form}") from None
+>>>>>>> names

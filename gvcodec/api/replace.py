@@ -26,17 +26,17 @@ from gvcodec.util.file_io import as_name
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplaceReport:
     """`coded`: None if an earlier call had coded the file. `original`: where it is now, "" =
     deleted."""
 
     target: str
-    checked: CheckedCopy
+    copy_check: CheckedCopy
     original: str
     coded: EncodeReport | None = None
 
 
-def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> Replaced:
+def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceReport:
     """Code the file that `job` reads and replace it: same name, with the ending `suffix`. Raises
     `NotReplacedError` if the copy fails a check, `UsageError` for a part of a file, and what
     `encode_file` raises; the original is unchanged then."""
@@ -50,11 +50,13 @@ def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> Replaced:
     target = target_path(source, suffix)
     with open_waiting(source, suffix) as waiting:
         if find_earlier(source, suffix):
-            return Replaced(target, *replace_checked(source, target, suffix, rules, *kinds))
+            return ReplaceReport(target, *replace_checked(source, target, suffix, rules, *kinds))
         coded = encode_job(replace(job, output=waiting, overwrite=True))
         if coded.incomplete:
             raise NotReplacedError(f"{source}: not replaced: incomplete: {coded.incomplete}")
-        return Replaced(target, *replace_checked(source, waiting, suffix, rules, *kinds), coded)
+        return ReplaceReport(
+            target, *replace_checked(source, waiting, suffix, rules, *kinds), coded
+        )
 
 
 def check_whole(job: Job) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
-from gvcodec.bitstream.embedded import load_embedded_models
+from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor

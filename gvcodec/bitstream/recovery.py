@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
-from gvcodec.bitstream.embedded import load_embedded_models
+from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,

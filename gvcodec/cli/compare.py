@@ -63,12 +63,12 @@ def run(options: argparse.Namespace) -> None:
         bar = ProgressBar(mode_of(options))
         stages = list[str]()
 
-        def watch(title: str, total: int, attempt: int, done: int) -> None:
+        def watch(title: str, total: int, attempt: int, frames_done: int) -> None:
             stage = f"{title}, attempt {attempt}"
             if stages[-1:] != [stage]:
                 stages.append(stage)
                 bar.begin(stage, total)
-            bar.coded(done, 0)
+            bar.coded(frames_done, 0)
 
         with bar:
             comparison = compare(

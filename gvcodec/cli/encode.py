@@ -133,6 +133,5 @@ def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
     else:
         log_line(f"{replaced.target}: was coded by an earlier call")
     end = f"is {replaced.original}" if replaced.original else "is deleted"
-    log_line(
-        f"{options.input}: replaced by {replaced.target} ({replaced.checked}); the original {end}"
-    )
+    check = f"{replaced.target} ({replaced.copy_check})"
+    log_line(f"{options.input}: replaced by {check}; the original {end}")

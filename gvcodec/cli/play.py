@@ -90,7 +90,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     with open_stream(options.input) as source:
         header = Reader(source, options.input).header
     video, reason = _video(options, header)
-    is_painted = bool(video and video.painted)
+    is_painted = bool(video and video.is_painted)
     facts = {
         "name": path.name,
         "decodes": video is not None,

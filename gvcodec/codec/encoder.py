@@ -42,7 +42,7 @@ from gvcodec.base import (
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.bundles import bytes_in_file
-from gvcodec.bitstream.embedded import model_packets
+from gvcodec.bitstream.embedded_models import model_packets
 from gvcodec.bitstream.header import (
     MAX_PTS,
     NEEDS,

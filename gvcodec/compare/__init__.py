@@ -147,7 +147,7 @@ def tell_nearest(rows: Sequence[Row]) -> str:
 def _notes(metrics: Sequence[Distance]) -> list[str]:
     if not metrics:
         return ["Without torch no perceptual distance is measured: pip install 'gvcodec[fit]'."]
-    trained = " and ".join(metric.name for metric in metrics if metric.trained)
+    trained = " and ".join(metric.name for metric in metrics if metric.is_trained_on)
     notes = [f"{trained}: a loss of gvcodec's training and fitting, so it favours gvcodec."]
     if not any(metric.name == "LPIPS-Alex" for metric in metrics):
         notes.append(
@@ -185,10 +185,10 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """`name` as tables have it; `trained`: a loss of gvcodec's training or fitting."""
+    """`name` as tables have it; `is_trained_on`: a loss of gvcodec's training or fitting."""
 
     name: str
-    trained: bool
+    is_trained_on: bool
     of: Callable[[Picture, Picture], float]
 
 

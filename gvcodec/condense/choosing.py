@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.condense.clip_streams import decode, encode, sizes
 from gvcodec.condense.clips import Clips
-from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
 

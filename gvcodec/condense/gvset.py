@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.condense.coded import decode
+from gvcodec.condense.clip_streams import decode
 from gvcodec.condense.codes import Form, pictures_of
 from gvcodec.condense.codes import unpack as unpack_codes
 from gvcodec.errors import DamagedStreamError, MediaError

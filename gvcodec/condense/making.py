@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gvcodec.condense import codes, gvset
 from gvcodec.condense.choosing import Choice, choose_quality, herding_order
+from gvcodec.condense.clip_streams import decode
 from gvcodec.condense.clips import METHODS, Clips, evenly
-from gvcodec.condense.coded import decode
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.joint import ALL, CodedSet, Parts, optimise
 from gvcodec.condense.learning import Pairs, accuracy, features, fit
@@ -40,11 +40,11 @@ _JOINT_EVERY = 5
 
 @dataclass(frozen=True, slots=True)
 class CondensedClips:
-    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `kept`
+    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `pictures`
     (N, K, side, side, 3), and the bytes: a `stream` of quality `q`, or codes of a `form`."""
 
     clips: NDArray[np.int64]
-    kept: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
     q: float
     stream: bytes
     form: codes.Form | None = None
@@ -57,11 +57,11 @@ class CondensedClips:
 
     @property
     def count(self) -> int:
-        return self.kept.shape[1]
+        return self.pictures.shape[1]
 
     def repeat_frames(self, frames: int) -> NDArray[np.uint8]:
         """(N, frames, side, side, 3): what a network sees."""
-        return np.stack([repeat(clip, frames) for clip in self.kept])
+        return np.stack([repeat(clip, frames) for clip in self.pictures])
 
 
 def condense(

@@ -186,9 +186,9 @@ class _Psnr:
         self.worst: tuple[float, float] | None = None
         self._planes = [MeanPsnr() for _ in range(3)]
 
-    def send(self, shown: Planes, wanted: Planes, seconds: float) -> None:
+    def send(self, picture: Planes, source: Planes, seconds: float) -> None:
         self.frames += 1
-        values = [psnr(left, right) for left, right in zip(shown, wanted, strict=True)]
+        values = [psnr(left, right) for left, right in zip(picture, source, strict=True)]
         for mean, value in zip(self._planes, values, strict=True):
             mean.add(value)
         if math.isfinite(values[0]) and (self.worst is None or values[0] < self.worst[1]):

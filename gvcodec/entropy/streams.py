@@ -40,7 +40,7 @@ _SPAN_BITS = 14
 MOST_SCALE, _OCTAVE, _WIDEST = 63, 6, 64.0
 
 Backend = Literal["cpu", "cuda", "emulated"]
-Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
+DecodedStreams = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 
 @cache
@@ -116,7 +116,7 @@ def decode(
     mean: ArrayLike,
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
-) -> Decoded:
+) -> DecodedStreams:
     """Values (streams, steps), 0 after the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
     return _decode(
@@ -158,7 +158,7 @@ def decode_predicted(
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
     back: ArrayLike | None = None,
-) -> Decoded:
+) -> DecodedStreams:
     """As `decode`, with predicted tables."""
     rows = _array(side, np.uint8)
     return _decode(
@@ -193,7 +193,7 @@ def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:
     return _array(counts, np.int32)
 
 
-def _decode(function: Callable[..., Any], *arguments: Any) -> Decoded:
+def _decode(function: Callable[..., Any], *arguments: Any) -> DecodedStreams:
     values, whole = _call(function, *arguments)
     return values, whole.astype(np.bool_)
 

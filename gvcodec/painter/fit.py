@@ -135,7 +135,7 @@ def make_objective(
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(
         # One by one: what is kept of a source belongs to a crop, not to a batch.
-        PerceptualLoss(weights=weights, batched=False).to(device),
+        PerceptualLoss(weights=weights, is_batched=False).to(device),
         energy=0.0,
         contrast=_CONTRAST,
         colour=colour,

@@ -24,6 +24,7 @@ from gvcodec.opening import Source, unwrap
 from gvcodec.painter.paint_strength import check_paint_strength
 from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import HDR_TRANSFERS, is_still
+from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
 from gvcodec.util.uris import absolute_path, is_uri, local_path
@@ -143,6 +144,7 @@ class TimedStream:
             yield Reader(whole, self.name)
 
 
+@renamed_attributes(painted="is_painted")
 class Video(TimedStream):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
@@ -203,7 +205,7 @@ class Video(TimedStream):
     def __repr__(self) -> str:
         fmt = self.header.format
         what = f"{len(self)} frames ({fmt.height}, {fmt.width}, 3), {float(fmt.frame_rate):g}/s"
-        return f"Video({self.name}: {what}, base {self.header.base}, painted={self.painted})"
+        return f"Video({self.name}: {what}, base {self.header.base}, painted={self.is_painted})"
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
@@ -279,7 +281,7 @@ class Video(TimedStream):
         return self.get_frames_at(range(first, self.number_at(stop_seconds, just_before=True) + 1))
 
     @property
-    def painted(self) -> bool:
+    def is_painted(self) -> bool:
         return not self._options[0]
 
     @property

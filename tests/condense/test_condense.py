@@ -8,8 +8,8 @@ import pytest
 
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.condense import CondensedSet, gvset
+from gvcodec.condense.clip_streams import decode, encode, sizes
 from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
-from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from tests.clips import write_pictures
 from tests.conftest import in_process, run

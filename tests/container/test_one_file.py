@@ -396,7 +396,7 @@ def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
     line = capsys.readouterr().err
     assert line.endswith(f"or it is damaged: {why}; 18 frames are left, base frames only\n")
     with gvcodec.open(found) as video:
-        assert video.header.painter_id is None and not video.painted
+        assert video.header.painter_id is None and not video.is_painted
         assert [video.pts_of(n) - video.pts_of(0) for n in range(18)] == TIMES
     assert clips_equal(gvcodec.decode_planes(path), gvcodec.decode_planes(stream, fidelity=True))
 
