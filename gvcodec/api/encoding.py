@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-<<<<<<< HEAD
 from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
-from gvcodec.api.rated import encode_rated
-=======
-from gvcodec.api.job import Job, is_whole, make_config, parse_option
 from gvcodec.api.rate_control import encode_rated
->>>>>>> names
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
 from gvcodec.codec.encoder import Encoder, Source, encode_source

@@ -186,8 +186,7 @@ def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
     try:
         return read(value) if isinstance(value, str) else value
     except ValueError:
-<<<<<<< HEAD
-        raise UsageError(f"{value!r} is not {expected}") from None
+        raise UsageError(f"{value!r} is not {form}") from None
 
 
 def q_used(config: ResolvedConfig) -> float:
@@ -196,6 +195,3 @@ def q_used(config: ResolvedConfig) -> float:
     if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
         return config.q
     return q_of(config.base, config.base_q)
-=======
-        raise UsageError(f"{value!r} is not {form}") from None
->>>>>>> names
