@@ -68,7 +68,7 @@ def _open(path: str, file: Path, options: argparse.Namespace) -> Film:
     settings = {"models": options.models, "threads": options.threads, "limits": limits_of(options)}
     video = Video(file, fidelity=options.fidelity, **settings)
     painter = video.header.painter_id
-    if video.painted and painter is not None:
+    if video.is_painted and painter is not None:
         try:
             find_model(painter, PAINTER_OF_STREAM, options.models)
         except WrongModelError as error:
