@@ -82,7 +82,9 @@ def join(
         at += count
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
     size = sum(sizes) + budget.spent_bytes
-    return Joined(np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent_bytes, size)
+    return Joined(
+        np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent_bytes, size
+    )
 
 
 @dataclass(frozen=True)

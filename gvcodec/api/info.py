@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.opening import Source, open_reader
@@ -107,7 +107,7 @@ def read_info(reader: Reader) -> Info:
     packets: list[dict[str, Any]] = []
     metadata_bytes, timing = (
         b"",
-        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED),
+        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS),
     )
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
