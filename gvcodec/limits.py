@@ -81,7 +81,7 @@ class Limits:
 #: What is in force unless it is raised.
 DEFAULT = Limits()
 #: For streams of one's own.
-UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
+NO_LIMITS = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
 
 
 class Header(Protocol):

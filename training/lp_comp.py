@@ -67,7 +67,7 @@ def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     kept: list[list[NDArray[np.uint8]]] = []
     with VideoReader(path, frames=FRAMES * STRIDE) as video:
-        stride = max(1, min(STRIDE, (video.expected or FRAMES * STRIDE) // FRAMES))
+        stride = max(1, min(STRIDE, (video.expected_frames or FRAMES * STRIDE) // FRAMES))
         for number, frame in enumerate(video):
             if number % stride == 0 and len(kept) < FRAMES:
                 looks = frame.planes, crop_at_random(frame.planes, rng, True)

@@ -232,7 +232,7 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
             )
 
         bar.rate = rate
-        video = bar(reader, "encode", reader.expected)
+        video = bar(reader, "encode", reader.expected_frames)
         writer = encode_source(reader, video, encoder, output)
         source_bytes = reader.size if is_whole(job) else None
     return replace(
@@ -330,6 +330,6 @@ def _encode_images(
         ProgressBar(progress, verbose) as bar,
     ):
         encoder = Encoder(images.format, config, progress=bar)
-        frames = bar(images, "encode", images.expected)
+        frames = bar(images, "encode", images.expected_frames)
         writer = encode_source(images, frames, encoder, stream)
     return _with_container_size(_make_report(images, encoder, writer), output)

@@ -230,7 +230,7 @@ class ImageSource:
         self._frames = itertools.chain([first], remaining)
         limits = [max_frames] if max_frames is not None else []
         limits += [len(frames)] if isinstance(frames, list | tuple) else []
-        self.expected = min(limits, default=None)
+        self.expected_frames = min(limits, default=None)
         if sound is None and sound_rate is not None:
             raise UsageError("sound_rate goes with sound")
         if isinstance(sound, np.ndarray):

@@ -17,7 +17,7 @@ from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.opening import Source, open_reader
@@ -110,7 +110,7 @@ def read_info(reader: Reader) -> Info:
     packets: list[dict[str, Any]] = []
     metadata_bytes, timing = (
         b"",
-        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED),
+        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS),
     )
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None

@@ -67,9 +67,9 @@ def _refuse_early(source: VideoReader, rate: Budget) -> None:
     if rate.bpp is not None or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size
-    if limit is None and source.expected is not None:
+    if limit is None and source.expected_frames is not None:
         # An estimate: the passes know better.
-        limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
+        limit = _LENIENT * rate.file_bytes(source.format, source.expected_frames, 0)
     if limit is not None:
         check_sound_size(limit, source.measure_tracks())
 

@@ -33,7 +33,7 @@ class ReplaceReport:
     target: str
     copy_check: CheckedCopy
     original: str
-    coded: EncodeReport | None = None
+    encode_report: EncodeReport | None = None
 
 
 def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceReport:
@@ -51,11 +51,11 @@ def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceRep
     with open_waiting(source, suffix) as waiting:
         if find_earlier(source, suffix):
             return ReplaceReport(target, *replace_checked(source, target, suffix, rules, *kinds))
-        coded = encode_job(replace(job, output=waiting, overwrite=True))
-        if coded.incomplete:
-            raise NotReplacedError(f"{source}: not replaced: incomplete: {coded.incomplete}")
+        report = encode_job(replace(job, output=waiting, overwrite=True))
+        if report.incomplete:
+            raise NotReplacedError(f"{source}: not replaced: incomplete: {report.incomplete}")
         return ReplaceReport(
-            target, *replace_checked(source, waiting, suffix, rules, *kinds), coded
+            target, *replace_checked(source, waiting, suffix, rules, *kinds), report
         )
 
 

@@ -164,7 +164,7 @@ def make_plan(
     decoding the video once; where seeking does not lead to the same frames, there is one chunk, and
     each is checked again when it is encoded (`Span.check`). Raises `MediaError`."""
     with VideoReader(source, start, frames, input_options=input_options) as reader:
-        fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
+        fmt, shift, expected = reader.format, reader.shift, reader.expected_frames or 1
         reader.tracks = None
         marks = list(reader.marks()) if length and not reader.pictures else []
         incomplete = reader.incomplete

@@ -25,8 +25,8 @@ from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
-    EXTENDED,
     EXTENDED_AT,
+    EXTENDED_BITS,
     MAX_PAYLOAD,
     Kind,
     Packet,
@@ -266,7 +266,7 @@ class Salvage:
             kind, size = parse_head(head[:length])
         except DamagedStreamError:
             return Kind.INTER, 0
-        if kind == EXTENDED:
+        if kind == EXTENDED_BITS:
             kind = EXTENDED_AT + (head[length] if len(head) > length else 0xFF)
             length += 1
         return kind, length + size + CHECKSUM_BYTES

@@ -136,11 +136,11 @@ def run(options: argparse.Namespace) -> None:
     bar = ProgressBar(mode_of(options), options.verbose)
     with engine, bar:
 
-        def ended(job: Job, error: str) -> None:
+        def report_job(job: Job, error: str) -> None:
             log_line(error or _outcome(ledger, job))
 
         count = FrameCount(bar, len(jobs))
-        Driver(engine, ledger, count, ended, options.fail_fast, rules).run(jobs)
+        Driver(engine, ledger, count, report_job, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
     painted = {job.uri for job in jobs if job.settings.config.painter == "on"}

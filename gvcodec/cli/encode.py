@@ -126,10 +126,10 @@ def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
     if suffix != ".gvc" and not one_file_suffix(f"OUT{suffix}"):
         raise UsageError(f"{options.output}: with --replace a file is .gvc, .mp4, .mkv or .webm")
     replaced = encode_and_replace(make_job(options, options.input), suffix, rules)
-    for note in replaced.coded.notes if replaced.coded else ():
+    for note in replaced.encode_report.notes if replaced.encode_report else ():
         log_line(note)
-    if replaced.coded is not None:
-        log_line(f"{replaced.target}: {replaced.coded.summary}")
+    if replaced.encode_report is not None:
+        log_line(f"{replaced.target}: {replaced.encode_report.summary}")
     else:
         log_line(f"{replaced.target}: was coded by an earlier call")
     end = f"is {replaced.original}" if replaced.original else "is deleted"

@@ -56,7 +56,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED, memory_note
+from gvcodec.limits import NO_LIMITS, memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
@@ -572,7 +572,7 @@ class PaintedHash:
         self._decoder = Decoder(
             header,
             threads=config.threads,
-            limits=UNLIMITED,
+            limits=NO_LIMITS,
             device=config.device,
             read_only=True,
         )

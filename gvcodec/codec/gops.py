@@ -17,7 +17,7 @@ from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, Sequen
 from gvcodec.bitstream.packets import read_quality
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
-from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
+from gvcodec.limits import DEFAULT, NO_LIMITS, OBJECT_BYTES, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the shipped painter.
@@ -239,7 +239,7 @@ class Splicer:
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         # It does not know when frames are shown.
-        limits = replace(limits, max_fps=UNLIMITED.max_fps)
+        limits = replace(limits, max_fps=NO_LIMITS.max_fps)
         self._decoder = Decoder(header, True, threads, models, limits=limits)
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None

@@ -28,7 +28,7 @@ from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
@@ -160,7 +160,7 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
 def _decode(reader: Reader) -> tuple[PeerEncode, list[int], bytes]:
     """Shown frames and bytes of their packets (the first counts all that is neither frame nor
     sound), timestamps, and the `metadata` packet."""
-    decoder = Decoder(reader.header, limits=UNLIMITED)
+    decoder = Decoder(reader.header, limits=NO_LIMITS)
     sizes: list[int] = []
 
     def count_frames(packets: Iterator[Packet]) -> Iterator[Packet]:

@@ -14,7 +14,7 @@ from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
+from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
@@ -151,7 +151,7 @@ def _drop_undecodable(
     for is_second_try in (False, True):
         sent_count = 0
         # It does not know when frames are shown.
-        limits = replace(limits, max_fps=UNLIMITED.max_fps)
+        limits = replace(limits, max_fps=NO_LIMITS.max_fps)
         decoder = Decoder(header, True, threads, models, limits=limits)
         try:
             for packet in gop.packets:

@@ -118,7 +118,7 @@ class VideoReader:
     the source lacks of them, in words)."""
 
     format: VideoFormat
-    expected: int | None
+    expected_frames: int | None
     metadata: Metadata
     start_pts: int
     shift: int
@@ -176,7 +176,7 @@ class VideoReader:
         self.start_pts = self._first[1] - shift
         self._settle_format(frame)
         self.metadata = self._metadata_of(frame)
-        self.expected = self._estimate()
+        self.expected_frames = self._estimate()
 
     def _find_first(self) -> tuple[av.VideoFrame, int]:
         """Sets the first wanted frame. Gives the frame that the format follows from, at whose time
@@ -654,10 +654,11 @@ class VideoReader:
         exact = bool(self._stream.frames)
         # Of a screen recording duration and frame rate do not tell the number of frames.
         sparse = not exact and 2 * frames < self.format.frame_rate * Fraction(self._length)
-        if self.expected is None or self.expected <= frames or sparse:
+        if self.expected_frames is None or self.expected_frames <= frames or sparse:
             return ""
         about = "" if exact else "about "
-        return f"{about}{self.expected - frames} of {about}{self.expected} frames are missing"
+        missing, total = self.expected_frames - frames, self.expected_frames
+        return f"{about}{missing} of {about}{total} frames are missing"
 
     def _count_early(self) -> int:
         """Frames of a file before the first one that could be decoded."""

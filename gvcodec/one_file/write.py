@@ -31,7 +31,7 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
-from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
+from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.media.codec_parameters import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.output import name_errors
@@ -71,7 +71,7 @@ def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
     """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
     with work_folder() as folder:
         path = Path(folder) / f"whole{suffix}"
-        write_one_file(Reader(io.BytesIO(stream)), path, False, UNLIMITED)
+        write_one_file(Reader(io.BytesIO(stream)), path, False, NO_LIMITS)
         copied = tracks_in(str(path))
         return path.stat().st_size, copied[0] if copied else 0
 
@@ -101,7 +101,7 @@ def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
         yield spool  # type: ignore[misc]
         spool.seek(0)
-        _, notes = _write(Reader(spool, path), pending, UNLIMITED)  # type: ignore[arg-type]
+        _, notes = _write(Reader(spool, path), pending, NO_LIMITS)  # type: ignore[arg-type]
         for note in notes:
             log_line(f"{path}: {note}")
         log_line(f"{path}: AV1 that every player shows, with the packets for painting")

@@ -76,7 +76,7 @@ def fresh(
 #: of the painted crop.
 CROP = 128
 #: Loss of PSNR, in dB, that costs nothing by itself.
-ALLOWED = 0.3
+FREE_PSNR_LOSS = 0.3
 
 
 @dataclass
@@ -257,7 +257,7 @@ class Objective:
             )
         if self.guard and painter is not None:
             parts["guard"] = self.guard * fidelity_guard(
-                luma, batch.base[0][:, -1], source_luma, ALLOWED
+                luma, batch.base[0][:, -1], source_luma, FREE_PSNR_LOSS
             )
         if reference_luma is not None:
             parts["hold"] = self.hold * fidelity_guard(luma, reference_luma, source_luma, 0.0)

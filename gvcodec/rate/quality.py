@@ -31,7 +31,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import EncodePass, SourceFactory, VideoStats
 from gvcodec.types import Planes, VideoFormat
@@ -262,7 +262,7 @@ class QualityMetric:
         reader = Reader(io.BytesIO(encoded_pass.data))
         fmt, source_size = reader.header.format, (self.format.width, self.format.height)
         scaler = Scaler(fmt, source_size) if (fmt.width, fmt.height) != source_size else None
-        decoder = Decoder(reader.header, fidelity, limits=UNLIMITED)
+        decoder = Decoder(reader.header, fidelity, limits=NO_LIMITS)
         with self._open() as source:
             pairs = zip(decoder.frames_of(reader.packets()), source, strict=False)
             for number, (ours, theirs) in enumerate(pairs):

@@ -72,7 +72,7 @@ def allocate_scenes(
 ) -> EncoderConfig:
     """The settings with the quality of each GOP that a trial of the first `frames` frames finds."""
     with open_source() as source:
-        total = frames or getattr(source, "expected", None)
+        total = frames or getattr(source, "expected_frames", None)
         video = watch(itertools.islice(source, frames), "probe", total)
         planes = (frame.planes for frame in video)
         return replace(config, gop_q=gop_offsets(planes, source.format, config.resolve()))

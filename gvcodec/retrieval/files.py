@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
-    EXTENDED,
     EXTENDED_AT,
+    EXTENDED_BITS,
     MAX_SIDE_PAYLOAD,
     parse_head,
     read_packet,
 )
 from gvcodec.errors import DamagedStreamError, GvcodecError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
@@ -88,7 +88,7 @@ class SummarisedFile:
         header = self.reader.header
         gop = self.gop_of(frame)
         fmt = header.format
-        timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+        timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS)
         timing.restart(gop.first_frame)
         at = gop.offset
         try:
@@ -143,7 +143,7 @@ class SummarisedFile:
         data = self._counted.read(_HEAD)
         length = next((n for n, byte in enumerate(data) if byte < 0x80), 0) + 1
         kind, size = parse_head(data[:length])
-        if kind == EXTENDED:
+        if kind == EXTENDED_BITS:
             kind, length = EXTENDED_AT + data[length] if len(data) > length else -1, length + 1
         kind_of_packet = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
         return kind_of_packet, length + size + CHECKSUM_BYTES

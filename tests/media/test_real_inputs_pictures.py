@@ -112,7 +112,7 @@ def test_numbered_pictures_begin_anywhere(tmp_path, first: int) -> None:
         shown, _, reader = read_film(source, input_options=InputOptions(rate=Fraction(24)))
         levels = [int(y[0, 0]) for y, *_ in shown]
         assert reader.format.frame_rate == 24
-        assert len(levels) == reader.expected == 4 and levels == sorted(set(levels))
+        assert len(levels) == reader.expected_frames == 4 and levels == sorted(set(levels))
     assert len(read_film(folder, start=0.08).planes) == 2
 
 

@@ -68,7 +68,7 @@ def test_progress_keeps_its_names_of_1_0() -> None:
 
 
 def test_renamed_classes_are_still_found_under_their_names_of_1_0() -> None:
-    for old, new in public.RENAMED.items():
+    for old, new in public.NEW_NAMES.items():
         with pytest.warns(
             DeprecationWarning, match=f"gvcodec.{old} is deprecated: use gvcodec.{new}"
         ):
