@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> None:
     with open_stream(options.input) as source:
         if suffix in _STREAMS:
             if isinstance(source, ChangedStream):
-                raise DamagedStreamError(f"{display_name(options.input)}: {NOT_WRITTEN}")
+                raise DamagedStreamError(
+                    f"{display_name(options.input)}: {NOT_WRITTEN}", code="changed-file"
+                )
             with open_sink(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
             log_line(f"{options.output}: the stream of {display_name(options.input)}, copied")

@@ -49,7 +49,9 @@ class MetricNetwork:
             self._weights = [arrays[f"lin{n}.weight"].reshape(-1) for n in range(len(_STAGES))]
             self.distance(*2 * [self.maps(np.zeros((16, 16, 3), np.float32))])
         except (OSError, KeyError, ValueError) as error:
-            raise MediaError(f"{path}: not a network that judges ({error})") from None
+            raise MediaError(
+                f"{path}: not a network that judges ({error})", code="not-a-model"
+            ) from None
 
     def maps(self, picture: Floats) -> list[Floats]:
         """What is compared, of a picture (H, W, 3), RGB in 0…1: a map (h, w, channels) a stage,

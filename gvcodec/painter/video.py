@@ -109,7 +109,7 @@ class VideoPainter:
         uses_tokens: bool = True,
     ) -> None:
         if not 0 <= q <= 63:
-            raise UsageError(f"q must be 0…63, not {q}")
+            raise UsageError(f"q must be 0…63, not {q}", code="option-value")
         try:
             self._stream = condition(base, scale, q)
         except ValueError as error:
@@ -139,7 +139,9 @@ class VideoPainter:
         if tokens is None or not self._uses_tokens:
             return None
         if self._model.tokens is None:
-            raise DamagedStreamError("tokens for a painter that none can steer")
+            raise DamagedStreamError(
+                "tokens for a painter that none can steer", code="painter-tokens"
+            )
         return style_offsets_of(unpack(tokens, self._model.tokens, self._q, *self._size))
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
@@ -147,7 +149,10 @@ class VideoPainter:
         height, width = self._size
         if base_frame[0].shape != self._size:
             shape = base_frame[0].shape
-            raise UsageError(f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}")
+            raise UsageError(
+                f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}",
+                code="frame-shape",
+            )
         if self._identity:
             return base_frame
         field = self._motion.push(np.ascontiguousarray(base_frame[0]))

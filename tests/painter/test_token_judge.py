@@ -18,6 +18,7 @@ from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.colour import known_colour
 from gvcodec.util.tensors import to_rgb
 from tests.conftest import rough_clip
+from tests.errors import raises
 
 FORMAT = VideoFormat(192, 128, Fraction(25), Fraction(1, 25), bit_depth=10)
 
@@ -70,8 +71,8 @@ def test_other_files_do_not_judge(tmp_path: Path) -> None:
     for name, wrong in (("lin0.weight", None), ("features.5.weight", np.zeros((64, 3, 3, 3)))):
         changed = {**arrays, name: wrong}
         save_weights({}, path, {}, {n: a for n, a in changed.items() if a is not None})
-        with pytest.raises(MediaError, match="not a network that judges"):
+        with raises(MediaError, "not-a-model"):
             MetricNetwork(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(MediaError, match="not a network that judges"):
+    with raises(MediaError, "not-a-model"):
         MetricNetwork(path)
