@@ -176,7 +176,9 @@ def base_of_wire(wire: int) -> str | None:
 def base_of(name: str) -> Base:
     """Raises `UsageError` for one that there is not."""
     if name not in _BASES:
-        raise UsageError(f"base layer {name} is unknown; there are {', '.join(_BASES)}")
+        raise UsageError(
+            f"unknown base codec {name}; there are {', '.join(_BASES)}", code="base-unknown"
+        )
     return _BASES[name]
 
 
@@ -184,7 +186,7 @@ def standard_of(name: str) -> Standard:
     """Raises `UsageError` for a base that is no standard bitstream."""
     standard = base_of(name).standard
     if standard is None:
-        raise UsageError(f"no {name} base layer here: that is no standard bitstream")
+        raise UsageError(f"base {name} is not a standard bitstream", code="base-feature")
     return standard
 
 

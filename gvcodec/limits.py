@@ -117,7 +117,8 @@ def check(header: Header, is_painted: bool, limits: Limits) -> None:
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
     if limits.max_pixels is not None and pixels > limits.max_pixels:
         raise LimitError(
-            f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)"
+            f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)",
+            code="limit-pixels",
         )
     max_memory = limits.max_memory
     if max_memory is None and limits.max_pixels is None:
@@ -125,7 +126,8 @@ def check(header: Header, is_painted: bool, limits: Limits) -> None:
     if max_memory is not None and (needed := memory_for(header, is_painted)) > max_memory:
         raise LimitError(
             f"{size} take about {needed >> 20} MiB, more than {max_memory >> 20} (--max-memory "
-            f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))"
+            f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))",
+            code="limit-memory",
         )
 
 
@@ -149,7 +151,8 @@ def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
     if frames > limits.max_fps * (seconds + 1):
         raise LimitError(
             f"timing: {frames} frames within {float(seconds):.3g} s, more than {limits.max_fps} a "
-            f"second (--max-fps)"
+            f"second (--max-fps)",
+            code="limit-rate",
         )
 
 

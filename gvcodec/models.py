@@ -69,7 +69,9 @@ class WeightFile:
                 return place
         searched = ", ".join(map(str, places))
         other = f" (${self.variable} names another file)" if self.variable else ""
-        raise WrongModelError(f"{self.what} is missing; looked for {searched}{other}")
+        raise WrongModelError(
+            f"{self.what} is missing; searched {searched}{other}", code="model-missing"
+        )
 
 
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
@@ -98,7 +100,7 @@ def form_of(path: Path) -> str:
     try:
         return read_arrays(path, ())[1].get("form", "")
     except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a model ({error})") from None
+        raise MediaError(f"{path}: not a model ({error})", code="not-a-model") from None
 
 
 def painter_of(base: str, uses_tokens: bool = False) -> WeightFile:
@@ -124,8 +126,9 @@ def find_model(identity: bytes, what: str, extra_places: Sequence[str | Path] = 
                 return file
     searched = ", ".join(str(place) for place, _ in places)
     raise WrongModelError(
-        f"{what} {identity.hex()} is missing; looked in {searched} "
-        f"(--model PATH or ${MODELS_VARIABLE} names another place)"
+        f"{what} {identity.hex()} is missing; searched {searched} "
+        f"(--model PATH or ${MODELS_VARIABLE} names another place)",
+        code="model-missing",
     )
 
 
@@ -150,7 +153,7 @@ def load_embedded_model(data: bytes, expected_id: bytes | None) -> None:
     every file."""
     digest = hashlib.sha256(data).digest()
     if digest[:_ID_BYTES] != expected_id:
-        raise DamagedStreamError("model: not the one that the header names")
+        raise DamagedStreamError("model: not the one that the header names", code="model-packet")
     place = _embedded_folder() / f"{digest.hex()}.safetensors"
     if not place.exists():
         partial = place.with_suffix(f".{threading.get_ident()}")
@@ -178,7 +181,9 @@ def report_embedded_damage(path: Path) -> Iterator[None]:
     except MediaError as error:
         if not _embedded_folder.cache_info().currsize or path.parent != _embedded_folder():
             raise
-        raise DamagedStreamError(f"model: {str(error).removeprefix(f'{path}: ')}") from None
+        raise DamagedStreamError(
+            f"model: {str(error).removeprefix(f'{path}: ')}", code="model-packet"
+        ) from None
 
 
 def model_id(path: Path) -> bytes:
@@ -245,7 +250,7 @@ def _digest(path: str, size: int, mtime_ns: int) -> bytes:
 def _places(extra_places: Sequence[str | Path]) -> Iterator[Path]:
     for path in map(Path, extra_places):
         if not path.exists():
-            raise MediaError(f"{path}: no such model file or folder")
+            raise MediaError(f"{path}: no such model file or folder", code="file-missing")
         yield path
     for name in (
         *os.environ.get(MODELS_VARIABLE, "").split(os.pathsep),

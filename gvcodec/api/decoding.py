@@ -62,13 +62,13 @@ class DecodeRequest:
         None,
         integer(0, 100),
         "0…100",
-        help="paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: "
-        "for viewing, the painted hash is not checked",
+        help="painting strength instead of the file's: 0 base frames … 50 as trained … 100; "
+        "disables the check of the painted hash",
     )
     tokens: str = option(
         "on",
         choices=("on", "off"),
-        help="off: paint without the tokens of the file, for comparing (on)",
+        help="off: ignore the painter's tokens in the file, for comparison (on)",
     )
     form: str | None = option(
         None,
@@ -313,7 +313,7 @@ class _FileDecoder:
         first = next(self._frames, None)
         if first is None and request.is_part:
             since = f"{float(self._from):g} s after the first one or later"
-            raise UsageError(f"{self._reader.name}: no frame is shown {since}")
+            raise UsageError(f"{self._reader.name}: no frame is shown {since}", code="no-frames")
         self._shift = self._set_shift(first)
         self._frames = chain([first] if first else [], self._frames)
 
@@ -333,7 +333,7 @@ class _FileDecoder:
             if last <= stop:
                 stop, end_tick, self._until = last, until, until if is_still else None
         if stop <= first:
-            raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
+            raise UsageError(f"{reader.name}: no frame begins in this part", code="no-frames")
         tick = self._header.format.time_base
         begin = begin_tick * tick if self._from > 0 else None
         end = None if end_tick == video.pts_of(len(video)) else end_tick * tick

@@ -91,7 +91,10 @@ def encode_file(
         names = [*job_options, *(name for name, value in file_options.items() if value is not None)]
         for name in names:
             if name not in _FRAME_OPTIONS:
-                raise UsageError(f"{name} is for video files, not for frames of a program")
+                raise UsageError(
+                    f"{name} cannot be used with frames of a program, only with video files",
+                    code="option-conflict",
+                )
         images = ImageSource(
             source, frame_rate or 30, format, sound, sound_rate, job_options.pop("frames", None)
         )
@@ -102,15 +105,21 @@ def encode_file(
         ("format", format),
     ):
         if value is not None:
-            raise UsageError(f"{name} is for frames of a program, not for video files")
+            raise UsageError(
+                f"{name} cannot be used with video files, only with frames of a program",
+                code="option-conflict",
+            )
     input_settings = InputOptions() if input_options is None else input_options
     if not isinstance(input_settings, InputOptions):
-        raise UsageError(f"input_options is an InputOptions, not {repr_short(input_options)}")
+        raise UsageError(
+            f"input_options is an InputOptions, not {repr_short(input_options)}",
+            code="option-value",
+        )
     check_kind("end", end, "float | None")
     if end is not None:
         input_settings = replace(input_settings, until=end)
     if sound is not None and not isinstance(sound, str):
-        raise UsageError(f"sound of a video file is {_SOUND_FORMS}")
+        raise UsageError(f"sound of a video file is {_SOUND_FORMS}", code="option-value")
     if sound is not None:
         input_settings = replace(
             input_settings, sound=parse_option(parse_sound, sound, _SOUND_FORMS)
@@ -118,7 +127,9 @@ def encode_file(
     video = cast("PathName | BinaryIO", source)
     job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
-        raise UsageError("give either a quality or one of size, bitrate, bpp and target")
+        raise UsageError(
+            "give either a quality or one of size, bitrate, bpp and target", code="option-conflict"
+        )
     result = encode_job(job)
     require_complete(job, result)
     return result
@@ -159,9 +170,12 @@ def _check(job: Job) -> None:
     """Raises `UsageError` for what does not go together, and `MissingWeightsError`."""
     rate = job.rate
     if job.jobs is not None and job.jobs < 1:
-        raise UsageError(f"jobs is 1 or more, not {job.jobs}")
+        raise UsageError(f"jobs is 1 or more, not {job.jobs}", code="option-value")
     if job.in_chunks and rate is not None and rate.is_global:
-        raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
+        raise UsageError(
+            "--jobs and --resume need -q or --target, not a size or bitrate",
+            code="option-conflict",
+        )
     if job.config.device != "cpu" and has_torch():
         from gvcodec.util.tensors import open_device
 
@@ -171,7 +185,9 @@ def _check(job: Job) -> None:
         for one in rate.all:
             require_metric(one.metric)
     if job.config.allocates_by_scene and (job.in_chunks or isinstance(rate, Target)):
-        raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
+        raise UsageError(
+            "--alloc needs -q or a size, not --target, --jobs or --resume", code="option-conflict"
+        )
 
 
 def _file_version(source: str | None) -> tuple[int, int] | None:
@@ -301,8 +317,8 @@ def _encode_with_min_gain(job: Job, output: BinaryIO, least: float) -> EncodeRep
         if file_report.gain < least:
             name = name_of(job.source)
             raise NoGainError(
-                f"{name}: {_describe_gain(file_report)}, less gain than {100 * least:g} %: "
-                "nothing was written"
+                f"{name}: {_describe_gain(file_report)}, saves less than {100 * least:g} %; "
+                "no file written"
             )
         shutil.copyfileobj(spool, output)
     return report

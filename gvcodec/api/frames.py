@@ -69,7 +69,9 @@ def frames_of(value: Any) -> Iterator[Frame]:
     """The frames of a video: an array (T, H, W, 3), (T, 3, H, W) or (3, T, H, W), a single picture,
     or anything that gives one picture after another. Raises `UsageError`."""
     if isinstance(value, str | bytes):
-        raise UsageError("frames are pictures; encode_file takes the name of a video")
+        raise UsageError(
+            "frames are pictures; encode_file takes the name of a video", code="frame-shape"
+        )
     if not _is_array(value):
         if not isinstance(value, Iterable) or _is_picture(value):
             value = [value]
@@ -77,7 +79,9 @@ def frames_of(value: Any) -> Iterator[Frame]:
     if value.ndim == 3:
         return iter([frame_of(value)])
     if value.ndim != 4:
-        raise UsageError(f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(value)}")
+        raise UsageError(
+            f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(value)}", code="frame-shape"
+        )
     if 3 not in (value.shape[1], value.shape[3]) and value.shape[0] == 3:
         value = value.swapaxes(0, 1)
     return map(frame_of, value)
@@ -91,10 +95,12 @@ def frame_of(value: Any) -> Frame:
     if isinstance(value, tuple | list) and len(value) == 3 and not np.isscalar(value[0]):
         return cast(Planes, value)
     if not _is_array(value):
-        raise UsageError(f"a frame is {_KINDS}, not {type(value).__name__}")
+        raise UsageError(f"a frame is {_KINDS}, not {type(value).__name__}", code="frame-shape")
     array = _to_numpy(value)
     if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]) or 0 in array.shape:
-        raise UsageError(f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}")
+        raise UsageError(
+            f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}", code="frame-shape"
+        )
     if array.shape[2] != 3:
         array = array.transpose(1, 2, 0)
     if array.dtype.newbyteorder("=") == np.uint16:
@@ -103,7 +109,8 @@ def frame_of(value: Any) -> Frame:
         if (high := int(array.max())) > PEAK:
             raise UsageError(
                 f"a uint16 picture holds 10 bits, 0…{PEAK}, not up to {high}; shift 16 bits right "
-                "by 6"
+                "by 6",
+                code="frame-shape",
             )
     elif array.dtype != np.uint8:
         array = _to_bytes(array)
@@ -116,7 +123,7 @@ def planes_of(frame: Frame, fmt: VideoFormat) -> Planes:
     if not isinstance(frame, np.ndarray):
         return frame
     if frame.dtype == np.uint16 and fmt.bit_depth == 8:
-        raise UsageError("a uint16 picture has 10 bits, the video has 8")
+        raise UsageError("a uint16 picture has 10 bits, the video has 8", code="frame-shape")
     return planes_from_rgb(frame, fmt.colour)
 
 
@@ -162,10 +169,15 @@ def _to_numpy(value: Any) -> NDArray[Any]:
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Floats from 0 to 1 as uint8."""
     if not np.issubdtype(array.dtype, np.floating):
-        raise UsageError(f"a frame is uint8, uint16 or floats from 0 to 1, not {array.dtype}")
+        raise UsageError(
+            f"a frame is uint8, uint16 or floats from 0 to 1, not {array.dtype}", code="frame-shape"
+        )
     low, high = float(array.min()), float(array.max())
     if not (-_SLACK <= low and high <= 1 + _SLACK):
-        raise UsageError(f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}")
+        raise UsageError(
+            f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}",
+            code="frame-shape",
+        )
     return np.round(255 * np.clip(array, 0, 1)).astype(np.uint8)
 
 
@@ -225,14 +237,14 @@ class ImageSource:
         remaining = itertools.islice(frames_of(frames), max_frames)
         first = next(remaining, None)
         if first is None:
-            raise UsageError("there is no frame to encode")
+            raise UsageError("there is no frame to encode", code="no-frames")
         self.format = format or _format_of(first, _rate(frame_rate))
         self._frames = itertools.chain([first], remaining)
         limits = [max_frames] if max_frames is not None else []
         limits += [len(frames)] if isinstance(frames, list | tuple) else []
         self.expected_frames = min(limits, default=None)
         if sound is None and sound_rate is not None:
-            raise UsageError("sound_rate goes with sound")
+            raise UsageError("sound_rate goes with sound", code="option-conflict")
         if isinstance(sound, np.ndarray):
             # WAV and FITS readers give the byte order of the file.
             sound = sound.astype(sound.dtype.newbyteorder("="), copy=False)
@@ -278,7 +290,9 @@ def decode(
     `VerificationError`, `UsageError`.
     """
     if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
-        raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+        raise UsageError(
+            'output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"', code="option-value"
+        )
     picture = rgb_reader(bit_depth)
     stream = _open(data)
     colour = Reader(stream).header.format.colour
@@ -323,7 +337,7 @@ def _decode_frames(
             stream, fidelity=fidelity, threads=threads, models=models, device=device, limits=limits
         )
         if start >= len(video):
-            raise UsageError(f"{video.name}: has no frame {start}")
+            raise UsageError(f"{video.name}: has no frame {start}", code="frame-number")
         yield from (frame.planes for frame in video.decode_range(start, len(video)))
         return
     reader = Reader(stream)
@@ -351,12 +365,14 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
             return Fraction(str(frame_rate)).limit_denominator(_MOST_PARTS)
         return Fraction(frame_rate).limit_denominator(_MOST_PARTS)
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
+        raise UsageError(
+            f"a frame rate of {frame_rate} is not possible", code="option-value"
+        ) from None
 
 
 def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:
     if frame_rate <= 0:
-        raise UsageError(f"a frame rate of {frame_rate} is not possible")
+        raise UsageError(f"a frame rate of {frame_rate} is not possible", code="option-value")
     height, width = (frame if isinstance(frame, np.ndarray) else frame[0]).shape[:2]
     rgb = isinstance(frame, np.ndarray)
     colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE) if rgb else Colour()

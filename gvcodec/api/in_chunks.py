@@ -42,12 +42,15 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
-            "--threads goes without --jobs and --resume: each job has one core, or more for large "
-            "pictures"
+            "--threads cannot be combined with --jobs or --resume: each job has one core, or more "
+            "for large pictures",
+            code="option-conflict",
         )
     name = as_name(job.source)
     if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
-        raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
+        raise UsageError(
+            f"{name}: --jobs is for files, not for numbered pictures", code="option-conflict"
+        )
     settings = make_settings(
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )

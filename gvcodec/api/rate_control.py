@@ -105,7 +105,9 @@ def _fit_container(
         if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
             break
     if best is None or limit is None:
-        raise UsageError(f"the file would be {size} bytes, more than {limit}")
+        raise UsageError(
+            f"the file would be {size} bytes, more than {limit}", code="size-unreachable"
+        )
     return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
 
 

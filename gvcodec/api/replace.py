@@ -62,6 +62,9 @@ def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceRep
 def check_whole(job: Job) -> None:
     """Raises `UsageError` for a job that does not keep every frame."""
     if not is_whole(job):
-        raise UsageError("--replace is for whole files, not with --start, an end or --frames")
+        raise UsageError(
+            "--replace is for whole files, not with --start, an end or --frames",
+            code="option-conflict",
+        )
     if job.input_options.fps is not None:
         raise UsageError("--replace keeps every frame, --fps does not")

@@ -119,12 +119,12 @@ def read_packet(stream: Source) -> tuple[Packet, bytes]:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
     if size > _MOST.get(number, MAX_PAYLOAD):
-        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}")
+        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}", code="packet-size")
     payload = _read(stream, size)
     body = bytes(head) + payload
     checksum = _read(stream, CHECKSUM_BYTES)
     if checksum != _checksum(body):
-        raise DamagedStreamError("checksum differs")
+        raise DamagedStreamError("checksum mismatch", code="packet-checksum")
     whole = body + checksum
     if number not in _KNOWN:
         kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
@@ -145,7 +145,7 @@ def _checksum(body: bytes) -> bytes:
 def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise DamagedStreamError(ENDS_EARLY)
+        raise DamagedStreamError(ENDS_EARLY, code="truncated")
     return data
 
 

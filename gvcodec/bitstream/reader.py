@@ -45,7 +45,7 @@ class GopEntry:
 
 
 #: Why nothing is made of a file that another tool changed, but by `repair`.
-NOT_WRITTEN = "is not as it was written; gvcodec repair makes a stream of what is left"
+NOT_WRITTEN = "was changed by another tool; gvcodec repair writes what is intact"
 
 
 class ChangedStream(io.BufferedReader):
@@ -89,7 +89,7 @@ class Reader:
         """Raises `DamagedStreamError` for a `ChangedStream`: what is made of it would be called
         right."""
         if self.is_changed:
-            raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}")
+            raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}", code="changed-file")
 
     def packets(self) -> Iterator[Packet]:
         """All packets but `gop`, `index` and `end` up to the end of the file.
@@ -113,12 +113,12 @@ class Reader:
                     self._check_end(packet.payload, index, index_size)
                     return
                 if index is not None:
-                    raise DamagedStreamError("follows the index")
+                    raise DamagedStreamError("follows the index", code="index")
                 if latent and kind in (Kind.LATENT, Kind.GOP, Kind.INDEX):
-                    raise DamagedStreamError("latent tokens without a frame")
+                    raise DamagedStreamError("latent tokens without a frame", code="packet-order")
                 if kind is Kind.GOP:
                     if not in_gop or not closes_gop(packet.payload, crc, self.frames):
-                        raise DamagedStreamError("checksum of the GOP differs")
+                        raise DamagedStreamError("GOP checksum mismatch", code="gop-checksum")
                     count, size = self.frames - first, self.size - start
                     entries.append(GopEntry(first, count, start, size, has_fit))
                     crc, start, first, has_fit, in_gop = 0, self.size, self.frames, False, False
@@ -126,7 +126,7 @@ class Reader:
                     continue
                 if kind is Kind.INDEX:
                     if in_gop or self._parse_index(packet.payload, start) != entries:
-                        raise DamagedStreamError("index differs from the packets")
+                        raise DamagedStreamError("index differs from the packets", code="index")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
                     continue
@@ -156,7 +156,7 @@ class Reader:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
         `DamagedStreamError`."""
         if not self._stream.seekable():
-            raise UsageError(f"{self.name}: cannot seek in a pipe")
+            raise UsageError(f"{self.name}: cannot seek in a pipe", code="not-seekable")
         position = self._stream.tell()
         try:
             end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
@@ -165,7 +165,7 @@ class Reader:
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
             entries = self._parse_index(payload, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
-                raise DamagedStreamError("index does not fit the size of the file")
+                raise DamagedStreamError("index does not fit the size of the file", code="index")
             return entries
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{self.name}: {error}") from error
@@ -193,11 +193,11 @@ class Reader:
                     if remaining or not closes_gop(
                         packet.payload, crc, gop.first_frame + gop.frames
                     ):
-                        raise DamagedStreamError("checksum differs")
+                        raise DamagedStreamError("checksum mismatch", code="gop-checksum")
                     return
                 crc = zlib.crc32(data, crc)
                 if remaining <= 0:
-                    raise DamagedStreamError("does not end where the index says")
+                    raise DamagedStreamError("does not end where the index says", code="index")
                 yield from _unbundle(unbundler, packet)
         except DamagedStreamError as error:
             where = f"{self.name}: GOP at frame {gop.first_frame}"
@@ -212,34 +212,36 @@ class Reader:
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
-            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})", code="index")
         self._stream.seek(offset)
         try:
             packet, _ = read_packet(self._stream)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{what}: {error} ({_CUT})") from error
         if packet.kind is not kind:
-            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})", code="index")
         return packet.payload
 
     def _check_order(self, kind: Kind, in_gop: bool) -> None:
         if kind is Kind.KEY and in_gop:
-            raise DamagedStreamError("keyframe inside a GOP")
+            raise DamagedStreamError("keyframe inside a GOP", code="packet-order")
         if kind is Kind.INTER and not in_gop:
-            raise DamagedStreamError("inter frame without a keyframe before it")
+            raise DamagedStreamError(
+                "inter frame without a keyframe before it", code="packet-order"
+            )
         if kind is Kind.LATENT and self.header.gvc1d_id is None:
-            raise DamagedStreamError("latent tokens in a stream without any")
+            raise DamagedStreamError("latent tokens in a stream without any", code="packet-order")
         if kind is Kind.FIT and in_gop:
-            raise DamagedStreamError("fit inside a GOP")
+            raise DamagedStreamError("fit inside a GOP", code="packet-order")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:
-            raise DamagedStreamError("end without an index")
+            raise DamagedStreamError("end without an index", code="index")
         if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
-            raise DamagedStreamError("end does not point at the index")
+            raise DamagedStreamError("end does not point at the index", code="index")
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
-            raise DamagedStreamError("bytes follow the end of the file")
+            raise DamagedStreamError("bytes follow the end of the file", code="packet-order")
         if not self.is_changed or any(payload[:HASH_BYTES]):
             self.base_hash = payload[:HASH_BYTES]
 
@@ -287,12 +289,12 @@ def parse_index(
         count, size, flags = cursor.var(_MAX_FRAMES), cursor.var(), cursor.uint(1)
         entry = GopEntry(first, count, offset, size, bool(flags & _FITTED))
         if not 0 < entry.frames <= frames_a_byte * entry.size <= frames_a_byte * (end - offset):
-            raise DamagedStreamError("index: GOP without frames")
+            raise DamagedStreamError("index: GOP without frames", code="index")
         entries.append(entry)
         first += entry.frames
         offset += entry.size
     if not entries:
-        raise DamagedStreamError("index: no frames")
+        raise DamagedStreamError("index: no frames", code="index")
     if first != frames or len(cursor):
-        raise DamagedStreamError("index: frames do not add up")
+        raise DamagedStreamError("index: frames do not add up", code="index")
     return entries

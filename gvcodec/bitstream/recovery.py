@@ -189,7 +189,7 @@ class Salvage:
             reason = f"frame {self._first}: the end of a GOP is missing"
             yield Loss(missing, reason, missing > 0, suspect_frames=gop_frames)
         elif self._crc is not None and not self._broken and crc != self._crc:
-            reason = f"frame {self._first}: checksum of the GOP differs"
+            reason = f"frame {self._first}: GOP checksum mismatch"
             yield Loss(
                 missing,
                 reason,
@@ -250,7 +250,7 @@ class Salvage:
             self._examined + size
             > _MAX_EXAMINED_RATIO * (self._source.tell() - self._begin) + _FREE_EXAMINED
         ):
-            raise DamagedStreamError("too many sizes are made up")
+            raise DamagedStreamError("too many sizes are made up", code="packet-size")
         try:
             return read_packet(self._source)
         except DamagedStreamError:

@@ -144,7 +144,7 @@ class _Parser(argparse.ArgumentParser):
         text = message.replace("argument ", "").replace("IN, OUT", "IN and OUT")
         if (words := text.removeprefix("unrecognized arguments: ")) != text:
             text = self._unknown(words.split())
-        self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} says what there is)\n")
+        self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} lists the options)\n")
 
     def _unknown(self, words: list[str]) -> str:
         first = words[0]

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.output.lower().endswith(".html"):
         raise UsageError(f"{options.output}: the page is a .html file")
     if options.stream and options.start:
-        raise UsageError("--stream has its own beginning; --start goes without it")
+        raise UsageError("--start cannot be combined with --stream, which has its own start")
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(PendingFile(options.output, options.overwrite))
         options.input = stack.enter_context(open_rereadable(options.input))

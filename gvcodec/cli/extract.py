@@ -44,10 +44,14 @@ def run(options: argparse.Namespace) -> None:
     with open_stream(options.input) as source:
         if suffix in _STREAMS:
             if isinstance(source, ChangedStream):
-                raise DamagedStreamError(f"{display_name(options.input)}: {NOT_WRITTEN}")
+                raise DamagedStreamError(
+                    f"{display_name(options.input)}: {NOT_WRITTEN}", code="changed-file"
+                )
             head = source.read(len(MAGIC))
             if head != MAGIC:
-                raise NotGvcodecError(f"{display_name(options.input)}: not a gvcodec file")
+                raise NotGvcodecError(
+                    f"{display_name(options.input)}: not a gvcodec file", code="not-gvcodec"
+                )
             with open_sink(options.output, options.overwrite) as output:
                 output.write(head)
                 shutil.copyfileobj(source, output)

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-damaged",
         action="store_true",
-        help="take a damaged or cut-off source for a success: what is left of it is compared",
+        help="treat a damaged or truncated source as success; compare what is readable",
     )
     add(
         "--fidelity", action="store_true", help="check base frames only: no painter, no restoration"

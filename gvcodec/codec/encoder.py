@@ -299,17 +299,23 @@ class Encoder:
         height, width = self.header.format.height, self.header.format.width
         chroma = chroma_shape(height, width)
         if self.is_flushed:
-            raise UsageError("the encoder has been flushed")
+            raise UsageError("the encoder has been flushed", code="encoder-flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
-            raise UsageError(f"frame {self.frames} is not of {width}×{height} samples in 4:2:0")
+            raise UsageError(
+                f"frame {self.frames} is not of {width}×{height} samples in 4:2:0",
+                code="frame-shape",
+            )
         if any(
             plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
             for plane in planes
         ):
-            raise UsageError(f"frame {self.frames}: samples are integers 0…{PEAK}")
+            raise UsageError(
+                f"frame {self.frames}: samples are integers 0…{PEAK}", code="frame-shape"
+            )
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > MAX_PTS):
             raise UsageError(
-                f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}"
+                f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}",
+                code="frame-shape",
             )
 
     def _enter_zone(self, pts: int) -> bool:
@@ -372,7 +378,7 @@ class Encoder:
         """`flush`, which goes on after each step; what is ready may be taken out between them."""
         stay_in_process(self._process, "encoder")
         if not self.frames:
-            raise UsageError("there is no frame to encode")
+            raise UsageError("there is no frame to encode", code="no-frames")
         for coded in self._base_encoder.drain():
             self._on_output(coded)
             yield

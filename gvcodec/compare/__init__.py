@@ -76,7 +76,10 @@ def compare(
     """
     for name in peers:
         if name not in PEERS:
-            raise UsageError(f"no encoder {name} to compare with; there are {', '.join(PEERS)}")
+            raise UsageError(
+                f"no encoder {name} to compare with; there are {', '.join(PEERS)}",
+                code="comparison",
+            )
         find_ffmpeg(PEERS[name].library)
     with open(stream, "rb") as file:
         reader = Reader(file, name_of(stream))
@@ -85,7 +88,8 @@ def compare(
         if 3 * fmt.width * fmt.height * frames * (2 + len(peers)) > _MOST_SAMPLES:
             raise UsageError(
                 f"{source}: {frames} frames of {fmt.width}×{fmt.height} are too many to compare "
-                "at a time; --frames takes the first ones"
+                "at a time; --frames takes the first ones",
+                code="comparison",
             )
         ours, times, metadata = _decode(reader)
     with VideoReader(source, input_options=input_options) as video:
@@ -94,7 +98,8 @@ def compare(
     originals = [planes for planes in source_frames if planes is not None]
     if len(originals) != len(ours.frames):
         raise UsageError(
-            f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}"
+            f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}",
+            code="comparison",
         )
     size = sum(ours.sizes)
     rows, notes = [], list[str]()

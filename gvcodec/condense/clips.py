@@ -49,7 +49,7 @@ def in_folders(folder: Path) -> list[tuple[Path, str]]:
         if path.suffix.lower() in VIDEOS
     ]
     if not clips:
-        raise UsageError(f"{folder}: no folders with videos in it")
+        raise UsageError(f"{folder}: no folders with videos in it", code="data-set")
     return clips
 
 
@@ -57,7 +57,7 @@ def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = S
     pairs = list(videos)
     classes = tuple(sorted({label for _, label in pairs}))
     if len(classes) < 2:
-        raise UsageError("a data set has at least two classes")
+        raise UsageError("a data set has at least two classes", code="data-set")
     pictures = np.stack([pictures_of(path, frames, side) for path, _ in pairs])
     labels = np.array([classes.index(label) for _, label in pairs])
     return Clips(pictures, labels, classes, tuple(path.name for path, _ in pairs))

@@ -91,7 +91,10 @@ def condense(
             break
         byte_budget -= len(data) - size
     else:
-        raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
+        raise UsageError(
+            f"--size: {size} bytes are not enough for a clip, {len(data)} are",
+            code="size-unreachable",
+        )
     classifier = fit(
         condensed.repeat_frames(max(2, condensed.count)), labels, len(clips.classes), _JUDGED, seed
     )
@@ -192,6 +195,6 @@ def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Cli
         count = max(1, round(_VALIDATION * len(own))) * (len(own) > 1)
         validation_clips += [int(n) for n in own[:count]]
     if not validation_clips:
-        raise UsageError("a data set needs two clips of a class at least")
+        raise UsageError("a data set needs two clips of a class at least", code="data-set")
     rest = np.setdiff1d(np.arange(len(clips)), validation_clips)
     return clips.only(rest), clips.only(np.array(validation_clips))

@@ -176,6 +176,7 @@ def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) ->
                     for value in (expected, actual)
                 )
                 raise UsageError(
-                    f"{name} does not fit: {part}{entry.name.replace('_', ' ')} "
-                    f"{values[1]}, not {values[0]}"
+                    f"{name} cannot be joined: {part}{entry.name.replace('_', ' ')} "
+                    f"{values[1]}, not {values[0]}",
+                    code="streams-differ",
                 )

@@ -56,12 +56,12 @@ class SplicedTracks:
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
-                raise UsageError(_OTHER_TRACKS)
+                raise UsageError(_OTHER_TRACKS, code="streams-differ")
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
         if splicer.track_layout is None or not splicer.track_layout.has_same_layout(reader):
-            raise UsageError(_OTHER_TRACKS)
+            raise UsageError(_OTHER_TRACKS, code="streams-differ")
         if begin is not None:
             reader.drop(before=begin)
         later = []

@@ -216,7 +216,7 @@ class _ExactCopy:
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
                 if not matches_gop(entry.data, self._gop_frames, self._crc):
-                    raise DamagedStreamError("checksum of the GOP differs")
+                    raise DamagedStreamError("GOP checksum mismatch", code="gop-checksum")
                 self._gop_open = False
             elif entry.what is EntryType.TRAILER:
                 self._writer.write(entry.packet)
@@ -224,7 +224,7 @@ class _ExactCopy:
                 self._copy_tracks_packet(entry.data)
             elif entry.what is EntryType.END:
                 if len(entry.data) != HASH_BYTES:
-                    raise DamagedStreamError("a hash of another length")
+                    raise DamagedStreamError("a hash of another length", code="metadata-obu")
                 self._base_hash = entry.data
             elif entry.what is EntryType.WHOLE:
                 self._whole = entry.data
@@ -296,8 +296,10 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
     header = survey.header
     if header is None:
         if survey.is_damaged:
-            raise DamagedStreamError("gvcodec's packets in it are damaged, other players show it")
-        raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)")
+            raise DamagedStreamError(
+                "gvcodec's packets in it are damaged, other players show it", code="metadata-obu"
+            )
+        raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)", code="not-gvcodec")
     if not survey.is_painted:
         header = replace(header, painter_id=None)
     if not survey.is_painted or survey.is_damaged:
@@ -371,14 +373,15 @@ class _RestWriter:
                 first = self._place
                 raise DamagedStreamError(
                     f"frames {first} to {first + frames - 1} are not those that were written "
-                    f"(checksum of the GOP)"
+                    f"(checksum of the GOP)",
+                    code="gop-checksum",
                 )
         return True
 
     def finish(self) -> int:
         """The number of frames."""
         if self._writer is None:
-            raise DamagedStreamError("there is no frame left")
+            raise DamagedStreamError("there is no frame left", code="no-frames")
         self._timing.send(max(self._first + round(self._expected / self._tick), self._last + 1))
         if late := self._timing.pop_payload():
             self._writer.write(Packet(Kind.TIMING, late))

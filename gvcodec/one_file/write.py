@@ -57,7 +57,8 @@ def check_one_file(path: str, base: str) -> None:
     if one_file_suffix(path) and base != "av1":
         raise UsageError(
             f"{path}: a {suffix} file that plays everywhere has base av1, not {base} "
-            f"({Path(path).with_suffix('.gvc')} holds any)"
+            f"({Path(path).with_suffix('.gvc')} holds any)",
+            code="output-name",
         )
 
 
@@ -111,7 +112,9 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
     path, header = pending.path, reader.header
     kind = ONE_FILE.get(path.suffix.lower())
     if kind is None:
-        raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
+        raise UsageError(
+            f"{path}: one file that plays everywhere is .mp4, .mkv or .webm", code="output-name"
+        )
     check_one_file(str(path), header.base)
     check(header, False, limits)
     reader.require_unchanged()
@@ -148,7 +151,9 @@ def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound:
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
             if at < 0:
-                raise MediaError(f"{path}: its last frame is not as it was written")
+                raise MediaError(
+                    f"{path}: its last frame is not as it was written", code="changed-file"
+                )
             data[at : at + len(after)] = after
 
 
@@ -241,7 +246,8 @@ class _Muxer:
             self._begin_unit(packet)
         elif packet.kind is Kind.UNKNOWN:
             raise FormatVersionError(
-                f"a packet of type {packet.type} needs a newer version of gvcodec"
+                f"a packet of type {packet.type} needs a newer version of gvcodec",
+                code="newer-packet",
             )
         elif packet.kind is Kind.TRACKS:
             self._send_tracks(packet.payload)
@@ -253,7 +259,7 @@ class _Muxer:
         """Write the last unit and the rest of the tracks. Gives its `whole` entry, of a file
         without tracks, and the entries before it."""
         if (unit := self._held) is None:
-            raise DamagedStreamError("the stream holds no frames")
+            raise DamagedStreamError("the stream holds no frames", code="no-frames")
         self._close_gop(unit)
         for entry in self._before:
             if entry.what is EntryType.TRACKS:

@@ -326,7 +326,7 @@ class PainterNetwork(nn.Module):
                 {name: torch.from_numpy(array).float() for name, array in arrays.items()}
             )
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise MediaError(f"{path}: not a painter ({error})") from None
+            raise MediaError(f"{path}: not a painter ({error})", code="not-a-model") from None
         return network.eval().requires_grad_(False)
 
     @torch.no_grad()

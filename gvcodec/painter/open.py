@@ -56,7 +56,7 @@ def open_painter(
     file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
     stream has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
-        raise WrongModelError("the stream has no painter")
+        raise WrongModelError("the stream has no painter", code="model-unnamed")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.base_q
     with report_embedded_damage(checkpoint):

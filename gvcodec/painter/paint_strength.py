@@ -42,9 +42,11 @@ def with_look(strength: Strength, paint_strength: int) -> Strength:
 def check_paint_strength(paint_strength: int, paints: bool) -> None:
     """Raises `UsageError` where the dial of a stream cannot be turned so."""
     if not NO_PAINT <= paint_strength <= BOLD:
-        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}")
+        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
     if not paints:
-        raise UsageError("look is for painted frames, and none are shown here")
+        raise UsageError(
+            "--look has no effect: no painted frames are shown here", code="option-value"
+        )
 
 
 def has_factors(paint_strength: int) -> bool:

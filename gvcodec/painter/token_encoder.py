@@ -122,7 +122,9 @@ class TokenEncoder:
                 )
             )
         except (OSError, KeyError, ValueError) as error:
-            raise MediaError(f"{path}: not an encoder of tokens ({error})") from None
+            raise MediaError(
+                f"{path}: not an encoder of tokens ({error})", code="not-a-model"
+            ) from None
 
     def integers(self, features: Floats) -> Floats:
         """Features (29, H, W) of patches to integers (rows, columns, D) of regions, not rounded."""

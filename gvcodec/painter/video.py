@@ -108,7 +108,7 @@ class VideoPainter:
         uses_tokens: bool = True,
     ) -> None:
         if not 0 <= q <= 63:
-            raise UsageError(f"q must be 0…63, not {q}")
+            raise UsageError(f"q must be 0…63, not {q}", code="option-value")
         wire, slot = base_of(base).wire, base_of(base).slot
         if slot is None:
             raise UsageError(f"base {base} is not painted")
@@ -131,7 +131,10 @@ class VideoPainter:
         height, width = self._size
         if base_frame[0].shape != self._size:
             shape = base_frame[0].shape
-            raise UsageError(f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}")
+            raise UsageError(
+                f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}",
+                code="frame-shape",
+            )
         if not self._paints:
             return base_frame
         y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)

@@ -51,6 +51,7 @@ _VGG_POOL = (False, True, True, True, True)
 class MissingWeightsError(GvcodecError):
     """The weight files of the perceptual metrics were not found, or are none."""
 
+    default_code = "weights-missing"
     exit_code = 4
 
 
@@ -79,7 +80,8 @@ def require_weights() -> Path:
     if folder is None:
         raise MissingWeightsError(
             "no weights for LPIPS and DISTS: in a checkout, python -m eval weights downloads them; "
-            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}"
+            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}; "
+            "--target psnr= needs none"
         )
     return folder
 

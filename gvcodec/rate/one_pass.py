@@ -36,7 +36,9 @@ class Budget:
     def __post_init__(self) -> None:
         amounts = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
         if len(amounts) != 1 or not 0 < amounts[0] <= MOST_AMOUNT:
-            raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
+            raise UsageError(
+                "a budget is one of size, bitrate and bpp, above 0 and at most 1e18", code="target"
+            )
 
     def file_bytes(
         self, fmt: VideoFormat, frames: int, track_bytes: int, seconds: float | None = None

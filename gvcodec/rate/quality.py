@@ -129,7 +129,9 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
         from pycvvdp import cvvdp as metric
         from pycvvdp.video_source import video_source_dm
     except ImportError as error:
-        raise UsageError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
+        raise UsageError(
+            f"cvvdp cannot be imported: {error} (pip install cvvdp)", code="package-missing"
+        ) from None
     finally:
         sys.path[:] = path  # the package adds its own folder
         for name, module in saved_modules.items():
@@ -193,7 +195,7 @@ def require_metric(metric: str) -> None:
 
         require_weights()
     if metric in PACKAGES and (reason := missing_package(metric)):
-        raise UsageError(reason)
+        raise UsageError(reason, code="package-missing")
 
 
 class QualityMetric:

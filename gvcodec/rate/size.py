@@ -117,6 +117,8 @@ class TooSmallError(UsageError):
     """Nothing fits into `limit` bytes: the smallest file has `least`, in words, `copied` of them
     sound and subtitles of these `kinds`. `smallest`: that file, None where a trial says so."""
 
+    default_code = "size-unreachable"
+
     def __init__(
         self,
         limit: int,
@@ -137,7 +139,8 @@ def check_sound_size(limit: float, track_bytes: int) -> None:
     if track_bytes >= limit:
         raise UsageError(
             f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
-            f"({SMALLER_SOUND})"
+            f"({SMALLER_SOUND})",
+            code="size-unreachable",
         )
 
 
@@ -244,7 +247,9 @@ def encode_to_budget(
     nothing is refused without a full pass. Raises `UsageError` with the smallest possible size
     where the budget cannot be met."""
     if config.maxrate:
-        raise UsageError("maxrate goes with q, not with a budget for the whole file")
+        raise UsageError(
+            "--maxrate needs -q, not a budget for the whole file", code="option-conflict"
+        )
     stats = measure_video(open_source, watch)
     limit = budget.file_bytes(stats.format, stats.frames, stats.track_bytes, stats.seconds)
     if is_file:

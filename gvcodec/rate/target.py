@@ -49,16 +49,21 @@ class Target:
     def __post_init__(self) -> None:
         metric = METRICS.get(self.metric)
         if metric is None or not 0 < self.value <= metric.best:
-            raise UsageError(f"a target is {TARGETS}")
+            raise UsageError(f"a target is {TARGETS}", code="target")
         if self.of not in POOLS:
-            raise UsageError(f"a target is of {', '.join(POOLS)}, not of {self.of}")
+            raise UsageError(
+                f"the statistic of a target is {', '.join(POOLS)}, not {self.of}", code="target"
+            )
         if self.most_bytes is not None and not 0 < self.most_bytes <= MOST_AMOUNT:
-            raise UsageError("a largest size is above 0 and at most 1e18")
+            raise UsageError("a largest size is above 0 and at most 1e18", code="target")
         if self.of == "p5" and self.metric == "cvvdp":
-            raise UsageError("cvvdp judges runs of frames, not single ones: of mean or worst-scene")
+            raise UsageError(
+                "cvvdp measures runs of frames: its statistic is mean or worst-scene",
+                code="target",
+            )
         metrics = [one.metric for one in self.all]
         if repeated := next((name for name in metrics if metrics.count(name) > 1), None):
-            raise UsageError(f"a target of {repeated} is given twice")
+            raise UsageError(f"a target of {repeated} is given twice", code="target")
 
     @property
     def all(self) -> tuple[Target, ...]:
@@ -245,7 +250,9 @@ def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> Ra
     if best is None:
         values = max((file.values for file in files), key=aim.excess)
         reached = f"{values[0]:.4g}" if not target.others else str(target.with_values(values))
-        raise UsageError(f"{target} is out of reach: the best is {reached}")
+        raise UsageError(
+            f"{target} is out of reach: the best is {reached}", code="target-unreachable"
+        )
     if not aim.is_within_budget(best.encoded_pass):
         return None
     return replace(
@@ -304,11 +311,13 @@ def has_targets(config: EncoderConfig) -> bool:
         try:
             target = parse_target(zone.target)
         except ValueError:
-            raise UsageError(f"{zone.target!r} of zones is not q=N and not {TARGETS}") from None
+            raise UsageError(
+                f"{zone.target!r} of zones is not q=N and not {TARGETS}", code="target"
+            ) from None
         for one in target.all:
             require_metric(one.metric)
     if zones and base_of(config.base).standard is None:
-        raise UsageError("zones is for av1 and vvc")
+        raise UsageError(f"--zones needs base av1 or vvc, not {config.base}", code="base-feature")
     return bool(zones)
 
 
@@ -336,7 +345,7 @@ def resolve_zones(
         try:
             fitted = encode_to_target(part, part_config, target, watch, progress, original)
         except UsageError as error:
-            raise UsageError(f"zone {_name(zone)}: {error}") from error
+            raise UsageError(f"zone {_name(zone)}: {error}", code="target") from error
         q = q_of(config.base, fitted.base_q)
         resolved.append(replace(zone, q=q, target=""))
         notes.append(f"zone {_name(zone)}: {target.with_values(fitted.values)} at q {q:.4g}")

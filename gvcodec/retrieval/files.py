@@ -125,7 +125,9 @@ class SummarisedFile:
                 numbers = summary.stride * np.arange(len(summary.vectors), dtype=np.int64)
                 same = summaries.setdefault(summary.embedder, [])
                 if same and same[0][1].shape[1] != summary.vectors.shape[1]:
-                    raise DamagedStreamError("summary: another dimension than before")
+                    raise DamagedStreamError(
+                        "summary: another dimension than before", code="summary"
+                    )
                 same.append((gop.first_frame + numbers, summary.values))
             except DamagedStreamError as error:
                 if len(notes) <= _MOST_NOTES:
@@ -154,7 +156,7 @@ class SummarisedFile:
         if kind is not Kind.SUMMARY:
             return None
         if size > min(gop.size, MAX_SIDE_PAYLOAD):
-            raise DamagedStreamError("summary: larger than its GOP")
+            raise DamagedStreamError("summary: larger than its GOP", code="summary")
         self._counted.seek(gop.offset)
         packet, _ = read_packet(self._counted)  # type: ignore[arg-type]
         return packet.payload

@@ -95,7 +95,7 @@ def stride_of(rate: Fraction | float | None) -> int | None:
     if rate is None:
         return None
     if not 0 < rate <= 1:
-        raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}")
+        raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}", code="option-value")
     return round(1 / rate)
 
 
@@ -119,14 +119,14 @@ def summarize(
     for _ in reader.packets():
         pass  # everything is checked before the work begins, and the base hash is known
     if not entries:
-        raise UsageError(f"{reader.name}: the stream holds no frames")
+        raise UsageError(f"{reader.name}: the stream holds no frames", code="no-frames")
     decoder = Decoder(reader.header, True, threads, models, limits=limits)
     budget = Budget(embedder, (stride,) if stride else STRIDES)
     writer = Writer(output, reader.header)
     for entry in entries:
         if entry.size > limits.side_memory:
             most = f"{limits.side_memory >> 20} MiB (--max-memory)"
-            raise LimitError(f"{reader.name}: a GOP takes more than {most}")
+            raise LimitError(f"{reader.name}: a GOP takes more than {most}", code="limit-memory")
         packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
         size = sum(len(packet.payload) for packet in packets)
         selected_frames = budget.likely(entry.frames, size)

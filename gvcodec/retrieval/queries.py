@@ -54,10 +54,10 @@ class Query:
         if by and os.path.isfile(path):
             seconds = parse_time(time)
             if seconds is None:
-                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15")
+                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15", code="query")
             return Query(path, seconds)
         if not text.strip():
-            raise UsageError("the query is empty")
+            raise UsageError("the query is empty", code="query")
         return Query(words=text)
 
     def look(self, embedder: Embedder) -> QueryVectors:

@@ -26,6 +26,7 @@ from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip, write_clip
 from tests.conftest import packets_in, piped, psnr
 from tests.conftest import run as command
+from tests.errors import raises
 from tests.media.test_media import with_audio
 
 FAST = EncoderConfig(fit=0, keyint=0, threads=1, preset=10)
@@ -164,7 +165,7 @@ def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
 
 
 def test_a_budget_and_a_largest_rate_do_not_go_together() -> None:
-    with pytest.raises(UsageError, match="maxrate goes with q"):
+    with raises(UsageError, "option-conflict"):
         fit(make_clip(48, 32, 3), dataclasses.replace(FAST, maxrate=10**6), size=1000)
 
 
@@ -256,7 +257,7 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
         {"maxrate": 9e5, "base": "vvc", "preset": None},
         {"maxrate": 9e5, "base": "gvc1d", "preset": None},
     ):
-        with pytest.raises(UsageError, match="maxrate is"):
+        with pytest.raises(UsageError, match="maxrate"):
             api.encode(clip, config=dataclasses.replace(FAST, **wrong))
 
 
@@ -322,7 +323,7 @@ def test_perceptual_target() -> None:
 
 
 def test_targets_out_of_reach() -> None:
-    with pytest.raises(UsageError, match="psnr 90 is out of reach: the best is"):
+    with raises(UsageError, "target-unreachable"):
         encode_to_target(opener(make_clip(48, 32, 3)), FAST, parse_target("psnr=90"), unwatched)
     for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
         with pytest.raises(ValueError):
@@ -346,7 +347,7 @@ def test_qualities_beyond_66_are_coded_smaller() -> None:
         {"q": 64, "scale": Fraction(1, 2)},
         {"q": math.nan},
     ):
-        with pytest.raises(UsageError, match="q is 0…6[367] here, not"):
+        with raises(UsageError, "option-value"):
             coded_by(make_clip(64, 48, 1), FAST, **wrong)
 
 

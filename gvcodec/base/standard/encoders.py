@@ -249,12 +249,14 @@ def parse_params(codec: str, text: str) -> tuple[str, ...]:
     params = tuple(text.split(":")) if text else ()
     for param in params:
         if not _PARAM.fullmatch(param):
-            raise UsageError(f"encoder params are K=V:K=V…, {param!r} is none of these")
+            raise UsageError(
+                f"encoder params are K=V:K=V…, {param!r} is none of these", code="encoder-params"
+            )
         name = param.partition("=")[0]
         if reason := _refusal_reason(codec, name.lower()):
-            raise UsageError(f"encoder param {name} is refused: {reason}")
+            raise UsageError(f"encoder param {name} is refused: {reason}", code="encoder-params")
     if params and (message := _trial_error(codec, ":".join(params))):
-        raise UsageError(f"encoder params {text}: {message}")
+        raise UsageError(f"encoder params {text}: {message}", code="encoder-params")
     return params
 
 
