@@ -63,6 +63,8 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
 
 def refuse_stream(path: str) -> None:
     """Raises `UsageError` for a stream of ours that is given as a video to encode."""
+    if not os.path.isfile(local_path(path)):  # what a pipe gives can be read only once
+        return
     with contextlib.suppress(OSError, ValueError), open(local_path(path), "rb") as file:
         if file.read(len(MAGIC)) == MAGIC:
             raise UsageError(

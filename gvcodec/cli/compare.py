@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
             folder = stack.enter_context(work_folder())
             stream = Path(folder, "gvcodec.gvc")
             single_run = {"sound": "none", "no_subtitles": True, "output": str(stream)}
-            encode.run(argparse.Namespace(**vars(options) | single_run))
+            encode.encode_to_output(argparse.Namespace(**vars(options) | single_run))
         peers = [name for name in options.peers.split(",") if name]
         input_options = encode.make_job(options).input_options
         bar = ProgressBar(mode_of(options))

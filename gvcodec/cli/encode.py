@@ -104,7 +104,12 @@ def run(options: argparse.Namespace) -> None:
     rules = rules_of(options)
     if rules is not None:
         _replace(options, rules)
-        return
+    else:
+        encode_to_output(options)
+
+
+def encode_to_output(options: argparse.Namespace) -> None:
+    """Encode to a file of its own, and say what came of it."""
     options.output = options.output or _default_output(options.input)
     start = time.monotonic()
     job = make_job(options, options.input, options.output)

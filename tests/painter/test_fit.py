@@ -89,7 +89,7 @@ def moving(frames=2, side=48, blur=False):
 
 def fitted(monkeypatch, samples, steps, checkpoint=None):
     """Payload, number of steps taken, messages; with few small crops."""
-    for name, value in {"LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+    for name, value in {"FIRST_CHECK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(fitting, name, value)
     taken, messages, update = [], [], fitting.Fitter.update
     counting = lambda self, *a: taken.append(1) or update(self, *a)

@@ -118,5 +118,3 @@ def test_what_a_zone_cannot_have_is_refused(tmp_path) -> None:
     assert not list(tmp_path.glob("*.part"))
     with raises(UsageError, "base-feature"):
         gvcodec.encode(make_clip(48, 32, 2), zones="0-1:psnr=30")
-    said = command("batch", source, "-o", tmp_path / "out", "--zones", "0-1:psnr=30", code=2)
-    assert "not for batch" in said.err
