@@ -407,7 +407,7 @@ def test_what_cannot_be_served_is_one_line(
     (tmp_path / "no.gvc").write_bytes(b"nothing of the kind")
     with serving(painted) as server:
         for words, code in (
-            ([str(tmp_path / "no.gvc")], 3),
+            ([str(tmp_path / "no.gvc")], 9),
             (["-"], 2),
             ([str(painted), str(painted)], 2),
             ([str(tmp_path / "missing.gvc")], 1),
