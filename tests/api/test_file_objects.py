@@ -75,7 +75,7 @@ def test_a_closed_file_is_refused_in_words(video: Path, tmp_path) -> None:
     with raises(UsageError, "input-kind"):
         gvcodec.encode_file(video, output, **FAST)
     for wrong in (None, 7, io.StringIO()):
-        with raises(UsageError, "output-name"):
+        with raises(UsageError, "input-kind"):
             gvcodec.encode_file(video, wrong, **FAST)
 
 

@@ -56,7 +56,7 @@ def test_an_ffmpeg_without_the_encoder_is_named(film: Path, tmp_path, monkeypatc
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("GVCODEC_FFMPEG", str(program))
-    with raises(UsageError, "comparison"):
+    with raises(UsageError, "package-missing"):
         compare(film, tmp_path / "film.gvc", ["x265"])
 
 
