@@ -121,7 +121,7 @@ def test_damage_is_told_to_the_page(tmp_path: Path) -> None:
     with running(path, "--fidelity") as server:
         for place in ("/native?from=0", f"/keyframe?from={gvcodec.open(path).key_frames[-1]}"):
             _, found = answer(server, place)
-            assert found.endswith(b"checksum differs")
+            assert found.endswith(b"checksum mismatch")
 
 
 def test_what_cannot_be_played_is_one_line(tmp_path, capsys):
