@@ -277,12 +277,17 @@ class BlockCache:
     def length(self) -> int:
         """Positions so far."""
 
+    def append(self, key_value: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> None:
+        """
+        Adds positions (batch, positions, 2 width), keys and values side by side.
+        """
+
     def shorten(self, length: int) -> None:
         """Forgets the positions from `length` on."""
 
-def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
+def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, context: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
-    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.
+    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A context (batch, positions, 2 width), keys and values, is seen before x; so is a cache, which is extended by the positions of x.
     """
 
 def exact_exp(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:

@@ -108,8 +108,8 @@ class DeviceTransformer final : public TransformerBackend {
                         const int32_t* visible, const gv::exact::Heads& to, float* out) {
     const int blocks = shape.batch * shape.heads * shape.queries;
     Floats scores(size(blocks, shape.keys));
-    Machine::launch(exact::AttentionKernel{shape, query, key, value, to, visible, scores.get(), out},
-                    blocks, exact::kThreads, kShared);
+    const exact::AttentionKernel kernel{shape, query, key, value, to, visible, scores.get(), out};
+    Machine::launch(kernel, blocks, exact::kThreads, kShared);
   }
 };
 

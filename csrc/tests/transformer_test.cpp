@@ -1,6 +1,6 @@
-// Exact transformer operations from vectors, in every form of the loops that this machine has, with
-// one and two threads, and as CUDA kernels in emulation. `transformer_test FILE...` reads vectors; without arguments the one beside
-// this source, which conformance/exact_vectors.py writes.
+// Exact transformer operations from vectors, in every form of the loops that this machine has,
+// with one and two threads, and as CUDA kernels in emulation. `transformer_test FILE...` reads
+// vectors; without arguments the one beside this source, which conformance/exact_vectors.py writes.
 //
 //   vector = { case }
 //   case   = var operation  var arrays { array }       the last array is the result
@@ -110,7 +110,8 @@ std::vector<float> block(const Case& c, int threads, bool cached) {
   const std::vector<int32_t> visible = counts(in[2]);
   std::vector<float> out(in[0].values.size());
   if (!cached) {
-    exact::block(in[0].data(), batch, length, w, visible.data(), nullptr, threads, out.data());
+    exact::block(in[0].data(), batch, length, w, visible.data(), nullptr, nullptr, threads,
+                 out.data());
     return out;
   }
   // The first positions see each other; the following ones come one by one.
@@ -121,10 +122,12 @@ std::vector<float> block(const Case& c, int threads, bool cached) {
   for (int next = visible[0]; cache.start < length; cache.start = next++) {
     const int count = next - cache.start;
     std::vector<float> x, y(static_cast<size_t>(batch) * count * width);
-    const auto place = [&](int b) { return (static_cast<size_t>(b) * length + cache.start) * width; };
+    const auto place = [&](int b) {
+      return (static_cast<size_t>(b) * length + cache.start) * width;
+    };
     for (int b = 0; b < batch; ++b)
       x.insert(x.end(), in[0].data() + place(b), in[0].data() + place(b) + count * width);
-    exact::block(x.data(), batch, count, w, nullptr, &cache, threads, y.data());
+    exact::block(x.data(), batch, count, w, nullptr, nullptr, &cache, threads, y.data());
     for (int b = 0; b < batch; ++b)
       std::copy_n(y.data() + static_cast<size_t>(b) * count * width, count * width,
                   out.data() + place(b));
