@@ -17,9 +17,11 @@ from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
+from gvcodec.errors import WrongModelError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
+from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.tokens import grid_of as steering_grid
@@ -116,6 +118,7 @@ def read_info(reader: Reader) -> Info:
     psnr_y: float | None = None
     steering = Counter[str]()
     unpainted, shows_base = 0, False
+    network_packets: list[tuple[bool, bytes]] = []
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
@@ -124,6 +127,8 @@ def read_info(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+            if header.uses_network:
+                network_packets.append((packet.kind is Kind.KEY, packet.payload))
             unpainted += shows_base
             timing.receive()
         elif packet.kind is Kind.TIMING:
@@ -138,6 +143,14 @@ def read_info(reader: Reader) -> Info:
             steering.update(_steering(packet.payload, fmt))
             shows_base = packet.payload == IDENTITY
         packets.append(entry)
+    if header.uses_network:
+        frames_of_network = [entry for entry in packets if "frame" in entry]
+        steering["bytes"] = sum(entry["bytes"] for entry in frames_of_network)
+        for entry, lengths in zip(
+            frames_of_network, _network_tokens(header, network_packets), strict=False
+        ):
+            entry["tokens"] = lengths
+            steering["tokens"] += sum(lengths)
     metadata = Metadata.unpack(metadata_bytes)
     counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
@@ -216,6 +229,21 @@ def possible_q(name: str, scale: str, base_q: int) -> list[int]:
     fitting = coarse if coarse and scale != "1" else [q for q in fitting if q not in coarse]
     nearest = q_of(name, base_q)
     return sorted(fitting, key=lambda q: abs(q - nearest)) or [round(nearest)]
+
+
+def _network_tokens(header: SequenceHeader, packets: list[tuple[bool, bytes]]) -> list[list[int]]:
+    """Tokens of each window of frames of a GVC1D network; none where its model is not here. Raises
+    `DamagedStreamError`."""
+    from gvcodec.gvc1d.frame_coder import read_lengths
+    from gvcodec.gvc1d.weights import read_network
+
+    assert header.base_model_id is not None
+    try:
+        config, _ = read_network(find_model(header.base_model_id, "the network"))
+    except WrongModelError:
+        return []
+    size = header.format.width, header.format.height
+    return [lengths.tolist() for lengths in read_lengths(config, size, packets)]
 
 
 def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
@@ -306,11 +334,9 @@ def _describe_stream(facts: Info) -> str:
             )
     if facts.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
-    if facts.base_form == "paper":
-        parts.append(
-            f"the paper's form, {facts.tokens // facts.frames} tokens a frame, {facts.token_bytes} "
-            "bytes of tokens; pictures differ in rounding between machines"
-        )
+    if facts.base_form == "network":
+        tokens = f"{facts.tokens / facts.frames:.3g} tokens a frame" if facts.tokens else "tokens"
+        parts.append(f"{tokens} of its network in {facts.token_bytes} bytes")
     distance = max(b - a for a, b in pairwise([*facts.keyframes, facts.frames]))
     if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
