@@ -53,11 +53,14 @@ SETTINGS = {
     "rest+ac1": "enable-restoration=0:ac-bias=1",
     "rest+ac2": "enable-restoration=0:ac-bias=2",
     "rest+ac4": "enable-restoration=0:ac-bias=4",
+    "rest+ac8": "enable-restoration=0:ac-bias=8",
     "cdef+rest+ac1": "enable-cdef=0:enable-restoration=0:ac-bias=1",
     "cdef+rest+ac2": "enable-cdef=0:enable-restoration=0:ac-bias=2",
     "cdef+rest+ac4": "enable-cdef=0:enable-restoration=0:ac-bias=4",
     "cdef+rest+ac8": "enable-cdef=0:enable-restoration=0:ac-bias=8",
 }
+#: SVT-AV1's own values, over those that base av1 sets: what a setting does not name has these.
+NEUTRAL = "enable-cdef=-1:enable-restoration=-1:ac-bias=0"
 #: Clips of training, by what they show.
 CLIPS = {
     "hdtrain_street_crowd_720p": "street",
@@ -78,7 +81,7 @@ FIELDS = (
     *EVERY,
 )
 #: Luma samples of a screen test, and frames of each clip.
-SAMPLES, FRAMES = 640 * 360, 32
+SAMPLES, FRAMES = 480 * 272, 32
 QUALITIES = (42.0, 50.0, 58.0)
 Frames = Sequence[Planes]
 
@@ -101,6 +104,7 @@ def code(
         size, shown = kept_out.code(words, source.frames, source.format, q)
         return size, {output: decoded() for output, decoded in shown.items()}
     stream = io.BytesIO()
+    params = f"{NEUTRAL}:{params}".rstrip(":")
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, encoder_params=params)
     wide = ((kept_out.wide(planes), None) for planes in source.frames)
     encode_stream(Encoder(source.format, config), stream, wide)
@@ -148,7 +152,9 @@ def _measure_clip(
     until: float,
 ) -> None:
     fmt = source.format
-    every = {name: EVERY[name] for name in options.judges}
+    every = {name: EVERY[name] for name in options.judges} | (
+        {"dists": options.dists} if "dists" in options.judges else {}
+    )
     judge = kept_out.measurer(source.frames, fmt.frame_rate, every, fmt.colour.matrix)
     for (setting, codec, q), outputs in pieces.items():
         if not outputs:
@@ -217,7 +223,8 @@ def report(options: argparse.Namespace) -> None:
     for codec, output in dict.fromkeys((key[0], key[1]) for key in groups):
         lines = []
         for setting in SETTINGS:
-            clips = [c for c in options.clips if (codec, output, setting, c) in groups]
+            both = [(codec, output, name) for name in ("default", setting)]
+            clips = [c for c in options.clips if all((*key, c) in groups for key in both)]
             if setting != "default" and clips:
                 pairs = [
                     (groups[codec, output, "default", c], groups[codec, output, setting, c])
@@ -280,6 +287,7 @@ def main() -> None:
     add("--samples", type=float, default=SAMPLES, help="most luma samples of a picture")
     add("--above", type=float, default=0, help="report: pictures with more luma samples only")
     add("--judges", type=listed, default=list(EVERY), help="metrics to measure")
+    add("--dists", type=int, default=EVERY["dists"], help="DISTS on one frame in N")
     add("--seconds", type=float, default=float("inf"), help="begin nothing after these")
     add("--keep", type=Path, help="folder for middle frames")
     add("--details", action="store_true", help="report: a line for each clip")
