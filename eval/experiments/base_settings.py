@@ -1,13 +1,12 @@
-"""Settings of SVT-AV1 under the painter: `python -m eval.experiments.base_settings measure --clips
-C,…` and `report`.
+"""Settings of SVT-AV1 under the painter: `python -m eval.experiments.base_settings measure --data
+DIR` and `report`.
 
-Each setting changes one thing, or some together (`SETTINGS`). A clip at most `--samples` luma
-samples large is coded at the qualities of `--q`, by base av1 with default options (`gvcodec`: base
-frames and painted ones of one file) and by SVT-AV1's own stream at preset 4 (`svt`, as base av1
-calls it). Base and painter are exact, so the process that encodes also decodes. Bytes are file
-sizes. Rows go to docs/data/base-settings.csv; `report` compares each setting with the default, per
-clip and on average: bits at equal quality (BD-rate over the rates in common), flicker at equal
-rates. Raises EvalError where a metric cannot be measured.
+A clip of at most `--samples` luma samples is coded with each of `SETTINGS` at the qualities `--q`:
+by base av1 with default options otherwise (`gvcodec`: base frames and painted ones of one file),
+and by SVT-AV1 alone at preset 4 (`svt`). Base and painter are exact, so the process that encodes
+also decodes. Bytes are file sizes. Rows go to docs/data/base-settings.csv. `report` compares each
+setting with `--anchor`: bits at equal quality in percent (BD-rate over the rates in common), and
+flicker at equal rates. Raises EvalError where a metric cannot be measured.
 """
 
 from __future__ import annotations
@@ -178,11 +177,10 @@ def _measure_clip(
 Rows = list[dict[str, str]]
 
 
-def change(default: Rows, other: Rows, metric: str) -> float | None:
+def change(anchor: Rows, other: Rows, metric: str) -> float | None:
     """BD-rate in percent; of flicker the logarithm of the ratio at equal rates."""
     curves = [
-        [(float(r["bpp"]), float(r[metric])) for r in rows if r[metric]]
-        for rows in (default, other)
+        [(float(r["bpp"]), float(r[metric])) for r in rows if r[metric]] for rows in (anchor, other)
     ]
     if min(map(len, curves)) < 2:
         return None
@@ -191,10 +189,10 @@ def change(default: Rows, other: Rows, metric: str) -> float | None:
     return bd_rate(*curves, METRICS[metric].higher_is_better, ALL_RATES).percent
 
 
-def at_rate(default: Rows, point: dict[str, str], metric: str) -> float | None:
-    """Bits of one point over those of the default at its quality, in percent: the default's curve
-    is straight in logarithms between its two points next to the rate, and beyond them."""
-    curve = sorted((float(r["bpp"]), float(r[metric])) for r in default if r[metric])
+def at_rate(anchor: Rows, point: dict[str, str], metric: str) -> float | None:
+    """Bits of one point over those of the anchor at its quality, in percent: the anchor's curve is
+    straight in logarithms between its two points next to the rate, and beyond them."""
+    curve = sorted((float(r["bpp"]), float(r[metric])) for r in anchor if r[metric])
     if len(curve) < 2 or not point[metric]:
         return None
     rates, values = np.log([c[0] for c in curve]), np.array([c[1] for c in curve])
@@ -223,11 +221,11 @@ def report(options: argparse.Namespace) -> None:
     for codec, output in dict.fromkeys((key[0], key[1]) for key in groups):
         lines = []
         for setting in SETTINGS:
-            both = [(codec, output, name) for name in ("default", setting)]
+            both = [(codec, output, name) for name in (options.anchor, setting)]
             clips = [c for c in options.clips if all((*key, c) in groups for key in both)]
-            if setting != "default" and clips:
+            if setting != options.anchor and clips:
                 pairs = [
-                    (groups[codec, output, "default", c], groups[codec, output, setting, c])
+                    (groups[codec, output, options.anchor, c], groups[codec, output, setting, c])
                     for c in clips
                 ]
                 lines += _lines(setting, clips, pairs, names, options)
@@ -290,6 +288,7 @@ def main() -> None:
     add("--dists", type=int, default=EVERY["dists"], help="DISTS on one frame in N")
     add("--seconds", type=float, default=float("inf"), help="begin nothing after these")
     add("--keep", type=Path, help="folder for middle frames")
+    add("--anchor", default="default", help="report: the setting to compare with")
     add("--details", action="store_true", help="report: a line for each clip")
     add("--rates", action="store_true", help="report: a line for each quality")
     add("--out", type=Path, default=OUTPUT)

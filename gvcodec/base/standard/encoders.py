@@ -47,12 +47,12 @@ _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
-#: Settings for pictures that are painted (docs/results.md#encoder-settings). A bias towards AC
-#: coefficients keeps texture that the painter would otherwise have to invent.
-_PAINTED = ("enable-restoration=0", "ac-bias=4")
-#: `--eye` keeps more texture, without CDEF: at equal bytes nearer by LPIPS, but more flicker and
-#: lower PSNR.
-_EYE = ("enable-cdef=0", *_PAINTED)
+#: Settings for pictures that are painted: a bias towards AC coefficients keeps texture that the
+#: painter would have to invent. More of it, or no CDEF, flickers
+#: (docs/results.md#settings-under-the-painter).
+_PAINTED = ("enable-restoration=0", "ac-bias=2")
+#: `--eye`: more texture for more flicker.
+_EYE = ("enable-restoration=0", "ac-bias=4")
 #: The first SVT-AV1 that these settings were measured with; older ones may not know them.
 _TEXTURE_SINCE: Version = (4,)
 #: FFmpeg's CRF option ends at `_MOST_CRF`; SVT-AV1's goes on to 70, reached at q 66 in steps of
