@@ -28,9 +28,9 @@ from gvcodec.base.standard.encoders import (
     Settings,
     UnitEncoder,
     encoder_version,
-    eye_params,
     open_encoder,
     parse_params,
+    texture_params,
 )
 from gvcodec.base.standard.payloads import strip_unit
 from gvcodec.bases import base_of, standard_of
@@ -51,7 +51,7 @@ class StandardEncoder(BaseEncoder):
 
     `log_lambda_offset` makes a change of rate that is too small for `base_q`: it adds to the log of
     lambda. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `eye_params`,
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `texture_params`,
     `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
@@ -242,7 +242,7 @@ def base_encoder(
         config.threads,
         log_lambda_offset,
         params=(
-            *(eye_params(config.low_delay) if config.eye else ()),
+            *(texture_params(config.eye) if config.base == "av1" else ()),
             *parse_params(config.base, config.encoder_params),
         ),
         preset=config.preset_of(fmt.width * fmt.height),
