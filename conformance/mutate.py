@@ -262,7 +262,7 @@ class Remembering(decode.Decoder):
     def _form(self) -> tuple[object, ...]:
         header = self.header
         size = header.width, header.height
-        return header.base, header.uses_network, header.scale, header.q, *size, header.base_id
+        return header.base, header.network, header.scale, header.q, *size, header.base_id
 
     def frames_of(self, packet: Packet) -> Any:
         if self.unbundler is None:
@@ -282,12 +282,16 @@ class Remembering(decode.Decoder):
 
         def decoded() -> Any:
             before = len(getattr(base, "symbols", ()))
-            return made(payloads), getattr(base, "symbols", [])[before:]
+            frames = made(payloads)
+            lists = (getattr(base, name, [])[before:] for name in ("symbols", "counted"))
+            return frames, *lists
 
         known = ("base", self._form(), *payloads) in self.seen
-        frames, symbols = self._once(("base", self._form(), *payloads), decoded)
+        frames, symbols, counted = self._once(("base", self._form(), *payloads), decoded)
         if known and symbols:
             base.symbols += symbols
+        if known and counted:
+            base.counted += counted
         return frames
 
     def painted_frames(self, payloads: list[bytes], base: Any, fit: Any) -> Any:

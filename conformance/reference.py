@@ -10,22 +10,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from gvcodec.gvc1d.paper.payload import TokenCoder
-from gvcodec.gvc1d.paper.sizes import grid_of
-from gvcodec.gvc1d.paper.weights import read_tables
 from numpy.typing import NDArray
 
 from gvcodec.base import open_decoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
-from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
     DamagedStreamError,
     GvcodecError,
     LimitError,
-    VerificationError,
     WrongModelError,
 )
+from gvcodec.gvc1d.base_codec import Gvc1dDecoder as NetworkDecoder
 from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
 from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
@@ -80,8 +76,6 @@ def answer(data: bytes) -> dict[str, Any]:
         fit = next((p.payload for p in reversed(packets) if p.kind is Kind.FIT), None)
         in_force = in_force if fit is None else _weights(reader, fit)
         found["fit"].append(in_force)
-    if reader.header.paper_form:
-        return found | _tokens(data)
     return found | _frames(data) | _symbols(data)
 
 
@@ -192,42 +186,16 @@ def _frames(data: bytes) -> dict[str, Any]:
     return found | ({"painted": painted} if reader.header.painter_id else {})
 
 
-def _tokens(data: bytes) -> dict[str, Any]:
-    """Times, and integers of GVC1D's paper form, whose hash is checked; pictures are floats."""
-    reader = Reader(io.BytesIO(data))
-    header = reader.header
-    assert header.base_model_id is not None
-    tables = read_tables(find_model(header.base_model_id, "model", [MODELS]))
-    rows, columns = grid_of(header.format)
-    coder, digest = TokenCoder(tables, rows * columns), hashlib.sha256()
-    clock = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
-    times, symbols = [], []
-    for packet in reader.packets():
-        if packet.kind is Kind.TIMING:
-            clock.send(packet.payload)
-        if packet.kind is Kind.KEY:
-            coder.restart()
-        if packet.is_frame:
-            frame = coder.decode(packet.payload)
-            digest.update(frame.hash_bytes())
-            integers = _hash_of(frame.tokens, "<i2")
-            symbols.append({"q": frame.q, "context": int(frame.context), "tokens": integers})
-            times.append(clock.receive())
-    if digest.digest()[:8] != reader.base_hash:
-        raise VerificationError("decoded tokens differ from the encoder's")
-    return {"times": [*times, clock.receive()], "symbols": symbols}
-
-
 def _symbols(data: bytes) -> dict[str, Any]:
     """Integers of frame packets of base gvc1d; none where its model is missing, or pictures need
     more memory than is usual."""
     reader = Reader(io.BytesIO(data))
     header, found = reader.header, dict[str, Any]()
-    decoder: Gvc1dDecoder | None = None
+    decoder: Gvc1dDecoder | NetworkDecoder | None = None
     try:
         check(header, header.is_painted, DEFAULT)
         if header.base == "gvc1d":
-            decoder = cast(Gvc1dDecoder, open_decoder(header, 1, [MODELS]))
+            decoder = cast(Any, open_decoder(header, 1, [MODELS]))
     except (WrongModelError, LimitError):
         pass
     if decoder is not None:
@@ -235,10 +203,13 @@ def _symbols(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
+def _base_symbols(decoder: Gvc1dDecoder | NetworkDecoder, packet: Packet) -> dict[str, Any]:
     decoder.send(packet.payload, packet.kind is Kind.KEY)
-    found: Decoded | None = decoder.latest
+    found = decoder.latest
     assert found is not None
+    if not isinstance(found, Decoded):
+        tokens = _hash_of(found.tokens, "<i2")
+        return {"rate": found.rate, "lengths": found.lengths.tolist(), "tokens": tokens}
     vectors = found.known.vectors
     return {
         "q": found.head.q,

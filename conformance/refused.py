@@ -40,7 +40,11 @@ def _containers(whole: bytes) -> Refused:
         "needs-1.2": (grown(header, needed=(1, 2)) + rest, 4, "the needed version"),
         "needs-2.0": (grown(header, written=(2, 0), needed=(2, 0)) + rest, 4, "the needed version"),
         "flag": (grown(header, changes={4: 0x22}) + rest, 4, "a flag that must be understood"),
-        "paper-form": (grown(header, changes={4: 0x12}) + rest, 3, "the paper's form of base av1"),
+        "reduced-form": (
+            grown(header, changes={4: 0x12}) + rest,
+            4,
+            "GVC1D's reduced form of release 1.0",
+        ),
         "base": (grown(header, changes={-11: 200}) + rest, 4, "an unknown base"),
         "earlier": (b"\x89GVC\0\7" + _sealed(header[6:-4]) + rest, 4, "format 0.7"),
         "q": (grown(header, changes={-9: 64}) + rest, 3, "q above 63"),

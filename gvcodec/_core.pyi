@@ -129,6 +129,22 @@ class BundleModel:
         The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
+class VideoPainter:
+    """Paints the base frames of one stream in display order."""
+
+    def __init__(self, model: bytes, width: int, height: int, base: int, scale: int, q: int, threads: int = 1) -> None:
+        """
+        `model`: bytes of a painter's file; `base`, `scale`, `q` as a header has them.
+        """
+
+    def start_gop(self, fit: bytes | None = None, look: int = -1, use_tokens: bool = True) -> bool:
+        """
+        Forget the past and take a `fit` payload; whether frames are painted. Raises `DamagedStreamError`.
+        """
+
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], size: int) -> tuple:
+        """The painted planes; `size`: bytes of the frame's packet, 0 = unknown."""
+
 class FramePainter:
     """The painter as decoders run it."""
 
@@ -144,6 +160,101 @@ class FramePainter:
         The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
         """
 
+def header_fields(header: bytes) -> dict:
+    """Fields of a stream's header, by name."""
+
+def times_of(header: bytes, payloads: Sequence[bytes], count: int) -> list[int]:
+    """
+    Times of the first `count` frames, ticks, after these `timing` payloads.
+    """
+
+def read_fit(payload: bytes, model: bytes, width: int, height: int, q: int) -> object:
+    """
+    A `fit` payload by a painter's file: (noise, keep, factors, [(tensor, exponent, values)], levels of regions or None); None for one that paints nothing.
+    """
+
+def av1_unit(payload: bytes) -> bytes:
+    """The temporal unit of a frame's payload, which shows one frame."""
+
+def unit_parts(unit: bytes) -> tuple:
+    """
+    Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, whether one of ours is damaged.
+    """
+
+def metadata_entries(body: bytes) -> list:
+    """[(type, data)] of a metadata OBU's body."""
+
+def numbers_of(data: bytes) -> list:
+    """
+    { u8 kind; var, svar, var size and bytes, or u32 }: numbers as the container has them.
+    """
+
+class StreamDecoder:
+    """
+    libgvc (csrc/include/gvc.h): bytes to units for an AV1 decoder, its pictures to painted ones. Calls return codes of that page and raise `GvcodecError` for those below 0.
+    """
+
+    def __init__(self, base_only: bool = False, hash: bool = True, threads: int = 1, file_size: int = 0) -> None: ...
+
+    def send(self, data: bytes) -> int: ...
+
+    def send_unit(self, unit: bytes) -> int: ...
+
+    def flush(self) -> int: ...
+
+    def seek(self, frame: int) -> int: ...
+
+    def offset(self) -> int: ...
+
+    def set_look(self, look: int, tokens: bool = True) -> int: ...
+
+    def wants_model(self) -> object: ...
+
+    def give_model(self, data: bytes) -> int: ...
+
+    def size(self) -> object:
+        """
+        (width, height, coded width, coded height, base, frames or -1), None before the header.
+        """
+
+    def next_unit(self) -> tuple:
+        """(code, unit, frame, key)."""
+
+    def give_base(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> int:
+        """Planes of 10 bits."""
+
+    def picture(self) -> object:
+        """(y, u, v, frame, pts, painted), or None."""
+
+    def hashes(self) -> tuple:
+        """(code, frames, end, base hash, painted hash)."""
+
+    def error(self) -> tuple:
+        """(code, packet, frame, offset, text) of the last error."""
+
+class PerceptualMetric:
+    """The perceptual distance that tokens are tried by."""
+
+    def __init__(self, stages: Sequence[tuple[Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], float]], Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]]]) -> None:
+        """
+        Stages (layers, weights of squared differences (outputs,) float32); a layer is (weight float32 (outputs, inputs, 3, 3), bias (outputs,), the largest sum that is expected).
+        """
+
+    def distances(self, source: tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]], painted: Sequence[tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]]], windows: Sequence[tuple[int, int, int, int]], colour: tuple[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bool], threads: int = 1) -> NDArray[numpy.float64]:
+        """
+        Distances (pictures, windows) float64 of painted pictures from their source: (y, u, v) uint16 of 10 bits each. A window is (top, left, height, width), even numbers of luma samples; `colour`: (what is taken off Y, U, V (3,), their factors in R, G, B (3, 3), whether samples are rounded to 8 bits before).
+        """
+
+def band_energies(luma: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    """
+    log2 of the energies of nine bands of 16×16 patches, in 1/8: (9, H / 16, W / 16) float32 of a luma plane of 10 bits whose sides are multiples of 16.
+    """
+
+def block_changes(now: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], before: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], vectors: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+    """
+    Sums of |difference| of whole 16×16 blocks of a luma plane to the plane before, at each block's vector (dy, dx), `vectors` (rows, columns, 2): (H / 16, W / 16) int32.
+    """
+
 def exact_linear(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
     x (..., inputs) times weight (inputs, outputs), plus bias (outputs) or None: float32, the same bits on every machine (docs/spec/exact-arithmetic.md).
@@ -157,9 +268,21 @@ def exact_attention(query: Annotated[NDArray[numpy.float32], dict(order='C', dev
     query (batch, heads, queries, depth), key and value (batch, heads, keys, depth); query i sees the first visible[i] keys (int32), all for None.
     """
 
-def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')] | None, start: int, threads: int = 1) -> NDArray[numpy.float32]:
+class BlockCache:
+    """Keys and values of a block's earlier positions, for `exact_block`."""
+
+    def __init__(self, batch: int, capacity: int, width: int) -> None: ...
+
+    @property
+    def length(self) -> int:
+        """Positions so far."""
+
+    def shorten(self, length: int) -> None:
+        """Forgets the positions from `length` on."""
+
+def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
-    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. `cache` (batch, capacity, 2 width) or None: keys and values of the positions before `start`; those of x are written into it.
+    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.
     """
 
 def exact_exp(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:

@@ -397,14 +397,15 @@ class ResolvedConfig(EncoderConfig):
         if self.painter not in ("on", "off"):
             raise UsageError(f"painter is on or off, not {self.painter}", code="option-value")
         if self.fit and self.painter == "off":
-            raise UsageError("--fit has no effect with --painter off", code="base-feature")
+            raise UsageError("--fit has no effect with --painter off", code="option-conflict")
         if not 0 <= self.look <= 100:
             raise UsageError(f"look is 0…100, not {self.look}", code="option-value")
         if self.look != 50 and self.painter == "off":
-            raise UsageError("--look has no effect with --painter off", code="base-feature")
+            raise UsageError("--look has no effect with --painter off", code="option-conflict")
         if self.fit and not self.look:
             raise UsageError(
-                "--fit has no effect with --look 0, which disables the painter", code="base-feature"
+                "--fit has no effect with --look 0, which disables the painter",
+                code="option-conflict",
             )
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small", code="option-value")

@@ -197,6 +197,13 @@ class DamagedStreamError(GvcodecError):
     exit_code = 3
 
 
+class NotGvcodecError(DamagedStreamError):
+    """The file is whole, as far as one can tell, but of another kind: no gvcodec stream."""
+
+    default_code = "not-gvcodec"
+    exit_code = 9
+
+
 class WrongModelError(GvcodecError):
     """The stream needs a model that is missing here."""
 

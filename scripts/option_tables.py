@@ -1,8 +1,8 @@
-"""Writes the option tables of docs/usage.md from the help texts of the commands: `python
+"""Writes the option tables of `PAGES` from the help texts of the commands: `python
 scripts/option_tables.py`. `--check` writes nothing and ends with code 1 if a table is out of date.
 
-A table is between the lines `<!-- options of COMMAND -->` and `<!-- end -->`. That of `decode`
-omits options that `encode` has with the same help text.
+A table is between the lines `<!-- options of COMMAND -->` and `<!-- end -->`. Other commands omit
+options that `encode` has with the same help text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gvcodec import cli
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/usage.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = DOCS / "usage.md", DOCS / "batch.md"
 _TABLE = re.compile(r"(<!-- options of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -47,6 +48,7 @@ def table_of(command: str) -> str:
     if command != "encode":
         known = {row for rows in rows_of("encode").values() for row in rows}
         groups = {title: [r for r in rows if r not in known] for title, rows in groups.items()}
+        groups = {title: rows for title, rows in groups.items() if rows}
     lines = ["| option | meaning (default) |", "|---|---|"]
     for title, rows in groups.items():
         lines += [f"| **{_cell(title)}** | |"] * (len(groups) > 1) + rows
@@ -66,15 +68,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, report differences")
     check = parser.parse_args().check
-    before = PAGE.read_text(encoding="utf-8")
-    after = fill(before)
-    if before == after:
-        return 0
-    if check:
-        print("docs/usage.md: option tables are out of date: python scripts/option_tables.py")
-        return 1
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    outdated = 0
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if before == after:
+            continue
+        outdated += 1
+        if check:
+            print(f"docs/{page.name} is out of date: python scripts/option_tables.py")
+        else:
+            page.write_text(after, encoding="utf-8")
+    return int(check and outdated > 0)
 
 
 if __name__ == "__main__":

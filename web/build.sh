@@ -17,7 +17,7 @@ functions+=,_painter_close,_painter_forget,_painter_start,_painter_move,_painter
 # compiled NAME OPTION…
 compiled() {
   emcc -std=c++17 -O3 -msimd128 -fwasm-exceptions -Icsrc \
-    web/core/{hash,painter,picture}.cpp csrc/common/cpu.cpp csrc/motion/{block_motion,motion_search}.cpp \
+    web/core/{hash,painter,picture}.cpp csrc/common/{cpu,sha256}.cpp csrc/motion/{block_motion,motion_search}.cpp \
     csrc/painter/{painter,forms,input}.cpp \
     -sMODULARIZE -sEXPORT_ES6 -sFILESYSTEM=0 -sEXPORTED_RUNTIME_METHODS=UTF8ToString -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=1GB \
     -sENVIRONMENT=web,worker -sEXPORTED_FUNCTIONS=$functions -o "web/built/$1.js" "${@:2}"

@@ -19,25 +19,25 @@ from conformance.decoder.models import (
     of_form,
     painter,
 )
+from conformance.decoder.network import NetworkBase
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
 from conformance.decoder.region_tokens import network_of
-from conformance.decoder.tokens import PaperBase
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
 
 class Hash:
-    """Hash of all frames, samples or tokens, and of each (Container: Hashes)."""
+    """Hash of all frames and of each (Container: Hashes)."""
 
     def __init__(self, of: str) -> None:
         self._of, self._all, self.each = of, hashlib.sha256(), []
 
-    def add(self, frames: list[Planes] | list[bytes]) -> None:
-        for frame in frames:
-            data = frame
-            if not isinstance(data, bytes):
-                data = b"".join(plane.astype("<u2").tobytes() for plane in data)
+    def add(self, frames: list[Planes], counted: list[bytes] | None = None) -> None:
+        """`counted`: what the hash of all counts ahead of each frame's samples."""
+        for n, frame in enumerate(frames):
+            data = b"".join(plane.astype("<u2").tobytes() for plane in frame)
+            self._all.update(counted[n] if counted else b"")
             self._all.update(data)
             self.each.append(hashlib.sha256(data).hexdigest()[:16])
 
@@ -70,11 +70,11 @@ class Decoder:
             raise Newer(f"model {wanted} is not here")
         return data
 
-    def _open_base(self) -> Base | Gvc1dBase | PaperBase:
+    def _open_base(self) -> Base | Gvc1dBase | NetworkBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
-            if self.header.paper_form:
-                return PaperBase(self.header, of_form(data, "gvc1d-paper-1"))
+            if self.header.network:
+                return NetworkBase(self.header, data)
             return Gvc1dBase(self.header, of_form(data, "gvc1d-5"))
         return Base(self.header)
 
@@ -113,8 +113,7 @@ class Decoder:
             found.append(fit)
         return found
 
-    def base_frames(self, payloads: list[bytes]) -> list[Planes] | list[bytes]:
-        """Of GVC1D's paper form their tokens, as the base hash counts them."""
+    def base_frames(self, payloads: list[bytes]) -> list[Planes]:
         return list(self.base.gop(payloads))
 
     def painted_frames(self, payloads: list[bytes], base: list[Planes], fit: Fit) -> list[Planes]:
@@ -135,8 +134,10 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     decoder.release(1)
     base = [decoder.base_frames(gop) for gop in payloads]
     base_hash, painted_hash = Hash("base"), Hash("painted")
+    counted = list(getattr(decoder.base, "counted", []))
     for gop in base:
-        base_hash.add(gop)
+        base_hash.add(gop, counted[: len(gop)])
+        counted = counted[len(gop) :]
     base_hash.check(stream.base_hash)
     gops = [[gop.frames, gop.size] for gop in stream.gops]
     found = {
@@ -147,14 +148,12 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
         "summary": summaries,
         "fit": [fit.answer() for fit in fits],
     }
-    if isinstance(decoder.base, PaperBase):
-        return found | {"symbols": decoder.base.symbols}
     found["base"] = base_hash.each
     shown = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
     for gop in shown:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
-    if isinstance(decoder.base, Gvc1dBase):
+    if isinstance(decoder.base, Gvc1dBase | NetworkBase):
         found["symbols"] = decoder.base.symbols
     if decoder.painter is not None:
         found["painted"] = painted_hash.each

@@ -9,7 +9,8 @@ from conformance.decoder.wire import Bytes, Newer, Refused, crc32, require
 
 VERSION = 1, 1
 MAGIC = b"\x89GVC"
-BASES = {1: "av1", 3: "vvc", 6: "gvc1d"}
+NETWORK = 7
+BASES = {1: "av1", 3: "vvc", 6: "gvc1d", NETWORK: "gvc1d"}
 RETIRED = 0, 2, 5
 LEVELS = (18, 23), (20, 25), (21, 26), (21, 27), (23, 28), (23, 29), (26, 32)  # logarithms
 SCALES = {0: Fraction(1), 1: Fraction(3, 4), 2: Fraction(1, 2)}
@@ -34,7 +35,7 @@ class Header:
     base_id: str | None = None
     painter_id: str | None = None
     gvc1d_id: str | None = None
-    paper_form: bool = False
+    network: bool = False
 
     def fields(self) -> dict[str, object]:
         """The container part of an answer (Conformance)."""
@@ -102,7 +103,8 @@ def _fields(read: Bytes, size: int, needed: tuple[int, int]) -> Header:
     if must >> 5:
         raise Newer("needs a feature that is not known here")
     header.models, header.bundled = bool(may & 1), bool(must & 8)
-    header.paper_form = bool(must & 16)
+    if must & 16:
+        raise Newer("the reduced form of base gvc1d, of release 1.0")
     header.width, header.height = read.var(1, 16384), read.var(1, 16384)
     require(header.width * header.height <= 2**26, "picture too large")
     header.rate, header.tick = _ratio(read), _ratio(read)
@@ -118,14 +120,14 @@ def _fields(read: Bytes, size: int, needed: tuple[int, int]) -> Header:
     if base not in BASES or scale not in SCALES:
         raise Newer(f"base {base} at scale {scale}")
     header.base, header.scale = BASES[base], SCALES[scale]
+    header.network = base == NETWORK
     header.q = read.number(1)
     require(header.q <= 63, "q")
     require(bool(must & 1) or header.base != "gvc1d", "no model of the base")
     require(not header.bundled or header.base == "av1", "bundles of another base")
     require(not must & 4 or header.base != "gvc1d", "tokens of base gvc1d")
-    if header.paper_form:
-        require(header.base == "gvc1d" and not must & 2, "the paper's form of another base")
-        require(needed >= (1, 1), "the paper's form before version 1.1")
+    if header.network:
+        require(not must & 2 and needed >= (1, 1), "a network with a painter, or before 1.1")
     header.base_id = read.take(8).hex() if must & 1 else None
     header.painter_id = read.take(8).hex() if must & 2 else None
     header.gvc1d_id = read.take(8).hex() if must & 4 else None

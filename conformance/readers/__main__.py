@@ -1,4 +1,4 @@
-"""`python -m conformance.readers [--check] [--readers NAME,…]`"""
+"""`python -m conformance.readers [--check]`"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from conformance.readers import independent, page, python
+from conformance.readers import independent, library, page, python
 from conformance.readers.answers import Answer, differences
 from conformance.readers.inputs import Input, inputs
 
@@ -18,6 +18,7 @@ READERS: dict[str, Reader] = {
     "python": lambda given: [python.answer(one) for one in given],
     "independent": lambda given: [independent.answer(one) for one in given],
     "page": page.answers,
+    "library": lambda given: [library.answer(one) for one in given],
 }
 
 

@@ -71,7 +71,7 @@ def header_text(header: SequenceHeader) -> str:
     numbers += (colour.primaries, colour.transfer, colour.matrix, int(colour.full_range))
     numbers += (colour.chroma_location, *fmt.sar.as_integer_ratio())
     rest = (header.base, str(header.scale), header.base_q, int(header.is_bundled))
-    return " ".join(map(str, (*numbers, *rest, *ids, int(header.paper_form))))
+    return " ".join(map(str, (*numbers, *rest, *ids, int(header.uses_network))))
 
 
 def frame_digest(planes: Iterable[np.ndarray]) -> bytes:
@@ -119,10 +119,9 @@ def _stream(data: bytes) -> dict[str, Any]:
         "times": digest(" ".join(map(str, times))),
         "frames": len(base),
     }
-    if not reader.header.paper_form:
-        found["base"] = digest(" ".join(base))
-        if decoder.painted_hash is not None:
-            found["painted"] = digest(" ".join(painted))
+    found["base"] = digest(" ".join(base))
+    if decoder.painted_hash is not None:
+        found["painted"] = digest(" ".join(painted))
     return found
 
 

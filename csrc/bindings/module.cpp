@@ -18,6 +18,8 @@ void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_bundles(nb::module_&);
 void bind_painter(nb::module_&);
+void bind_format(nb::module_&);
+void bind_token_trial(nb::module_&);
 void bind_transformer(nb::module_&);
 
 namespace {
@@ -62,6 +64,8 @@ NB_MODULE(_core, m) {
   bind_streams(m);
   bind_bundles(m);
   bind_painter(m);
+  bind_format(m);
+  bind_token_trial(m);
   bind_transformer(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on "

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
-#include "transformer/transformer.hpp"
+#include "transformer/panels.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -19,7 +19,6 @@ using Array = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Vector = In<float, 1>;
 using Matrix = In<float, 2>;
 using Counts = In<int32_t, 1>;
-using Cache = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 int to_int(size_t value) {
   check(value <= exact::kMostRows, "an array is too large");
@@ -114,8 +113,8 @@ Out<float> attention(const Array& query, const Array& key, const Array& value,
   Out<float> out = unset(query, query.shape(3));
   const exact::Heads to = heads_of(query);
   nb::gil_scoped_release unlocked;
-  exact::attention(shape, heads_of(query), heads_of(key), heads_of(value), counts, threads, to,
-                   out.data());
+  exact::attention(shape, heads_of(query), heads_of(key), heads_of(value), false, counts,
+                   threads, to, out.data());
   return out;
 }
 
@@ -141,24 +140,41 @@ exact::BlockWeights weights_of(const std::vector<Vector>& vectors,
   return w;
 }
 
+// Keys and values of earlier positions of a block.
+struct BlockMemory {
+  gv::exact::Floats keys, values;
+  int batch = 0, width = 0, capacity = 0, length = 0;
+};
+
 Out<float> block(const Array& x, const std::vector<Vector>& vectors,
                  const std::vector<Matrix>& matrices, int heads,
-                 const std::optional<Counts>& visible, std::optional<Cache> cache, int start,
-                 int threads) {
+                 const std::optional<Counts>& visible, BlockMemory* memory, int threads) {
   const exact::BlockWeights w = weights_of(vectors, matrices, heads);
   check(x.ndim() == 3 && x.shape(2) == static_cast<size_t>(w.width), "x is of another shape");
   const int32_t* counts = optional(visible, x.shape(1));
+  const int batch = to_int(x.shape(0)), length = to_int(x.shape(1));
   exact::BlockCache past{};
-  if (cache) {
-    check(cache->shape(0) == x.shape(0) && cache->shape(2) == 2 * x.shape(2),
-          "the cache is of another shape");
-    past = {cache->data(), to_int(cache->shape(1)), start};
+  if (memory) {
+    check(memory->batch == batch && memory->width == w.width, "the cache is of another shape");
+    past = {memory->keys.data(), memory->values.data(), memory->capacity, memory->length};
   }
   Out<float> out = unset(x, x.shape(2));
   nb::gil_scoped_release unlocked;
-  exact::block(x.data(), to_int(x.shape(0)), to_int(x.shape(1)), w, counts,
-               cache ? &past : nullptr, threads, out.data());
+  exact::block(x.data(), batch, length, w, counts, memory ? &past : nullptr, threads, out.data());
+  if (memory) memory->length += length;
   return out;
+}
+
+void start(BlockMemory* self, int batch, int capacity, int width) {
+  check(batch >= 0 && batch <= exact::kMostRows, "too many rows");
+  check(capacity >= 1 && capacity <= exact::kMostKeys, "a capacity is out of range");
+  check(width >= 1 && width <= exact::kMostWidth, "a width is out of range");
+  const int room = gv::ceil_div(capacity, exact::kMostPanelWidth) * exact::kMostPanelWidth;
+  const size_t size = static_cast<size_t>(batch) * static_cast<size_t>(room) * width;
+  check(size <= size_t{1} << 30, "too many rows");  // 4 GiB each
+  new (self) BlockMemory{gv::exact::Floats(size),
+                         gv::exact::Floats(size + exact::kMostPanelWidth),
+                         batch, width, room, 0};
 }
 
 }  // namespace
@@ -175,12 +191,22 @@ void bind_transformer(nb::module_& m) {
         "value"_a.noconvert(), "visible"_a.noconvert().none(), "threads"_a = 1,
         "query (batch, heads, queries, depth), key and value (batch, heads, keys, depth); query i "
         "sees the first visible[i] keys (int32), all for None.");
+  nb::class_<BlockMemory>(m, "BlockCache",
+                          "Keys and values of a block's earlier positions, for `exact_block`.")
+      .def("__init__", &start, "batch"_a, "capacity"_a, "width"_a)
+      .def_ro("length", &BlockMemory::length, "Positions so far.")
+      .def(
+          "shorten",
+          [](BlockMemory& self, int length) {
+            check(length >= 0 && length <= self.length, "a length is out of range");
+            self.length = length;
+          },
+          "length"_a, "Forgets the positions from `length` on.");
   m.def("exact_block", &block, "x"_a.noconvert(), "vectors"_a, "matrices"_a, "heads"_a,
-        "visible"_a.noconvert().none(), "cache"_a.noconvert().none(), "start"_a, "threads"_a = 1,
+        "visible"_a.noconvert().none(), "cache"_a.none(), "threads"_a = 1,
         "A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the "
         "first normalization, bias of qkv and out, gain and bias of the second, bias of up and "
-        "down; `matrices`: qkv, out, up, down. `cache` (batch, capacity, 2 width) or None: keys and "
-        "values of the positions before `start`; those of x are written into it.");
+        "down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.");
   const auto function = [&](const char* name, auto body, const char* what) {
     m.def(name, body, "x"_a.noconvert(), "threads"_a = 1, what);
   };

@@ -85,8 +85,8 @@ std::optional<Id> FrameDecoder::missing_painter() const {
 
 void FrameDecoder::give_painter(Bytes file) {
   Sha256 hash;
-  hash.update(file);
-  if (!header_.painter || hash.id() != *header_.painter)
+  update(hash, file);
+  if (!header_.painter || id_of(hash) != *header_.painter)
     throw StreamError(Fault::no_model, "another painter than the one that the stream names");
   if (!has_painter() || painter_) return;
   painter_ = std::make_unique<VideoPainter>(header_.width, header_.height, header_.base,
@@ -100,8 +100,8 @@ void FrameDecoder::take_model(Bytes payload) {
   const bool is_painter = payload.data[0] == kPainterRole;
   const std::optional<Id>& named = is_painter ? header_.painter : header_.base_model;
   Sha256 hash;
-  hash.update(payload.from(1));
-  require(named && hash.id() == *named, "model: not the one that the header names");
+  update(hash, payload.from(1));
+  require(named && id_of(hash) == *named, "model: not the one that the header names");
   if (is_painter) give_painter(payload.from(1));
 }
 
@@ -135,12 +135,12 @@ void FrameDecoder::give_base(const PictureView& base) {
   if (missing_painter()) throw StreamError(Fault::no_model, "the painter of this stream is missing");
   load(base);
   if (settings_.hash)
-    for (const auto& plane : base_) base_hash_.update(bytes_of(plane));
+    for (const auto& plane : base_) update(base_hash_, bytes_of(plane));
   const Waiting waiting = std::move(waiting_.front());
   waiting_.pop_front();
   paint(waiting);
   if (settings_.hash && painter_)
-    for (const auto& plane : picture_.planes) painted_hash_.update(bytes_of(plane));
+    for (const auto& plane : picture_.planes) update(painted_hash_, bytes_of(plane));
   picture_.frame = shown_++;
   picture_.pts = timeline_.next();
   has_picture_ = true;
@@ -181,12 +181,12 @@ void FrameDecoder::restart(int64_t frame) {
 
 std::optional<Id> FrameDecoder::base_hash() const {
   if (!settings_.hash || !hashes_all_) return std::nullopt;
-  return base_hash_.id();
+  return id_of(base_hash_);
 }
 
 std::optional<Id> FrameDecoder::painted_hash() const {
   if (!settings_.hash || !hashes_all_ || !painter_ || own_look_) return std::nullopt;
-  return painted_hash_.id();
+  return id_of(painted_hash_);
 }
 
 }  // namespace gv

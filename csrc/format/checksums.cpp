@@ -7,7 +7,7 @@ constexpr uint32_t kCrc32 = 0xEDB88320;  // reflected
 constexpr uint32_t kCrc16 = 0x1021;
 
 struct CrcTables {
-  uint32_t of32[4][256];  // of a byte with 0…3 bytes behind it
+  uint32_t of32[256];
   uint16_t of16[256];
 
   CrcTables() {
@@ -17,12 +17,9 @@ struct CrcTables {
         c = c & 1 ? c >> 1 ^ kCrc32 : c >> 1;
         d = d & 0x8000 ? d << 1 ^ kCrc16 : d << 1;
       }
-      of32[0][n] = c;
+      of32[n] = c;
       of16[n] = static_cast<uint16_t>(d);
     }
-    for (int k = 1; k < 4; ++k)
-      for (int n = 0; n < 256; ++n)
-        of32[k][n] = of32[k - 1][n] >> 8 ^ of32[0][of32[k - 1][n] & 255];
   }
 };
 
@@ -31,30 +28,12 @@ const CrcTables& tables() {
   return made;
 }
 
-constexpr uint32_t kRound[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
-uint32_t rotate(uint32_t v, int by) { return v >> by | v << (32 - by); }
-
 }  // namespace
 
 uint32_t crc32(Bytes bytes, uint32_t crc) {
-  const CrcTables& t = tables();
-  const uint8_t *at = bytes.data, *end = at + bytes.size;
   crc = ~crc;
-  for (; end - at >= 4; at += 4) {
-    crc ^= at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24;
-    crc = t.of32[3][crc & 255] ^ t.of32[2][crc >> 8 & 255] ^ t.of32[1][crc >> 16 & 255] ^
-          t.of32[0][crc >> 24];
-  }
-  for (; at != end; ++at) crc = crc >> 8 ^ t.of32[0][(crc ^ *at) & 255];
+  for (size_t i = 0; i < bytes.size; ++i)
+    crc = crc >> 8 ^ tables().of32[(crc ^ bytes.data[i]) & 255];
   return ~crc;
 }
 
@@ -63,64 +42,6 @@ uint16_t crc16(Bytes bytes) {
   for (size_t i = 0; i < bytes.size; ++i)
     crc = (crc << 8 & 0xFFFF) ^ tables().of16[crc >> 8 ^ bytes.data[i]];
   return static_cast<uint16_t>(crc);
-}
-
-void Sha256::add_blocks(const uint8_t* data, size_t blocks) {
-  for (; blocks > 0; --blocks, data += kBlock) {
-    uint32_t w[64];
-    for (int i = 0; i < 16; ++i)
-      w[i] = static_cast<uint32_t>(data[4 * i]) << 24 | data[4 * i + 1] << 16 |
-             data[4 * i + 2] << 8 | data[4 * i + 3];
-    for (int i = 16; i < 64; ++i) {
-      const uint32_t a = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3;
-      const uint32_t b = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10;
-      w[i] = w[i - 16] + a + w[i - 7] + b;
-    }
-    std::array<uint32_t, 8> s = state_;
-    for (int i = 0; i < 64; ++i) {
-      const uint32_t one = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-      const uint32_t t = s[7] + one + ((s[4] & s[5]) ^ (~s[4] & s[6])) + kRound[i] + w[i];
-      const uint32_t zero = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-      const uint32_t most = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-      std::copy_backward(s.begin(), s.end() - 1, s.end());
-      s[4] += t;
-      s[0] = t + zero + most;
-    }
-    for (size_t i = 0; i < 8; ++i) state_[i] += s[i];
-  }
-}
-
-void Sha256::update(Bytes bytes) {
-  size_t held = bytes_ % kBlock;
-  bytes_ += bytes.size;
-  if (held) {
-    const Bytes part = bytes.first(kBlock - held);
-    std::copy_n(part.data, part.size, waiting_.begin() + static_cast<ptrdiff_t>(held));
-    bytes = bytes.from(part.size);
-    if (held + part.size < kBlock) return;
-    add_blocks(waiting_.data(), 1);
-  }
-  add_blocks(bytes.data, bytes.size / kBlock);
-  const Bytes rest = bytes.from(bytes.size / kBlock * kBlock);
-  std::copy_n(rest.data, rest.size, waiting_.begin());
-}
-
-std::array<uint8_t, 32> Sha256::digest() const {
-  Sha256 last = *this;
-  Buffer end((kBlock + 55 - bytes_ % kBlock) % kBlock + 1);
-  end[0] = 0x80;
-  for (int i = 0; i < 8; ++i) end.push_back(static_cast<uint8_t>(8 * bytes_ >> (56 - 8 * i)));
-  last.update(end);
-  std::array<uint8_t, 32> out;
-  for (size_t i = 0; i < 32; ++i)
-    out[i] = static_cast<uint8_t>(last.state_[i / 4] >> (24 - 8 * (i % 4)));
-  return out;
-}
-
-Id Sha256::id() const {
-  Id out;
-  std::copy_n(digest().begin(), kIdBytes, out.begin());
-  return out;
 }
 
 }  // namespace gv

@@ -8,8 +8,9 @@ constexpr size_t kVersionEnd = sizeof kMagic + 2, kCrcBytes = 4;
 constexpr uint64_t kMostFields = 1024, kMostSide = 16384, kMostRatio = (uint64_t{1} << 31) - 1;
 constexpr int64_t kMostPixels = int64_t{1} << 26;
 // Bits of `must`; bit 0 of `may`; bits of the byte after the colour.
-constexpr uint64_t kHasBaseModel = 1, kHasPainter = 2, kHasLatents = 4, kBundled = 8, kPaper = 16;
+constexpr uint64_t kHasBaseModel = 1, kHasPainter = 2, kHasLatents = 4, kBundled = 8, kReducedForm = 16;
 constexpr uint64_t kKnownFlags = 31, kEmbedsModels = 1;
+constexpr int kNetworkBase = 7;
 constexpr int kKnownBits = 31, kFullRange = 1, kTenBits = 2;
 
 std::string dotted(int major, int minor) {
@@ -23,7 +24,7 @@ std::string dotted(int major, int minor) {
 
 Ratio ratio(Cursor& in) {
   const uint64_t num = in.var(kMostRatio), den = in.var(kMostRatio);
-  require(num && den, "header: ratio with a zero");
+  require(den, "header: ratio with denominator 0");
   return {static_cast<int64_t>(num), static_cast<int64_t>(den)};
 }
 
@@ -37,6 +38,7 @@ std::optional<Id> id(Cursor& in, bool there) {
 Base base_of(int number) {
   if (number == 0 || number == 2 || number == 5)
     throw StreamError(Fault::newer, "the base of an earlier format");
+  if (number == kNetworkBase) return Base::gvc1d;
   if (number != 1 && number != 3 && number != 6) newer("base " + std::to_string(number));
   return static_cast<Base>(number);
 }
@@ -45,13 +47,12 @@ Base base_of(int number) {
 void check(const Header& h) {
   require(h.width > 0 && h.height > 0 && int64_t{h.width} * h.height <= kMostPixels,
           "header: a picture size outside the limits");
+  require(h.rate.num && h.tick.num && h.sar.num, "header: a ratio of 0");
   require(h.q <= 63, "header: q is 0…63");
   require(!h.bundled || h.base == Base::av1, "header: frames of base av1 alone come in bundles");
   require(h.base != Base::gvc1d || (h.base_model && !h.gvc1d), "header: base gvc1d names its model");
-  require(!h.paper_form || (h.base == Base::gvc1d && !h.painter),
-          "header: the paper's form is of base gvc1d, without a painter");
-  require(!h.paper_form || h.needs_major > 1 || h.needs_minor >= 1,
-          "header: the paper's form needs format 1.1");
+  require(!h.uses_network || (!h.painter && (h.needs_major > 1 || h.needs_minor >= 1)),
+          "header: a GVC1D network has no painter and needs format 1.1");
 }
 
 Header parse_fields(Cursor in) {
@@ -80,12 +81,14 @@ Header parse_fields(Cursor in) {
   h.base_model = id(in, flags & kHasBaseModel);
   h.painter = id(in, flags & kHasPainter);
   h.gvc1d = id(in, flags & kHasLatents);
+  if (flags & kReducedForm)
+    throw StreamError(Fault::newer, "GVC1D's reduced form, which release 1.0 alone reads");
   h.base = base_of(base);
+  h.uses_network = base == kNetworkBase;
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
   if (bits > kKnownBits) newer("a bit of the header");
   require(h.start <= kMostPts && h.start >= -kMostPts, "header: field out of range");
   h.bundled = flags & kBundled;
-  h.paper_form = flags & kPaper;
   check(h);
   return h;
 }

@@ -24,7 +24,8 @@ struct Header {
   int scale = 0;  // 0: full size, 1: 3/4, 2: 1/2
   int q = 0;      // 0…63
   int needs_major = 1, needs_minor = 0;
-  bool bundled = false, embeds_models = false, paper_form = false;
+  bool bundled = false, embeds_models = false;
+  bool uses_network = false;  // of base gvc1d: frames of a GVC1D network
   std::optional<Id> base_model, painter, gvc1d;
 };
 

@@ -1,39 +1,6 @@
 #include "painter/forms.hpp"
 
-#include "common/cpu.hpp"
-#if GV_FORMS
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC's intrinsics read undefined vectors on purpose, and GCC 12 warns of it (bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#endif
-
-#if defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#endif
-#if GV_NEON
-#include <arm_neon.h>
-#endif
-
-// Sums stay in registers only where all loops over them are written out. What stands between
-// GV_TARGET and GV_TARGET_END may use these instructions.
-#define GV_PRAGMA(text) _Pragma(#text)
-#if defined(__clang__)
-#define GV_UNROLL GV_PRAGMA(clang loop unroll(full))
-#define GV_TARGET(names) \
-  GV_PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
-#define GV_TARGET_END GV_PRAGMA(clang attribute pop)
-#define GV_DOTPROD_TARGET "dotprod"
-#elif defined(__GNUC__)
-#define GV_UNROLL GV_PRAGMA(GCC unroll 16)
-#define GV_TARGET(names) GV_PRAGMA(GCC push_options) GV_PRAGMA(GCC target(names))
-#define GV_TARGET_END GV_PRAGMA(GCC pop_options)
-#define GV_DOTPROD_TARGET "arch=armv8.2-a+dotprod"
-#else
-#define GV_UNROLL
-#endif
+#include "common/targets.hpp"
 
 namespace gv {
 

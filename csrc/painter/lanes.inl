@@ -41,6 +41,7 @@ inline V size_of(V a) { return GV_OP(abs_epi16)(a); }
 inline V either(V a, V b) { return GV_WHOLE(or)(a, b); }
 inline V masked(V a, V b) { return GV_WHOLE(and)(a, b); }
 inline V add32(V a, V b) { return GV_OP(add_epi32)(a, b); }
+inline V sub32(V a, V b) { return GV_OP(sub_epi32)(a, b); }
 inline V mul32(V a, V b) { return GV_OP(mullo_epi32)(a, b); }
 inline V madd(V a, V b) { return GV_OP(madd_epi16)(a, b); }
 inline V small_mul32(V a, V b) { return madd(a, b); }  // b in 0…32767, a fits 16 bits
@@ -142,6 +143,7 @@ inline V size_of(V a) { return wasm_i16x8_abs(a); }
 inline V either(V a, V b) { return wasm_v128_or(a, b); }
 inline V masked(V a, V b) { return wasm_v128_and(a, b); }
 inline V add32(V a, V b) { return wasm_i32x4_add(a, b); }
+inline V sub32(V a, V b) { return wasm_i32x4_sub(a, b); }
 inline V mul32(V a, V b) { return wasm_i32x4_mul(a, b); }
 inline V madd(V a, V b) { return wasm_i32x4_dot_i16x8(a, b); }
 inline V small_mul32(V a, V b) { return madd(a, b); }  // b in 0…32767, a fits 16 bits
@@ -207,6 +209,7 @@ inline V size_of(V a) { return of16(vabsq_s16(s16(a))); }
 inline V either(V a, V b) { return vorrq_s32(a, b); }
 inline V masked(V a, V b) { return vandq_s32(a, b); }
 inline V add32(V a, V b) { return vaddq_s32(a, b); }
+inline V sub32(V a, V b) { return vsubq_s32(a, b); }
 inline V mul32(V a, V b) { return vmulq_s32(a, b); }
 inline V small_mul32(V a, V b) { return vmulq_s32(a, b); }
 inline V sll32(V a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
@@ -262,6 +265,7 @@ inline V larger(V a, V b) { return a > b ? a : b; }
 inline V size_of(V a) { return a < 0 ? -a : a; }
 inline V either(V a, V b) { return a | b; }
 inline V add32(V a, V b) { return a + b; }
+inline V sub32(V a, V b) { return a - b; }
 inline V mul32(V a, V b) { return a * b; }
 inline V small_mul32(V a, V b) { return a * b; }
 inline V sll32(V a, int n) { return a * (1 << n); }

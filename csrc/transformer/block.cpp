@@ -7,12 +7,13 @@ namespace {
 
 // Copies the keys and values of new positions into the cache.
 void remember(const BlockCache& cache, const float* qkv, int batch, int length, int width) {
-  const size_t row = 2 * static_cast<size_t>(width);
+  const size_t capacity = static_cast<size_t>(cache.capacity);
   for (int b = 0; b < batch; ++b)
-    for (int i = 0; i < length; ++i) {
-      const size_t at = static_cast<size_t>(b) * cache.capacity + cache.start + i;
-      const float* from = qkv + (static_cast<size_t>(b) * length + i) * 3 * width;
-      std::copy_n(from + width, row, cache.data + at * row);
+    for (int i = 0; i < length; ++i, qkv += 3 * width) {
+      const size_t position = static_cast<size_t>(cache.start) + i;
+      float* key = cache.keys + b * width * capacity + position;
+      for (int k = 0; k < width; ++k) key[k * capacity] = qkv[width + k];
+      std::copy_n(qkv + 2 * width, width, cache.values + (b * capacity + position) * width);
     }
 }
 
@@ -24,7 +25,7 @@ void check_block(int batch, int length, const BlockWeights& w, const BlockCache*
   check(w.heads >= 1 && w.width % w.heads == 0, "the width is a multiple of the heads");
   if (cache)
     check(cache->start >= 0 && cache->capacity <= kMostKeys &&
-              cache->start <= cache->capacity - length,
+              cache->capacity % kMostPanelWidth == 0 && cache->start <= cache->capacity - length,
           "no room in the cache");
 }
 
@@ -37,7 +38,7 @@ void block(const float* x, int batch, int length, const BlockWeights& w, const i
   const int rows = batch * length, D = w.width, H = w.hidden;
   const auto at = [](int row, int width) { return static_cast<size_t>(row) * width; };
 
-  Floats qkv(at(rows, 3 * D));  // [batch, length, 3 D]
+  Floats qkv(at(rows, 3 * D) + kMostPanelWidth);  // [batch, length, 3 D]
   {
     const Panels in(form, w.qkv, D, 3 * D, rows, threads);
     parallel_rows(rows, kRowsOfTask, threads, [&](int first, int count) {
@@ -58,12 +59,12 @@ void block(const float* x, int batch, int length, const BlockWeights& w, const i
     if (cache) {
       remember(*cache, qkv.data(), batch, length, D);
       shape.keys = cache->start + length;
-      const ptrdiff_t stride = static_cast<ptrdiff_t>(cache->capacity) * 2 * D;
-      key = {cache->data, stride, depth, 2 * D};
-      value = {cache->data + D, stride, depth, 2 * D};
+      const ptrdiff_t capacity = cache->capacity;
+      key = {cache->keys, D * capacity, depth * capacity, 1, capacity};
+      value = {cache->values, D * capacity, depth, D};
     }
     const Heads to{nullptr, static_cast<ptrdiff_t>(at(length, D)), depth, D};
-    attention(shape, query, key, value, visible, threads, to, mixed.data());
+    attention(shape, query, key, value, true, visible, threads, to, mixed.data());
   }
 
   const Panels project(form, w.out, D, D, rows, threads), up(form, w.up, D, H, rows, threads),

@@ -12,8 +12,8 @@ namespace gv::exact {
 
 using Floats = Lines<float>;
 
-constexpr int kPackedRows = 32;  // from here on a copy of the weights in panels pays
-constexpr int kRowsOfTask = 64;  // activations of a task stay in the cache
+constexpr int kPackedRows = 128;  // from here on a copy of the weights in panels pays
+constexpr int kRowsOfTask = 64;   // activations of a task stay in the cache
 
 // Calls fn(i) for i in [0, count), in the processor's standard mode.
 template <class Fn>

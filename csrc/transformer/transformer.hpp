@@ -26,21 +26,23 @@ void layer_norm(const float* x, int rows, int width, const float* gain, const fl
 
 void apply(Function function, const float* x, size_t count, int threads, float* out);
 
-// [batch, heads, rows, depth], each axis with its distance in floats; those of depth are adjacent.
+// [batch, heads, rows, depth]: the distance of neighbours along each axis, in floats.
 struct Heads {
   const float* data;
   ptrdiff_t batch, head, row;
+  ptrdiff_t column = 1;
 };
 
 struct AttentionShape {
   int batch, heads, queries, keys, depth;
 };
 
-// Query i sees the first visible[i] keys (null: all), 1 to `keys`. `out` is laid out by `to`, whose
-// data is not read.
+// Query i sees the first visible[i] keys (null: all), 1 to `keys`. Keys may lie with row = 1: then
+// whole panels of them are readable. `limited`: values are of a `linear`, and kMostPanelWidth
+// floats after them are readable. `out` is laid out by `to`, whose data is not read.
 void attention(const AttentionShape& shape, const Heads& query, const Heads& key,
-               const Heads& value, const int32_t* visible, int threads, const Heads& to,
-               float* out);
+               const Heads& value, bool limited, const int32_t* visible, int threads,
+               const Heads& to, float* out);
 
 // A pre-norm transformer block. D width, H hidden.
 struct BlockWeights {
@@ -53,10 +55,11 @@ struct BlockWeights {
   const float *down, *down_bias;                 // [H, D], [D]
 };
 
-// Keys and values [batch, capacity, 2 D] of the positions before `start`. Those of a block's rows
-// are written to `start` and after.
+// Keys [batch, D, capacity] and values [batch, capacity, D] of the positions before `start`, with
+// kMostPanelWidth floats more after the values; `capacity` is a multiple of that. The keys and
+// values of a block's rows are written to `start` and after.
 struct BlockCache {
-  float* data;
+  float *keys, *values;
   int capacity, start;
 };
 

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -216,6 +215,8 @@ def _repair(
     stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
     """What `repair` leaves of a stream, and a line for each loss."""
+    from gvcodec.edit.repair import repair_stream
+
     rest = _spool(None, stack)
     repaired = repair_stream(
         stream, name, rest, request.threads, request.models, request.limits, request.enforce_rlimit
@@ -276,10 +277,11 @@ class _FileDecoder:
         scaler = Scaler(fmt, request.scale) if request.scale else None
         output_format = scaler.format if scaler else fmt
         bar.begin("decode", self._count)
-        frame_count = 0
+        frame_count = painted = 0
         with self._open_writer(output_format) as writer:
             for frame in self._frames:
                 self._drop_tracks()
+                painted += self._header.is_painted and frame.planes is not frame.base_frame
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
                 frame_count += 1
@@ -288,7 +290,13 @@ class _FileDecoder:
             self._finish(writer, frame_count)
         self._drop_tracks()
         size = f"{output_format.width}×{output_format.height}"
-        frames = f"{count_noun(frame_count, f'{self._kind} frame')} {size}"
+        if request.fidelity or request.look == 0:
+            painted = 0
+        if 0 < painted < frame_count:
+            frames = f"{count_noun(frame_count, 'frame')} {size}, {painted} of them painted"
+        else:
+            kind = "painted frame" if painted else "base frame"
+            frames = f"{count_noun(frame_count, kind)} {size}"
         return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
@@ -449,13 +457,6 @@ class _FileDecoder:
         if lost:
             lines.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
         return lines
-
-    @property
-    def _kind(self) -> str:
-        """What is shown."""
-        if self._request.fidelity or not self._header.is_painted:
-            return "base"
-        return "painted"
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, make_config, parse_option
+from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
@@ -24,14 +24,14 @@ from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incom
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
-from gvcodec.opening import PathName, open_sink
+from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.painter.open import has_torch
 from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs
+from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs, require_inputs
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, split_options
 from gvcodec.util.progress import Mode, ProgressBar
@@ -147,6 +147,10 @@ def encode_job(job: Job) -> EncodeReport:
     """The same, also of an incomplete source. Raises what else `encode_file` raises."""
     source = as_name(job.source)
     _check(job)
+    if source is not None:
+        # Before an output that exists is: the name of the input is what is wrong.
+        require_inputs([source])
+        refuse_stream(source)
     with (
         protect_inputs([] if source is None else [source]),
         # The output is looked at first: a long job should not fail at its end.
@@ -263,6 +267,7 @@ def _make_report(source: Source, encoder: Encoder, writer: Writer) -> EncodeRepo
         source.format,
         encoder.psnr_y,
         (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        q=q_used(encoder.config),
         seconds=encoder.seconds,
     )
 

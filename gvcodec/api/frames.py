@@ -91,7 +91,7 @@ def frame_of(value: Any) -> Frame:
     """One picture as (H, W, 3) uint8 or uint16, or the `Planes` that were given. Raises
     `UsageError`."""
     if _is_picture(value):
-        return np.asarray(value.convert("RGB"))
+        return _read_picture(value)
     if isinstance(value, tuple | list) and len(value) == 3 and not np.isscalar(value[0]):
         return cast(Planes, value)
     if not _is_array(value):
@@ -103,7 +103,9 @@ def frame_of(value: Any) -> Frame:
         )
     if array.shape[2] != 3:
         array = array.transpose(1, 2, 0)
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:
+        # Readers of FITS, TIFF and DICOM give the byte order of the file.
+        array = array.astype(np.uint16, copy=False)
         if (high := int(array.max())) > PEAK:
             raise UsageError(
                 f"a uint16 picture holds 10 bits, 0…{PEAK}, not up to {high}; shift 16 bits right "
@@ -131,6 +133,31 @@ def _is_array(value: Any) -> bool:
 
 def _is_picture(value: Any) -> bool:
     return type(value).__module__.startswith("PIL.")
+
+
+#: Modes of PIL for 16-bit gray: `convert` would clip them to white. "I" has 32 bits, and is what
+#: older releases give for such files.
+_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_MOST_GRAY = 65535
+
+
+def _read_picture(picture: Any) -> NDArray[np.uint8]:
+    """A picture of PIL in RGB; 16-bit gray is scaled, as in files. Raises `UsageError` for gray
+    beyond 16 bits and for floats outside 0 to 1."""
+    if picture.mode == "F":
+        gray = _to_bytes(np.asarray(picture))
+    elif picture.mode in _GRAY:
+        values = np.asarray(picture).astype(np.int64)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > _MOST_GRAY:
+            raise UsageError(
+                f"a gray picture has 16 bits, 0…{_MOST_GRAY}, not {low} to {high}",
+                code="frame-shape",
+            )
+        gray = ((values * 255 + _MOST_GRAY // 2) // _MOST_GRAY).astype(np.uint8)
+    else:
+        return np.asarray(picture.convert("RGB"))
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _to_numpy(value: Any) -> NDArray[Any]:
@@ -221,6 +248,9 @@ class ImageSource:
         self.expected_frames = min(limits, default=None)
         if sound is None and sound_rate is not None:
             raise UsageError("sound_rate goes with sound", code="option-conflict")
+        if isinstance(sound, np.ndarray):
+            # WAV and FITS readers give the byte order of the file.
+            sound = sound.astype(sound.dtype.newbyteorder("="), copy=False)
         self._sound = None if sound is None else SoundSource(sound, sound_rate)
         self.tracks: TrackCopier | None = self._sound.tracks if self._sound is not None else None
 

@@ -13,6 +13,7 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
+from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
@@ -30,7 +31,8 @@ from gvcodec.util.messages import count_noun
 @dataclass(frozen=True, slots=True)
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
+    and hashes in hexadecimal digits; `q` as given (a whole number that gives `base_q`, the index of
+    the base); `bpp` and `kbps` without sound and subtitles.
     `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
     `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
     GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
@@ -73,6 +75,7 @@ class Info:
     psnr_y: float | None
     base_scale: str
     q: int
+    base_q: int
     base_model_id: str | None
     painter_id: str | None
     unpainted_frames: int
@@ -175,7 +178,8 @@ def read_info(reader: Reader) -> Info:
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,
         base_scale=str(header.scale),
-        q=header.base_q,
+        q=possible_q(header.base, str(header.scale), header.base_q)[0],
+        base_q=header.base_q,
         base_model_id=_to_hex(header.base_model_id),
         painter_id=_to_hex(header.painter_id),
         unpainted_frames=unpainted,
@@ -193,6 +197,25 @@ def read_info(reader: Reader) -> Info:
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+def possible_q(name: str, scale: str, base_q: int) -> list[int]:
+    """The whole numbers `q` that give a header: the index of the base `name` in it is rounded, and
+    several may share one; nearest first."""
+    base = base_of(name)
+
+    def index_at(q: int) -> float:
+        index = index_of(name, q)
+        if scale != "1" and index > base.coarsest_full:
+            index -= base.half_res_qindex_offset
+        return min(INDEX_END, round(index))
+
+    fitting = [q for q in range(Q_END + 1) if index_at(q) == base_q]
+    coarse = [q for q in fitting if index_of(name, q) > base.coarsest_full]
+    # Beyond full size the scale says so.
+    fitting = coarse if coarse and scale != "1" else [q for q in fitting if q not in coarse]
+    nearest = q_of(name, base_q)
+    return sorted(fitting, key=lambda q: abs(q - nearest)) or [round(nearest)]
 
 
 def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
@@ -265,7 +288,7 @@ def _describe_stream(facts: Info) -> str:
     base = _BASES.get(facts.base, facts.base)
     parts = [
         f"{facts.duration:g} s of {facts.width}×{facts.height} at {rate:.5g} frames a second",
-        f"{base}{f' by {facts.encoder}' if facts.encoder else ''} at q {facts.q} (0 is the best)",
+        f"{base}{f' by {facts.encoder}' if facts.encoder else ''} at {_describe_q(facts)} (0 is the best)",
     ]
     if facts.base_scale != "1":
         parts.append(f"coded at {facts.base_scale} of the size")
@@ -295,6 +318,13 @@ def _describe_stream(facts: Info) -> str:
         sound = " without sound and subtitles" if facts.tracks else ""
         parts.append(f"{facts.kbps:.4g} kb/s{sound}")
     return "; ".join([*parts, _describe_quality(facts)])
+
+
+def _describe_q(facts: Info) -> str:
+    """The q that was given, as far as the file tells, and the base's index, if it differs."""
+    possible = possible_q(facts.base, facts.base_scale, facts.base_q)
+    words = f"q {facts.q}" if len(possible) == 1 else f"q {min(possible)} to {max(possible)}"
+    return words if possible == [facts.base_q] else f"{words}, {facts.base}'s {facts.base_q}"
 
 
 def _describe_quality(facts: Info) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, TypeVar
 
-from gvcodec.config import EncoderConfig
+from gvcodec.bases import index_of, q_of
+from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
@@ -194,3 +195,11 @@ def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
         return read(value) if isinstance(value, str) else value
     except ValueError:
         raise UsageError(f"{value!r} is not {form}", code="option-value") from None
+
+
+def q_used(config: ResolvedConfig) -> float:
+    """The quality of a video: `q`, or what the index of the base means that was given instead."""
+    given = EncoderConfig(base=config.base, q=config.q)
+    if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
+        return config.q
+    return q_of(config.base, config.base_q)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from gvcodec.bases import INDEX_END, NETWORK_WIRE, RETIRED_BASES, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, NotGvcodecError, UsageError
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 
@@ -212,10 +212,12 @@ class SequenceHeader:
     @staticmethod
     def read(stream: Source) -> tuple[SequenceHeader, int]:
         """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
-        `FormatVersionError` for a stream of another release."""
-        head = _read(stream, len(MAGIC) + len(VERSION))
-        if head[: len(MAGIC)] != MAGIC:
-            raise DamagedStreamError("not a gvcodec file (wrong first bytes)", code="not-gvcodec")
+        `FormatVersionError` for a stream of another release, `NotGvcodecError`."""
+        head = stream.read(len(MAGIC) + len(VERSION))
+        if head[: len(MAGIC)] != MAGIC[: len(head)]:
+            raise NotGvcodecError("not a gvcodec file (wrong first bytes)")
+        if len(head) < len(MAGIC) + len(VERSION):
+            raise DamagedStreamError("header: file ends early", code="truncated")
         size = bytearray()
         while not size or size[-1] >= 0x80 and len(size) < MAX_BYTES:
             size += _read(stream, 1)

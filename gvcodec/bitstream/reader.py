@@ -72,7 +72,7 @@ class Reader:
                 check(self.header, False, limits)
             self._stream = load_embedded_models(stream, self.header)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{name}: {error}") from error
+            raise type(error)(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
         self.is_changed = isinstance(stream, ChangedStream)

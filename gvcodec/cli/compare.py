@@ -17,7 +17,7 @@ from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
 
-EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
+EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 vote.html --blind")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"encoders to compare with, of {', '.join(PEERS)} (x265,svtav1)",
     )
     add("--stream", metavar="FILE", help="existing stream of IN, instead of encoding it now")
+    add(
+        "--blind",
+        action="store_true",
+        help="a page where a person chooses between two clips in hidden order; python -m eval "
+        "votes scores the votes",
+    )
     encode.coding_arguments(parser)
     add_options(parser, InputOptions, group="input")
     add_progress(parser)
@@ -65,7 +71,9 @@ def run(options: argparse.Namespace) -> None:
             bar.coded(frames_done, 0)
 
         with bar:
-            comparison = compare(Path(options.input), stream, peers, log_line, input_options, watch)
+            comparison = compare(
+                Path(options.input), stream, peers, log_line, input_options, watch, options.blind
+            )
         page.temporary.write_text(comparison.html, encoding="utf-8", errors="backslashreplace")
     for note in comparison.notes:
         log_line(note)

@@ -9,6 +9,7 @@ import time
 from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
 from gvcodec.api.replace import encode_and_replace
+from gvcodec.api.results import high_rate_hint
 from gvcodec.cli._arguments import (
     add_overwrite,
     add_part,
@@ -111,6 +112,8 @@ def run(options: argparse.Namespace) -> None:
     for note in report.notes:
         log_line(note)
     log_line(f"{options.output}: {report.summary}, {time.monotonic() - start:.1f} s")
+    if job.config.painter == "on" and (hint := high_rate_hint(report.bpp)):
+        log_line(hint)
     require_complete(job, report)
 
 

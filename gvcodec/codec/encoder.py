@@ -172,7 +172,7 @@ class Progress(Protocol):
         """`frames` frames are coded so far, with `size` bytes of payload."""
         ...
 
-    def fit_payloads(self, share: float) -> None:
+    def fitted(self, share: float) -> None:
         """This part, 0…1, of the steps or the time of fitting is done."""
         ...
 
@@ -403,13 +403,13 @@ class Encoder:
         """Choose the painter's strength for each GOP, and weights where they are asked for."""
         progress = self.progress if self.config.uses_fitting else None
         if progress is not None:
-            progress.fit_payloads(0.0)
+            progress.fitted(0.0)
         self.fit_payloads, reason = choose_payloads(
             sampler.parts(self._gops(), self.frames),
             self.header,
             self.config,
             None if progress is None else progress.log_line,
-            None if progress is None else progress.fit_payloads,
+            None if progress is None else progress.fitted,
         )
         if reason:
             self.notes.append(reason)

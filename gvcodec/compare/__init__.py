@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import psnr
+from gvcodec.compare.blind import write_blind_page
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
@@ -63,11 +64,13 @@ def compare(
     log_line: Callable[[str], None] = lambda line: None,
     input_options: InputOptions | None = None,
     watch: ProgressWrapper = lambda title, total, attempt, done: None,
+    blind: bool = False,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
     `say` gets a line for each codec when it is done, `watch` how far a peer is. `input_options`:
-    what the source does not state itself. Raises `UsageError` for a peer that is unknown or that
+    what the source does not state itself. `blind`: a page that asks which of two clips looks better
+    and hides which is which. Raises `UsageError` for a peer that is unknown or that
     no ffmpeg holds, a source of other frames, or a clip too long to hold in memory; `MediaError`,
     `DamagedStreamError`.
     """
@@ -121,7 +124,10 @@ def compare(
         log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
-    html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
+    if blind:
+        html = write_blind_page(source.name, pictures, rows, fmt.frame_rate)
+    else:
+        html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
     return Comparison(rows, html, notes, verdict)
 
 

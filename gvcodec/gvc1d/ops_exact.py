@@ -42,15 +42,9 @@ class BlockWeights(NamedTuple):
     down_bias: Array  # [D]
 
 
-class BlockCache:
-    """Keys and values of a block's earlier positions, for one position after the other.
-
-    `length` positions of `capacity` are filled. `length` may be lowered to forget the last ones.
-    """
-
-    def __init__(self, batch: int, capacity: int, width: int) -> None:
-        self.data: Array = np.zeros((batch, capacity, 2 * width), np.float32)
-        self.length = 0
+#: `BlockCache(batch, capacity, width)`: keys and values of a block's earlier positions, `length` of
+#: them so far; `shorten(length)` forgets the last ones. For one thread of the caller at a time.
+BlockCache = _core.BlockCache
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None, *, threads: int = 1) -> Array:
@@ -99,11 +93,7 @@ def block(
     """
     vectors = [w for w in weights if w.ndim == 1]
     matrices = [_contiguous(w) for w in weights if w.ndim == 2]
-    data, start = (None, 0) if cache is None else (cache.data, cache.length)
-    y = _core.exact_block(_contiguous(x), vectors, matrices, heads, visible, data, start, threads)
-    if cache is not None:
-        cache.length += x.shape[1]
-    return y
+    return _core.exact_block(_contiguous(x), vectors, matrices, heads, visible, cache, threads)
 
 
 def exp(x: Array, *, threads: int = 1) -> Array:

@@ -21,7 +21,7 @@ import av
 from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
@@ -118,7 +118,7 @@ class Demuxer:
             context = stream.codec_context
             if context and "av1" in (context.codec.canonical_name, context.name):
                 return stream
-        raise DamagedStreamError("not a gvcodec file (a video without AV1)", code="not-gvcodec")
+        raise NotGvcodecError("not a gvcodec file (a video without AV1)")
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:
@@ -127,7 +127,7 @@ class Demuxer:
         except DamagedStreamError as error:
             if str(error).startswith(f"{self._name}: "):
                 raise
-            raise DamagedStreamError(f"{self._name}: {error}") from error
+            raise type(error)(f"{self._name}: {error}") from error
         except MemoryError:
             # FFmpeg refuses to allocate what a table claims.
             raise DamagedStreamError(

@@ -35,7 +35,7 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.codec.gops import BASE_WEIGHTS
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.media.tracks import CHUNK
@@ -82,7 +82,7 @@ def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> st
     except DamagedStreamError as error:
         if str(error).startswith(f"{name}: "):
             raise
-        raise DamagedStreamError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
 
 
 class _ChangedFileError(Exception):
@@ -299,9 +299,7 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
             raise DamagedStreamError(
                 "gvcodec's packets in it are damaged, other players show it", code="metadata-obu"
             )
-        raise DamagedStreamError(
-            "not a gvcodec file (AV1 without our metadata)", code="not-gvcodec"
-        )
+        raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)")
     if not survey.is_painted:
         header = replace(header, painter_id=None)
     if not survey.is_painted or survey.is_damaged:

@@ -300,3 +300,14 @@ class Model:
             layers[layer] = Layer(**fields)
         layers["head"] = strength.apply(layers["head"])
         return Model(layers, self.conditions, self.tokens)
+
+    def paints_like(self, other: Model) -> bool:
+        """Whether another model, made from the same one by `add_deltas`, has equal integers."""
+        return self.conditions is other.conditions and all(
+            layer is other.layers[name]
+            or all(
+                np.array_equal(part, vars(other.layers[name])[key])
+                for key, part in vars(layer).items()
+            )
+            for name, layer in self.layers.items()
+        )

@@ -8,17 +8,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import find_model, model_id, painter_of, report_embedded_damage
-from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.strength import choose_strengths
 from gvcodec.painter.video import VideoPainter
 from gvcodec.util.torch_settings import default_torch_settings
+
+if TYPE_CHECKING:
+    from gvcodec.config import EncoderConfig
+    from gvcodec.painter.fit_samples import Part
 
 #: Why there is no fit where torch is missing.
 FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -80,6 +82,9 @@ def choose_payloads(
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
     flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
     takes lines on what is found, `done` the share, 0…1, of all that is done."""
+    # Only encoders choose strengths, and decoders open the painter too.
+    from gvcodec.painter.strength import choose_strengths
+
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec import _core
 from gvcodec.painter.fit_samples import Sample
 from gvcodec.painter.model import Ints, Model
 from gvcodec.painter.video import CpuPainter, block_vectors
@@ -21,14 +22,9 @@ from gvcodec.types import BLOCK, Plane, Planes
 
 def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDArray[np.float32]:
     """Mean |difference| of every whole block to the frame before at its vector."""
-    height, width = (n // BLOCK * BLOCK for n in now.shape)
-    dy, dx = vectors[:, : height // BLOCK, : width // BLOCK].repeat(BLOCK, 1).repeat(BLOCK, 2)
-    rows = np.clip(np.arange(height)[:, None] + dy, 0, now.shape[0] - 1)
-    columns = np.clip(np.arange(width) + dx, 0, now.shape[1] - 1)
-    change = np.abs(now[:height, :width].astype(np.float32) - before[rows, columns])
-    blocks = change.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    means: NDArray[np.float32] = blocks.mean((1, 3))
-    return means
+    field = np.ascontiguousarray(vectors.transpose(1, 2, 0))
+    sums = _core.block_changes(np.ascontiguousarray(now), np.ascontiguousarray(before), field)
+    return sums.astype(np.float32) / np.float32(BLOCK**2)
 
 
 def _vectors(lumas: Sequence[Plane]) -> list[NDArray[np.int16]]:
@@ -55,11 +51,19 @@ class _Run(NamedTuple):
 
 class SampleClips:
     """Runs of (base frame, source) that belong together, with motion of both; `frame_condition`:
-    each frame's own entry of the condition. Runs of one frame are left out."""
+    each frame's own entry of the condition. Runs of one frame are left out. `keeps_painted`:
+    unsteered runs of the last model are kept, to be asked for again."""
 
-    def __init__(self, samples: Sequence[Sample], frame_condition: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        frame_condition: Sequence[Sequence[int]],
+        keeps_painted: bool = False,
+    ) -> None:
         self._runs = []
         self._painter: CpuPainter | None = None
+        self._painted: dict[int, list[Planes]] | None = {} if keeps_painted else None
+        self._painted_by: Model | None = None
         for sample, rates in zip(samples, frame_condition, strict=True):
             if len(sample) > 1:
                 base, source = ([pair[i][0] for pair in sample] for i in (0, 1))
@@ -123,6 +127,17 @@ class SampleClips:
         self, number: int, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None = None
     ) -> list[Planes]:
         """A run; all are of one size."""
+        if self._painted is None or style_offsets is not None:
+            return self._paint(number, model, stream, style_offsets)
+        if self._painted_by is None or not model.paints_like(self._painted_by):
+            self._painted, self._painted_by = {}, model
+        if number not in self._painted:
+            self._painted[number] = self._paint(number, model, stream, None)
+        return self._painted[number]
+
+    def _paint(
+        self, number: int, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None
+    ) -> list[Planes]:
         run = self._runs[number]
         if self._painter is None:
             height, width = run.sample[0][0][0].shape

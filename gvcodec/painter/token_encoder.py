@@ -1,13 +1,13 @@
-"""Tokens that steer the painter without a search: an encoder of local and global transformers, in
-NumPy (`training.tokens` trains it), and energies that are matched.
+"""Tokens that steer the painter without a search: an encoder of local and global transformers in
+exact floats (`training.tokens` trains it), and energies that are matched.
 
 For each patch of 16×16 samples the encoder sees the energies of nine bands of the source, the base
 frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
 global ones the regions of a window. To what it finds comes a part of the tokens at which painted
 bands have the energies of the source's in each region, by least squares over how each integer moves
 them. Tokens of a GOP are the means over some of its frames, and are tried window by window
-(`token_trial`). Nothing that a decoder does follows from these floats: machines may round them
-otherwise, and then send other tokens.
+(`token_trial`). All operations are exact or done one after another, so every machine sends the same
+tokens.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec import _core
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
 from gvcodec.painter.energies import (
-    BAND,
     PATCH,
     Floats,
     energies,
@@ -33,7 +33,7 @@ from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
-from gvcodec.painter.token_judge import PerceptualMetric
+from gvcodec.painter.token_metric import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import GopTrial
 from gvcodec.painter.tokens import (
@@ -52,6 +52,8 @@ PATCHES_OF_REGION, PATCHES_OF_WINDOW = REGION // PATCH, WINDOW // PATCH
 _HEADS = 4
 #: Features are cut here, in deviations.
 _FAR = 4.0
+#: Brightness is in parts of the largest sample.
+_WHITE = 1023.0
 #: By how much integers move for the slopes of energies, and what is added to the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
@@ -61,7 +63,7 @@ PARTS = (0.5, 1.0)
 
 def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floats:
     """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
-    level = pool_squares(source.astype(np.float32) / BAND, PATCH)[None]
+    level = pool_squares(source.astype(np.float32) / np.float32(_WHITE), PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
     return np.concatenate(
         [energies(source), energies(base), energies(painted_luma), level, quality]
@@ -71,13 +73,26 @@ def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floa
 def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) -> Floats:
     """Integers (regions, D), not rounded, that add what is `missing` (regions, N) of energies, by
     how much each integer moves them, `slope` (regions, N, D), with damping."""
-    square = np.swapaxes(slope, 1, 2) @ slope
-    dims = square.shape[1]
-    size = np.trace(square, axis1=1, axis2=2)[:, None, None] / dims
-    square = square + (_DAMPING * size + 1e-9) * np.eye(dims)
-    projected = np.swapaxes(slope, 1, 2) @ missing[:, :, None]
-    solution: Floats = np.linalg.solve(square, projected)[:, :, 0].astype(np.float32)
-    return solution
+    slope, missing = slope.astype(np.float64), missing.astype(np.float64)
+    regions, count, dims = slope.shape
+    # One operation after another, so that sums are the same on every machine: (regions, D, D + 1).
+    table = np.zeros((regions, dims, dims + 1))
+    for n in range(count):
+        row = slope[:, n]
+        table[:, :, :dims] += row[:, :, None] * row[:, None, :]
+        table[:, :, dims] += row * missing[:, n, None]
+    diagonal = np.arange(dims)
+    size = np.zeros(regions)
+    for n in range(dims):
+        size += table[:, n, n]
+    table[:, diagonal, diagonal] += (_DAMPING / dims * size + 1e-9)[:, None]
+    # Gaussian elimination; damped squares have no pivots near 0.
+    for n in range(dims):
+        table[:, n] /= table[:, n, n, None]
+        for other in range(dims):
+            if other != n:
+                table[:, other] -= table[:, other, n, None] * table[:, n]
+    return table[:, :, dims].astype(np.float32)
 
 
 class TokenEncoder:
@@ -90,6 +105,12 @@ class TokenEncoder:
             self._layers = {
                 kind: sum(name.endswith("ln_1.weight") for name in arrays if f".{kind}." in name)
                 for kind in ("local", "over")
+            }
+            #: Weights of dense layers, (inputs, outputs).
+            self._matrices = {
+                name.removesuffix(".weight"): np.ascontiguousarray(array.T)
+                for name, array in self._arrays.items()
+                if name.endswith(".weight") and array.ndim == 2
             }
             self.dims = len(self._arrays["encoder.head.weight"])
             #: Of tokens that match energies, how much is added to the encoder's, (D,).
@@ -147,24 +168,22 @@ class TokenEncoder:
         return self._dense("encoder.head", x[0])
 
     def _dense(self, name: str, x: Floats) -> Floats:
-        result: Floats = x @ self._arrays[f"{name}.weight"].T + self._arrays[f"{name}.bias"]
-        return result
+        x = np.ascontiguousarray(x)
+        return _core.exact_linear(x, self._matrices[name], self._arrays[f"{name}.bias"])
 
     def _layer_norm(self, name: str, x: Floats) -> Floats:
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5)
-        return x * self._arrays[f"{name}.weight"] + self._arrays[f"{name}.bias"]
+        gain, bias = (self._arrays[f"{name}.{part}"] for part in ("weight", "bias"))
+        return _core.exact_layer_norm(np.ascontiguousarray(x), gain, bias, 1e-5)
 
     def _block(self, name: str, x: Floats) -> Floats:
         """A layer of a transformer, (B, N, width)."""
         normalised = self._layer_norm(f"{name}.ln_1", x)
         b, n, width = x.shape
         parts = self._dense(f"{name}.attn.in_proj", normalised).reshape(b, n, 3, _HEADS, -1)
-        query, key, value = parts.transpose(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
-        logits = query @ key.swapaxes(-1, -2) * (width // _HEADS) ** -0.5
-        share = np.exp(logits - logits.max(-1, keepdims=True))
-        share = share / share.sum(-1, keepdims=True)
-        mixed = (share @ value).transpose(0, 2, 1, 3).reshape(b, n, width)
+        # Each (B, heads, N, width / heads).
+        query, key, value = np.ascontiguousarray(parts.transpose(2, 0, 3, 1, 4))
+        mixed = _core.exact_attention(query, key, value, None)
+        mixed = mixed.transpose(0, 2, 1, 3).reshape(b, n, width)
         x = x + self._dense(f"{name}.attn.out_proj", mixed)
         inner = self._dense(f"{name}.c_fc", self._layer_norm(f"{name}.ln_2", x))
         return x + self._dense(f"{name}.c_proj", inner * _normal_cdf(inner))
@@ -177,7 +196,7 @@ def _normal_cdf(x: Floats) -> Floats:
     t = 1 / (1 + 0.2316419 * distance)
     series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t) * t
     series = series + 0.319381530 * t
-    tail = np.exp(-0.5 * distance * distance) * series * 0.3989422804014327
+    tail = _core.exact_exp(np.float32(-0.5) * distance * distance) * series * 0.3989422804014327
     result: Floats = np.where(x > 0, 1 - tail, tail).astype(np.float32)
     return result
 
@@ -210,7 +229,7 @@ class EncodedTokens:
             chooses_strengths,
         )
         self._painter = CpuPainter(fmt.height, fmt.width, threads)
-        self._metric = PerceptualMetric(fmt)
+        self._metric = PerceptualMetric(fmt, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
@@ -253,27 +272,30 @@ class EncodedTokens:
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self.q))
 
     def _match_energies(self, sample: GopSample, strength: Strength) -> Floats:
-        """Slopes are those of the middle run, what is missing the mean over runs, both of their
-        last frames."""
+        """Slopes are those of the middle run's last frame, painted afresh; what is missing is the
+        mean over runs, of their last frames as they are painted in turn."""
         model = self._model.add_deltas({}, strength)
         rows, columns = grid_of(self._fmt.height, self._fmt.width)
 
-        def measure(number: int, style_offsets: NDArray[np.int8] | None) -> Floats:
-            """Of the last frame of a run, (regions, 9)."""
-            painted = sample.clips.paint_one(number, model, self._stream, style_offsets)
-            return _mean_by_region(energies(pad_to_patches(painted[-1][0])))
+        def measure(painted: Planes) -> Floats:
+            """(regions, 9)."""
+            return _mean_by_region(energies(pad_to_patches(painted[0])))
 
-        plain = [measure(number, None) for number in range(len(sample.runs))]
-        source_energies = [
-            _mean_by_region(energies(pad_to_patches(run[-1][1][0]))) for run in sample.runs
-        ]
+        def paint_afresh(style_offsets: NDArray[np.int8] | None) -> Planes:
+            self._painter.start(self._stream, model, style_offsets)
+            return self._painter.paint(sample.runs[middle][-1][0], None, sample.rates[middle][-1])
+
+        unsteered = [measure(run[-1]) for run in sample.clips.paint(model, self._stream)]
+        source_energies = [measure(run[-1][1]) for run in sample.runs]
         middle, dims = len(sample.runs) // 2, self.model.dims
-        slopes = []
+        slopes, plain = [], measure(paint_afresh(None))
         for n in range(dims):
             style_offsets = np.zeros((dims, rows, columns), np.int8)
             style_offsets[n] = round(STEP * NUDGE)
-            slopes.append((measure(middle, style_offsets) - plain[middle]) / NUDGE)
-        missing: Floats = np.mean([a - b for a, b in zip(source_energies, plain, strict=True)], 0)
+            slopes.append((measure(paint_afresh(style_offsets)) - plain) / NUDGE)
+        missing: Floats = np.mean(
+            [a - b for a, b in zip(source_energies, unsteered, strict=True)], 0
+        )
         solution = least_squares(np.stack(slopes, -1), missing).reshape(rows, columns, dims)
         return solution * self._encoder.match_share
 

@@ -41,7 +41,7 @@ class GopSample:
     @functools.cached_property
     def clips(self) -> SampleClips:
         """The runs with their motion."""
-        return SampleClips(self.runs, self.rates)
+        return SampleClips(self.runs, self.rates, keeps_painted=True)
 
 
 class TokenSampler:

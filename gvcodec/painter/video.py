@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec import _core
 from gvcodec._core import BlockMotion, FramePainter
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.painter.model import Ints, Layer, Model, condition, rate
-from gvcodec.painter.paint_strength import set_payload_strength
-from gvcodec.painter.payload import BASE, read_deltas, split_extras
-from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.bases import base_of
+from gvcodec.errors import UsageError
+from gvcodec.painter.model import SCALES, Ints, Layer, Model
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
@@ -110,39 +109,22 @@ class VideoPainter:
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}", code="option-value")
-        try:
-            self._stream = condition(base, scale, q)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        wire, slot = base_of(base).wire, base_of(base).slot
+        if slot is None:
+            raise UsageError(f"base {base} is not painted")
+        Model.load(checkpoint)  # its errors name the file
         self._size = fmt.height, fmt.width
-        self._model = Model.load(checkpoint)
-        self._frames = CpuPainter(*self._size, threads)
-        self._motion = BlockMotion(fmt.width, fmt.height, threads)
-        self._identity = False
-        self._paint_strength, self._q, self._uses_tokens = paint_strength, q, uses_tokens
+        sizes = fmt.width, fmt.height
+        self._core = _core.VideoPainter(
+            checkpoint.read_bytes(), *sizes, wire, SCALES.index(scale), q, threads
+        )
+        self._paints = True
+        self._paint_strength = -1 if paint_strength is None else paint_strength
+        self._uses_tokens = uses_tokens
 
     def start_gop(self, payload: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
-        if self._paint_strength is not None:
-            payload = set_payload_strength(payload, self._paint_strength)
-        deltas = [] if payload is None else read_deltas(payload, self._model.sizes())
-        self._identity = deltas is None
-        _, beside = split_extras(payload or BASE)
-        changed = self._model.add_deltas(
-            {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
-        )
-        self._frames.start(self._stream, changed, self._levels(beside.tokens))
-        self._motion.forget()
-
-    def _levels(self, tokens: bytes | None) -> NDArray[np.int8] | None:
-        """Of regions, None without tokens. Raises `DamagedStreamError`."""
-        if tokens is None or not self._uses_tokens:
-            return None
-        if self._model.tokens is None:
-            raise DamagedStreamError(
-                "tokens for a painter that none can steer", code="painter-tokens"
-            )
-        return style_offsets_of(unpack(tokens, self._model.tokens, self._q, *self._size))
+        self._paints = self._core.start_gop(payload, self._paint_strength, self._uses_tokens)
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""
@@ -153,8 +135,8 @@ class VideoPainter:
                 f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}",
                 code="frame-shape",
             )
-        if self._identity:
+        if not self._paints:
             return base_frame
-        field = self._motion.push(np.ascontiguousarray(base_frame[0]))
-        vectors = None if field is None else field.transpose(2, 0, 1)
-        return self._frames.paint(base_frame, vectors, rate(size, width, height))
+        y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)
+        painted: Planes = self._core.paint(y, u, v, size)
+        return painted

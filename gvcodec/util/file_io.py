@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, cast
 
-from gvcodec.errors import MediaError, OutputError, UsageError
+from gvcodec.errors import MediaError, MissingFileError, OutputError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import BLOCK, absolute_path, file_system_of, is_uri, local_path, open_read
 from gvcodec.util.uris import name_errors as name_store_errors
@@ -46,10 +46,20 @@ def display_name(path: str) -> str:
 def open_input(path: str) -> Iterator[BinaryIO]:
     """A file to read, "-" is standard input."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield _standard_stream(sys.stdin, "input")
         return
     with open_read(path if is_uri(path) else local_path(path)) as stream:
         yield stream
+
+
+def _standard_stream(stream: Any, name: str) -> BinaryIO:
+    """The bytes of `sys.stdin` or `sys.stdout`. Raises `UsageError` in programs without a console,
+    and in notebooks, where these hold text."""
+    if getattr(stream, "buffer", None) is None:
+        raise UsageError(
+            f"this program has no standard {name} for bytes: name a file", code="input-kind"
+        )
+    return cast(BinaryIO, stream.buffer)
 
 
 @contextlib.contextmanager
@@ -64,15 +74,16 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
             code="output-name",
         )
     if path == "-":
-        if sys.stdout.isatty():
+        output = _standard_stream(sys.stdout, "output")
+        if output.isatty():
             raise UsageError(
                 "cannot write a stream to a terminal: redirect standard output or name a file",
                 code="output-name",
             )
         refuse_input(path)
         with name_errors("standard output"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            yield output
+            output.flush()
         return
     with _open_pending(path, overwrite) as stream:
         yield stream
@@ -121,6 +132,15 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
             raise MediaError(f"{output}: is {which}, nothing was written", code="input-is-output")
+
+
+def require_inputs(names: Iterable[str]) -> None:
+    """Raises `MissingFileError` for the first name of a local file that is not there. Patterns of
+    numbered pictures, globs, FILE@TIME and URIs are left to whoever reads them."""
+    for name in names:
+        is_plain = name != "-" and not is_uri(name) and not set(name) & set("%*?[@")
+        if is_plain and not os.path.lexists(local_path(name)):
+            raise MissingFileError(local_path(name))
 
 
 def refuse_folder(path: str | os.PathLike[str]) -> None:

@@ -52,9 +52,15 @@ def absolute_path(path: str) -> str:
     """An absolute path of the file that the system opens for `path`.
 
     `a/../b` lies beside the folder that a link `a` leads to, and nowhere if there is no folder
-    `a`: such a path stays as it is, and so does a file's with a slash at its end.
+    `a`: such a path stays as it is, and so does a file's with a slash at its end. Raises
+    `MissingFileError` for a relative path if the working directory has been removed.
     """
-    full_path = os.path.join(os.getcwd(), path)
+    full_path = path
+    if not os.path.isabs(path):
+        try:
+            full_path = os.path.join(os.getcwd(), path)
+        except FileNotFoundError:
+            raise MissingFileError(path) from None
     folder, name = os.path.split(full_path)
     if name in ("", os.curdir, os.pardir):
         folder, name = full_path, ""

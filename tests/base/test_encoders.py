@@ -60,6 +60,23 @@ def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
         find_ffmpeg(VVENC)
 
 
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_lines_that_a_script_around_ffmpeg_prints_are_skipped(tmp_path, monkeypatch, base) -> None:
+    """As modules of clusters and wrappers of distributions do; the file is the same."""
+    film = write_clip(tmp_path / "a.mkv", moving_texture(96, 80, 12))
+    words = ("encode", film, tmp_path / "o.gvc", "-y", "--base", base, "--fit", "off")
+    run(*words)
+    plain = (tmp_path / "o.gvc").read_bytes()
+    real = find_ffmpeg(VVENC if base == "vvc" else "libsvtav1")
+    code = (
+        "import os\nprint('Loading module ffmpeg/9.0\\n' * 3, flush=True)\n"
+        f"os.execv({real!r}, [{real!r}, *sys.argv[1:]])"
+    )
+    program_of(tmp_path / "ffmpeg", code, monkeypatch)
+    run(*words)
+    assert (tmp_path / "o.gvc").read_bytes() == plain
+
+
 def test_low_delay_is_refused() -> None:
     with raises(UsageError, "base-feature"):
         StandardEncoder(form(96, 80), "vvc", 50, low_delay=True)

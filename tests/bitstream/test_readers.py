@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conformance.readers import page, python
+from conformance.readers import library, page, python
 from conformance.readers.__main__ import FILE
 from conformance.readers.answers import Answer, differences
 from conformance.readers.inputs import Input, inputs
@@ -40,6 +40,13 @@ def test_gvcodec_says_what_is_recorded(parser: str) -> None:
     for given in INPUTS:
         if given.parser == parser:
             assert_as_recorded(given, "python", python.answer(given))
+
+
+@pytest.mark.parametrize("parser", sorted(library.PARSERS))
+def test_the_library_says_what_is_recorded(parser: str) -> None:
+    for given in INPUTS:
+        if given.parser == parser:
+            assert_as_recorded(given, "library", library.answer(given))
 
 
 @pytest.mark.skipif(not page.has_node(), reason="needs Node")

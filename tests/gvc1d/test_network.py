@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import gvcodec
+from conformance.network_inputs import TINY, save_tiny, tiny_weights
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.budgets import cut_tokens
@@ -22,7 +23,6 @@ from gvcodec.gvc1d.model import Codec, Config, Grid, from_patches, rate_mix, to_
 from gvcodec.gvc1d.weights import FORM, read_network
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import moving_texture
-from tests.gvc1d.networks import TINY, save_tiny, tiny_weights
 
 SIZE = (70, 45)
 

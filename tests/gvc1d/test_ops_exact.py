@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance import exact_vectors
+from conformance.decoder import exact_float
 from gvcodec import _core
 from gvcodec.gvc1d import ops_exact as ops
 
@@ -187,6 +189,52 @@ def test_wrong_shapes_are_refused() -> None:
         ops.linear(x.astype(np.float64), normal(6, 3))  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         ops.block(normal(1, 3, 8), random_weights(8, 16), 3)
-    cache = ops.BlockCache(1, 2, 8)
+    cache = ops.BlockCache(1, 64, 8)
     with pytest.raises(ValueError):
-        ops.block(normal(1, 3, 8), random_weights(8, 16), 2, cache=cache)
+        ops.block(normal(1, 65, 8), random_weights(8, 16), 2, cache=cache)
+    with pytest.raises(ValueError):
+        ops.block(normal(2, 1, 8), random_weights(8, 16), 2, cache=cache)
+    assert cache.length == 0
+    for shape in ((1, 0, 8), (1, 1 << 21, 8), (-1, 4, 8), (1 << 20, 1 << 20, 1 << 10)):
+        with pytest.raises(ValueError):
+            ops.BlockCache(*shape)
+
+
+def test_a_shortened_cache_forgets() -> None:
+    weights, x = random_weights(), normal(2, 9, WIDTH)
+    cache = ops.BlockCache(2, LENGTH, WIDTH)
+    ops.block(x[:, :4], weights, HEADS, cache=cache)
+    first = ops.block(x[:, 4:], weights, HEADS, cache=cache)
+    assert cache.length == 9
+    cache.shorten(4)
+    np.testing.assert_array_equal(ops.block(x[:, 4:], weights, HEADS, cache=cache), first)
+    with pytest.raises(ValueError):
+        cache.shorten(10)
+
+
+def test_the_second_decoder_gives_the_same_bits() -> None:
+    bits = RANDOM.integers(0, 1 << 32, 100_000, np.uint32).view(np.float32)
+    for name in ("exp", "log", "sigmoid", "gelu", "softplus"):
+        core, second = getattr(ops, name)(bits), getattr(exact_float, name)(bits)
+        np.testing.assert_array_equal(core.view(np.uint32), second.view(np.uint32))
+    x, w = normal(2, LENGTH, WIDTH), random_weights()
+    second = exact_float.block(x, exact_float.Block(*w), HEADS, CAUSAL.tolist())
+    np.testing.assert_array_equal(ops.block(x, w, HEADS, CAUSAL), second)
+
+
+def test_the_vector_is_what_the_second_decoder_computes() -> None:
+    assert exact_vectors.OUT.read_bytes() == exact_vectors.vector()
+
+
+def test_the_processor_mode_of_others_has_no_influence() -> None:
+    torch = pytest.importorskip("torch")
+    x = np.array([[1e-30, 3e-39, 1e-45]], np.float32)
+    weight = np.array([[1e-10], [0.5], [1]], np.float32)
+    expected = ops.linear(x, weight)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has no such mode")
+    try:
+        np.testing.assert_array_equal(ops.linear(x, weight), expected)
+    finally:
+        torch.set_flush_denormal(False)
+    assert 0 < expected[0, 0] < 1.2e-38

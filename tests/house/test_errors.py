@@ -18,7 +18,13 @@ from gvcodec import EncoderConfig, errors
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.cli import main
-from gvcodec.errors import CODES, DamagedStreamError, GvcodecError, UsageError
+from gvcodec.errors import (
+    CODES,
+    DamagedStreamError,
+    GvcodecError,
+    NotGvcodecError,
+    UsageError,
+)
 from gvcodec.limits import Limits, check
 from gvcodec.models import find_model
 from gvcodec.painter.payload import read_deltas
@@ -203,6 +209,7 @@ def test_exit_codes_stay() -> None:
         "LimitError": 1,
         "UsageError": 2,
         "DamagedStreamError": 3,
+        "NotGvcodecError": 9,
         "WrongModelError": 4,
         "FormatVersionError": 4,
         "NewerModelError": 4,
@@ -219,5 +226,5 @@ def test_the_command_prints_the_words_and_not_the_code(
 ) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(b"RIFF" + bytes(40))
-    assert main(["info", str(path)]) == DamagedStreamError.exit_code
+    assert main(["info", str(path)]) == NotGvcodecError.exit_code
     assert capsys.readouterr().err == f"gvcodec: {path}: not a gvcodec file (wrong first bytes)\n"

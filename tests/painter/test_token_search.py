@@ -18,7 +18,7 @@ from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
 from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_judge import PerceptualMetric
+from gvcodec.painter.token_metric import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
 from gvcodec.painter.token_trial import GopTrial, WindowCosts, choose_best, trial_windows

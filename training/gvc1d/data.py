@@ -1,7 +1,8 @@
 """Clips for training GVC1D: the miniature world, or a folder of videos.
 
-A batch is y [B, F, H, W], u and v [B, F, H/2, W/2], float32 in 0..1, that follows from the random
-generator given, so that a resumed run sees the clips that it would have seen.
+A batch is y [B, F, H, W], u and v [B, F, H/2, W/2], float32 in 0..1, and the number of the scene
+that each frame shows [B, F]. It follows from the random generator given, so that a resumed run sees
+the clips that it would have seen.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from training.files import PICTURES, VIDEOS
 from training.held_out import is_held_out
 
 Planes = tuple[Tensor, Tensor, Tensor]
+#: Planes and scenes.
+Labelled = tuple[Tensor, Tensor, Tensor, Tensor]
 #: Clips and frames of a validation, and frames of a scene in the test of recall.
 VALIDATION_CLIPS, VALIDATION_FRAMES, RECALL_CLIPS = 16, 12, 16
 
@@ -48,7 +51,7 @@ class Validation:
 
 
 class Clips(Protocol):
-    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes: ...
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Labelled: ...
 
     def validation(self) -> Validation: ...
 
@@ -78,13 +81,13 @@ class Batch(NamedTuple):
     shot_frames: tuple[int, int] = world.SHOT_FRAMES
 
 
-class Batches(Dataset[Planes]):
+class Batches(Dataset[Labelled]):
     """The batches of a run by their number, for workers: number k is the same in every run."""
 
     def __init__(self, data: Clips, plan: Any) -> None:
         self._data, self._plan = data, plan
 
-    def __getitem__(self, number: int) -> Planes:
+    def __getitem__(self, number: int) -> Labelled:
         batch: Batch = self._plan(number)
         return self._data.batch(np.random.default_rng(batch.seed), batch)
 
@@ -110,10 +113,11 @@ class WorldClips:
 
     _validation: list[Validation] = field(default_factory=list)
 
-    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Labelled:
         seeds = rng.integers(world.FIRST_TEST_SEED, size=batch.clips)
         shots = batch.shot_frames
-        return _stack([world.draw(int(s), batch.frames, shot_frames=shots) for s in seeds])
+        clips = [world.draw(int(s), batch.frames, shot_frames=shots) for s in seeds]
+        return *_stack(clips), torch.from_numpy(np.stack([clip.scene for clip in clips]))
 
     def validation(self) -> Validation:
         if not self._validation:
@@ -156,8 +160,9 @@ class FolderClips:
             sides[is_held_out(file.name, self.held_out)].append(file)
         return sides
 
-    def batch(self, rng: np.random.Generator, batch: Batch) -> Planes:
-        return self._draw(self._files[False], rng, batch.clips, batch.frames)
+    def batch(self, rng: np.random.Generator, batch: Batch) -> Labelled:
+        planes = self._draw(self._files[False], rng, batch.clips, batch.frames)
+        return *planes, torch.zeros(batch.clips, batch.frames, dtype=torch.long)
 
     def validation(self) -> Validation:
         rng = np.random.default_rng(0)

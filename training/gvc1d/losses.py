@@ -1,4 +1,4 @@
-"""Appearance of decoded pictures: a perceptual distance and a discriminator, for the last stages.
+"""Losses besides J: the appearance of decoded pictures, and what the memory holds.
 
 Pictures are planes y [B, H, W], u and v [B, H/2, W/2] in 0..1. The perceptual distance is the small
 network that ships with the product (LPIPS-like, trained on LPIPS of VGG16 and AlexNet), so anybody
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.gvc1d.model import Config
 from gvcodec.models import TOKEN_METRIC
 from gvcodec.perceptual.vgg import PerceptualLoss
 
@@ -88,4 +89,57 @@ class Appearance:
 
     def resume(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+class RecallProbe(nn.Module):
+    """Reads the memory for the tokens of the scene before the current one, in training only.
+
+    Scenes return, but nothing else asks the memory to keep one: without the probe it learns when
+    cuts come, not what was shown. Frames that follow no other scene do not count.
+    """
+
+    def __init__(self, config: Config, seed: int) -> None:
+        super().__init__()
+        self._config, width = config, config.width
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)
+            # Positions of the tokens of a frame of at most grid² windows.
+            count = config.grid**2 * config.tokens
+            self.position = nn.Parameter(0.3 * torch.randn(count, width))
+            self.norm = nn.LayerNorm(width)
+            self.attention = nn.MultiheadAttention(width, config.heads, batch_first=True)
+            self.head = nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(),
+                nn.Linear(2 * width, 2 * config.channels),
+            )  # fmt: skip
+        self._optimizer = torch.optim.AdamW(self.parameters(), 1e-3, betas=(0.9, 0.98))
+
+    def loss(self, memory: Tensor, tokens: Tensor, scenes: Tensor) -> Tensor:
+        """memory [B, F, M, D] after each frame, tokens [B, F, W, T, C], scenes [B, F]: the squared
+        error of both softsigns of the integers, a scalar."""
+        frames = scenes.shape[1]
+        earlier = torch.arange(frames, device=scenes.device)
+        other = (scenes[:, None, :] != scenes[:, :, None]) & (earlier < earlier[:, None])
+        last = torch.where(other, earlier, -1).amax(2)  # [B, F], -1: none
+        clip, frame = torch.nonzero(last >= 0, as_tuple=True)
+        if not len(clip):
+            return memory.sum() * 0
+        wanted = tokens[clip, last[clip, frame]].flatten(1, 2)  # [N, W * T, C]
+        wanted = torch.cat([F.softsign(wanted), F.softsign(wanted / 8)], -1)
+        query = self.position[: wanted.shape[1]].expand(len(clip), -1, -1)
+        seen = self.norm(memory[clip, frame])  # [N, M, D]
+        read = query + self.attention(query, seen, seen, need_weights=False)[0]
+        return (self.head(read) - wanted).square().mean()
+
+    def step(self) -> None:
+        """Descend on the gradients that the last loss left."""
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Any]:
+        return {"probe": self.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.load_state_dict(state["probe"])
         self._optimizer.load_state_dict(state["optimizer"])

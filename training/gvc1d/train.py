@@ -56,7 +56,8 @@ CHECK_STEPS = 200
 class Stage:
     """`rate_from` to `rate_to`: weight of λ · bits in its course; below 1 the entropy model is
     still trained on its own. `lengths`: windows with few tokens. `shot_frames`: fewest and most
-    frames of a shot of the world; short ones show many returns."""
+    frames of a shot of the world; short ones show many returns. `recall`: weight of what memory
+    says of the scene before the current one (`losses.RecallProbe`)."""
 
     steps: int
     frames: int
@@ -65,6 +66,7 @@ class Stage:
     rate_to: float = 1.0
     lengths: bool = False
     shot_frames: tuple[int, int] = SHOT_FRAMES
+    recall: float = 0.0
     perceptual: float = 0.0
     adversarial: float = 0.0
 
@@ -119,11 +121,13 @@ def read_settings(path: Path) -> Settings:
 
 
 class Outcome(NamedTuple):
-    """Of clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]."""
+    """Of clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]; memory after each
+    frame [B, F, M, D], None without memory."""
 
     planes: tuple[Tensor, Tensor, Tensor]
     bits: Tensor
     tokens: Tensor
+    memory: Tensor | None
 
 
 def estimate_bits(tokens: Tensor, prediction: Prediction) -> Tensor:
@@ -168,7 +172,7 @@ class Network(nn.Module):
         mix = ops_torch.rate_mix(rates, RATES)
         state = codec.first_state(len(y), grid)
         everything = y.new_ones(len(y), grid.rows * grid.columns, config.tokens, 1)
-        frames, bits, all_tokens = [], [], []
+        frames, bits, all_tokens, memories = [], [], [], []
         for frame in range(y.shape[1]):
             sent = everything if present is None else present[:, frame]
             patches = to_patches(y[:, frame], u[:, frame], v[:, frame], config, ops_torch)
@@ -183,10 +187,12 @@ class Network(nn.Module):
             frames.append(shown)
             bits.append(frame_bits.flatten(1).sum(1))
             all_tokens.append(tokens)
+            memories.append(state.memory)
         stacked = torch.stack(frames, 1).flatten(0, 1)  # [B * F, W, P, S]
         shown = from_patches(stacked, grid, config, ops_torch)
         back = tuple(x.unflatten(0, (len(y), -1)) for x in shown)
-        return Outcome(back, torch.stack(bits, 1), torch.stack(all_tokens, 1))  # type: ignore[arg-type]
+        memory = torch.stack(memories, 1) if config.memory else None
+        return Outcome(back, torch.stack(bits, 1), torch.stack(all_tokens, 1), memory)  # type: ignore[arg-type]
 
 
 def distortion(shown: tuple[Tensor, ...], planes: tuple[Tensor, ...]) -> Tensor:
@@ -294,6 +300,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, settings)
         self.step, self.seconds = 0, 0.0
         self._critic: Any = None
+        self._probe: Any = None
         if (out / "state.pt").is_file():
             self._resume()
         self._batches = load(
@@ -325,6 +332,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * settings.learning_rate_at(self.step)
         self.optimizer.step()
+        if self._probe is not None:
+            self._probe.step()
         self.step += 1
         keep = min(settings.average, self.step / (self.step + 20))
         with torch.no_grad():
@@ -347,7 +356,8 @@ class Trainer:
         self, batch: tuple[Tensor, ...], stage: Stage, share: float, part: int
     ) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.default_rng([self.settings.seed, self.step, self.rank, part, 1])
-        planes = tuple(plane.to(self.device) for plane in batch)
+        y, u, v, scenes = (part.to(self.device) for part in batch)
+        planes = y, u, v
         rates = torch.tensor(rng.uniform(0, RATES - 1, stage.clips), device=self.device).float()
         present = self._draw_lengths(rng, stage, planes[0].shape) if stage.lengths else None
         autocast = torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16)
@@ -364,6 +374,8 @@ class Trainer:
         if weight < 1:
             # Only enough to train the entropy model.
             loss = loss + 1e-4 * (1 - weight) * outcome.bits.mean()
+        if stage.recall and outcome.memory is not None:
+            loss = loss + stage.recall * self._recall_loss(outcome, scenes)
         if stage.perceptual or stage.adversarial:
             loss = loss + self._appearance(stage, outcome, planes, rng)
         quality = psnr_y(outcome.planes, planes).mean()
@@ -381,6 +393,14 @@ class Trainer:
         present = np.arange(config.tokens) < counts[..., None]  # [B, 1, W, T]
         whole = np.broadcast_to(present, (stage.clips, stage.frames, windows, config.tokens))
         return torch.tensor(whole[..., None], dtype=torch.float32, device=self.device)
+
+    def _recall_loss(self, outcome: Outcome, scenes: Tensor) -> Tensor:
+        from training.gvc1d.losses import RecallProbe
+
+        assert outcome.memory is not None
+        if self._probe is None:
+            self._probe = RecallProbe(self.settings.model, self.settings.seed).to(self.device)
+        return self._probe.loss(outcome.memory.float(), outcome.tokens.detach(), scenes)
 
     def _appearance(
         self, stage: Stage, outcome: Outcome, planes: tuple[Tensor, ...], rng: np.random.Generator
@@ -455,6 +475,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic": self._critic.state() if self._critic is not None else None,
+            "probe": self._probe.state() if self._probe is not None else None,
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -468,6 +489,11 @@ class Trainer:
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds = saved["step"], saved["seconds"]
+        if saved.get("probe") is not None:
+            from training.gvc1d.losses import RecallProbe
+
+            self._probe = RecallProbe(self.settings.model, self.settings.seed).to(self.device)
+            self._probe.resume(saved["probe"])
         if saved["critic"] is not None:
             from training.gvc1d.losses import Appearance
 

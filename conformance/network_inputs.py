@@ -1,4 +1,4 @@
-"""A small GVC1D network with random weights, for tests of files and of arithmetic."""
+"""A small GVC1D network with random weights, for conformance files and tests."""
 
 from __future__ import annotations
 
