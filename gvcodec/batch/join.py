@@ -32,7 +32,7 @@ from gvcodec.errors import (
     NotReplacedError,
     UsageError,
 )
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media import playlist
 from gvcodec.media.reader import VideoReader
 from gvcodec.one_file.write import tracks_in, write_one_file
@@ -96,7 +96,7 @@ def _join_into_container(
         row = _join_into(spool, uri, settings, plan, chunks, cores)  # type: ignore[arg-type]
         spool.seek(0)
         path = os.path.join(folder, f"whole{settings.suffix}")
-        frames, notes = write_one_file(Reader(spool), path, False, UNLIMITED)  # type: ignore[arg-type]
+        frames, notes = write_one_file(Reader(spool), path, False, NO_LIMITS)  # type: ignore[arg-type]
         with open(path, "rb") as file:
             shutil.copyfileobj(file, output)
         size, tracks = os.path.getsize(path), tracks_in(path)
@@ -147,10 +147,10 @@ def _splice(
         reader = _read_chunk(path)
         if splicer is None:
             head = reader.header
-            splicer = Splicer(stream, head, threads, UNLIMITED)
+            splicer = Splicer(stream, head, threads, NO_LIMITS)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
         check_compatible(head, reader.header, reader.name)
-        gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
+        gops, count = GopSource(reader.header, reader.packets(), NO_LIMITS), 0
         for gop in gops:
             last = (gop.times[-1] + video.shift) * head.format.time_base
             end = last + 1 / head.format.frame_rate
