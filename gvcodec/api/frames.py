@@ -150,7 +150,10 @@ def _read_picture(picture: Any) -> NDArray[np.uint8]:
         values = np.asarray(picture).astype(np.int64)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > _MOST_GRAY:
-            raise UsageError(f"a gray picture has 16 bits, 0…{_MOST_GRAY}, not {low} to {high}")
+            raise UsageError(
+                f"a gray picture has 16 bits, 0…{_MOST_GRAY}, not {low} to {high}",
+                code="frame-shape",
+            )
         gray = ((values * 255 + _MOST_GRAY // 2) // _MOST_GRAY).astype(np.uint8)
     else:
         return np.asarray(picture.convert("RGB"))

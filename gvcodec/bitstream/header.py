@@ -217,7 +217,7 @@ class SequenceHeader:
         if head[: len(MAGIC)] != MAGIC[: len(head)]:
             raise NotGvcodecError("not a gvcodec file (wrong first bytes)", code="not-gvcodec")
         if len(head) < len(MAGIC) + len(VERSION):
-            raise DamagedStreamError("header: file ends early")
+            raise DamagedStreamError("header: file ends early", code="truncated")
         size = bytearray()
         while not size or size[-1] >= 0x80 and len(size) < MAX_BYTES:
             size += _read(stream, 1)

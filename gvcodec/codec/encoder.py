@@ -27,7 +27,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import numpy as np
 
@@ -70,7 +70,7 @@ from gvcodec.painter.open import (
 from gvcodec.painter.paint_strength import has_factors, set_all_strengths
 from gvcodec.painter.token_stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
-from gvcodec.util.deprecation import renamed_attributes
+from gvcodec.util.deprecation import renamed_attributes, renamed_keywords, warn_renamed
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
@@ -185,6 +185,14 @@ class Progress(Protocol):
         ...
 
 
+def _log_function(progress: Progress) -> Callable[[str], None]:
+    """Its method for lines, which is called `say` in objects made for 1.0."""
+    if not hasattr(progress, "log_line") and hasattr(progress, "say"):
+        warn_renamed("progress.say", "progress.log_line")
+        return cast("Callable[[str], None]", progress.say)
+    return progress.log_line
+
+
 @renamed_attributes(waits="holds_packets", fitted="fit_payloads")
 class Encoder:
     """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
@@ -201,6 +209,7 @@ class Encoder:
     """
 
     @default_torch_settings()
+    @renamed_keywords(fitted="fit_payloads")
     def __init__(
         self,
         fmt: VideoFormat,
@@ -408,7 +417,7 @@ class Encoder:
             sampler.parts(self._gops(), self.frames),
             self.header,
             self.config,
-            None if progress is None else progress.log_line,
+            None if progress is None else _log_function(progress),
             None if progress is None else progress.fitted,
         )
         if reason:

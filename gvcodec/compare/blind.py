@@ -36,7 +36,9 @@ def write_blind_page(
 ) -> str:
     """The page for the clips of `rows` and the source. Raises `UsageError` for fewer than two."""
     if len(rows) < 2:
-        raise UsageError("a blind comparison needs two codecs; only one has a clip here")
+        raise UsageError(
+            "a blind comparison needs two codecs; only one has a clip here", code="comparison"
+        )
     clips = [_as_video(row.pictures, frame_rate) for row in rows]
     height, width = originals[0].shape[:2]
     data = {

@@ -47,7 +47,9 @@ def open_network(path: Path) -> _core.PerceptualMetric:
         ]
         return _core.PerceptualMetric(stages)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise MediaError(f"{path}: not a perceptual network ({error})") from None
+        raise MediaError(
+            f"{path}: not a perceptual network ({error})", code="not-a-model"
+        ) from None
 
 
 class PerceptualMetric:

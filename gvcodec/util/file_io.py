@@ -56,7 +56,9 @@ def _standard_stream(stream: Any, name: str) -> BinaryIO:
     """The bytes of `sys.stdin` or `sys.stdout`. Raises `UsageError` in programs without a console,
     and in notebooks, where these hold text."""
     if getattr(stream, "buffer", None) is None:
-        raise UsageError(f"this program has no standard {name} for bytes: name a file")
+        raise UsageError(
+            f"this program has no standard {name} for bytes: name a file", code="input-kind"
+        )
     return cast(BinaryIO, stream.buffer)
 
 

@@ -18,7 +18,13 @@ from gvcodec import EncoderConfig, errors
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.cli import main
-from gvcodec.errors import CODES, DamagedStreamError, GvcodecError, NotGvcodecError, UsageError
+from gvcodec.errors import (
+    CODES,
+    DamagedStreamError,
+    GvcodecError,
+    NotGvcodecError,
+    UsageError,
+)
 from gvcodec.limits import Limits, check
 from gvcodec.models import find_model
 from gvcodec.painter.payload import read_deltas
