@@ -114,7 +114,7 @@ def test_command_line_says_what_is_lost(tmp_path, clip: list[Planes]) -> None:
     report = run(*arguments, code=3).err
     assert "checksum mismatch" in report
     assert "16 base frames" in report and "checksums verified" in report
-    assert "damaged, " in report.splitlines()[-1]
+    assert "damaged; " in report.splitlines()[-1]
     assert len(read_film(tmp_path / "a.mkv").planes) == 16
     # Without the packet that describes the sound there is none, which is reported too.
     reader = Reader(io.BytesIO(data))
