@@ -352,7 +352,7 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
     monkeypatch.setattr(EncodedTokens, "find", find)
     clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
     write_clip(clip, FRAMES)
-    run("encode", clip, out, "--size", "4k", "--tokens", "on", "--preset", "10", "--quiet")
+    run("encode", clip, out, "--size", "6k", "--tokens", "on", "--preset", "10", "--quiet")
     (payload,) = (p.payload for p in Reader(out.open("rb")).packets() if p.kind is Kind.FIT)
     strength = split_extras(payload)[1].strength
     assert strength != Strength() and len(strengths) > 1 and set(strengths) == {strength}
@@ -360,11 +360,11 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
 
 def test_what_cannot_have_tokens_says_so() -> None:
     for options, words in (
-        ({"low_delay": True}, "low delay"),
-        ({"fit": 5}, "not both"),
+        ({"low_delay": True}, "low-delay"),
+        ({"fit": 5}, "exclude each other"),
         ({"painter": "off"}, "--tokens needs the painter"),
         ({"look": 0}, "--tokens needs the painter"),
-        ({"base": "gvc1d"}, "av1 and vvc"),
+        ({"base": "gvc1d"}, "av1 or vvc"),
         ({"tokens": "most"}, "off, on, search"),
         ({"file_format": "1.0"}, "needs format 1.1"),
     ):
