@@ -51,7 +51,7 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
 
 def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(ffmpeg.FFMPEG_VARIABLE, str(tmp_path / "none"))
-    with raises(UsageError, "comparison"):
+    with raises(UsageError, "package-missing"):
         find_ffmpeg(VVENC)
     monkeypatch.delenv(ffmpeg.FFMPEG_VARIABLE)
     monkeypatch.setattr(ffmpeg, "_find_carried", lambda: None)
@@ -118,7 +118,7 @@ def test_the_file_names_the_svtav1_that_coded_it(clip) -> None:
 
 def test_a_program_without_svtav1_is_named(tmp_path, monkeypatch) -> None:
     program_of(tmp_path / "ffmpeg", "print(' V..... libx264 H.264')", monkeypatch)
-    with raises(UsageError, "comparison"):
+    with raises(UsageError, "package-missing"):
         StandardEncoder(form(96, 80), "av1", 50)
 
 

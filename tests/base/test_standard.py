@@ -74,7 +74,7 @@ def test_encoder_params_prevail_over_the_settings_of_texture() -> None:
     clip = moving_texture(96, 80, 8)
 
     def payloads(params: str) -> list[bytes]:
-        config = EncoderConfig(q=50, preset=8, threads=1, encoder_params=params)
+        config = EncoderConfig(q=50, preset=8, threads=1, eye=True, encoder_params=params)
         parts = send_all(base_encoder(form(96, 80), config.resolve()), clip)
         return [packet.payload for packet in parts[0]]
 

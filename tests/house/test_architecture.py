@@ -69,7 +69,7 @@ def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
             gvcodec.encode(planes, format=fmt, base="raw", scale=Fraction(1, 2))
     with pytest.raises(FormatVersionError):
         Reader(io.BytesIO(data))
-    with pytest.raises(UsageError, match="raw is unknown"):
+    with pytest.raises(UsageError, match="unknown base codec raw"):
         gvcodec.encode(planes, format=fmt, base="raw")
 
 

@@ -167,8 +167,11 @@ def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"target": "cvvdp=9", "target_of": "p5"}, "cvvdp judges runs of frames"),
-        ({"target": "psnr=30", "target_of": "best"}, "a target is of mean, p5, worst-scene"),
+        ({"target": "cvvdp=9", "target_of": "p5"}, "cvvdp measures runs of frames"),
+        (
+            {"target": "psnr=30", "target_of": "best"},
+            "the statistic of a target is mean, p5, worst-scene",
+        ),
         ({"target_of": "p5"}, "--target-of needs --target"),
         ({"max_size": "3k", "size": "2k"}, "--max-size needs --target"),
         ({"target": "psnr=30", "max_size": 0}, "a largest size is above 0"),

@@ -242,7 +242,7 @@ def base_encoder(
         config.threads,
         log_lambda_offset,
         params=(
-            *(texture_params(config.eye) if config.base == "av1" else ()),
+            *(texture_params(eye=True) if config.eye else ()),
             *parse_params(config.base, config.encoder_params),
         ),
         preset=config.preset_of(fmt.width * fmt.height),
