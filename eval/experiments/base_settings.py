@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,7 +168,8 @@ def _measure_clip(
             if options.keep:
                 name = f"{source.name}-{setting}-{q:g}-{output or codec}.png"
                 picture(shown, judge).save(options.keep / name)
-            values = judge(Loaded(shown))
+            loaded: Any = Loaded(shown)
+            values = judge(loaded)
             cells = [f"{values[name]['mean']:.5f}" if name in values else "" for name in EVERY]
             head = [source.name, fmt.width, fmt.height, len(source.frames), codec, output]
             rows.append([*head, setting, f"{q:g}", size, f"{bpp:.6f}", *cells])
@@ -179,14 +181,14 @@ Rows = list[dict[str, str]]
 
 def change(anchor: Rows, other: Rows, metric: str) -> float | None:
     """BD-rate in percent; of flicker the logarithm of the ratio at equal rates."""
-    curves = [
+    first, second = (
         [(float(r["bpp"]), float(r[metric])) for r in rows if r[metric]] for rows in (anchor, other)
-    ]
-    if min(map(len, curves)) < 2:
+    )
+    if min(len(first), len(second)) < 2:
         return None
     if metric == "flicker":
-        return kept_out.ratio(*curves)
-    return bd_rate(*curves, METRICS[metric].higher_is_better, ALL_RATES).percent
+        return kept_out.ratio(first, second)
+    return bd_rate(first, second, METRICS[metric].higher_is_better, ALL_RATES).percent
 
 
 def at_rate(anchor: Rows, point: dict[str, str], metric: str) -> float | None:
