@@ -3,6 +3,7 @@
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
 | `GVC1D` | gvc1d | base gvc1d: integers of its loop, floats of its encoder |
+| `GVC1D_MINI` | gvc1d-mini | base gvc1d: the network of the papers, for the miniature world |
 | `GVC1D_SMALL` | gvc1d-small | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
@@ -75,6 +76,7 @@ class WeightFile:
 
 
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
+GVC1D_MINI = WeightFile("gvc1d-mini.safetensors", "the network of the miniature world")
 GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
 PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
@@ -89,7 +91,7 @@ SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
+    *(GVC1D, GVC1D_MINI, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
     *(GUIDE, TOKEN_METRIC, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
 )
 
