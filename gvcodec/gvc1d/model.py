@@ -203,7 +203,7 @@ def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]
     # Finer steps at low λ: integers grow by 2^(1/4) from one rate to the next finer one.
     octaves = np.linspace(1.75, 0, RATES)[:, None] * 0.5
     weights["gain"] = np.repeat(3.0 * 2.0**octaves, config.channels, 1).astype(np.float32)
-    near = _near_patches(config)
+    near = near_patches(config)
     weights["pool"] = near / near.sum(0)
     weights["spread"] = near.T.copy()
     if config.memory:
@@ -212,7 +212,7 @@ def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]
     return weights
 
 
-def _near_patches(config: Config) -> NDArray[np.float32]:
+def near_patches(config: Config) -> NDArray[np.float32]:
     """[P, T]: 1 where a patch is in the region that a token begins with. Regions are runs of the
     Z-order of patches; with more tokens than patches several tokens share one."""
     side = config.window // config.patch
@@ -365,7 +365,7 @@ class Codec:
         c, (batch, windows) = self.config, patches.shape[:2]
         at, rate = self._window_positions(grid), self._rate(mix)
         shape = (batch, windows, c.tokens, c.width)
-        seen = self._linear("patch_in", (patches - np.float32(0.5)) * np.float32(SAMPLE_SCALE))
+        seen = self._patch_vectors(patches)
         pooled = self._across(seen, "pool")  # [B, W, T, D]
         queries = pooled + self.ops.broadcast(self.weights["query"] + at + rate, shape)
         seen = seen + self.weights["patch_position"]
@@ -388,6 +388,14 @@ class Codec:
         sent = sent + self.weights["token_position"]
         x = self.ops.concatenate([masks, sent, self._short_term(state)], 2)  # [B, W, 2P + T, D]
         features = self._windows("decoder", c.decoder, x, c.patches, state, at)
+        return self._shown(features)
+
+    def _patch_vectors(self, patches: Any) -> Any:
+        """[B, W, P, D] of samples [B, W, P, S]."""
+        return self._linear("patch_in", (patches - np.float32(0.5)) * np.float32(SAMPLE_SCALE))
+
+    def _shown(self, features: Any) -> tuple[Any, Any]:
+        """Samples [B, W, P, S] of decoder features [B, W, P, D], and these."""
         samples = self._linear("patch_out", features)
         return samples * np.float32(1 / SAMPLE_SCALE) + np.float32(0.5), features
 

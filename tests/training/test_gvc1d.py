@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from eval.experiments.miniature import code_network, source
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE
 from gvcodec.gvc1d.weights import read_network
@@ -74,6 +77,24 @@ def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
     train.main([str(config), "--out", str(tmp_path), "--steps", "1", "--without", "memory"])
     _, metadata = read_arrays(tmp_path / "weights.safetensors", ())
     assert metadata["off"] == "memory" and json.loads(metadata["config"])["tokens"] == 4
+
+
+@pytest.mark.parametrize("off", ["local", "latent_queries", "latent_queries,memory_vectors"])
+def test_other_forms_of_the_network_train_and_code_files(
+    config: Path, tmp_path: Path, off: str
+) -> None:
+    train.main([str(config), "--out", str(tmp_path), "--steps", "2", "--without", off])
+    path, frames = tmp_path / "weights.safetensors", source(80_000, 3)
+    bits, shown = code_network(path, 30, frames)[1:]
+    assert bits and len(shown) == 3
+    with mock.patch("eval.experiments.miniature.as_trained", lambda model: nullcontext()):
+        other = code_network(path, 30, frames)[2]
+    assert (shown[1][0] != other[1][0]).any()
+
+
+def test_a_part_that_there_is_not_is_refused(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing"):
+        train.main([str(config), "--out", str(tmp_path), "--without", "memory,nothing"])
 
 
 @pytest.mark.parametrize("text", ["[model]\nwidth = 16", CONFIG.replace("world", "moon"), "x ="])

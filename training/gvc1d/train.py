@@ -36,10 +36,11 @@ from torch import Tensor, distributed, nn
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
-from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, Prediction, from_patches, to_patches
+from gvcodec.gvc1d.model import RATES, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
 from training.gvc1d.data import Batch, Clips, load, open_data
+from training.gvc1d.variants import PARTS, make_codec
 from training.world import SHOT_FRAMES
 
 #: Least probability of an integer while training: at most 24 bits.
@@ -166,7 +167,7 @@ class Network(nn.Module):
         """planes y [B, F, H, W] …, rates [B] in 0..7, present [B, F, W, T, 1]. `off`: more parts to
         leave out; `change(tokens, frame)`: other tokens for the decoder."""
         config = self.config
-        codec = Codec(config, self.weights(), ops_torch, self.off + off)
+        codec = make_codec(config, self.weights(), ops_torch, self.off + off)
         y, u, v = planes
         grid = Grid(y.shape[2] // config.window, y.shape[3] // config.window)
         mix = ops_torch.rate_mix(rates, RATES)
@@ -623,6 +624,8 @@ def main(words: list[str]) -> None:
         changes["seed"] = options.seed
     if options.without:
         changes["off"] = tuple(options.without.split(","))
+        if unknown := set(changes["off"]) - set(PARTS):
+            raise UsageError(f"--without {unknown.pop()}: the parts are {', '.join(PARTS)}")
     if changes:
         settings = Settings(
             **({f: getattr(settings, f) for f in Settings.__annotations__} | changes)
