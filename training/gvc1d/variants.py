@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gvcodec.gvc1d.model import Codec, Config, Grid, State, Weights, near_patches
+from gvcodec.gvc1d.attention_block import Weights
+from gvcodec.gvc1d.model import Codec, Config, Grid, State, near_patches
 
 VARIANTS = ("local", "latent_queries", "memory_vectors")
 PARTS = ("memory", "short_term", "global", "autoregression", *VARIANTS)
