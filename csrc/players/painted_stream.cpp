@@ -74,10 +74,11 @@ void PaintedStream::flush() {
 }
 
 // The rest of the GOP has base pictures.
-void PaintedStream::give_up() {
+void PaintedStream::give_up(const char* reason) {
   gvc_error error;
   gvc_get_error(decoder_.get(), &error);
-  if (!has_warned_) std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", error.text);
+  if (!reason) reason = error.text;
+  if (!has_warned_) std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", reason);
   has_warned_ = true;
   gvc_seek(decoder_.get(), 0);
 }
@@ -102,7 +103,7 @@ bool PaintedStream::open_unit(const Unit& unit) {
   }
   const bool lacks_model = code == GVC_OK && gvc_wants_model(decoder_.get(), id) == GVC_OK;
   if (code == GVC_OK && (!lacks_model || give_model(decoder_.get()))) return true;
-  give_up();
+  give_up(lacks_model ? "the painter of this stream is in no file of $GVCODEC_MODELS" : nullptr);
   return false;
 }
 

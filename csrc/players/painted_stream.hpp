@@ -37,7 +37,7 @@ class PaintedStream {
   int send_without_metadata(Context* context, Data& in, const gv::Buffer& clean);
   bool open_unit(const Unit& unit);
   bool paint_into(Picture& picture, const Picture& base);
-  void give_up();
+  void give_up(const char* reason = nullptr);
 
   const int threads_;
   Decoder decoder_{nullptr, gvc_close};
