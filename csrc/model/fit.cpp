@@ -5,8 +5,9 @@
 namespace gv {
 namespace {
 
-constexpr int kDelta = 16, kKinds = 32;  // first bytes 16…47: 16 + m
+constexpr int kDelta = 16;  // first bytes: 16 + m
 constexpr int kBiases = 1, kWeights = 2, kHasStrength = 4, kHasFactors = 8, kHasTokens = 16;
+constexpr int kHasUnpainted = 64, kKnown = 31 | kHasUnpainted;
 constexpr int kLeastFactor = -40, kMostFactor = 16, kMostNoise = 64;
 constexpr int kNoStep = 255, kTables = 12, kMostExponent = 20, kMostDelta = 127;
 constexpr int kGainRow = 0, kNoiseRow = 6, kKeepRow = 14;  // outputs of the head
@@ -109,10 +110,11 @@ Fit parse_fit(Bytes payload, const PainterModel& model) {
     fit.identity = true;
     return fit;
   }
-  if (mask < 0 || mask >= kKinds)
+  if (mask < 0 || mask & ~kKnown)
     throw StreamError(Fault::newer, "fitted weights of another version of the format");
   read_strength(in, mask, fit.strength);
   if (mask & kHasTokens) fit.tokens = in.take(in.var()).copy();
+  if (mask & kHasUnpainted) fit.unpainted = in.take(in.var()).copy();
   read_deltas(in, mask, model, fit.deltas);
   return fit;
 }

@@ -33,6 +33,7 @@ from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
+from gvcodec.painter.texture_check import unpainted_regions
 from gvcodec.painter.token_metric import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import GopTrial
@@ -231,11 +232,18 @@ class EncodedTokens:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.runs:
             return None
-        strength = self.strength_of(sample)
+        strength = self.prepare(sample)
         encoded, matched = self.parts(sample, strength)
         candidates = [encoded + part * matched for part in PARTS]
         tokens = self.trial(sample, strength).choose(candidates, size)
         return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
+
+    def prepare(self, sample: GopSample) -> Strength:
+        """Chooses the strength of a GOP, and its regions that are not painted."""
+        strength = sample.strength = self.strength_of(sample)
+        model = self._model.add_deltas({}, strength)
+        sample.unpainted = unpainted_regions(sample.clips, model, self._stream)
+        return strength
 
     def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""

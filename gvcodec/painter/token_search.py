@@ -263,7 +263,7 @@ class TokenSearch:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.runs:
             return None
-        strength = self.encoded.strength_of(sample)
+        strength = self.encoded.prepare(sample)
         encoded, matched = self.encoded.parts(sample, strength)
         middle = len(sample.runs) // 2
         run_numbers = [n for n in range(len(sample.runs)) if n != middle] or [middle]

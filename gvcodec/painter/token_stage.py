@@ -6,15 +6,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH
+from gvcodec.painter.model import NEUTRAL, Strength
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.paint_strength import with_look
-from gvcodec.painter.payload import BASE, IDENTITY, FitExtras, join_extras, split_extras
+from gvcodec.painter.payload import (
+    BASE,
+    IDENTITY,
+    FitExtras,
+    join_extras,
+    join_strength,
+    split_extras,
+)
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
+from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.torch_settings import default_torch_settings
@@ -24,6 +34,15 @@ TOO_LARGE_TO_SEARCH = (
     f"tokens are tried, not searched: pictures have more than {MAX_SEARCHED_SAMPLES} samples"
 )
 SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
+
+
+class GopTokens(NamedTuple):
+    """What was found for a GOP: bytes of tokens, None where they do not pay; its regions that are
+    not painted, None where it is too short to tell; and the strength at which the others are."""
+
+    tokens: bytes | None
+    unpainted: Regions | None
+    strength: Strength
 
 
 class TokenStage:
@@ -45,7 +64,7 @@ class TokenStage:
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
-        self._tokens: dict[int, bytes | None] = {}
+        self._tokens: dict[int, GopTokens] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         """The next frame."""
@@ -67,7 +86,7 @@ class TokenStage:
             map_large_blocks()
             return_memory()
 
-    def finish(self) -> dict[int, bytes | None]:
+    def finish(self) -> dict[int, GopTokens]:
         """After the last frame."""
         for gop in self._sampler.finish():
             self._find_tokens(gop)
@@ -79,7 +98,8 @@ class TokenStage:
             before = [frame for frame in self._payloads if frame <= gop.first]
             _, extras = split_extras(self._payloads[max(before)] if before else BASE)
             gop.strength = with_look(extras.strength, self._paint_strength)
-        self._tokens[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+        tokens = self._find(gop, self._sizes.get(gop.first, 0))
+        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted, gop.strength or NEUTRAL)
 
 
 def search_obstacle(fmt: VideoFormat) -> str:
@@ -120,17 +140,29 @@ def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
     return result
 
 
-def add_tokens(
-    payloads: Mapping[int, bytes], tokens: Mapping[int, bytes | None]
-) -> dict[int, bytes]:
-    """Payloads of `fit` packets by the frame from which on they hold, with tokens by the first
-    frame of each GOP (None: it has none)."""
+def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -> dict[int, bytes]:
+    """Payloads of `fit` packets by the frame from which on they hold, with what was found for each
+    GOP by its first frame."""
     result, weights = dict(payloads), BASE
-    for first, coded in sorted(tokens.items()):
+    for first, found in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]
         weights = payloads[max(before)] if before else BASE
-        plain, extras = split_extras(weights)
-        if weights != IDENTITY and coded is not None:
-            weights = join_extras(plain, replace(extras, tokens=coded))
-        result[first] = weights
+        result[first] = _join(weights, found)
     return result
+
+
+def _join(weights: bytes, gop: GopTokens) -> bytes:
+    """The payload of a GOP. Where only some regions have the texture of a slide, the others are
+    painted, whatever was decided of the whole picture."""
+    regions = gop.unpainted
+    share = 0.0 if regions is None else float(regions.mean())
+    if share == 1 or (weights == IDENTITY and share == 0):
+        return IDENTITY
+    if weights == IDENTITY:
+        weights = join_strength(BASE, gop.strength)
+    plain, extras = split_extras(weights)
+    if regions is not None and share > 0:
+        extras = replace(extras, unpainted=pack_regions(regions))
+    if gop.tokens is not None:
+        extras = replace(extras, tokens=gop.tokens)
+    return join_extras(plain, extras)

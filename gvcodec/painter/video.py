@@ -15,6 +15,7 @@ from gvcodec.painter.model import Ints, Layer, Model, condition, rate
 from gvcodec.painter.paint_strength import set_payload_strength
 from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.painter.unpainted_regions import Regions, show_base, unpack_regions
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
@@ -132,6 +133,9 @@ class VideoPainter:
             {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
         )
         self._frames.start(self._stream, changed, self._levels(beside.tokens))
+        self._unpainted: Regions | None = None
+        if beside.unpainted is not None and self._uses_tokens:
+            self._unpainted = unpack_regions(beside.unpainted, *self._size)
         self._motion.forget()
 
     def _levels(self, tokens: bytes | None) -> NDArray[np.int8] | None:
@@ -152,4 +156,7 @@ class VideoPainter:
             return base_frame
         field = self._motion.push(np.ascontiguousarray(base_frame[0]))
         vectors = None if field is None else field.transpose(2, 0, 1)
-        return self._frames.paint(base_frame, vectors, rate(size, width, height))
+        painted = self._frames.paint(base_frame, vectors, rate(size, width, height))
+        if self._unpainted is None:
+            return painted
+        return show_base(painted, base_frame, self._unpainted)
