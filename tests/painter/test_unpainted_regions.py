@@ -1,12 +1,13 @@
 """Regions that show base frames in painted pictures: bytes, the encoder's choice, files."""
 
+import io
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
@@ -27,6 +28,7 @@ from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import moving_texture
 from tests.painter.test_strength import slides
+from tests.painter.test_tokens import shown
 
 MODEL = Model.load(PAINTER_TOKENS.find())
 FORMAT = VideoFormat(150, 70, Fraction(25), Fraction(1, 25))
@@ -150,7 +152,7 @@ def test_payloads_of_gops_paint_what_is_no_text() -> None:
     assert without_tokens(found)[0] == strong
 
 
-def test_a_file_with_regions_is_of_format_1_1(monkeypatch, tmp_path: Path) -> None:
+def test_a_file_with_regions_is_of_format_1_1(monkeypatch) -> None:
     fmt = VideoFormat(192, 128, Fraction(25), Fraction(1, 25))
     frames = slide_with_camera(8)
     narrow = [tuple(np.minimum(p >> 2, 255).astype(np.uint8) for p in planes) for planes in frames]
@@ -164,15 +166,15 @@ def test_a_file_with_regions_is_of_format_1_1(monkeypatch, tmp_path: Path) -> No
     monkeypatch.setattr("gvcodec.painter.token_encoder.unpainted_regions", choose)
     data = gvcodec.encode(narrow, format=fmt, q=55, tokens="on")
     assert chosen and gvcodec.verify(data).frames == 8
-    base, shown, aside = (
-        list(gvcodec.decode(data, **options).frames)
-        for options in ({"look": 0}, {}, {"tokens": "off"})
+    assert Reader(io.BytesIO(data)).header.needs == (1, 1)
+    base, painted, aside = (
+        [planes[0] for planes in shown(data, **options)]
+        for options in ({"fidelity": True}, {}, {"uses_tokens": False})
     )
-    for a, b, c in zip(base, shown, aside, strict=True):
+    for a, b, c in zip(base, painted, aside, strict=True):
         words = np.s_[:, :128]
-        assert np.array_equal(a.planes[0][words], b.planes[0][words])
-        assert not np.array_equal(a.planes[0][:, 128:], b.planes[0][:, 128:])
-        assert not np.array_equal(a.planes[0][words], c.planes[0][words])
+        assert np.array_equal(a[words], b[words]) and not np.array_equal(a[words], c[words])
+        assert not np.array_equal(a[:, 128:], b[:, 128:])
     chosen.clear()
     gvcodec.encode(narrow, format=fmt, q=55, tokens="off")
     assert not chosen
