@@ -3,7 +3,7 @@ loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
 from what the encoder (`token_encoder`) finds, led by the small network that judges them
-(`token_judge`), here in torch; in the second half of the steps the loss sees them rounded. A run
+(`token_metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
 that took no part then decides what is sent (`token_trial`).
 """
 

@@ -46,9 +46,9 @@ class GopTokens(NamedTuple):
 
 
 class TokenStage:
-    """Finds tokens for each GOP of a video once its base frames are there; `finish` gives their
-    bytes by the GOP's first frame, None where they do not pay. `chosen`: payloads by the frame from
-    which on they hold, where an earlier pass has chosen them.
+    """Finds tokens, and regions that are not painted, for each GOP of a video once its base frames
+    are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
+    has chosen, by the frame from which on they hold.
 
     Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
     for a device that is not there."""
@@ -80,7 +80,7 @@ class TokenStage:
     def send_base(self, number: int, planes: Planes, size: int) -> None:
         """The base frame of a number, `size` bytes of its packet or 0."""
         for gop in self._sampler.send_base(number, planes, size):
-            # Maps of the judge come and go while encoders hold what they keep.
+            # Maps of the metric come and go while encoders hold what they keep.
             keep_large_blocks()
             self._find_tokens(gop)
             map_large_blocks()

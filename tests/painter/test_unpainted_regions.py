@@ -94,10 +94,11 @@ def test_a_decoder_paints_the_other_regions_as_without() -> None:
     regions = np.array([[1, 0, 0], [0, 0, 1]], np.bool_)
     payload = join_extras(BASE, FitExtras(unpainted=pack_regions(regions)))
     plain = paint(BASE, frames)
-    for shown, painted, base in zip(paint(payload, frames), plain, frames, strict=True):
+    for steered, painted, base in zip(paint(payload, frames), plain, frames, strict=True):
         expected = show_base(painted, base, regions)
-        assert all(np.array_equal(a, b) for a, b in zip(shown, expected, strict=True))
-        assert not np.array_equal(shown[0], painted[0]) and not np.array_equal(shown[0], base[0])
+        assert all(np.array_equal(a, b) for a, b in zip(steered, expected, strict=True))
+        assert not np.array_equal(steered[0], painted[0])
+        assert not np.array_equal(steered[0], base[0])
     aside = paint(payload, frames, uses_tokens=False)
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(aside, plain, strict=True))
     with pytest.raises(DamagedStreamError):
