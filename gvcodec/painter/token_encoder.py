@@ -232,18 +232,18 @@ class EncodedTokens:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.runs:
             return None
-        strength = self.prepare(sample)
+        strength = self.strength_of(sample)
         encoded, matched = self.parts(sample, strength)
         candidates = [encoded + part * matched for part in PARTS]
         tokens = self.trial(sample, strength).choose(candidates, size)
         return pack(tokens, self.model, self.q) if tokens.kinds.any() else None
 
-    def prepare(self, sample: GopSample) -> Strength:
+    def prepare(self, sample: GopSample) -> None:
         """Chooses the strength of a GOP, and its regions that are not painted."""
-        strength = sample.strength = self.strength_of(sample)
-        model = self._model.add_deltas({}, strength)
-        sample.unpainted = unpainted_regions(sample.clips, model, self._stream)
-        return strength
+        if sample.runs:
+            sample.strength = self.strength_of(sample)
+            model = self._model.add_deltas({}, sample.strength)
+            sample.unpainted = unpainted_regions(sample.clips, model, self._stream)
 
     def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""

@@ -259,11 +259,15 @@ class TokenSearch:
             fmt, base, scale, q, paint_strength, chooses_strengths, threads
         )
 
+    def prepare(self, sample: GopSample) -> None:
+        """As `EncodedTokens.prepare`."""
+        self.encoded.prepare(sample)
+
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.runs:
             return None
-        strength = self.encoded.prepare(sample)
+        strength = self.encoded.strength_of(sample)
         encoded, matched = self.encoded.parts(sample, strength)
         middle = len(sample.runs) // 2
         run_numbers = [n for n in range(len(sample.runs)) if n != middle] or [middle]

@@ -4,14 +4,14 @@ out, and join what is said of strengths and weights in `fit` packets."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH
-from gvcodec.painter.model import NEUTRAL, Strength
+from gvcodec.painter.model import Strength
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import (
@@ -19,7 +19,6 @@ from gvcodec.painter.payload import (
     IDENTITY,
     FitExtras,
     join_extras,
-    join_strength,
     split_extras,
 )
 from gvcodec.painter.token_encoder import EncodedTokens
@@ -38,11 +37,11 @@ SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({
 
 class GopTokens(NamedTuple):
     """What was found for a GOP: bytes of tokens, None where they do not pay; its regions that are
-    not painted, None where it is too short to tell; and the strength at which the others are."""
+    not painted, and the strength at which the others are, None where it is too short to tell."""
 
     tokens: bytes | None
     unpainted: Regions | None
-    strength: Strength
+    strength: Strength | None
 
 
 class TokenStage:
@@ -59,7 +58,7 @@ class TokenStage:
         config: EncoderConfig,
         payloads: Mapping[int, bytes] | None = None,
     ) -> None:
-        self._find = _make_finder(header, config)
+        self._finder = _open_finder(header, config)
         self._payloads, self._paint_strength = payloads, config.look
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
@@ -98,8 +97,9 @@ class TokenStage:
             before = [frame for frame in self._payloads if frame <= gop.first]
             _, extras = split_extras(self._payloads[max(before)] if before else BASE)
             gop.strength = with_look(extras.strength, self._paint_strength)
-        tokens = self._find(gop, self._sizes.get(gop.first, 0))
-        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted, gop.strength or NEUTRAL)
+        self._finder.prepare(gop)
+        tokens = self._finder.find(gop, self._sizes.get(gop.first, 0))
+        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted, gop.strength)
 
 
 def search_obstacle(fmt: VideoFormat) -> str:
@@ -109,10 +109,20 @@ def search_obstacle(fmt: VideoFormat) -> str:
     return "" if has_torch() else SEARCH_NEEDS_TORCH
 
 
-def _make_finder(
-    header: SequenceHeader, config: EncoderConfig
-) -> Callable[[GopSample, int], bytes | None]:
-    """What gives the bytes of a GOP's tokens."""
+class Finder(Protocol):
+    """What chooses the strength and the regions of a GOP, then finds its tokens."""
+
+    def prepare(self, sample: GopSample) -> None:
+        """Sets `strength` and `unpainted` of the sample, where it has runs."""
+        ...
+
+    def find(self, sample: GopSample, size: int) -> bytes | None:
+        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        ...
+
+
+def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
+    """As the configuration says."""
     stream = (
         header.format,
         header.base,
@@ -125,8 +135,8 @@ def _make_finder(
     if config.tokens == "search" and not search_obstacle(header.format):
         from gvcodec.painter.token_search import TokenSearch
 
-        return TokenSearch(*stream, threads, config.device).find
-    return EncodedTokens(*stream, threads).find
+        return TokenSearch(*stream, threads, config.device)
+    return EncodedTokens(*stream, threads)
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -142,27 +152,28 @@ def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
 
 def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -> dict[int, bytes]:
     """Payloads of `fit` packets by the frame from which on they hold, with what was found for each
-    GOP by its first frame."""
-    result, weights = dict(payloads), BASE
-    for first, found in sorted(tokens.items()):
+    GOP by its first frame. A GOP that is too short has the strength of the one before."""
+    result, strength = dict(payloads), None
+    for first, gop in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]
-        weights = payloads[max(before)] if before else BASE
-        result[first] = _join(weights, found)
+        payload = payloads[max(before)] if before else BASE
+        strength = gop.strength or strength
+        result[first] = _join(payload, gop._replace(strength=strength))
     return result
 
 
-def _join(weights: bytes, gop: GopTokens) -> bytes:
+def _join(payload: bytes, gop: GopTokens) -> bytes:
     """The payload of a GOP. Where only some regions have the texture of a slide, the others are
-    painted, whatever was decided of the whole picture."""
+    painted, whatever an earlier pass decided for the whole picture."""
     regions = gop.unpainted
     share = 0.0 if regions is None else float(regions.mean())
-    if share == 1 or (weights == IDENTITY and share == 0):
+    if share == 1 or (payload == IDENTITY and share == 0):
         return IDENTITY
-    if weights == IDENTITY:
-        weights = join_strength(BASE, gop.strength)
-    plain, extras = split_extras(weights)
+    weights, extras = split_extras(BASE if payload == IDENTITY else payload)
+    if gop.strength is not None:
+        extras = replace(extras, strength=gop.strength)
     if regions is not None and share > 0:
         extras = replace(extras, unpainted=pack_regions(regions))
     if gop.tokens is not None:
         extras = replace(extras, tokens=gop.tokens)
-    return join_extras(plain, extras)
+    return join_extras(weights, extras)

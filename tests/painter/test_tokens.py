@@ -17,7 +17,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
 from gvcodec.painter import strength as strength_module
-from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
+from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
 from gvcodec.painter.paint_strength import set_payload_strength
@@ -215,7 +215,7 @@ def test_payloads_with_tokens_come_back() -> None:
 def test_tokens_hold_for_their_gop_alone() -> None:
     strong = join_extras(BASE, FitExtras(Strength(20, 7)))
     tokens = {0: b"a", 25: None, 50: b"b", 75: None, 90: b"c"}
-    gops = {first: GopTokens(coded, None, NEUTRAL) for first, coded in tokens.items()}
+    gops = {first: GopTokens(coded, None, None) for first, coded in tokens.items()}
     found = add_tokens({0: IDENTITY, 50: strong}, gops)
     assert found == {
         0: IDENTITY,

@@ -135,21 +135,27 @@ def test_regions_of_words_are_not_painted_and_those_of_a_camera_are() -> None:
 def test_payloads_of_gops_paint_what_is_no_text() -> None:
     some, none, every = np.array([[1, 0]], bool), np.zeros((1, 2), bool), np.ones((1, 2), bool)
     strong = join_strength(BASE, Strength(keep=12))
+    kept, bold = Strength(keep=12), Strength(keep=24)
     gops = {
-        0: GopTokens(None, some, NEUTRAL),
+        0: GopTokens(None, some, kept),
         10: GopTokens(b"a", every, NEUTRAL),
-        20: GopTokens(b"a", some, Strength(keep=24)),
+        20: GopTokens(b"a", some, bold),
         30: GopTokens(b"a", none, NEUTRAL),
-        40: GopTokens(None, None, NEUTRAL),
+        40: GopTokens(None, None, None),
     }
-    found = add_tokens({0: strong, 20: IDENTITY}, gops)
-    assert found == {
-        0: join_extras(BASE, FitExtras(Strength(keep=12), None, b"\1")),
+    expected = {
+        0: join_extras(BASE, FitExtras(kept, None, b"\1")),
         10: IDENTITY,
-        20: join_extras(BASE, FitExtras(Strength(keep=24), b"a", b"\1")),
-        30: IDENTITY,
-        40: IDENTITY,
+        20: join_extras(BASE, FitExtras(bold, b"a", b"\1")),
+        30: join_extras(BASE, FitExtras(NEUTRAL, b"a")),
+        40: BASE,
     }
+    found = add_tokens({}, gops)
+    assert found == expected
+    # An earlier pass showed base frames from the third GOP on.
+    whole = {30: IDENTITY, 40: IDENTITY}
+    assert add_tokens({0: strong, 20: IDENTITY}, gops) == expected | whole
+    assert add_tokens({}, {0: gops[0], 10: gops[40]})[10] == strong
     assert without_tokens(found)[0] == strong
 
 
