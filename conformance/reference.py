@@ -144,7 +144,7 @@ def _header(header: SequenceHeader) -> dict[str, Any]:
         "q": header.base_q,
         "profile": header.profile,
         "level": header.level,
-        "bundled": header.bundled,
+        "bundled": header.is_bundled,
         "painter_id": header.painter_id.hex() if header.painter_id else None,
     }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
-from gvcodec.bitstream.embedded import PAINTER
+from gvcodec.bitstream.embedded_models import PAINTER
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 

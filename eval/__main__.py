@@ -27,6 +27,7 @@ COMMANDS = {
     "fetch": ("fetch", "clips of UVG from their publisher"),
     "weights": ("metrics.weights", "make the weight files of LPIPS and DISTS"),
     "loop": ("report.loop", "a clip of gvcodec, x265 and SVT-AV1 at equal bytes, moving"),
+    "votes": ("votes", "score codecs by votes of people (gvcodec compare --blind)"),
     "failures": ("report.failures", "parts of videos that painting makes worse"),
 }
 

@@ -33,11 +33,11 @@ from eval.search import interval
 from eval.tools import EvalError, log_line, markdown, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
+from gvcodec.condense.clip_streams import encode
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, read
-from gvcodec.condense.coded import encode
 from gvcodec.condense.joint import Parts
 from gvcodec.condense.learning import Pairs, accuracy, features, fit
-from gvcodec.condense.making import MAKERS, Made, choose, make_joint, split_validation
+from gvcodec.condense.making import MAKERS, CondensedClips, choose, make_joint, split_validation
 from gvcodec.errors import GvcodecError
 
 #: Those of `gvcodec condense`, VideoCompressa's parts one by one, and simple ways.
@@ -127,7 +127,7 @@ def choose_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, s
     rng = np.random.default_rng(100 + seed)
     order = orders.get(method, lambda: random_order(learn, rng))()
     q = _LOW_Q if method == "whole clips at low q" else _USUAL_Q
-    return choosing.fill_room(learn, order, np.arange(FRAMES), q, room)
+    return choosing.fill_budget(learn, order, np.arange(FRAMES), q, room)
 
 
 def with_all(
@@ -154,7 +154,7 @@ class Trial:
         assert isinstance(network, Pairs)
         self.network, self.seen = network, features(network, self.rest.pictures)
 
-    def make(self, method: str, room: int) -> Made:
+    def make(self, method: str, room: int) -> CondensedClips:
         """What a method keeps of the clips."""
         given = self.rest, self.validation, self.network, self.seed, self.steps
         if method in CODED:
@@ -163,8 +163,8 @@ class Trial:
             return MAKERS[method](*given)(room)
         if method == "herding, quality searched":
             chosen = choose(self.rest, self.validation, self.network, room, self.seed, self.steps)
-            return Made.of(chosen["whole"])
-        return Made.of(choose_by(method, self.rest, self.seen, room, self.seed))
+            return CondensedClips.of(chosen["whole"])
+        return CondensedClips.of(choose_by(method, self.rest, self.seen, room, self.seed))
 
     def at(
         self, share: float, room: int, methods: tuple[str, ...], transfer: bool
@@ -180,7 +180,7 @@ class Trial:
             facts |= {"frames": made.count, "q": made.q}
             for name in list(NETWORKS)[: 1 + (transfer and method in (*MAKERS, "random"))]:
                 # Pairs sees nothing else in frames that are repeated.
-                pictures = made.shown(FRAMES if name != "Pairs" else max(2, made.count))
+                pictures = made.repeat_frames(FRAMES if name != "Pairs" else max(2, made.count))
                 network = fit(
                     pictures, labels, self.classes, self._judged, _OTHER + seed, NETWORKS[name]
                 )

@@ -81,8 +81,10 @@ def join(
         numbers.append(at + summary.stride * np.arange(len(summary.vectors)))
         at += count
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    size = sum(sizes) + budget.spent
-    return Joined(np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent, size)
+    size = sum(sizes) + budget.spent_bytes
+    return Joined(
+        np.concatenate(values), np.concatenate(numbers), starts, at, budget.spent_bytes, size
+    )
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,10 @@ def __getattr__(name: str) -> object:
         from gvcodec.util.programs import NOT_COMPILED
 
         raise ImportError(NOT_COMPILED, name="gvcodec._core") from None
-    if name in public.RENAMED:
+    if name in public.NEW_NAMES:
         from gvcodec.util.deprecation import warn_renamed
 
-        new = public.RENAMED[name]
+        new = public.NEW_NAMES[name]
         warn_renamed(f"gvcodec.{name}", f"gvcodec.{new}")
         return getattr(public, new)
     if name != "__all__" and name not in public.__all__:

@@ -129,6 +129,22 @@ class BundleModel:
         The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
+class VideoPainter:
+    """Paints the base frames of one stream in display order."""
+
+    def __init__(self, model: bytes, width: int, height: int, base: int, scale: int, q: int, threads: int = 1) -> None:
+        """
+        `model`: bytes of a painter's file; `base`, `scale`, `q` as a header has them.
+        """
+
+    def start_gop(self, fit: bytes | None = None, look: int = -1, use_tokens: bool = True) -> bool:
+        """
+        Forget the past and take a `fit` payload; whether frames are painted. Raises `DamagedStreamError`.
+        """
+
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], size: int) -> tuple:
+        """The painted planes; `size`: bytes of the frame's packet, 0 = unknown."""
+
 class FramePainter:
     """The painter as decoders run it."""
 
@@ -261,12 +277,17 @@ class BlockCache:
     def length(self) -> int:
         """Positions so far."""
 
+    def append(self, key_value: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> None:
+        """
+        Adds positions (batch, positions, 2 width), keys and values side by side.
+        """
+
     def shorten(self, length: int) -> None:
         """Forgets the positions from `length` on."""
 
-def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
+def exact_block(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], matrices: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], heads: int, visible: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, context: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, cache: BlockCache | None, threads: int = 1) -> NDArray[numpy.float32]:
     """
-    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.
+    A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the first normalization, bias of qkv and out, gain and bias of the second, bias of up and down; `matrices`: qkv, out, up, down. A context (batch, positions, 2 width), keys and values, is seen before x; so is a cache, which is extended by the positions of x.
     """
 
 def exact_exp(x: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], threads: int = 1) -> NDArray[numpy.float32]:

@@ -37,10 +37,10 @@ class Standard:
     """What is so of standard bitstreams alone. `decoder` and `raw` are FFmpeg's names of decoder
     and raw format.
 
-    `reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP while
-    it works on the next, `low_delay`: the encoder has a form of it, `capped`: it keeps a maximum
-    rate, `least_rate`: of frames, that it takes, `layouts`: of decoded samples (AV1 streams of
-    before had 10 bits whatever their source had). For files of a given size:
+    `is_reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP
+    while it works on the next, `low_delay`: the encoder has a form of it, `can_cap_rate`: it keeps
+    a maximum rate, `least_rate`: of frames, that it takes, `layouts`: of decoded samples (AV1
+    streams of before had 10 bits whatever their source had). For files of a given size:
 
     | field | meaning |
     |---|---|
@@ -55,10 +55,10 @@ class Standard:
 
     decoder: str
     raw: str
-    reordered: bool
+    is_reordered: bool
     holds_back: bool
     low_delay: bool
-    capped: bool
+    can_cap_rate: bool
     least_rate: int
     layouts: tuple[str, ...]
     q_step: float
@@ -100,13 +100,14 @@ RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
 #: The number of base gvc1d with a GVC1D network; its record has that of the learned transform.
 NETWORK_WIRE = 7
 _AV1 = Standard(
-    decoder="libdav1d", raw="obu", reordered=False, holds_back=False, low_delay=True, capped=True,
-    least_rate=0, layouts=("yuv420p", "yuv420p10le"), q_step=0.25, quick_excess=0.12,
+    decoder="libdav1d", raw="obu", is_reordered=False, holds_back=False, low_delay=True,
+    can_cap_rate=True, least_rate=0, layouts=("yuv420p", "yuv420p10le"),
+    q_step=0.25, quick_excess=0.12,
     log_lambda_slope=0.3, log_lambda_offsets=(-0.4, -0.2, 0.0), largest_log_lambda_offset=1.6,
 )  # fmt: skip
 _VVC = Standard(
-    decoder="vvc", raw="vvc", reordered=True, holds_back=True, low_delay=False, capped=False,
-    least_rate=1, layouts=("yuv420p10le",), q_step=7 / 4, quick_excess=0.0,
+    decoder="vvc", raw="vvc", is_reordered=True, holds_back=True, low_delay=False,
+    can_cap_rate=False, least_rate=1, layouts=("yuv420p10le",), q_step=7 / 4, quick_excess=0.0,
     log_lambda_slope=0.1, log_lambda_offsets=(-0.6, 0.0, 0.6), largest_log_lambda_offset=1.6,
 )  # fmt: skip
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
@@ -164,7 +165,7 @@ def names() -> tuple[str, ...]:
 def is_reordered(name: str) -> bool:
     """Whether packets of a base come in another order than its frames are shown."""
     standard = base_of(name).standard
-    return standard is not None and standard.reordered
+    return standard is not None and standard.is_reordered
 
 
 def base_of_wire(wire: int) -> str | None:
@@ -175,7 +176,9 @@ def base_of_wire(wire: int) -> str | None:
 def base_of(name: str) -> Base:
     """Raises `UsageError` for one that there is not."""
     if name not in _BASES:
-        raise UsageError(f"base layer {name} is unknown; there are {', '.join(_BASES)}")
+        raise UsageError(
+            f"unknown base codec {name}; there are {', '.join(_BASES)}", code="base-unknown"
+        )
     return _BASES[name]
 
 
@@ -183,7 +186,7 @@ def standard_of(name: str) -> Standard:
     """Raises `UsageError` for a base that is no standard bitstream."""
     standard = base_of(name).standard
     if standard is None:
-        raise UsageError(f"no {name} base layer here: that is no standard bitstream")
+        raise UsageError(f"base {name} is not a standard bitstream", code="base-feature")
     return standard
 
 

@@ -110,7 +110,7 @@ class EncoderConfig:
         amount,
         "BITS",
         help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
-        "--low-delay); the first second may exceed it by half",
+        "--low-delay); the first second of complex video may exceed it by 50 %",
     )
     base: str = option(
         "av1", choices=(*names(), *ALIASES), help="base codec; none is another name of gvc1d (av1)"
@@ -131,8 +131,8 @@ class EncoderConfig:
         None,
         fit_steps_type,
         "STEPS|off",
-        help=f"steps of fitting the painter to the video, for which packets wait ({_FIT_STEPS}); "
-        "off: its strength is not chosen by GOP either",
+        help="steps of fitting the painter to the video, which delays all packets; off: also "
+        f"disables per-GOP strength ({_FIT_STEPS})",
     )
     painter: str = option(
         "on", choices=("on", "off"), help="off: no painter, decoders show base frames (on)"
@@ -141,8 +141,8 @@ class EncoderConfig:
         50,
         integer(0, 100),
         "0…100",
-        help="how boldly is painted: 0 base frames … 100; other than 0 and 50, the file "
-        "needs format 1.1 (50)",
+        help="painting strength: 0 base frames … 100; other than 0 and 50, the file needs "
+        "format 1.1 (50)",
     )
     fit_by: str = option(
         "",
@@ -178,8 +178,8 @@ class EncoderConfig:
     )
     eye: bool = option(
         False,
-        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a "
-        "seventh more at equal PSNR",
+        help="make av1 keep more texture: 2 % fewer bytes at equal LPIPS, 1 % more at equal PSNR, "
+        "more flicker",
     )
     encoder_params: str = option(
         "",
@@ -192,8 +192,8 @@ class EncoderConfig:
         "",
         parse_with(check_zones, f"not {ZONES}"),
         "T-T:q=N;…",
-        help="quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, "
-        "lpips=.1 is a target as --target takes it (av1, vvc)",
+        help="quality by interval: relative (0:10-0:20:q=+8, coarser by 8), absolute (q=40) or "
+        "a target (lpips=.1, encoded separately first) (av1, vvc)",
     )
     alloc: str = option(
         "",
@@ -263,7 +263,9 @@ class EncoderConfig:
             return False
         if self.low_delay or self.maxrate:
             raise UsageError(
-                f"alloc {self.alloc} tries the whole video first: not in low delay or with maxrate"
+                f"--alloc {self.alloc} analyses the whole video first: it cannot be combined with "
+                "--low-delay or --maxrate",
+                code="option-conflict",
             )
         return True
 
@@ -310,12 +312,12 @@ class EncoderConfig:
         """The settings with `scale` and the base layer's index for it filled in. Raises
         `UsageError`."""
         if self.speed not in SPEEDS:
-            raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
+            raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}", code="option-value")
         name, value, limit = "base_q", self.base_q, self.max_base_q
         if value is None:
             name, value, limit = "q", self.q, q_of(self.base, limit)
         if not 0 <= value <= limit:
-            raise UsageError(f"{name} is 0…{limit:g} here, not {value:g}")
+            raise UsageError(f"{name} is 0…{limit:g} here, not {value:g}", code="option-value")
         index = index_of(self.base, value) if self.base_q is None else value
         base, scale = base_of(self.base), Fraction(1) if self.scale is None else self.scale
         if self.scale is None and index > base.coarsest_full:
@@ -335,61 +337,92 @@ class ResolvedConfig(EncoderConfig):
         """Raises `UsageError` for what cannot be encoded."""
         base = base_of(self.base)
         if self.eye and not base.eye:
-            raise UsageError("eye is for the av1 base layer")
+            raise UsageError(f"--eye needs base av1, not {self.base}", code="base-feature")
         if self.scale != 1 and base.standard is None:
-            raise UsageError(f"the {self.base} base layer has no reduced scale")
+            raise UsageError(f"base {self.base} has no reduced --base-scale", code="base-feature")
         for name in ("preset", "zones", "encoder_params"):
             if getattr(self, name) not in (None, "") and base.standard is None:
-                raise UsageError(f"{name} is for av1 and vvc")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} needs base av1 or vvc, not {self.base}",
+                    code="base-feature",
+                )
         if self.tokens not in TOKENS:
-            raise UsageError(f"tokens is {', '.join(TOKENS)}, not {self.tokens}")
+            raise UsageError(
+                f"tokens is {', '.join(TOKENS)}, not {self.tokens}", code="option-value"
+            )
         if self.tokens != "off" and base.standard is None:
-            raise UsageError("tokens are for the painter of bases av1 and vvc")
+            raise UsageError(
+                f"--tokens needs base av1 or vvc, not {self.base}", code="base-feature"
+            )
         if self.tokens != "off" and self.fit:
-            raise UsageError("tokens are searched for the shipped weights: fit or tokens, not both")
+            raise UsageError(
+                "--fit and --tokens exclude each other: tokens are chosen for the shipped weights",
+                code="option-conflict",
+            )
         if self.tokens != "off" and (not self.uses_tokens or self.low_delay):
-            raise UsageError("tokens steer a painter, and wait for their GOP: not in low delay")
+            raise UsageError(
+                "--tokens needs the painter and whole GOPs: not with --painter off or --low-delay",
+                code="option-conflict",
+            )
         if self.zones:
             self._check_zones()
-        if self.maxrate and not (base.standard is not None and base.standard.capped):
-            raise UsageError("maxrate is for base av1")
+        if self.maxrate and not (base.standard is not None and base.standard.can_cap_rate):
+            raise UsageError(f"--maxrate needs base av1, not {self.base}", code="base-feature")
         if self.maxrate and self.low_delay:
-            raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
+            raise UsageError(
+                "--maxrate has no effect with --low-delay: SVT-AV1 ignores it there",
+                code="option-conflict",
+            )
         if self.maxrate and not 1000 <= self.maxrate < 1 << 41:
-            raise UsageError("maxrate is in bits a second, from 1000")
+            raise UsageError("maxrate is 1000 bits a second or more", code="option-value")
         if (
             min(self.keyint, self.threads, self.fit_step_count) < 0
             or not self.fit_step_count < math.inf
         ):
-            raise UsageError("keyint, fit and threads cannot be negative")
+            raise UsageError("keyint, fit and threads cannot be negative", code="option-value")
         if self.alloc not in ("", *METHODS):
-            raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
+            raise UsageError(
+                f"alloc is {', '.join(METHODS)}, not {self.alloc}", code="option-value"
+            )
         if not 0 < self.token_share <= 1:
-            raise UsageError(f"token_share is above 0 and at most 1, not {self.token_share:g}")
+            raise UsageError(
+                f"token_share is above 0 and at most 1, not {self.token_share:g}",
+                code="option-value",
+            )
         if self.token_share < 1 and base.standard is not None:
-            raise UsageError(f"token_share is for base gvc1d, base {self.base} has no tokens")
+            raise UsageError(
+                f"token_share is for base gvc1d, base {self.base} has no tokens",
+                code="base-feature",
+            )
         if self.painter not in ("on", "off"):
-            raise UsageError(f"painter is on or off, not {self.painter}")
+            raise UsageError(f"painter is on or off, not {self.painter}", code="option-value")
         if self.fit and self.painter == "off":
-            raise UsageError("fit is for the painter, which is off")
+            raise UsageError("--fit has no effect with --painter off", code="option-conflict")
         if not 0 <= self.look <= 100:
-            raise UsageError(f"look is 0…100, not {self.look}")
+            raise UsageError(f"look is 0…100, not {self.look}", code="option-value")
         if self.look != 50 and self.painter == "off":
-            raise UsageError("look is for the painter, which is off")
+            raise UsageError("--look has no effect with --painter off", code="option-conflict")
         if self.fit and not self.look:
-            raise UsageError("fit is for the painter, which look 0 leaves out")
+            raise UsageError(
+                "--fit has no effect with --look 0, which disables the painter",
+                code="option-conflict",
+            )
         if self.fit_by not in ("", "vgg", "small"):
-            raise UsageError("fit_by is vgg or small")
+            raise UsageError("fit_by is vgg or small", code="option-value")
 
     def _check_zones(self) -> None:
         if self.maxrate or self.alloc in METHODS[1:]:
-            other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
-            raise UsageError(f"zones do not go with {other}, which moves quality itself")
+            other = "--maxrate" if self.maxrate else f"--alloc {self.alloc}"
+            raise UsageError(
+                f"--zones cannot be combined with {other}, which changes quality itself",
+                code="option-conflict",
+            )
         try:
             zones = parse_zones(self.zones)
         except ValueError:
-            raise UsageError(f"{self.zones!r} is not {ZONES}") from None
+            raise UsageError(f"{self.zones!r} is not {ZONES}", code="option-value") from None
         if any(zone.target for zone in zones):
             raise UsageError(
-                "zones with a target are for files that can be read twice: encode, encode_file"
+                "zones with a target need a file that can be read twice: encode or encode_file",
+                code="base-feature",
             )

@@ -81,7 +81,7 @@ class Limits:
 #: What is in force unless it is raised.
 DEFAULT = Limits()
 #: For streams of one's own.
-UNLIMITED = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
+NO_LIMITS = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
 
 
 class Header(Protocol):
@@ -104,38 +104,40 @@ def default_memory() -> int:
     return min(max(half, DEFAULT_MEMORY), MOST_MEMORY)
 
 
-def memory_for(header: Header, painted: bool) -> int:
+def memory_for(header: Header, is_painted: bool) -> int:
     """Bytes of memory that decoding takes, about; `painted`: with painting."""
     pixels, base = header.format.width * header.format.height, base_of(header.base)
-    each = base.bytes_a_pixel + _PAINTING * painted
-    return _PROGRAM[painted] + pixels * each
+    each = base.bytes_a_pixel + _PAINTING * is_painted
+    return _PROGRAM[is_painted] + pixels * each
 
 
-def check(header: Header, painted: bool, limits: Limits) -> None:
+def check(header: Header, is_painted: bool, limits: Limits) -> None:
     """Raises `LimitError` when the stream asks for more."""
     fmt = header.format
     pixels, size = fmt.width * fmt.height, f"pictures of {fmt.width}×{fmt.height}"
     if limits.max_pixels is not None and pixels > limits.max_pixels:
         raise LimitError(
-            f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)"
+            f"{size} have more than {count_noun(limits.max_pixels, 'pixel')} (--max-pixels)",
+            code="limit-pixels",
         )
     max_memory = limits.max_memory
     if max_memory is None and limits.max_pixels is None:
         max_memory = default_memory()
-    if max_memory is not None and (needed := memory_for(header, painted)) > max_memory:
+    if max_memory is not None and (needed := memory_for(header, is_painted)) > max_memory:
         raise LimitError(
             f"{size} take about {needed >> 20} MiB, more than {max_memory >> 20} (--max-memory "
-            f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))"
+            f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))",
+            code="limit-memory",
         )
 
 
-def memory_note(header: Header, painted: bool) -> str:
+def memory_note(header: Header, is_painted: bool) -> str:
     """A line for whoever encodes what decoders on this machine refuse; "" where they do not."""
-    needed, most = memory_for(header, painted), default_memory()
+    needed, most = memory_for(header, is_painted), default_memory()
     if needed <= most:
         return ""
     fmt, fidelity = header.format, ""
-    if painted and memory_for(header, False) <= most:
+    if is_painted and memory_for(header, False) <= most:
         fidelity = ", or --fidelity"
     return (
         f"to decode pictures of {fmt.width}×{fmt.height} takes about {needed >> 20} MiB, more than "
@@ -149,13 +151,14 @@ def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
     if frames > limits.max_fps * (seconds + 1):
         raise LimitError(
             f"timing: {frames} frames within {float(seconds):.3g} s, more than {limits.max_fps} a "
-            f"second (--max-fps)"
+            f"second (--max-fps)",
+            code="limit-rate",
         )
 
 
 @contextlib.contextmanager
 def memory_limit(
-    header: Header, painted: bool, limits: Limits, enforce_rlimit: bool = True
+    header: Header, is_painted: bool, limits: Limits, enforce_rlimit: bool = True
 ) -> Iterator[None]:
     """With `hold` this process is held to the limits, once its libraries are loaded: allocations
     beyond them fail (`MemoryError`). Linux only."""
@@ -168,7 +171,7 @@ def memory_limit(
     most = limits.max_memory
     if most is None:
         pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
-        most = max(default_memory(), memory_for(header, painted))
+        most = max(default_memory(), memory_for(header, is_painted))
         most += pixels * _WRITING + processors * _A_PROCESSOR
     _enforce_rlimit(most)
     try:

@@ -3,6 +3,7 @@
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
 | `GVC1D` | gvc1d | base gvc1d: integers of its loop, floats of its encoder |
+| `GVC1D_MINI` | gvc1d-mini | base gvc1d: the network of the papers, for the miniature world |
 | `GVC1D_SMALL` | gvc1d-small | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
@@ -69,10 +70,13 @@ class WeightFile:
                 return place
         searched = ", ".join(map(str, places))
         other = f" (${self.variable} names another file)" if self.variable else ""
-        raise WrongModelError(f"{self.what} is missing; looked for {searched}{other}")
+        raise WrongModelError(
+            f"{self.what} is missing; searched {searched}{other}", code="model-missing"
+        )
 
 
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
+GVC1D_MINI = WeightFile("gvc1d-mini.safetensors", "the network of the miniature world")
 GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
 PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
@@ -87,7 +91,7 @@ SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
+    *(GVC1D, GVC1D_MINI, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
     *(GUIDE, TOKEN_METRIC, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
 )
 
@@ -98,7 +102,7 @@ def form_of(path: Path) -> str:
     try:
         return read_arrays(path, ())[1].get("form", "")
     except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a model ({error})") from None
+        raise MediaError(f"{path}: not a model ({error})", code="not-a-model") from None
 
 
 def painter_of(base: str, uses_tokens: bool = False) -> WeightFile:
@@ -124,8 +128,9 @@ def find_model(identity: bytes, what: str, extra_places: Sequence[str | Path] = 
                 return file
     searched = ", ".join(str(place) for place, _ in places)
     raise WrongModelError(
-        f"{what} {identity.hex()} is missing; looked in {searched} "
-        f"(--model PATH or ${MODELS_VARIABLE} names another place)"
+        f"{what} {identity.hex()} is missing; searched {searched} "
+        f"(--model PATH or ${MODELS_VARIABLE} names another place)",
+        code="model-missing",
     )
 
 
@@ -150,7 +155,7 @@ def load_embedded_model(data: bytes, expected_id: bytes | None) -> None:
     every file."""
     digest = hashlib.sha256(data).digest()
     if digest[:_ID_BYTES] != expected_id:
-        raise DamagedStreamError("model: not the one that the header names")
+        raise DamagedStreamError("model: not the one that the header names", code="model-packet")
     place = _embedded_folder() / f"{digest.hex()}.safetensors"
     if not place.exists():
         partial = place.with_suffix(f".{threading.get_ident()}")
@@ -178,7 +183,9 @@ def report_embedded_damage(path: Path) -> Iterator[None]:
     except MediaError as error:
         if not _embedded_folder.cache_info().currsize or path.parent != _embedded_folder():
             raise
-        raise DamagedStreamError(f"model: {str(error).removeprefix(f'{path}: ')}") from None
+        raise DamagedStreamError(
+            f"model: {str(error).removeprefix(f'{path}: ')}", code="model-packet"
+        ) from None
 
 
 def model_id(path: Path) -> bytes:
@@ -245,7 +252,7 @@ def _digest(path: str, size: int, mtime_ns: int) -> bytes:
 def _places(extra_places: Sequence[str | Path]) -> Iterator[Path]:
     for path in map(Path, extra_places):
         if not path.exists():
-            raise MediaError(f"{path}: no such model file or folder")
+            raise MediaError(f"{path}: no such model file or folder", code="file-missing")
         yield path
     for name in (
         *os.environ.get(MODELS_VARIABLE, "").split(os.pathsep),

@@ -5,12 +5,14 @@ files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
 import contextlib
 import io
 import os
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
-from gvcodec.errors import DamagedStreamError
-from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
+from gvcodec.bitstream.header import MAGIC
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.util.file_io import (
     BorrowedFile,
     Readable,
@@ -19,8 +21,10 @@ from gvcodec.util.file_io import (
     name_of,
     open_input,
     open_output,
+    work_folder,
     wrap_output,
 )
+from gvcodec.util.uris import local_path
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
@@ -57,6 +61,33 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     return extract_stream(source, kind, name)
 
 
+def refuse_stream(path: str) -> None:
+    """Raises `UsageError` for a stream of ours that is given as a video to encode."""
+    if not os.path.isfile(local_path(path)):  # what a pipe gives can be read only once
+        return
+    with contextlib.suppress(OSError, ValueError), open(local_path(path), "rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            raise UsageError(
+                f"{path}: is a gvcodec file already: decode it first (gvcodec decode {path} "
+                "VIDEO.mkv); gvcodec cut, cat and extract change it without coding it again"
+            )
+
+
+@contextlib.contextmanager
+def stream_file(path: str) -> Iterator[Path]:
+    """The stream at `path` as a file on disk, a temporary one where a container holds it. Raises
+    `MediaError`, `DamagedStreamError`."""
+    with open_stream(path) as stream:
+        if getattr(stream, "name", None) == path:
+            yield Path(path)
+            return
+        with work_folder() as folder:
+            copy = Path(folder) / "stream.gvc"
+            with open(copy, "wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield copy
+
+
 @contextlib.contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
     """A stream to read. Raises `MediaError`, `DamagedStreamError`."""
@@ -87,6 +118,8 @@ def open_sink(
 ) -> Iterator[BinaryIO]:
     """A stream of `base` to write: a path is complete or absent afterwards, a file object stays
     open; a name in `ONE_FILE` gets a container, which takes av1 alone. Raises `UsageError`."""
+    from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
+
     if not isinstance(output, str | os.PathLike):
         yield wrap_output(output)
         return

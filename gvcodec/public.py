@@ -36,7 +36,7 @@ from gvcodec.video import Video
 open = Video
 
 #: Names of 1.0 that have changed, with the names that replace them.
-RENAMED = {
+NEW_NAMES = {
     "Cut": "CutReport",
     "Decoded": "DecodeReport",
     "Encoded": "EncodeReport",

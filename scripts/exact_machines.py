@@ -25,6 +25,7 @@ SOURCES = [
     "csrc/tests/transformer_test.cpp",
     *(f"csrc/transformer/{name}.cpp" for name in ("attention", "block", "forms", "transformer")),
     "csrc/common/cpu.cpp",
+    "csrc/cuda/exact_emulated.cpp",
 ]
 THREADS = ["csrc/common/pool.cpp", "-pthread"]
 WASM = ["-sNODERAWFS", "-sSINGLE_FILE", "-sALLOW_MEMORY_GROWTH"]

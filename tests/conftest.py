@@ -76,7 +76,7 @@ def coded(
     **settings: Any,
 ) -> bytes:
     """What an encoder of these settings makes of frames."""
-    encoder, stream = Encoder(fmt, EncoderConfig(**settings), fitted=fitted), io.BytesIO()
+    encoder, stream = Encoder(fmt, EncoderConfig(**settings), fit_payloads=fitted), io.BytesIO()
     encode_stream(encoder, stream, ((planes, None) for planes in clip), writes_painted_hash=paints)
     return stream.getvalue()
 

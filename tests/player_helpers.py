@@ -133,7 +133,7 @@ def painted_stream(path: Path, width: int, height: int) -> Path:
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     config = gvcodec.EncoderConfig(q=45, base="av1", preset=10, fit=0, keyint=6)
     encoder = gvcodec.Encoder(fmt, config)
-    encoder.fitted = {first: other_biases(first) for first in (0, 6)}
+    encoder.fit_payloads = {first: other_biases(first) for first in (0, 6)}
     with open(path, "wb") as file:
         encode_stream(encoder, file, zip(moving_texture(width, height, 12), range(12), strict=True))
     with gvcodec.open(path) as video:

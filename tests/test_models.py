@@ -19,7 +19,7 @@ def test_the_table_names_every_shipped_file() -> None:
 @pytest.mark.parametrize("weights", WEIGHT_FILES, ids=lambda weights: weights.name)
 def test_a_file_that_is_not_there_is_called_what_it_is(weights: WeightFile, tmp_path: Path) -> None:
     assert weights.find().is_file()
-    with pytest.raises(WrongModelError, match=f"{weights.what} is missing; looked for .*nothing"):
+    with pytest.raises(WrongModelError, match=f"{weights.what} is missing; searched .*nothing"):
         weights.find(tmp_path / "nothing")
 
 

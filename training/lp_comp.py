@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.condense.coded import decode, encode
+from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.media.reader import VideoReader
 from gvcodec.models import GVC1D_SMALL, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
@@ -67,7 +67,7 @@ def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     kept: list[list[NDArray[np.uint8]]] = []
     with VideoReader(path, frames=FRAMES * STRIDE) as video:
-        stride = max(1, min(STRIDE, (video.expected or FRAMES * STRIDE) // FRAMES))
+        stride = max(1, min(STRIDE, (video.expected_frames or FRAMES * STRIDE) // FRAMES))
         for number, frame in enumerate(video):
             if number % stride == 0 and len(kept) < FRAMES:
                 looks = frame.planes, crop_at_random(frame.planes, rng, True)

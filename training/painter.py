@@ -136,7 +136,7 @@ class PainterWork(Work):
         if self.config.hold:
             with torch.no_grad():
                 held = paint_run(self.initial, batch, 3 * step)[0][0]
-        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step, held=held)
+        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step, reference_luma=held)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])

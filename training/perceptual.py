@@ -53,7 +53,7 @@ def _follow(
     weights: Weights, painted: Tensor, source: Tensor, learning: bool
 ) -> tuple[Tensor, Tensor]:
     """Distances `(N,)` of a student and the gradient of their sum by the painted pictures."""
-    loss = PerceptualLoss(integer=False, batched=True, weights=weights)
+    loss = PerceptualLoss(integer=False, is_batched=True, weights=weights)
     painted = painted.detach().requires_grad_(True)
     distances = loss(painted, list(loss.dists.maps(source)))[0]
     (gradient,) = torch.autograd.grad(distances.sum(), painted, create_graph=learning)

@@ -85,7 +85,7 @@ class Search:
 
     def _search_freely(self, crops: list[Crop]) -> None:
         """Shifts of regions in deviations of the sums."""
-        sums = [self.work.network.style.sums(crop.observed[-1].features) for crop in crops]
+        sums = [self.work.network.style.sums(crop.observations[-1].features) for crop in crops]
         size = torch.stack([s.std((0, 2, 3)) for s in sums]).mean(0)
         count = len(self.free)
         self.size = (count * self.size + size) / (count + 1)

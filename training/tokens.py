@@ -42,7 +42,7 @@ from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
 from gvcodec.painter.energies import PATCH
 from gvcodec.painter.filters import Bands, decimate, round_through
-from gvcodec.painter.network import Observed, PainterNetwork
+from gvcodec.painter.network import FrameObservation, PainterNetwork
 from gvcodec.painter.objective import (
     Batch,
     crop_rgb,
@@ -213,7 +213,7 @@ def energies_of(luma: Tensor) -> Tensor:
         (half, PATCH // 2),
         (Bands(half.low, 2), PATCH // 2),
     )
-    found = [F.avg_pool2d(bands.steered.square(), side) for bands, side in scales]
+    found = [F.avg_pool2d(bands.bands.square(), side) for bands, side in scales]
     return torch.cat(found, 1).add(4).log2() / 8
 
 
@@ -232,7 +232,7 @@ def match(crop: Crop, model: Steering) -> Tensor:
     assert crop.source_before is not None
 
     def measure(tokens: Tensor) -> Tensor:
-        steered = [replace(frame, shifts=model.shifts(tokens)) for frame in crop.observed[:-1]]
+        steered = [replace(frame, shifts=model.shifts(tokens)) for frame in crop.observations[:-1]]
         (luma, _), _ = paint_observed(crop.painter, steered)
         return by_region(energies_of(luma))
 
@@ -262,7 +262,7 @@ class Crop:
     AlexNet see of the source, once it was asked for."""
 
     painter: PainterNetwork
-    observed: list[Observed]
+    observations: list[FrameObservation]
     source: tuple[Tensor, Tensor]
     source_before: Tensor | None
     vectors: Tensor
@@ -358,7 +358,9 @@ class TokenWork(Work):
             loss, _ = self._judge_loss(crop, spread(shifts, WINDOW // PLACE))
             loss.backward()
             assert shifts.grad is not None
-            deviations.append(self.network.style.sums(crop.observed[-1].features).std((0, 2, 3)))
+            deviations.append(
+                self.network.style.sums(crop.observations[-1].features).std((0, 2, 3))
+            )
             gradients.append(shifts.grad[0].flatten(1).T)
             features.append(crop.features)
         seen = torch.cat(features)
@@ -402,7 +404,7 @@ class TokenWork(Work):
         self, crop: Crop, shifts: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         """The last frame (luma, chroma) of a run, and the luma before it."""
-        steered = [replace(frame, shifts=shifts) for frame in crop.observed]
+        steered = [replace(frame, shifts=shifts) for frame in crop.observations]
         return paint_observed(crop.painter, steered)
 
     def _judge_loss(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, dict[str, float]]:

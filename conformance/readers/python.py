@@ -70,7 +70,7 @@ def header_text(header: SequenceHeader) -> str:
     numbers += (*fmt.time_base.as_integer_ratio(), header.start_pts, fmt.bit_depth)
     numbers += (colour.primaries, colour.transfer, colour.matrix, int(colour.full_range))
     numbers += (colour.chroma_location, *fmt.sar.as_integer_ratio())
-    rest = (header.base, str(header.scale), header.base_q, int(header.bundled))
+    rest = (header.base, str(header.scale), header.base_q, int(header.is_bundled))
     return " ".join(map(str, (*numbers, *rest, *ids, int(header.uses_network))))
 
 
@@ -176,7 +176,9 @@ def _fitted(data: bytes) -> dict[str, Any]:
         text += f";{delta.name} {delta.exponent} " + " ".join(map(str, delta.values.tolist()))
     if beside.tokens is not None:
         assert model.tokens is not None
-        levels = style_offsets_of(unpack(beside.tokens, model.tokens, Q, FORMAT.height, FORMAT.width))
+        levels = style_offsets_of(
+            unpack(beside.tokens, model.tokens, Q, FORMAT.height, FORMAT.width)
+        )
         text += ";" + " ".join(map(str, levels.ravel().tolist()))
     return {"digest": digest(text)}
 

@@ -7,7 +7,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/turn.hpp"
-#include "painter/painter.hpp"
+#include "model/video_painter.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -47,6 +47,61 @@ Out<uint16_t> unset(size_t height, size_t width) {
   return Out<uint16_t>(data, {height, width}, owner);
 }
 
+// Planes of a picture; throws where these are of another size.
+gv::PaintSource to_source(const Samples& y, const Samples& u, const Samples& v, int width,
+                          int height) {
+  const size_t w = static_cast<size_t>(width), h = static_cast<size_t>(height);
+  const size_t cw = (w + 1) / 2, ch = (h + 1) / 2;
+  check(y.shape(0) == h && y.shape(1) == w && u.shape(0) == ch && u.shape(1) == cw &&
+            v.shape(0) == ch && v.shape(1) == cw,
+        "planes do not fit the picture size");
+  return {{y.data(), u.data(), v.data()}, width, height};
+}
+
+// Calls `paint` with planes to write, without the interpreter's lock.
+template <class Paint>
+nb::tuple painted(int width, int height, const Paint& paint) {
+  const size_t w = static_cast<size_t>(width), h = static_cast<size_t>(height);
+  const size_t cw = (w + 1) / 2, ch = (h + 1) / 2;
+  const Out<uint16_t> out[3] = {unset(h, w), unset(ch, cw), unset(ch, cw)};
+  uint16_t* const planes[3] = {out[0].data(), out[1].data(), out[2].data()};
+  {
+    nb::gil_scoped_release unlocked;
+    paint(planes);
+  }
+  return nb::make_tuple(out[0], out[1], out[2]);
+}
+
+// The painter of a stream: the file and `fit` payloads as they are.
+class Video {
+ public:
+  Video(const nb::bytes& model, int width, int height, int base, int scale, int q, int threads)
+      : width_(width),
+        height_(height),
+        painter_(width, height, static_cast<gv::Base>(base), scale, q,
+                 gv::read_painter({reinterpret_cast<const uint8_t*>(model.c_str()), model.size()}),
+                 threads) {}
+
+  bool start_gop(const std::optional<nb::bytes>& fit, int look, bool use_tokens) {
+    const Turn turn(mutex_);
+    std::optional<gv::Bytes> payload;
+    if (fit) payload = gv::Bytes(reinterpret_cast<const uint8_t*>(fit->c_str()), fit->size());
+    painter_.start_gop(payload, look, use_tokens);
+    return painter_.paints();
+  }
+  nb::tuple paint(const Samples& y, const Samples& u, const Samples& v, uint64_t size) {
+    const Turn turn(mutex_);
+    const gv::PaintSource base = to_source(y, u, v, width_, height_);
+    return painted(width_, height_,
+                   [&](uint16_t* const* planes) { painter_.paint(base, size, planes); });
+  }
+
+ private:
+  int width_, height_;
+  gv::VideoPainter painter_;
+  std::mutex mutex_;
+};
+
 class Frames {
  public:
   Frames(int width, int height, int threads) : painter_(width, height, threads) {}
@@ -77,24 +132,15 @@ class Frames {
                   const std::optional<In<int16_t, 3>>& motion, int own) {
     const Turn turn(mutex_);
     check(own >= -2048 && own <= 2048, "an entry of the condition is out of range");
-    const size_t width = static_cast<size_t>(painter_.width()),
-                 height = static_cast<size_t>(painter_.height());
-    const size_t cw = (width + 1) / 2, ch = (height + 1) / 2;
-    check(y.shape(0) == height && y.shape(1) == width && u.shape(0) == ch && u.shape(1) == cw &&
-              v.shape(0) == ch && v.shape(1) == cw,
-          "planes do not fit the picture size");
-    check(!motion || (motion->shape(0) == (height + 15) / 16 &&
-                      motion->shape(1) == (width + 15) / 16 && motion->shape(2) == 2),
+    const int width = painter_.width(), height = painter_.height();
+    const gv::PaintSource loop = to_source(y, u, v, width, height);
+    check(!motion || (motion->shape(0) == static_cast<size_t>(height + 15) / 16 &&
+                      motion->shape(1) == static_cast<size_t>(width + 15) / 16 &&
+                      motion->shape(2) == 2),
           "one vector for each 16×16 block");
-    const Out<uint16_t> out[3] = {unset(height, width), unset(ch, cw), unset(ch, cw)};
-    uint16_t* const planes[3] = {out[0].data(), out[1].data(), out[2].data()};
-    {
-      nb::gil_scoped_release unlocked;
-      const gv::PaintSource loop{
-          {y.data(), u.data(), v.data()}, painter_.width(), painter_.height()};
+    return painted(width, height, [&](uint16_t* const* planes) {
       painter_.paint(loop, motion ? motion->data() : nullptr, own, planes);
-    }
-    return nb::make_tuple(out[0], out[1], out[2]);
+    });
   }
 
  private:
@@ -105,6 +151,23 @@ class Frames {
 }  // namespace
 
 void bind_painter(nb::module_& m) {
+  nb::class_<Video>(m, "VideoPainter", "Paints the base frames of one stream in display order.")
+      .def(
+          "__init__",
+          [](Video* self, const nb::bytes& model, int width, int height, int base, int scale, int q,
+             int threads) {
+            check_size(width, height);
+            check(scale >= 0 && scale <= 2 && q >= 0 && q <= 63, "scale is 0…2, q is 0…63");
+            new (self) Video(model, width, height, base, scale, q, threads);
+          },
+          "model"_a, "width"_a, "height"_a, "base"_a, "scale"_a, "q"_a, "threads"_a = 1,
+          "`model`: bytes of a painter's file; `base`, `scale`, `q` as a header has them.")
+      .def("start_gop", &Video::start_gop, "fit"_a = nb::none(), "look"_a = -1,
+           "use_tokens"_a = true,
+           "Forget the past and take a `fit` payload; whether frames are painted. Raises "
+           "`DamagedStreamError`.")
+      .def("paint", &Video::paint, "y"_a, "u"_a, "v"_a, "size"_a,
+           "The painted planes; `size`: bytes of the frame's packet, 0 = unknown.");
   nb::class_<Frames>(m, "FramePainter", "The painter as decoders run it.")
       .def(
           "__init__",

@@ -19,6 +19,7 @@ using Array = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Vector = In<float, 1>;
 using Matrix = In<float, 2>;
 using Counts = In<int32_t, 1>;
+using KeyValue = In<float, 3>;
 
 int to_int(size_t value) {
   check(value <= exact::kMostRows, "an array is too large");
@@ -123,7 +124,8 @@ exact::BlockWeights weights_of(const std::vector<Vector>& vectors,
   check(vectors.size() == 8 && matrices.size() == 4, "eight vectors and four matrices");
   const size_t width = matrices[0].shape(0), hidden = matrices[2].shape(1);
   const size_t sizes[8] = {width, width, 3 * width, width, width, width, hidden, width};
-  const size_t shapes[4][2] = {{width, 3 * width}, {width, width}, {width, hidden}, {hidden, width}};
+  const size_t shapes[4][2] = {
+      {width, 3 * width}, {width, width}, {width, hidden}, {hidden, width}};
   for (size_t i = 0; i < 8; ++i)
     check(vectors[i].shape(0) == sizes[i], "the weights of a block do not fit together");
   for (size_t i = 0; i < 4; ++i)
@@ -146,21 +148,40 @@ struct BlockMemory {
   int batch = 0, width = 0, capacity = 0, length = 0;
 };
 
+exact::BlockCache place_of(BlockMemory& memory, int batch, int width) {
+  check(memory.batch == batch && memory.width == width, "the cache is of another shape");
+  return {memory.keys.data(), memory.values.data(), memory.capacity, memory.length};
+}
+
+void append(BlockMemory& memory, const KeyValue& key_value) {
+  check(key_value.shape(2) % 2 == 0, "keys and values side by side");
+  const int batch = to_int(key_value.shape(0)), length = to_int(key_value.shape(1)),
+            width = to_int(key_value.shape(2) / 2);
+  exact::remember(place_of(memory, batch, width), key_value.data(), 2 * width, batch, length,
+                  width);
+  memory.length += length;
+}
+
 Out<float> block(const Array& x, const std::vector<Vector>& vectors,
                  const std::vector<Matrix>& matrices, int heads,
-                 const std::optional<Counts>& visible, BlockMemory* memory, int threads) {
+                 const std::optional<Counts>& visible, const std::optional<KeyValue>& context,
+                 BlockMemory* memory, int threads) {
   const exact::BlockWeights w = weights_of(vectors, matrices, heads);
   check(x.ndim() == 3 && x.shape(2) == static_cast<size_t>(w.width), "x is of another shape");
   const int32_t* counts = optional(visible, x.shape(1));
   const int batch = to_int(x.shape(0)), length = to_int(x.shape(1));
-  exact::BlockCache past{};
-  if (memory) {
-    check(memory->batch == batch && memory->width == w.width, "the cache is of another shape");
-    past = {memory->keys.data(), memory->values.data(), memory->capacity, memory->length};
+  exact::BlockContext before{};
+  if (context) {
+    check(context->shape(0) == x.shape(0) && context->shape(2) == 2 * x.shape(2),
+          "the context is of another shape");
+    before = {context->data(), to_int(context->shape(1))};
   }
+  exact::BlockCache past{};
+  if (memory) past = place_of(*memory, batch, w.width);
   Out<float> out = unset(x, x.shape(2));
   nb::gil_scoped_release unlocked;
-  exact::block(x.data(), batch, length, w, counts, memory ? &past : nullptr, threads, out.data());
+  exact::block(x.data(), batch, length, w, counts, context ? &before : nullptr,
+               memory ? &past : nullptr, threads, out.data());
   if (memory) memory->length += length;
   return out;
 }
@@ -195,6 +216,8 @@ void bind_transformer(nb::module_& m) {
                           "Keys and values of a block's earlier positions, for `exact_block`.")
       .def("__init__", &start, "batch"_a, "capacity"_a, "width"_a)
       .def_ro("length", &BlockMemory::length, "Positions so far.")
+      .def("append", &append, "key_value"_a.noconvert(),
+           "Adds positions (batch, positions, 2 width), keys and values side by side.")
       .def(
           "shorten",
           [](BlockMemory& self, int length) {
@@ -203,10 +226,12 @@ void bind_transformer(nb::module_& m) {
           },
           "length"_a, "Forgets the positions from `length` on.");
   m.def("exact_block", &block, "x"_a.noconvert(), "vectors"_a, "matrices"_a, "heads"_a,
-        "visible"_a.noconvert().none(), "cache"_a.none(), "threads"_a = 1,
+        "visible"_a.noconvert().none(), "context"_a.noconvert().none(), "cache"_a.none(),
+        "threads"_a = 1,
         "A pre-norm transformer block of x (batch, length, width). `vectors`: gain and bias of the "
         "first normalization, bias of qkv and out, gain and bias of the second, bias of up and "
-        "down; `matrices`: qkv, out, up, down. A cache is extended by the positions of x.");
+        "down; `matrices`: qkv, out, up, down. A context (batch, positions, 2 width), keys and "
+        "values, is seen before x; so is a cache, which is extended by the positions of x.");
   const auto function = [&](const char* name, auto body, const char* what) {
     m.def(name, body, "x"_a.noconvert(), "threads"_a = 1, what);
   };

@@ -3,6 +3,7 @@
 
 #include "cuda/backend.hpp"
 #include "cuda/device.hpp"
+#include "cuda/exact_backend.hpp"
 
 namespace gv::cuda {
 namespace {
@@ -87,6 +88,11 @@ std::string device_name() {
 
 StreamBackend& device_backend() {
   static DeviceBackend<Device> backend;
+  return backend;
+}
+
+TransformerBackend& device_transformer() {
+  static DeviceTransformer<Device> backend;
   return backend;
 }
 

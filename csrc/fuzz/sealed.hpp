@@ -49,7 +49,7 @@ class StreamWriter {
   explicit StreamWriter(Buffer header) : data_(std::move(header)), begin_(data_.size()) {}
 
   void add(int kind, gv::Bytes payload, int frames) {
-    if (kind == gv::kKey && frames_) close();
+    if ((kind == gv::kKey || kind == gv::kFit) && frames_) close();
     const Buffer packet = sealed_packet(kind, payload);
     crc_ = gv::crc32(packet, crc_);
     append(data_, packet);

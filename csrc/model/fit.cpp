@@ -5,7 +5,7 @@
 namespace gv {
 namespace {
 
-constexpr int kDelta = 16;  // first bytes: 16 + m
+constexpr int kEarlier = 1, kDelta = 16;  // first bytes: 16 + m
 constexpr int kBiases = 1, kWeights = 2, kHasStrength = 4, kHasFactors = 8, kHasTokens = 16;
 constexpr int kHasUnpainted = 64, kKnown = 31 | kHasUnpainted;
 constexpr int kLeastFactor = -40, kMostFactor = 16, kMostNoise = 64;
@@ -110,8 +110,12 @@ Fit parse_fit(Bytes payload, const PainterModel& model) {
     fit.identity = true;
     return fit;
   }
+  if (kind == kEarlier)
+    throw StreamError(Fault::newer, "fitted weights as release 0.7.0 coded them, which paints them; "
+                                    "--fidelity does without");
   if (mask < 0 || mask & ~kKnown)
-    throw StreamError(Fault::newer, "fitted weights of another version of the format");
+    throw StreamError(Fault::newer, "fitted weights of kind " + std::to_string(kind) +
+                                        " need a newer version of gvcodec; --fidelity does without");
   read_strength(in, mask, fit.strength);
   if (mask & kHasTokens) fit.tokens = in.take(in.var()).copy();
   if (mask & kHasUnpainted) fit.unpainted = in.take(in.var()).copy();

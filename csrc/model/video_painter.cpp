@@ -35,7 +35,7 @@ void VideoPainter::start_gop(const std::optional<Bytes>& payload, int look, bool
   Fit fit;
   identity_ = look == 0;
   if (identity_) return;
-  if (payload) fit = parse_fit(*payload, model_);
+  if (payload && (payload->size || look < 0)) fit = parse_fit(*payload, model_);
   if (look > 0) {
     fit.identity = false;
     fit.strength = with_look(fit.strength, look);

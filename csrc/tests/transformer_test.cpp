@@ -1,6 +1,6 @@
-// Exact transformer operations from vectors, in every form of the loops that this machine has, with
-// one and two threads. `transformer_test FILE...` reads vectors; without arguments the one beside
-// this source, which conformance/exact_vectors.py writes.
+// Exact transformer operations from vectors, in every form of the loops that this machine has,
+// with one and two threads, and as CUDA kernels in emulation. `transformer_test FILE...` reads
+// vectors; without arguments the one beside this source, which conformance/exact_vectors.py writes.
 //
 //   vector = { case }
 //   case   = var operation  var arrays { array }       the last array is the result
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "cuda/exact_device.hpp"
 #include "transformer/panels.hpp"
 
 using namespace gvtest;
@@ -94,18 +95,23 @@ exact::Heads heads_of(const Array& a) {
   return {a.data(), a.at(1) * head, head, row};
 }
 
+exact::BlockWeights weights_of(const std::vector<Array>& in) {
+  return {in[0].at(2),   in[11].at(1),  static_cast<int>(in[1].values[0]),
+          in[3].data(),  in[4].data(),  in[5].data(),
+          in[6].data(),  in[7].data(),  in[8].data(),
+          in[9].data(),  in[10].data(), in[11].data(),
+          in[12].data(), in[13].data(), in[14].data()};
+}
+
 std::vector<float> block(const Case& c, int threads, bool cached) {
   const auto& in = c.inputs;
   const int batch = in[0].at(0), length = in[0].at(1), width = in[0].at(2);
-  const exact::BlockWeights w{width,         in[11].at(1),  static_cast<int>(in[1].values[0]),
-                              in[3].data(),  in[4].data(),  in[5].data(),
-                              in[6].data(),  in[7].data(),  in[8].data(),
-                              in[9].data(),  in[10].data(), in[11].data(),
-                              in[12].data(), in[13].data(), in[14].data()};
+  const exact::BlockWeights w = weights_of(in);
   const std::vector<int32_t> visible = counts(in[2]);
   std::vector<float> out(in[0].values.size());
   if (!cached) {
-    exact::block(in[0].data(), batch, length, w, visible.data(), nullptr, threads, out.data());
+    exact::block(in[0].data(), batch, length, w, visible.data(), nullptr, nullptr, threads,
+                 out.data());
     return out;
   }
   // The first positions see each other; the following ones come one by one.
@@ -116,16 +122,22 @@ std::vector<float> block(const Case& c, int threads, bool cached) {
   for (int next = visible[0]; cache.start < length; cache.start = next++) {
     const int count = next - cache.start;
     std::vector<float> x, y(static_cast<size_t>(batch) * count * width);
-    const auto place = [&](int b) { return (static_cast<size_t>(b) * length + cache.start) * width; };
+    const auto place = [&](int b) {
+      return (static_cast<size_t>(b) * length + cache.start) * width;
+    };
     for (int b = 0; b < batch; ++b)
       x.insert(x.end(), in[0].data() + place(b), in[0].data() + place(b) + count * width);
-    exact::block(x.data(), batch, count, w, nullptr, &cache, threads, y.data());
+    exact::block(x.data(), batch, count, w, nullptr, nullptr, &cache, threads, y.data());
     for (int b = 0; b < batch; ++b)
       std::copy_n(y.data() + static_cast<size_t>(b) * count * width, count * width,
                   out.data() + place(b));
   }
   return out;
 }
+
+const exact::Function kFunctions[] = {exact::Function::kExp, exact::Function::kLog,
+                                      exact::Function::kSigmoid, exact::Function::kGelu,
+                                      exact::Function::kSoftplus};
 
 std::vector<float> computed(const Case& c, int threads) {
   const auto& in = c.inputs;
@@ -147,10 +159,33 @@ std::vector<float> computed(const Case& c, int threads) {
       return out;
     case 8: return block(c, threads, false);
   }
-  const exact::Function functions[] = {exact::Function::kExp, exact::Function::kLog,
-                                       exact::Function::kSigmoid, exact::Function::kGelu,
-                                       exact::Function::kSoftplus};
-  exact::apply(functions[c.operation], x.data(), x.values.size(), threads, out.data());
+  exact::apply(kFunctions[c.operation], x.data(), x.values.size(), threads, out.data());
+  return out;
+}
+
+std::vector<float> emulated(const Case& c) {
+  gv::cuda::TransformerBackend& device = gv::cuda::emulated_transformer();
+  const auto& in = c.inputs;
+  const Array& x = in[0];
+  std::vector<float> out(c.result.values.size());
+  switch (c.operation) {
+    case 5:
+      device.linear(x.data(), x.at(0), x.at(1), in[1].data(), in[1].at(1), in[2].data(),
+                    out.data());
+      return out;
+    case 6:
+      device.layer_norm(x.data(), x.at(0), x.at(1), in[1].data(), in[2].data(), in[3].values[0],
+                        out.data());
+      return out;
+    case 7:
+      device.attention({x.at(0), x.at(1), x.at(2), in[1].at(2), x.at(3)}, x.data(), in[1].data(),
+                       in[2].data(), counts(in[3]).data(), out.data());
+      return out;
+    case 8:
+      device.block(x.data(), x.at(0), x.at(1), weights_of(in), counts(in[2]).data(), out.data());
+      return out;
+  }
+  device.apply(kFunctions[c.operation], x.data(), x.values.size(), out.data());
   return out;
 }
 
@@ -158,20 +193,28 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
+template <class Equal>
+void run(const std::string& path, const std::string& form, const Equal& equal) {
+  int cases = 0, same = 0;
+  for (Vector vector(path); vector.more(); ++cases) {
+    const Case c = vector.next();
+    if (equal(c)) ++same;
+    else std::printf("case %d, operation %d: other bits\n", cases, c.operation);
+  }
+  std::printf("%s %s: %d of %d cases\n", path.c_str(), form.c_str(), same, cases);
+  EXPECT(cases > 0 && same == cases);
+}
+
 void run(const std::string& path) {
   in_every_form([&](const std::string& form) {
-    int cases = 0, same = 0;
-    for (Vector vector(path); vector.more(); ++cases) {
-      const Case c = vector.next();
-      bool equal = same_bits(computed(c, 1), c.result.values) &&
-                   same_bits(computed(c, 2), c.result.values);
-      if (c.operation == 8) equal = equal && same_bits(block(c, 2, true), c.result.values);
-      if (!equal) std::printf("case %d, operation %d: other bits\n", cases, c.operation);
-      same += equal;
-    }
-    std::printf("%s %s: %d of %d cases\n", path.c_str(), form.c_str(), same, cases);
-    EXPECT(cases > 0 && same == cases);
+    run(path, form, [](const Case& c) {
+      return same_bits(computed(c, 1), c.result.values) &&
+             same_bits(computed(c, 2), c.result.values) &&
+             (c.operation != 8 || same_bits(block(c, 2, true), c.result.values));
+    });
   });
+  run(path, "CUDA, emulated",
+      [](const Case& c) { return same_bits(emulated(c), c.result.values); });
 }
 
 }  // namespace

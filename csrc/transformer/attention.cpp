@@ -110,7 +110,7 @@ void attention(const AttentionShape& shape, const Heads& query, const Heads& key
   const int parts = shape.batch * shape.heads * chunks;  // heads, a chunk of queries each
   const int tasks = std::min(parts, threads > 1 ? 4 * threads : 1);
   const Loops& form = loops();
-  const bool copies_keys = key.row != 1, copies_values = !limited || queries > kQueriesAtOnce;
+  const bool copies_keys = key.column == 1, copies_values = !limited || queries > kQueriesAtOnce;
 
   parallel(tasks, threads, [&](int task) {
     HeadAttention head(form, shape, copies_keys, copies_values);

@@ -5,35 +5,51 @@
 namespace gv::exact {
 namespace {
 
-// Copies the keys and values of new positions into the cache.
-void remember(const BlockCache& cache, const float* qkv, int batch, int length, int width) {
-  const size_t capacity = static_cast<size_t>(cache.capacity);
-  for (int b = 0; b < batch; ++b)
-    for (int i = 0; i < length; ++i, qkv += 3 * width) {
-      const size_t position = static_cast<size_t>(cache.start) + i;
-      float* key = cache.keys + b * width * capacity + position;
-      for (int k = 0; k < width; ++k) key[k * capacity] = qkv[width + k];
-      std::copy_n(qkv + 2 * width, width, cache.values + (b * capacity + position) * width);
-    }
-}
-
-void check_block(int batch, int length, const BlockWeights& w, const BlockCache* cache) {
+void check_block(int batch, int length, const BlockWeights& w, const BlockContext* context,
+                 const BlockCache* cache) {
+  check(!context || !cache, "a context or a cache");
+  if (context)
+    check(context->positions >= 0 && context->positions <= kMostKeys - length,
+          "a context is out of range");
   check(batch >= 0 && length >= 1 && static_cast<int64_t>(batch) * length <= kMostRows,
         "too many rows");
   check(w.width >= 1 && w.width <= kMostWidth / 4 && w.hidden >= 1 && w.hidden <= kMostWidth,
         "a width is out of range");
   check(w.heads >= 1 && w.width % w.heads == 0, "the width is a multiple of the heads");
-  if (cache)
-    check(cache->start >= 0 && cache->capacity <= kMostKeys &&
-              cache->capacity % kMostPanelWidth == 0 && cache->start <= cache->capacity - length,
-          "no room in the cache");
+}
+
+// Keys and values of a context, followed by the rows' own: [batch, positions + length, 2 D].
+Floats join(const BlockContext& context, const float* qkv, int batch, int length, int width) {
+  const size_t row = 2 * static_cast<size_t>(width), before = context.positions * row;
+  Floats joined(batch * (before + length * row) + kMostPanelWidth);
+  float* to = joined.data();
+  for (int b = 0; b < batch; ++b) {
+    to = std::copy_n(context.key_value + b * before, before, to);
+    for (int i = 0; i < length; ++i, qkv += 3 * width) to = std::copy_n(qkv + width, row, to);
+  }
+  return joined;
 }
 
 }  // namespace
 
+void remember(const BlockCache& cache, const float* key_value, ptrdiff_t stride, int batch,
+              int length, int width) {
+  check(cache.start >= 0 && cache.capacity <= kMostKeys && cache.capacity % kMostPanelWidth == 0 &&
+            length >= 0 && cache.start <= cache.capacity - length,
+        "no room in the cache");
+  const size_t capacity = static_cast<size_t>(cache.capacity);
+  for (int b = 0; b < batch; ++b)
+    for (int i = 0; i < length; ++i, key_value += stride) {
+      const size_t position = static_cast<size_t>(cache.start) + i;
+      float* key = cache.keys + b * width * capacity + position;
+      for (int k = 0; k < width; ++k) key[k * capacity] = key_value[k];
+      std::copy_n(key_value + width, width, cache.values + (b * capacity + position) * width);
+    }
+}
+
 void block(const float* x, int batch, int length, const BlockWeights& w, const int32_t* visible,
-           const BlockCache* cache, int threads, float* out) {
-  check_block(batch, length, w, cache);
+           const BlockContext* context, const BlockCache* cache, int threads, float* out) {
+  check_block(batch, length, w, context, cache);
   const Loops& form = loops();
   const int rows = batch * length, D = w.width, H = w.hidden;
   const auto at = [](int row, int width) { return static_cast<size_t>(row) * width; };
@@ -56,8 +72,16 @@ void block(const float* x, int batch, int length, const BlockWeights& w, const i
     AttentionShape shape{batch, w.heads, length, length, depth};
     Heads query{qkv.data(), all, depth, row}, key{qkv.data() + D, all, depth, row},
         value{qkv.data() + 2 * D, all, depth, row};
+    Floats joined;
+    if (context) {
+      joined = join(*context, qkv.data(), batch, length, D);
+      shape.keys = context->positions + length;
+      const ptrdiff_t item = static_cast<ptrdiff_t>(shape.keys) * 2 * D;
+      key = {joined.data(), item, depth, 2 * D};
+      value = {joined.data() + D, item, depth, 2 * D};
+    }
     if (cache) {
-      remember(*cache, qkv.data(), batch, length, D);
+      remember(*cache, qkv.data() + D, row, batch, length, D);
       shape.keys = cache->start + length;
       const ptrdiff_t capacity = cache->capacity;
       key = {cache->keys, D * capacity, depth * capacity, 1, capacity};

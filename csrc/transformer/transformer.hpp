@@ -1,4 +1,5 @@
-// Transformer inference in float32 with the same bits on every machine (docs/spec/exact-arithmetic.md).
+// Transformer inference in float32 with the same bits on every machine
+// (docs/spec/exact-arithmetic.md).
 //
 // Arrays are float32, row after row, and do not overlap. Results do not depend on `threads`, on the
 // form of the loops (`cpu`) or on how rows are grouped. All calls throw std::invalid_argument for
@@ -37,9 +38,10 @@ struct AttentionShape {
   int batch, heads, queries, keys, depth;
 };
 
-// Query i sees the first visible[i] keys (null: all), 1 to `keys`. Keys may lie with row = 1: then
-// whole panels of them are readable. `limited`: values are of a `linear`, and kMostPanelWidth
-// floats after them are readable. `out` is laid out by `to`, whose data is not read.
+// Query i sees the first visible[i] keys (null: all), 1 to `keys`. Keys whose column distance is
+// not 1 have row = 1, and whole panels of them are readable. `limited`: values come from a
+// `linear`, and kMostPanelWidth floats after them are readable. `out` is laid out by `to`, whose
+// data is not read.
 void attention(const AttentionShape& shape, const Heads& query, const Heads& key,
                const Heads& value, bool limited, const int32_t* visible, int threads,
                const Heads& to, float* out);
@@ -63,9 +65,21 @@ struct BlockCache {
   int capacity, start;
 };
 
+// Keys and values [batch, positions, 2 D] that a block's rows see before their own.
+struct BlockContext {
+  const float* key_value;
+  int positions;
+};
+
+// Copies keys and values into the cache, from `start` on; rows of `length` positions lie `stride`
+// floats apart.
+void remember(const BlockCache& cache, const float* key_value, ptrdiff_t stride, int batch,
+              int length, int width);
+
 // out[batch, length, D] = y + down(gelu(up(norm(y)))), y = x + out(attention(norm(x))). With a
-// cache (or null) the queries see its positions too, and visible[i] counts them.
+// context or a cache (one of them, or null) the queries see its positions first, and visible[i]
+// counts them.
 void block(const float* x, int batch, int length, const BlockWeights& w, const int32_t* visible,
-           const BlockCache* cache, int threads, float* out);
+           const BlockContext* context, const BlockCache* cache, int threads, float* out);
 
 }  // namespace gv::exact

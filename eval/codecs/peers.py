@@ -59,6 +59,9 @@ PEERS = {
     "svtav1-0.5": Entry(_svt("SVT-AV1 at 1/2 size"), 50, scale=Fraction(1, 2)),
     "svtav1-slow": Entry(_svt("SVT-AV1 preset 2", preset="2"), 50),
     "svtav1-vq": Entry(_svt("SVT-AV1 tune VQ", ":tune=0"), 50),
+    "svtav1-tuned": Entry(
+        _svt("SVT-AV1 keeping texture", ":ac-bias=4:enable-cdef=0:enable-restoration=0"), 50
+    ),
     "svtav1-grain": Entry(_svt("SVT-AV1 + film grain", ":film-grain=8"), 50),
     "aom": Entry(ENCODERS["aom"], 50),
     "vvenc": Entry(ENCODERS["vvenc"], 40, quicker=True),

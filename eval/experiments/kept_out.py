@@ -395,7 +395,7 @@ def overall(
             for curves in (anchor, row)
         ]
         if name == "flicker":
-            value = _ratio(*pair)
+            value = ratio(*pair)
         else:
             value = bd_rate(*pair, METRICS[name].higher_is_better, band).percent
         if value is not None:
@@ -410,7 +410,7 @@ def overall(
     return f"{fmean(found):+.1f} %{within}{fewer}"
 
 
-def _ratio(*curves: list[tuple[float, float]]) -> float | None:
+def ratio(*curves: list[tuple[float, float]]) -> float | None:
     """Mean log of the second's values over the first's at equal rates."""
     if any(len(curve) < 2 for curve in curves):
         return None

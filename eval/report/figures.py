@@ -17,6 +17,7 @@ _FAMILY_COLOURS = {
     "svtav1": "#2b9348",
     "svtav1-slow": "#1b6b33",
     "svtav1-vq": "#55a630",
+    "svtav1-tuned": "#bfd200",
     "svtav1-grain": "#8cb369",
     "aom": "#0b8793",
     "vvenc": "#7b4bd6",

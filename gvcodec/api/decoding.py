@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -63,13 +62,13 @@ class DecodeRequest:
         None,
         integer(0, 100),
         "0…100",
-        help="paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: "
-        "for viewing, the painted hash is not checked",
+        help="painting strength instead of the file's: 0 base frames … 50 as trained … 100; "
+        "disables the check of the painted hash",
     )
     tokens: str = option(
         "on",
         choices=("on", "off"),
-        help="off: paint without the tokens of the file, for comparing (on)",
+        help="off: ignore the painter's tokens in the file, for comparison (on)",
     )
     form: str | None = option(
         None,
@@ -177,15 +176,15 @@ def decode_file(
     ):
         name = name_of(source)
         stream = _open(request.input, name, stack)
-        indexed: str | BinaryIO | None = None
+        seekable_source: str | BinaryIO | None = None
         losses: list[str] = []
         if request.ignore_errors:
             stream, losses = _repair(stream, name, request, stack)
-            indexed = stream
+            seekable_source = stream
         elif source_name not in (None, "-") and stream.seekable():
-            indexed = source_name
+            seekable_source = source_name
         elif request.start > 0 or request.end is not None:
-            stream = indexed = _spool(stream, stack)
+            stream = seekable_source = _spool(stream, stack)
         reader = Reader(stream, name)
         is_painted = reader.header.is_painted and not request.fidelity
         decoder = Decoder(
@@ -203,7 +202,7 @@ def decode_file(
         stack.enter_context(
             memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
-        return _FileDecoder(request, reader, decoder, losses, indexed).write(bar)
+        return _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -216,6 +215,8 @@ def _repair(
     stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
     """What `repair` leaves of a stream, and a line for each loss."""
+    from gvcodec.edit.repair import repair_stream
+
     rest = _spool(None, stack)
     repaired = repair_stream(
         stream, name, rest, request.threads, request.models, request.limits, request.enforce_rlimit
@@ -244,7 +245,7 @@ class _FileDecoder:
         reader: Reader,
         decoder: Decoder,
         losses: list[str],
-        indexed: str | BinaryIO | None,
+        seekable_source: str | BinaryIO | None,
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
@@ -261,7 +262,7 @@ class _FileDecoder:
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         end = None if request.end is None else Fraction(request.end)
         self._to = end and end.limit_denominator(1_000_000)
-        self._indexed = indexed
+        self._indexed = seekable_source
         #: The wanted frames, and what is taken off their times; both from `_seek` on.
         self._frames: Iterator[DecodedFrame] = iter(())
         self._shift = 0
@@ -276,10 +277,11 @@ class _FileDecoder:
         scaler = Scaler(fmt, request.scale) if request.scale else None
         output_format = scaler.format if scaler else fmt
         bar.begin("decode", self._count)
-        frame_count = 0
+        frame_count = painted = 0
         with self._open_writer(output_format) as writer:
             for frame in self._frames:
                 self._drop_tracks()
+                painted += self._header.is_painted and frame.planes is not frame.base_frame
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
                 frame_count += 1
@@ -288,24 +290,30 @@ class _FileDecoder:
             self._finish(writer, frame_count)
         self._drop_tracks()
         size = f"{output_format.width}×{output_format.height}"
-        frames = f"{count_noun(frame_count, f'{self._kind} frame')} {size}"
+        if request.fidelity or request.look == 0:
+            painted = 0
+        if 0 < painted < frame_count:
+            frames = f"{count_noun(frame_count, 'frame')} {size}, {painted} of them painted"
+        else:
+            kind = "painted frame" if painted else "base frame"
+            frames = f"{count_noun(frame_count, kind)} {size}"
         return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
         """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
         is wanted."""
-        request, indexed = self._request, self._indexed
-        if indexed is None:
+        request, seekable_source = self._request, self._indexed
+        if seekable_source is None:
             self._frames = self._read_all()
         elif request.is_part:
-            self._frames = self._read_part(indexed, self._reader)
+            self._frames = self._read_part(seekable_source, self._reader)
         else:
             self._count = sum(gop.frames for gop in self._reader.gops())
             self._frames = self._read_all()
         first = next(self._frames, None)
         if first is None and request.is_part:
             since = f"{float(self._from):g} s after the first one or later"
-            raise UsageError(f"{self._reader.name}: no frame is shown {since}")
+            raise UsageError(f"{self._reader.name}: no frame is shown {since}", code="no-frames")
         self._shift = self._set_shift(first)
         self._frames = chain([first] if first else [], self._frames)
 
@@ -325,7 +333,7 @@ class _FileDecoder:
             if last <= stop:
                 stop, end_tick, self._until = last, until, until if is_still else None
         if stop <= first:
-            raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
+            raise UsageError(f"{reader.name}: no frame begins in this part", code="no-frames")
         tick = self._header.format.time_base
         begin = begin_tick * tick if self._from > 0 else None
         end = None if end_tick == video.pts_of(len(video)) else end_tick * tick
@@ -449,13 +457,6 @@ class _FileDecoder:
         if lost:
             lines.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
         return lines
-
-    @property
-    def _kind(self) -> str:
-        """What is shown."""
-        if self._request.fidelity or not self._header.is_painted:
-            return "base"
-        return "painted"
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, make_config, parse_option
-from gvcodec.api.rated import encode_rated
+from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
+from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
 from gvcodec.codec.encoder import Encoder, Source, encode_source
@@ -24,14 +24,14 @@ from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incom
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
-from gvcodec.opening import PathName, open_sink
+from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.painter.open import has_torch
 from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs
+from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs, require_inputs
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, split_options
 from gvcodec.util.progress import Mode, ProgressBar
@@ -91,7 +91,10 @@ def encode_file(
         names = [*job_options, *(name for name, value in file_options.items() if value is not None)]
         for name in names:
             if name not in _FRAME_OPTIONS:
-                raise UsageError(f"{name} is for video files, not for frames of a program")
+                raise UsageError(
+                    f"{name} cannot be used with frames of a program, only with video files",
+                    code="option-conflict",
+                )
         images = ImageSource(
             source, frame_rate or 30, format, sound, sound_rate, job_options.pop("frames", None)
         )
@@ -102,15 +105,21 @@ def encode_file(
         ("format", format),
     ):
         if value is not None:
-            raise UsageError(f"{name} is for frames of a program, not for video files")
+            raise UsageError(
+                f"{name} cannot be used with video files, only with frames of a program",
+                code="option-conflict",
+            )
     input_settings = InputOptions() if input_options is None else input_options
     if not isinstance(input_settings, InputOptions):
-        raise UsageError(f"input_options is an InputOptions, not {repr_short(input_options)}")
+        raise UsageError(
+            f"input_options is an InputOptions, not {repr_short(input_options)}",
+            code="option-value",
+        )
     check_kind("end", end, "float | None")
     if end is not None:
         input_settings = replace(input_settings, until=end)
     if sound is not None and not isinstance(sound, str):
-        raise UsageError(f"sound of a video file is {_SOUND_FORMS}")
+        raise UsageError(f"sound of a video file is {_SOUND_FORMS}", code="option-value")
     if sound is not None:
         input_settings = replace(
             input_settings, sound=parse_option(parse_sound, sound, _SOUND_FORMS)
@@ -118,44 +127,55 @@ def encode_file(
     video = cast("PathName | BinaryIO", source)
     job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
-        raise UsageError("give either a quality or one of size, bitrate, bpp and target")
+        raise UsageError(
+            "give either a quality or one of size, bitrate, bpp and target", code="option-conflict"
+        )
     result = encode_job(job)
     require_complete(job, result)
     return result
 
 
-def require_complete(job: Job, done: EncodeReport) -> None:
+def require_complete(job: Job, report: EncodeReport) -> None:
     """Raises `IncompleteSourceError` where the source is damaged and `job` does not allow it."""
-    if done.incomplete and not job.allow_damaged:
-        raise IncompleteSourceError(incomplete_source(name_of(job.source), done.incomplete), done)
+    if report.incomplete and not job.allow_damaged:
+        raise IncompleteSourceError(
+            incomplete_source(name_of(job.source), report.incomplete), report
+        )
 
 
 def encode_job(job: Job) -> EncodeReport:
     """The same, also of an incomplete source. Raises what else `encode_file` raises."""
     source = as_name(job.source)
     _check(job)
+    if source is not None:
+        # Before an output that exists is: the name of the input is what is wrong.
+        require_inputs([source])
+        refuse_stream(source)
     with (
         protect_inputs([] if source is None else [source]),
         # The output is looked at first: a long job should not fail at its end.
         open_sink(job.output, job.overwrite, job.config.base) as stream,
     ):
         version = _file_version(source)
-        done = _encode(job, stream)
-    if _file_version(source) != version and not done.incomplete:
-        done = replace(done, incomplete="it changed while it was coded")
-    done = _with_container_size(done, job.output)
-    if done.gain is not None and done.gain < 0:
-        done = replace(done, notes=(*done.notes, _describe_gain(done)))
-    return done
+        report = _encode(job, stream)
+    if _file_version(source) != version and not report.incomplete:
+        report = replace(report, incomplete="it changed while it was coded")
+    report = _with_container_size(report, job.output)
+    if report.gain is not None and report.gain < 0:
+        report = replace(report, notes=(*report.notes, _describe_gain(report)))
+    return report
 
 
 def _check(job: Job) -> None:
     """Raises `UsageError` for what does not go together, and `MissingWeightsError`."""
     rate = job.rate
     if job.jobs is not None and job.jobs < 1:
-        raise UsageError(f"jobs is 1 or more, not {job.jobs}")
+        raise UsageError(f"jobs is 1 or more, not {job.jobs}", code="option-value")
     if job.in_chunks and rate is not None and rate.is_global:
-        raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
+        raise UsageError(
+            "--jobs and --resume need -q or --target, not a size or bitrate",
+            code="option-conflict",
+        )
     if job.config.device != "cpu" and has_torch():
         from gvcodec.util.tensors import open_device
 
@@ -165,7 +185,9 @@ def _check(job: Job) -> None:
         for one in rate.all:
             require_metric(one.metric)
     if job.config.allocates_by_scene and (job.in_chunks or isinstance(rate, Target)):
-        raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
+        raise UsageError(
+            "--alloc needs -q or a size, not --target, --jobs or --resume", code="option-conflict"
+        )
 
 
 def _file_version(source: str | None) -> tuple[int, int] | None:
@@ -176,12 +198,12 @@ def _file_version(source: str | None) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _with_container_size(done: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
+def _with_container_size(report: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
     """With the size and the sound of the file where it is one that plays everywhere."""
     name = as_name(output)
     if name is None or not one_file_suffix(name):
-        return done
-    return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
+        return report
+    return replace(report, size=os.path.getsize(name), tracks=tracks_in(name))
 
 
 def _encode(job: Job, output: BinaryIO) -> EncodeReport:
@@ -226,7 +248,7 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
             )
 
         bar.rate = rate
-        video = bar(reader, "encode", reader.expected)
+        video = bar(reader, "encode", reader.expected_frames)
         writer = encode_source(reader, video, encoder, output)
         source_bytes = reader.size if is_whole(job) else None
     return replace(
@@ -245,6 +267,7 @@ def _make_report(source: Source, encoder: Encoder, writer: Writer) -> EncodeRepo
         source.format,
         encoder.psnr_y,
         (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        q=q_used(encoder.config),
         seconds=encoder.seconds,
     )
 
@@ -259,10 +282,10 @@ def _encode_zones(job: Job, output: BinaryIO) -> EncodeReport:
             job, notes = _resolve_zones(job)
         least = job.least_gain
         if least is None:
-            done = _encode_plain(job, output)
+            report = _encode_plain(job, output)
         else:
-            done = _encode_with_min_gain(job, output, least)
-    return replace(done, notes=(*notes, *done.notes))
+            report = _encode_with_min_gain(job, output, least)
+    return replace(report, notes=(*notes, *report.notes))
 
 
 def _resolve_zones(job: Job) -> tuple[Job, list[str]]:
@@ -283,29 +306,29 @@ def _resolve_zones(job: Job) -> tuple[Job, list[str]]:
 def _encode_with_min_gain(job: Job, output: BinaryIO, least: float) -> EncodeReport:
     """Writes nothing and raises `NoGainError` where the file saves less than this share."""
     with tempfile.TemporaryFile() as spool:
-        done = _encode_plain(job, spool)  # type: ignore[arg-type]
+        report = _encode_plain(job, spool)  # type: ignore[arg-type]
         spool.seek(0)
-        file_report, suffix = done, one_file_suffix(as_name(job.output))
+        file_report, suffix = report, one_file_suffix(as_name(job.output))
         if suffix:
-            file_report = replace(done, size=container_size(spool.read(), suffix)[0])
+            file_report = replace(report, size=container_size(spool.read(), suffix)[0])
             spool.seek(0)
         if file_report.gain is None:
             raise UsageError("min_gain needs a source whose size is known")
         if file_report.gain < least:
             name = name_of(job.source)
             raise NoGainError(
-                f"{name}: {_describe_gain(file_report)}, less gain than {100 * least:g} %: "
-                "nothing was written"
+                f"{name}: {_describe_gain(file_report)}, saves less than {100 * least:g} %; "
+                "no file written"
             )
         shutil.copyfileobj(spool, output)
-    return done
+    return report
 
 
-def _describe_gain(done: EncodeReport) -> str:
-    assert done.gain is not None
-    if done.gain < 0:
-        return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
-    return f"the file has {done.size} bytes, {100 * done.gain:.1f} % fewer than its source"
+def _describe_gain(report: EncodeReport) -> str:
+    assert report.gain is not None
+    if report.gain < 0:
+        return f"the file has {report.size} bytes, more than its source's {report.source_bytes}"
+    return f"the file has {report.size} bytes, {100 * report.gain:.1f} % fewer than its source"
 
 
 def _encode_images(
@@ -323,6 +346,6 @@ def _encode_images(
         ProgressBar(progress, verbose) as bar,
     ):
         encoder = Encoder(images.format, config, progress=bar)
-        frames = bar(images, "encode", images.expected)
+        frames = bar(images, "encode", images.expected_frames)
         writer = encode_source(images, frames, encoder, stream)
     return _with_container_size(_make_report(images, encoder, writer), output)

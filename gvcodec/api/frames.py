@@ -69,7 +69,9 @@ def frames_of(value: Any) -> Iterator[Frame]:
     """The frames of a video: an array (T, H, W, 3), (T, 3, H, W) or (3, T, H, W), a single picture,
     or anything that gives one picture after another. Raises `UsageError`."""
     if isinstance(value, str | bytes):
-        raise UsageError("frames are pictures; encode_file takes the name of a video")
+        raise UsageError(
+            "frames are pictures; encode_file takes the name of a video", code="frame-shape"
+        )
     if not _is_array(value):
         if not isinstance(value, Iterable) or _is_picture(value):
             value = [value]
@@ -77,7 +79,9 @@ def frames_of(value: Any) -> Iterator[Frame]:
     if value.ndim == 3:
         return iter([frame_of(value)])
     if value.ndim != 4:
-        raise UsageError(f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(value)}")
+        raise UsageError(
+            f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(value)}", code="frame-shape"
+        )
     if 3 not in (value.shape[1], value.shape[3]) and value.shape[0] == 3:
         value = value.swapaxes(0, 1)
     return map(frame_of, value)
@@ -87,21 +91,26 @@ def frame_of(value: Any) -> Frame:
     """One picture as (H, W, 3) uint8 or uint16, or the `Planes` that were given. Raises
     `UsageError`."""
     if _is_picture(value):
-        return np.asarray(value.convert("RGB"))
+        return _read_picture(value)
     if isinstance(value, tuple | list) and len(value) == 3 and not np.isscalar(value[0]):
         return cast(Planes, value)
     if not _is_array(value):
-        raise UsageError(f"a frame is {_KINDS}, not {type(value).__name__}")
+        raise UsageError(f"a frame is {_KINDS}, not {type(value).__name__}", code="frame-shape")
     array = _to_numpy(value)
     if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]) or 0 in array.shape:
-        raise UsageError(f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}")
+        raise UsageError(
+            f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}", code="frame-shape"
+        )
     if array.shape[2] != 3:
         array = array.transpose(1, 2, 0)
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:
+        # Readers of FITS, TIFF and DICOM give the byte order of the file.
+        array = array.astype(np.uint16, copy=False)
         if (high := int(array.max())) > PEAK:
             raise UsageError(
                 f"a uint16 picture holds 10 bits, 0…{PEAK}, not up to {high}; shift 16 bits right "
-                "by 6"
+                "by 6",
+                code="frame-shape",
             )
     elif array.dtype != np.uint8:
         array = _to_bytes(array)
@@ -114,7 +123,7 @@ def planes_of(frame: Frame, fmt: VideoFormat) -> Planes:
     if not isinstance(frame, np.ndarray):
         return frame
     if frame.dtype == np.uint16 and fmt.bit_depth == 8:
-        raise UsageError("a uint16 picture has 10 bits, the video has 8")
+        raise UsageError("a uint16 picture has 10 bits, the video has 8", code="frame-shape")
     return planes_from_rgb(frame, fmt.colour)
 
 
@@ -124,6 +133,31 @@ def _is_array(value: Any) -> bool:
 
 def _is_picture(value: Any) -> bool:
     return type(value).__module__.startswith("PIL.")
+
+
+#: Modes of PIL for 16-bit gray: `convert` would clip them to white. "I" has 32 bits, and is what
+#: older releases give for such files.
+_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_MOST_GRAY = 65535
+
+
+def _read_picture(picture: Any) -> NDArray[np.uint8]:
+    """A picture of PIL in RGB; 16-bit gray is scaled, as in files. Raises `UsageError` for gray
+    beyond 16 bits and for floats outside 0 to 1."""
+    if picture.mode == "F":
+        gray = _to_bytes(np.asarray(picture))
+    elif picture.mode in _GRAY:
+        values = np.asarray(picture).astype(np.int64)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > _MOST_GRAY:
+            raise UsageError(
+                f"a gray picture has 16 bits, 0…{_MOST_GRAY}, not {low} to {high}",
+                code="frame-shape",
+            )
+        gray = ((values * 255 + _MOST_GRAY // 2) // _MOST_GRAY).astype(np.uint8)
+    else:
+        return np.asarray(picture.convert("RGB"))
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _to_numpy(value: Any) -> NDArray[Any]:
@@ -138,10 +172,15 @@ def _to_numpy(value: Any) -> NDArray[Any]:
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Floats from 0 to 1 as uint8."""
     if not np.issubdtype(array.dtype, np.floating):
-        raise UsageError(f"a frame is uint8, uint16 or floats from 0 to 1, not {array.dtype}")
+        raise UsageError(
+            f"a frame is uint8, uint16 or floats from 0 to 1, not {array.dtype}", code="frame-shape"
+        )
     low, high = float(array.min()), float(array.max())
     if not (-_SLACK <= low and high <= 1 + _SLACK):
-        raise UsageError(f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}")
+        raise UsageError(
+            f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}",
+            code="frame-shape",
+        )
     return np.round(255 * np.clip(array, 0, 1)).astype(np.uint8)
 
 
@@ -201,14 +240,17 @@ class ImageSource:
         remaining = itertools.islice(frames_of(frames), max_frames)
         first = next(remaining, None)
         if first is None:
-            raise UsageError("there is no frame to encode")
+            raise UsageError("there is no frame to encode", code="no-frames")
         self.format = format or _format_of(first, _rate(frame_rate))
         self._frames = itertools.chain([first], remaining)
         limits = [max_frames] if max_frames is not None else []
         limits += [len(frames)] if isinstance(frames, list | tuple) else []
-        self.expected = min(limits, default=None)
+        self.expected_frames = min(limits, default=None)
         if sound is None and sound_rate is not None:
-            raise UsageError("sound_rate goes with sound")
+            raise UsageError("sound_rate goes with sound", code="option-conflict")
+        if isinstance(sound, np.ndarray):
+            # WAV and FITS readers give the byte order of the file.
+            sound = sound.astype(sound.dtype.newbyteorder("="), copy=False)
         self._sound = None if sound is None else SoundSource(sound, sound_rate)
         self.tracks: TrackCopier | None = self._sound.tracks if self._sound is not None else None
 
@@ -251,7 +293,9 @@ def decode(
     `VerificationError`, `UsageError`.
     """
     if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
-        raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+        raise UsageError(
+            'output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"', code="option-value"
+        )
     picture = rgb_reader(bit_depth)
     stream = _open(data)
     colour = Reader(stream).header.format.colour
@@ -296,7 +340,7 @@ def _decode_frames(
             stream, fidelity=fidelity, threads=threads, models=models, device=device, limits=limits
         )
         if start >= len(video):
-            raise UsageError(f"{video.name}: has no frame {start}")
+            raise UsageError(f"{video.name}: has no frame {start}", code="frame-number")
         yield from (frame.planes for frame in video.decode_range(start, len(video)))
         return
     reader = Reader(stream)
@@ -324,12 +368,14 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
             return Fraction(str(frame_rate)).limit_denominator(_MOST_PARTS)
         return Fraction(frame_rate).limit_denominator(_MOST_PARTS)
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
+        raise UsageError(
+            f"a frame rate of {frame_rate} is not possible", code="option-value"
+        ) from None
 
 
 def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:
     if frame_rate <= 0:
-        raise UsageError(f"a frame rate of {frame_rate} is not possible")
+        raise UsageError(f"a frame rate of {frame_rate} is not possible", code="option-value")
     height, width = (frame if isinstance(frame, np.ndarray) else frame[0]).shape[:2]
     rgb = isinstance(frame, np.ndarray)
     colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE) if rgb else Colour()

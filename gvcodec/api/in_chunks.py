@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.api.info import read_info
-from gvcodec.api.job import Job, is_whole
+from gvcodec.api.job import Job, is_whole, q_used
 from gvcodec.api.results import EncodeReport
+from gvcodec.bases import q_of
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
@@ -41,12 +42,15 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
-            "--threads goes without --jobs and --resume: each job has one core, or more for large "
-            "pictures"
+            "--threads cannot be combined with --jobs or --resume: each job has one core, or more "
+            "for large pictures",
+            code="option-conflict",
         )
     name = as_name(job.source)
     if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
-        raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
+        raise UsageError(
+            f"{name}: --jobs is for files, not for numbered pictures", code="option-conflict"
+        )
     settings = make_settings(
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )
@@ -80,6 +84,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
         row.get("psnr_y") or math.inf,
         tuple(row["tracks"]) if row["tracks"] else None,
         chunks=len(record["rows"]) - 1,
+        q=q_used(job.config.resolve()) if job.rate is None else q_of(job.config.base, row["q"]),
         seconds=seconds,
         incomplete=record["error"],
         source_bytes=source_bytes,

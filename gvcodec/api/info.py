@@ -13,12 +13,15 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
+from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.limits import UNLIMITED
+from gvcodec.errors import WrongModelError
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
+from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.tokens import grid_of as steering_grid
@@ -30,7 +33,8 @@ from gvcodec.util.messages import count_noun
 @dataclass(frozen=True, slots=True)
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
+    and hashes in hexadecimal digits; `q` as given (a whole number that gives `base_q`, the index of
+    the base); `bpp` and `kbps` without sound and subtitles.
     `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
     `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
     GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
@@ -73,6 +77,7 @@ class Info:
     psnr_y: float | None
     base_scale: str
     q: int
+    base_q: int
     base_model_id: str | None
     painter_id: str | None
     unpainted_frames: int
@@ -107,12 +112,13 @@ def read_info(reader: Reader) -> Info:
     packets: list[dict[str, Any]] = []
     metadata_bytes, timing = (
         b"",
-        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED),
+        PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS),
     )
     tracks = _Tracks(header.start_pts * header.format.time_base)
     psnr_y: float | None = None
     steering = Counter[str]()
     unpainted, shows_base = 0, False
+    network_packets: list[tuple[bool, bytes]] = []
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
@@ -121,6 +127,8 @@ def read_info(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+            if header.uses_network:
+                network_packets.append((packet.kind is Kind.KEY, packet.payload))
             unpainted += shows_base
             timing.receive()
         elif packet.kind is Kind.TIMING:
@@ -135,6 +143,14 @@ def read_info(reader: Reader) -> Info:
             steering.update(_steering(packet.payload, fmt))
             shows_base = packet.payload == IDENTITY
         packets.append(entry)
+    if header.uses_network:
+        frames_of_network = [entry for entry in packets if "frame" in entry]
+        steering["bytes"] = sum(entry["bytes"] for entry in frames_of_network)
+        for entry, lengths in zip(
+            frames_of_network, _network_tokens(header, network_packets), strict=False
+        ):
+            entry["tokens"] = lengths
+            steering["tokens"] += sum(lengths)
     metadata = Metadata.unpack(metadata_bytes)
     counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
@@ -175,7 +191,8 @@ def read_info(reader: Reader) -> Info:
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,
         base_scale=str(header.scale),
-        q=header.base_q,
+        q=possible_q(header.base, str(header.scale), header.base_q)[0],
+        base_q=header.base_q,
         base_model_id=_to_hex(header.base_model_id),
         painter_id=_to_hex(header.painter_id),
         unpainted_frames=unpainted,
@@ -193,6 +210,40 @@ def read_info(reader: Reader) -> Info:
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+def possible_q(name: str, scale: str, base_q: int) -> list[int]:
+    """The whole numbers `q` that give a header: the index of the base `name` in it is rounded, and
+    several may share one; nearest first."""
+    base = base_of(name)
+
+    def index_at(q: int) -> float:
+        index = index_of(name, q)
+        if scale != "1" and index > base.coarsest_full:
+            index -= base.half_res_qindex_offset
+        return min(INDEX_END, round(index))
+
+    fitting = [q for q in range(Q_END + 1) if index_at(q) == base_q]
+    coarse = [q for q in fitting if index_of(name, q) > base.coarsest_full]
+    # Beyond full size the scale says so.
+    fitting = coarse if coarse and scale != "1" else [q for q in fitting if q not in coarse]
+    nearest = q_of(name, base_q)
+    return sorted(fitting, key=lambda q: abs(q - nearest)) or [round(nearest)]
+
+
+def _network_tokens(header: SequenceHeader, packets: list[tuple[bool, bytes]]) -> list[list[int]]:
+    """Tokens of each window of frames of a GVC1D network; none where its model is not here. Raises
+    `DamagedStreamError`."""
+    from gvcodec.gvc1d.frame_coder import read_lengths
+    from gvcodec.gvc1d.weights import read_network
+
+    assert header.base_model_id is not None
+    try:
+        config, _ = read_network(find_model(header.base_model_id, "the network"))
+    except WrongModelError:
+        return []
+    size = header.format.width, header.format.height
+    return [lengths.tolist() for lengths in read_lengths(config, size, packets)]
 
 
 def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
@@ -265,7 +316,7 @@ def _describe_stream(facts: Info) -> str:
     base = _BASES.get(facts.base, facts.base)
     parts = [
         f"{facts.duration:g} s of {facts.width}×{facts.height} at {rate:.5g} frames a second",
-        f"{base}{f' by {facts.encoder}' if facts.encoder else ''} at q {facts.q} (0 is the best)",
+        f"{base}{f' by {facts.encoder}' if facts.encoder else ''} at {_describe_q(facts)} (0 is the best)",
     ]
     if facts.base_scale != "1":
         parts.append(f"coded at {facts.base_scale} of the size")
@@ -283,11 +334,9 @@ def _describe_stream(facts: Info) -> str:
             )
     if facts.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
-    if facts.base_form == "paper":
-        parts.append(
-            f"the paper's form, {facts.tokens // facts.frames} tokens a frame, {facts.token_bytes} "
-            "bytes of tokens; pictures differ in rounding between machines"
-        )
+    if facts.base_form == "network":
+        tokens = f"{facts.tokens / facts.frames:.3g} tokens a frame" if facts.tokens else "tokens"
+        parts.append(f"{tokens} of its network in {facts.token_bytes} bytes")
     distance = max(b - a for a, b in pairwise([*facts.keyframes, facts.frames]))
     if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
@@ -295,6 +344,13 @@ def _describe_stream(facts: Info) -> str:
         sound = " without sound and subtitles" if facts.tracks else ""
         parts.append(f"{facts.kbps:.4g} kb/s{sound}")
     return "; ".join([*parts, _describe_quality(facts)])
+
+
+def _describe_q(facts: Info) -> str:
+    """The q that was given, as far as the file tells, and the base's index, if it differs."""
+    possible = possible_q(facts.base, facts.base_scale, facts.base_q)
+    words = f"q {facts.q}" if len(possible) == 1 else f"q {min(possible)} to {max(possible)}"
+    return words if possible == [facts.base_q] else f"{words}, {facts.base}'s {facts.base_q}"
 
 
 def _describe_quality(facts: Info) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, TypeVar
 
-from gvcodec.config import EncoderConfig
+from gvcodec.bases import index_of, q_of
+from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
@@ -32,9 +33,11 @@ from gvcodec.util.progress import Mode
 def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:
     """Either `config` or its fields. Raises `UsageError`."""
     if config is not None and options:
-        raise UsageError("give either config or its fields")
+        raise UsageError("give either config or its fields", code="option-conflict")
     if config is not None and not isinstance(config, EncoderConfig):
-        raise UsageError(f"config is an EncoderConfig, not {repr_short(config)}")
+        raise UsageError(
+            f"config is an EncoderConfig, not {repr_short(config)}", code="option-value"
+        )
     return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
 
 
@@ -78,8 +81,9 @@ class Job:
         "METRIC=VALUE,…",
         group="rate",
         action=RejectRepeat,
-        help=f"smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG), or several of "
-        "these, with commas between them",
+        help=f"smallest file whose decoded frames reach {TARGETS}, or several, separated by "
+        "commas; psnr works everywhere, lpips (LPIPS-VGG) needs weights that a plain installation "
+        "lacks (checkout: python -m eval weights), the others pip install 'gvcodec[metrics]'",
     )
     target_of: str = option(
         "mean",
@@ -93,8 +97,7 @@ class Job:
         amount,
         "BYTES",
         group="target",
-        help="with --target: largest size of the file; where the target takes more, its best "
-        "quality",
+        help="with --target: size limit; if the target needs more, the best quality that fits",
     )
     start: float = 0.0
     frames: int | None = option(
@@ -117,12 +120,13 @@ class Job:
         share,
         "SHARE",
         group="outcome",
-        help="write nothing where the file does not save this share of its source: 10% (no limit)",
+        help="fail (exit code 7) and write nothing if the output is not this much smaller than "
+        "its source: 10% (no limit)",
     )
     allow_damaged: bool = option(
         False,
         group="outcome",
-        help="take a damaged or cut-off source for a success, of which the rest is coded",
+        help="treat a damaged or truncated source as success; encode what is readable",
     )
     overwrite: bool = False
     progress: Mode = "none"
@@ -144,9 +148,12 @@ class Job:
             return None
         least = parse_option(parse_share, self.min_gain, _SHARES)
         if not 0 <= least < 1:
-            raise UsageError(f"min_gain is {_SHARES}, not {least:g}")
+            raise UsageError(f"min_gain is {_SHARES}, not {least:g}", code="option-value")
         if not is_whole(self):
-            raise UsageError("min_gain compares whole files: not with start, an end or frames")
+            raise UsageError(
+                "--min-gain compares whole files: not with --start, --to or --frames",
+                code="option-conflict",
+            )
         return least
 
     @property
@@ -158,10 +165,10 @@ class Job:
         )
         rate_count = sum(value is not None for value in (*amounts, self.target))
         if rate_count > 1:
-            raise UsageError("give one of size, bitrate, bpp and target")
+            raise UsageError("give one of size, bitrate, bpp and target", code="option-conflict")
         if self.target is None and (max_size is not None or self.target_of != "mean"):
             name = "target_of" if max_size is None else "max_size"
-            raise UsageError(f"{name} goes with a target")
+            raise UsageError(f"--{name.replace('_', '-')} needs --target", code="option-conflict")
         if self.target is None:
             return Budget(*amounts) if rate_count else None
         try:
@@ -169,7 +176,9 @@ class Job:
         except ValueError as error:
             raise UsageError(str(error)) from None
         if not isinstance(target, Target):
-            raise UsageError(f"a target is {TARGETS}, or several with commas between them")
+            raise UsageError(
+                f"a target is {TARGETS}, or several with commas between them", code="option-value"
+            )
         if self.target_of != "mean":
             target = target.with_pool(self.target_of)
         return replace(target, most_bytes=target.most_bytes if max_size is None else max_size)
@@ -180,9 +189,17 @@ def is_whole(job: Job) -> bool:
     return job.start <= 0 and job.frames is None and job.input_options.until is None
 
 
-def parse_option(read: Callable[[str], _T], value: str | _T, expected: str) -> _T:
+def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
     """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
     try:
         return read(value) if isinstance(value, str) else value
     except ValueError:
-        raise UsageError(f"{value!r} is not {expected}") from None
+        raise UsageError(f"{value!r} is not {form}", code="option-value") from None
+
+
+def q_used(config: ResolvedConfig) -> float:
+    """The quality of a video: `q`, or what the index of the base means that was given instead."""
+    given = EncoderConfig(base=config.base, q=config.q)
+    if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
+        return config.q
+    return q_of(config.base, config.base_q)

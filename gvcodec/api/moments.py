@@ -21,7 +21,7 @@ from gvcodec.retrieval import embedders, making
 from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
-from gvcodec.retrieval.queries import Query, Sought
+from gvcodec.retrieval.queries import Query, QueryVectors
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
 from gvcodec.util.file_io import PendingFile, as_name, protect_inputs
 from gvcodec.util.progress import Mode, ProgressBar
@@ -85,14 +85,20 @@ def search(
     sources = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
     names = [str(as_name(name)) for name in sources]
     if ranking not in RANKINGS:
-        raise UsageError(f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}")
+        raise UsageError(
+            f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}", code="no-summary"
+        )
     query_vectors = _QueryVectors(Query.parse(str(as_name(query))), embedder, ranking)
     paths = [path for name_or_folder in names for path in streams_in(name_or_folder)]
     if not paths:
-        raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
+        raise UsageError(
+            f"{names[0]}: no streams in this folder" if names else "no streams", code="no-summary"
+        )
     candidates, total, bytes_read, notes, errors = _rank_files(query_vectors, paths, count)
     if not candidates:
-        no_summaries = UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
+        no_summaries = UsageError(
+            f"{names[0]}: no summaries (gvcodec summarize adds them)", code="no-summary"
+        )
         raise errors[0] if errors else no_summaries
     moments: list[Moment] = []
     for path, candidate in itertools.groupby(
@@ -171,7 +177,7 @@ class _QueryVectors:
 
     def __init__(self, query: Query, embedder_name: str | None, ranking: str) -> None:
         self._query, self._embedder_name, self._ranking = query, embedder_name, ranking
-        self._stored: dict[bytes, Sought] = query.stored()
+        self._stored: dict[bytes, QueryVectors] = query.stored_vectors()
         self._embedders: dict[str, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
@@ -191,11 +197,13 @@ class _QueryVectors:
             return None
         return locate(near.path, near.frame, near.gap, self._stored[near.name], embedder, threads)
 
-    def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
+    def of(self, file: SummarisedFile) -> tuple[bytes, QueryVectors]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
         an unknown embedder."""
         if not file.vectors:
-            raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
+            raise UsageError(
+                f"{file.name}: has no summary (gvcodec summarize adds one)", code="no-summary"
+            )
         for name in file.vectors:
             if name in self._stored and not self._embedder_name:
                 return name, self._stored[name]
@@ -223,4 +231,6 @@ class _QueryVectors:
     def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
         message = f"{file.name}: its summary was made by embedder {names}"
-        return WrongModelError(f"{message}, which is missing here (--embedder)")
+        return WrongModelError(
+            f"{message}, which is missing here (--embedder)", code="model-missing"
+        )

@@ -26,17 +26,17 @@ from gvcodec.util.file_io import as_name
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplaceReport:
     """`coded`: None if an earlier call had coded the file. `original`: where it is now, "" =
     deleted."""
 
     target: str
-    checked: CheckedCopy
+    copy_check: CheckedCopy
     original: str
-    coded: EncodeReport | None = None
+    encode_report: EncodeReport | None = None
 
 
-def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> Replaced:
+def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceReport:
     """Code the file that `job` reads and replace it: same name, with the ending `suffix`. Raises
     `NotReplacedError` if the copy fails a check, `UsageError` for a part of a file, and what
     `encode_file` raises; the original is unchanged then."""
@@ -50,16 +50,21 @@ def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> Replaced:
     target = target_path(source, suffix)
     with open_waiting(source, suffix) as waiting:
         if find_earlier(source, suffix):
-            return Replaced(target, *replace_checked(source, target, suffix, rules, *kinds))
-        coded = encode_job(replace(job, output=waiting, overwrite=True))
-        if coded.incomplete:
-            raise NotReplacedError(f"{source}: not replaced: incomplete: {coded.incomplete}")
-        return Replaced(target, *replace_checked(source, waiting, suffix, rules, *kinds), coded)
+            return ReplaceReport(target, *replace_checked(source, target, suffix, rules, *kinds))
+        report = encode_job(replace(job, output=waiting, overwrite=True))
+        if report.incomplete:
+            raise NotReplacedError(f"{source}: not replaced: incomplete: {report.incomplete}")
+        return ReplaceReport(
+            target, *replace_checked(source, waiting, suffix, rules, *kinds), report
+        )
 
 
 def check_whole(job: Job) -> None:
     """Raises `UsageError` for a job that does not keep every frame."""
     if not is_whole(job):
-        raise UsageError("--replace is for whole files, not with --start, an end or --frames")
+        raise UsageError(
+            "--replace is for whole files, not with --start, an end or --frames",
+            code="option-conflict",
+        )
     if job.input_options.fps is not None:
         raise UsageError("--replace keeps every frame, --fps does not")

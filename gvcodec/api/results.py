@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.messages import count_noun
+
+if TYPE_CHECKING:
+    from gvcodec.rate.target import Target
+
+#: Bits a pixel above which painting gains little: `av1` by itself looks as good.
+HIGH_BPP = 0.08
+
+
+def high_rate_hint(bpp: float, files: str = "") -> str:
+    """What to give instead, "" below that rate. `files`: how a batch calls those above it."""
+    if bpp <= HIGH_BPP:
+        return ""
+    which = files or f"{bpp:.3f} bpp is"
+    return (
+        f"{which} above {HIGH_BPP} bpp, where painting gains little: a higher -q (up to 67), "
+        "--bpp 0.05, or --scale 1/2 gives a smaller file"
+    )
 
 
 @renamed_attributes(wanted="target")
@@ -17,11 +34,12 @@ class EncodeReport:
     """What was written: `size` bytes of `frames` frames, `notes` a line each.
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
-    packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
-    chose; `limit` in bytes of a size that was met; `target`, the target, and `reached`, the same
-    with the value that the file has. `seconds`: how long the frames are shown. `incomplete`: what
-    of the source could not be read, in words, "" where all of it was. `source_bytes`: size of the
-    whole source, None where a part of it was coded or its size is not known.
+    packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
+    chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
+    a size that was met; `target`, the target, and `reached`, the same with the value that the file
+    has. `seconds`: how long the frames are shown. `incomplete`: what of the source could not be
+    read, in words, "" where all of it was. `source_bytes`: size of the whole source, None where a
+    part of it was coded or its size is not known.
     """
 
     frames: int
@@ -58,6 +76,11 @@ class EncodeReport:
         return self._video_bits / (self.frames * self.format.width * self.format.height)
 
     @property
+    def file_kbps(self) -> float:
+        """Kilobits a second of the file, with sound and subtitles."""
+        return 8 * self.size / 1000 / (self.seconds or self.frames / float(self.format.frame_rate))
+
+    @property
     def summary(self) -> str:
         """All in a line, as `gvcodec encode` ends."""
         size, added = self.size, ""
@@ -75,6 +98,8 @@ class EncodeReport:
             f"{self.kbps:.1f} kb/s",
             psnr,
         ]
+        if self.tracks:
+            parts.append(f"file of {self.size} bytes, {self.file_kbps:.1f} kb/s")
         if self.reached is not None:
             parts.append(f"{self.reached} at q {self.q:.4g}")
         if self.limit is not None:

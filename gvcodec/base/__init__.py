@@ -145,7 +145,9 @@ def open_decoder(
     module = _module_of(name)
     if hasattr(module, "choose_model"):
         if header.base_model_id is None:
-            raise WrongModelError(f"the stream does not name the model of its {name} base layer")
+            raise WrongModelError(
+                f"the stream does not name the model of its {name} base layer", code="model-unnamed"
+            )
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
     decoder = module.base_decoder(header, threads, low_delay, model)
     decoder.to_device(device)
@@ -159,7 +161,9 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     choose_model = getattr(_module_of(config.base), "choose_model", None)
     if choose_model is None:
         if config.model:
-            raise UsageError(f"model is for base gvc1d: base {config.base} has none")
+            raise UsageError(
+                f"model is for base gvc1d: base {config.base} has none", code="base-feature"
+            )
         return None
     path: Path = choose_model(config.model)
     register_model(path)

@@ -17,6 +17,7 @@ from typing import Any
 
 from gvcodec.batch import tasks
 from gvcodec.batch.engines import AHEAD, Engine, Task
+from gvcodec.batch.join import join, replace_source
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
 from gvcodec.edit.replace import ReplaceRules
@@ -49,8 +50,8 @@ class FrameCount:
     def add(self, frames: int) -> None:
         with self._turn:
             self._coded += frames
-            known = sum(self._planned.values()) * self._files // len(self._planned)
-            self._bar.expect(max(known, self._coded))
+            total = sum(self._planned.values()) * self._files // len(self._planned)
+            self._bar.expect(max(total, self._coded))
             self._bar.coded(self._coded, 0)
 
 
@@ -126,7 +127,7 @@ class Driver:
         """Encode a file unless it is done; the error message, "" = none. Raises `OutputError`."""
         if job.error:
             return job.error
-        if self.ledger.is_kept(job):
+        if self.ledger.is_stale(job):
             return ""
         record: Row = {}
         try:
@@ -183,7 +184,7 @@ class Driver:
             "chunks": [self.ledger.chunk_path(record["key"], name) for name in names.values()],
             "output": uris.join(self.ledger.out, output),
         }
-        (joined,) = self._perform([Task(tasks.join, arguments, record["cores"])])
+        (joined,) = self._perform([Task(join, arguments, record["cores"])])
         if "no gain" in joined:
             self.ledger.finish(job, record["key"], "no gain", joined["no gain"])
             return
@@ -203,7 +204,7 @@ class Driver:
             rules = replace(rules, keep=uris.join(rules.keep, job.folder).rstrip("/"))
         coded = self.ledger.path_of(record)
         arguments = {"uri": job.uri, "settings": job.settings, "coded": coded, "rules": rules}
-        (outcome,) = self._perform([Task(tasks.replace_source, arguments, record["cores"])])
+        (outcome,) = self._perform([Task(replace_source, arguments, record["cores"])])
         if "refused" in outcome:
             self.ledger.update(job, status="refused", error=outcome["refused"])
         else:
@@ -270,9 +271,9 @@ def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: 
     for column in ("seconds", "cpu", "fitted"):
         whole[column] = round(sum(row[column] for row in chunks), 3)
     for column in ("q", "psnr_y"):
-        known = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
-        if known:
-            whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
+        values = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
+        if values:
+            whole[column] = round(sum(v * n for v, n in values) / sum(n for _, n in values), 5)
     incomplete = next((row["incomplete"] for row in chunks if row["incomplete"]), "")
     rows = [same | whole | joined | {"notes": _notes_of(joined, chunks), "incomplete": incomplete}]
     return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]

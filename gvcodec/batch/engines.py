@@ -69,8 +69,8 @@ def perform(task: Task) -> Any:
         sys.modules["torch"].set_num_threads(task.cores)
     try:
         return task.call(**task.arguments)
-    except ConnectionLostError as lost:
-        raise LostError(str(lost)) from None
+    except ConnectionLostError as error:
+        raise LostError(str(error)) from None
     except OutputError:
         raise
     except GvcodecError as error:

@@ -85,7 +85,8 @@ def _list_input(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
         if len(paths) == 1 and path == uris.fixed_path(name):
             yield path, {}, _refuse_pipe(path)
         else:
-            yield path, {}, "" if is_video(path) else NO_VIDEO
+            # What is a pipe is not looked into.
+            yield path, {}, _refuse_pipe(path) or ("" if is_video(path) else NO_VIDEO)
 
 
 def _explain_nothing(name: str) -> str:

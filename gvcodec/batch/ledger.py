@@ -109,7 +109,7 @@ class Ledger:
         #: How many jobs of this batch would have an output, in small letters.
         self._names: Counter[str] = Counter()
         #: Stale records that stand for a job, by the job's name.
-        self._kept: dict[str, Row] = {}
+        self._stale_records: dict[str, Row] = {}
 
     def open(self, jobs: Sequence[Job]) -> None:
         """Create OUT, its folders and the tables for these jobs, before any work on them. Raises
@@ -162,16 +162,16 @@ class Ledger:
             if self._stale == "keep":
                 rows = record.get("rows", [{}])
                 error = "coded with other options or by another release"
-                kept = {"status": "stale", "error": error, "rows": rows}
-                self._kept[name] = record | kept
+                stale_row = {"status": "stale", "error": error, "rows": rows}
+                self._stale_records[name] = record | stale_row
                 continue
             job = next(job for job in jobs if job.name == name)
             self.update(job, output=record["output"])
             uris.remove_file(path)
 
-    def is_kept(self, job: Job) -> bool:
+    def is_stale(self, job: Job) -> bool:
         """Whether a stale output stands for this job."""
-        return job.name in self._kept
+        return job.name in self._stale_records
 
     def raise_final(self, error: OutputError) -> None:
         """Raises `OutputError` if no other file can be written either."""
@@ -205,8 +205,8 @@ class Ledger:
 
     def finished(self, job: Job) -> Row | None:
         """The record, if the planned version is done and its file still there."""
-        if job.name in self._kept:
-            return self._kept[job.name]
+        if job.name in self._stale_records:
+            return self._stale_records[job.name]
         record = self.record(job)
         if record.get("coded_key") is None or record["coded_key"] != record.get("key"):
             return None
@@ -290,12 +290,12 @@ def summary_of(rows: Sequence[Row]) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in counts.items())
     written = [row for row in files if "bytes" in row]
     total = sum(row["bytes"] for row in written)
-    known = [row for row in written if row.get("source_bytes")]
-    if not known:
+    sourced = [row for row in written if row.get("source_bytes")]
+    if not sourced:
         return f"{ends}; {total:,} bytes"
-    source, coded = (sum(row[name] for row in known) for name in ("source_bytes", "bytes"))
+    source, coded = (sum(row[name] for row in sourced) for name in ("source_bytes", "bytes"))
     share = f"{total:,} bytes of {source:,} in the sources"
-    if len(known) < len(written):
-        share = f"{total:,} bytes, of {len(known)} whole files {coded:,} of {source:,}"
+    if len(sourced) < len(written):
+        share = f"{total:,} bytes, of {len(sourced)} whole files {coded:,} of {source:,}"
     change = 100 * (1 - coded / source)
     return f"{ends}; {share}, {abs(change):.1f} % {'saved' if change >= 0 else 'more'}"

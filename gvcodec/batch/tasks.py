@@ -1,6 +1,6 @@
 """Tasks of workers: plan a file, encode a chunk, join the chunks; and the settings that they have.
 
-A chunk is written as a stream, then its row of the table as JSON beside it. Chunks, cores and
+A chunk is written as a stream, then its row of the table as JSON next to it. Chunks, cores and
 threads depend on the video and the settings alone, so every engine and every number of jobs writes
 the same bytes."""
 
@@ -11,43 +11,25 @@ import hashlib
 import io
 import math
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from statistics import fmean
-from typing import Any, BinaryIO
+from typing import Any
 
 import gvcodec
 from gvcodec.base import base_model_id, uses_network
 from gvcodec.bitstream import Reader
-from gvcodec.bitstream.packets import EXACT, make_quality
-from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.cat import check_compatible
-from gvcodec.edit.replace import (
-    ReplaceRules,
-    check_source,
-    find_earlier,
-    open_waiting,
-    replace_checked,
-    target_path,
-)
 from gvcodec.errors import (
-    MediaError,
-    NoGainError,
-    NotReplacedError,
     UsageError,
     WrongModelError,
 )
-from gvcodec.limits import UNLIMITED
-from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
-from gvcodec.one_file.write import check_one_file, tracks_in, write_one_file
+from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
+from gvcodec.one_file.write import check_one_file
+from gvcodec.opening import refuse_stream
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
@@ -55,7 +37,7 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.util import uris
-from gvcodec.util.file_io import work_folder, write_atomically, write_bytes, write_json
+from gvcodec.util.file_io import write_bytes, write_json
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
 _COMPARED = 4
@@ -102,7 +84,7 @@ def make_settings(
     distance of keyframes. Raises `UsageError` for what cannot be encoded in chunks,
     `MissingWeightsError`."""
     if config.low_delay:
-        raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
+        raise UsageError("low delay is for live streams, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
     if input_options is not None and input_options.fps is not None:
@@ -121,12 +103,12 @@ def make_settings(
 
         leader = guide_network(config.fit_by)
         led_by = leader[0] if leader else config.fit_by
-    known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
+    shared, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
     ids = base_model_id(config), painter
-    base, drawn = (model.hex() if model else "" for model in ids)
-    given = input_options or InputOptions()
+    base, painted_by = (model.hex() if model else "" for model in ids)
+    options = input_options or InputOptions()
     return Settings(
-        known, rate, start, frames, chunk or length, given, base, drawn, least_gain, suffix
+        shared, rate, start, frames, chunk or length, options, base, painted_by, least_gain, suffix
     )
 
 
@@ -182,7 +164,7 @@ def make_plan(
     decoding the video once; where seeking does not lead to the same frames, there is one chunk, and
     each is checked again when it is encoded (`Span.check`). Raises `MediaError`."""
     with VideoReader(source, start, frames, input_options=input_options) as reader:
-        fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
+        fmt, shift, expected = reader.format, reader.shift, reader.expected_frames or 1
         reader.tracks = None
         marks = list(reader.marks()) if length and not reader.pictures else []
         incomplete = reader.incomplete
@@ -204,7 +186,7 @@ def make_plan(
     return Plan(*size, float(seconds), tuple(chunks), incomplete)
 
 
-def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
+def _chunk(marks: Sequence[FrameMark], first: int, end: int, shift: int) -> Chunk:
     check = 0
     for mark in marks[first:end]:
         check = add_mark(check, mark.pts - shift, mark.samples)
@@ -244,6 +226,8 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     and a hash of its `content`. If zones have targets: `zones` with the qualities that reach them,
     and `notes`."""
     stamp = uris.version_stamp(uri)
+    if not uris.is_uri(uri):
+        refuse_stream(uri)
     length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
@@ -268,7 +252,7 @@ def _open_zone(
     if whole:
         options = replace(options, scale=None)
     start = max(begin, settings.start)
-    return partial(_open, uri, replace(settings, start=start, frames=None, input=options))
+    return partial(open_video, uri, replace(settings, start=start, frames=None, input=options))
 
 
 def encode(
@@ -298,7 +282,7 @@ def encode(
     row = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
         "first": plan.chunks[number].first,
-        **_size_in(plan, len(coded.frame_bytes), len(coded.data), coded.track_bytes),
+        **size_row(plan, len(coded.frame_bytes), len(coded.data), coded.track_bytes),
         "tracks": sound if coded.track_packets else None,
         "q": coded.base_q,
         "fitted": sum(map(len, set(coded.fit_payloads.values()))),
@@ -329,173 +313,32 @@ def _code(
 ) -> one_pass.EncodePass:
     rate = settings.rate
 
-    def opened(wanted: Settings) -> one_pass.SourceFactory:
+    def open_frames(settings: Settings) -> one_pass.SourceFactory:
         if rate is not None and rate.is_global:
-            return partial(_open, uri, wanted)
-        return partial(_open_chunk, uri, wanted, plan, number, seeks)
+            return partial(open_video, uri, settings)
+        return partial(_open_chunk, uri, settings, plan, number, seeks)
 
     if isinstance(rate, Budget):
-        return encode_to_budget(opened(settings), config, rate, _frames).coded
+        return encode_to_budget(open_frames(settings), config, rate, _frames).encoded_pass
     if rate is not None:
-        original = opened(replace(settings, input=replace(settings.input, scale=None)))
+        original = open_frames(replace(settings, input=replace(settings.input, scale=None)))
         return encode_to_target(
-            opened(settings), config, rate, _frames, open_original=original
-        ).coded
+            open_frames(settings), config, rate, _frames, open_original=original
+        ).encoded_pass
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
     return one_pass.encode_pass(
-        opened(settings), config, "encode", _frames, _ALL, writes_painted_hash=False
+        open_frames(settings), config, "encode", _frames, _ALL, writes_painted_hash=False
     )
 
 
-def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
+def size_row(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
     """Table columns of a stream of `size` bytes, `tracks` of them sound and subtitles."""
     bpp = 8 * (size - tracks) / (frames * plan.width * plan.height)
     return {"frames": frames, "bytes": size, "bpp": round(bpp, 6)}
 
 
-def join(
-    uri: str,
-    settings: Settings,
-    plan: Plan,
-    chunks: list[str],
-    cores: int,
-    output: str,
-    root: str = "",
-) -> dict[str, Any]:
-    """The chunks as one stream. If the file saves too little, nothing is written and the row has
-    only "no gain", the reason. `root`: a folder that has to exist."""
-    try:
-        with write_atomically(output, root) as stream:
-            if settings.suffix == ".gvc":
-                row = _join_into(stream, uri, settings, plan, chunks, cores)
-            else:
-                row = _join_into_container(stream, uri, settings, plan, chunks, cores)
-            source_bytes = playlist.size_of(uri) if settings.is_whole else None
-            _check_gain(settings, row["bytes"], source_bytes)
-    except NoGainError as error:
-        return {"no gain": str(error)}
-    return row | {"source_bytes": source_bytes}
-
-
-def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
-    """Put the coded file in the place of its source, once it is checked: its path as `output`, and
-    `original`, a line on that; or the reason against it as `refused`."""
-    options = settings.input
-    kinds = options.sound != "none", not options.no_subtitles
-    target = target_path(uri, settings.suffix)
-    try:
-        check_source(uri)
-        with open_waiting(uri, settings.suffix) as waiting:
-            if find_earlier(uri, settings.suffix):
-                waiting = target
-            else:
-                shutil.copyfile(coded, waiting)
-            checked, original = replace_checked(uri, waiting, settings.suffix, rules, *kinds)
-    except (NotReplacedError, UsageError) as error:
-        return {"refused": str(error)}
-    except OSError as error:
-        return {"refused": f"{uri}: not replaced: {error.strerror or error}"}
-    with contextlib.suppress(OSError):
-        os.unlink(coded)
-    place = f"moved to {original}" if original else "deleted"
-    return {"output": target, "original": f"{place}; {checked}"}
-
-
-def _join_into_container(
-    output: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
-) -> dict[str, Any]:
-    """The same as AV1 that every player shows, with the packets for painting."""
-    with tempfile.TemporaryFile() as spool, work_folder() as folder:
-        row = _join_into(spool, uri, settings, plan, chunks, cores)  # type: ignore[arg-type]
-        spool.seek(0)
-        path = os.path.join(folder, f"whole{settings.suffix}")
-        frames, notes = write_one_file(Reader(spool), path, False, UNLIMITED)  # type: ignore[arg-type]
-        with open(path, "rb") as file:
-            shutil.copyfileobj(file, output)
-        size, tracks = os.path.getsize(path), tracks_in(path)
-    sizes = _size_in(plan, frames, size, tracks[0] if tracks else 0)
-    return row | sizes | {"tracks": tracks, "notes": [*row["notes"], *notes]}
-
-
-def _join_into(
-    stream: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
-) -> dict[str, Any]:
-    """With the tracks of the source; everything is decoded on the way. A file with a budget is its
-    only chunk."""
-    if settings.rate is not None and settings.rate.is_global:
-        stream.write(_read_chunk_bytes(chunks[0]))
-        row = find_coded(chunks[0])
-        if row is None:
-            raise MediaError(f"{chunks[0]}: the coded chunk has changed; the same command goes on")
-        return row
-    with _open(uri, settings) as video:
-        splicer = _splice(chunks, video, stream, cores, not settings.is_whole)
-    size, tracks = splicer.writer.size, splicer.writer.track_size
-    return {
-        **_size_in(plan, splicer.writer.frames, size, tracks),
-        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
-        "notes": video.notes,
-    }
-
-
-def _check_gain(settings: Settings, size: int, source: int | None) -> None:
-    """Raises `NoGainError` if the file saves a smaller share of its source than it has to."""
-    if source is None or settings.least_gain is None:
-        return
-    if size > (1 - settings.least_gain) * source:
-        raise NoGainError(
-            f"{size} bytes of the source's {source} would save less than "
-            f"{100 * settings.least_gain:g} %: nothing was written"
-        )
-
-
-def _open(uri: str, settings: Settings) -> VideoReader:
+def open_video(uri: str, settings: Settings) -> VideoReader:
     return VideoReader(uri, settings.start, settings.frames, input_options=settings.input)
-
-
-def _splice(
-    chunks: list[str], video: VideoReader, stream: BinaryIO, threads: int, partial: bool
-) -> Splicer:
-    """`partial`: the video is a part of its file, and has that part of the sound."""
-    splicer: Splicer | None = None
-    #: PSNR-Y of chunks, once for each frame; an older release does not say it.
-    qualities: list[float | None] = []
-    for path in chunks:
-        reader = _read_chunk(path)
-        if splicer is None:
-            head = reader.header
-            splicer = Splicer(stream, head, threads, UNLIMITED)
-            splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
-        check_compatible(head, reader.header, reader.name)
-        gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
-        for gop in gops:
-            last = (gop.times[-1] + video.shift) * head.format.time_base
-            end = last + 1 / head.format.frame_rate
-            video.copy_tracks(end)
-            splicer.write(gop)
-            count += gop.frames
-        qualities += [gops.psnr_y] * count
-    assert splicer is not None
-    video.copy_tracks(end if partial else None)
-    if video.tracks:
-        video.tracks.finish()
-    known = [quality for quality in qualities if quality is not None]
-    if len(known) == len(qualities):
-        inexact = [quality for quality in known if quality < EXACT]
-        splicer.writer.write(make_quality(fmean(inexact) if inexact else EXACT))
-    splicer.finish(gops.end)
-    return splicer
-
-
-def _read_chunk(path: str) -> Reader:
-    return Reader(io.BytesIO(_read_chunk_bytes(path)), path)
-
-
-def _read_chunk_bytes(path: str) -> bytes:
-    data = uris.read_bytes(path)
-    if data is None:
-        raise MediaError(f"{path}: the coded chunk was removed; the same command goes on")
-    return data
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
     obus = _obus(payload)
     if obus is None:
         if len(payload) >= _MOST_SIZE:
-            raise LimitError(f"a frame of {len(payload)} bytes fits no bundle")
+            raise LimitError(f"a frame of {len(payload)} bytes fits no bundle", code="limit-frame")
         return 1, bytes([_RAW]) + _size_symbols(len(payload)), payload
     symbols, tails = bytearray(), bytearray()
     for number, (kind, body) in enumerate(obus):
@@ -106,9 +106,9 @@ class Bundler:
             self._queue, self._bytes, self._obus = [], 0, 0
 
 
-def bytes_in_file(frames: Iterable[Packet], bundled: bool) -> int:
+def bytes_in_file(frames: Iterable[Packet], is_bundled: bool) -> int:
     """Bytes of these frames, of whole GOPs, in a stream."""
-    if not bundled:
+    if not is_bundled:
         return sum(len(frame.pack()) for frame in frames)
     bundler, size = Bundler(), 0
     for frame in frames:
@@ -133,7 +133,7 @@ class Unbundler:
         symbols = Cursor(self._model.decode(coded, count), "bundle")
         payloads = [_restore(symbols, cursor) for _ in range(count)]
         if len(cursor) or not all(payloads):
-            raise DamagedStreamError("bundle: its sizes do not add up")
+            raise DamagedStreamError("bundle: its sizes do not add up", code="bundle")
         kinds = [packet.kind, *[Kind.INTER] * (count - 1)]
         return [Packet(kind, payload) for kind, payload in zip(kinds, payloads, strict=True)]
 
@@ -143,14 +143,14 @@ def _model_for(kind: Kind, model: BundleModel | None) -> BundleModel:
     if kind is Kind.KEY:
         return _initial_model().copy()
     if model is None:
-        raise DamagedStreamError("bundle: follows no keyframe")
+        raise DamagedStreamError("bundle: follows no keyframe", code="bundle")
     return model
 
 
 def frames_in(bundle: bytes) -> int:
     """Frames of a bundle, without decoding it. Raises `DamagedStreamError`."""
     if not bundle or bundle[0] >= MOST_FRAMES:
-        raise DamagedStreamError("bundle: number of frames")
+        raise DamagedStreamError("bundle: number of frames", code="bundle")
     return bundle[0] + 1
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from gvcodec.bases import INDEX_END, NETWORK_WIRE, RETIRED_BASES, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, NotGvcodecError, UsageError
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 
@@ -68,7 +68,7 @@ NO_LEVEL = 255
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
-    `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
+    `is_bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
     `NEEDS_STRENGTH_FACTORS` where fitted weights may have factors
     (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
@@ -83,7 +83,7 @@ class SequenceHeader:
     base_model_id: bytes | None = None
     painter_id: bytes | None = None
     gvc1d_id: bytes | None = None
-    bundled: bool = False
+    is_bundled: bool = False
     embeds_models: bool = False
     needs: tuple[int, int] = NEEDS
     uses_network: bool = False
@@ -95,34 +95,43 @@ class SequenceHeader:
         if not sides or fmt.width * fmt.height > MAX_PIXELS:
             raise UsageError(
                 f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, "
-                f"{MAX_PIXELS} pixels)"
+                f"{MAX_PIXELS} pixels)",
+                code="header-field",
             )
         ratios = {"frame rate": fmt.frame_rate, "time base": fmt.time_base, "aspect ratio": fmt.sar}
         for name, ratio in ratios.items():
             if not (0 < ratio.numerator < MAX_RATIO and ratio.denominator < MAX_RATIO):
-                raise UsageError(f"{name} {ratio} is outside the limits")
+                raise UsageError(f"{name} {ratio} is outside the limits", code="header-field")
         colour = fmt.colour
         if not all(0 <= code < 256 for code in (colour.primaries, colour.transfer, colour.matrix)):
-            raise UsageError("colour tags are CICP code points 0…255")
+            raise UsageError("colour tags are CICP code points 0…255", code="header-field")
         if not 0 <= colour.chroma_location < 8 or fmt.bit_depth not in (8, 10):
-            raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
+            raise UsageError("chroma location is 0…7 and bit depth 8 or 10", code="header-field")
         if self.base not in names() or self.scale not in SCALES:
-            raise UsageError(f"base layer {self.base} at scale {self.scale} is unknown")
+            raise UsageError(
+                f"base layer {self.base} at scale {self.scale} is unknown", code="header-field"
+            )
         if not 0 <= self.base_q <= INDEX_END:
-            raise UsageError(f"q is 0…{INDEX_END}, not {self.base_q}")
+            raise UsageError(f"q is 0…{INDEX_END}, not {self.base_q}", code="header-field")
         for model in (self.base_model_id, self.painter_id, self.gvc1d_id):
             if model is not None and len(model) != ID_BYTES:
-                raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.bundled and self.base != "av1":
-            raise UsageError("frames of base av1 alone travel in bundles")
+                raise UsageError(f"a model id has {ID_BYTES} bytes", code="header-field")
+        if self.is_bundled and self.base != "av1":
+            raise UsageError("frames of base av1 alone travel in bundles", code="header-field")
         if self.base == "gvc1d" and self.base_model_id is None:
-            raise UsageError(f"base {self.base} names its model")
+            raise UsageError(f"base {self.base} names its model", code="header-field")
         if self.base == "gvc1d" and self.gvc1d_id is not None:
-            raise UsageError(f"frames of base {self.base} have no tokens with them")
+            raise UsageError(
+                f"frames of base {self.base} have no tokens with them", code="header-field"
+            )
         if self.uses_network and (self.base != "gvc1d" or self.painter_id is not None):
-            raise UsageError("a GVC1D network is of base gvc1d, without a painter")
+            raise UsageError(
+                "a GVC1D network is of base gvc1d, without a painter", code="header-field"
+            )
         if self.uses_network and self.needs < NEEDS_NETWORK:
-            raise UsageError(f"a GVC1D network needs format {_dotted(NEEDS_NETWORK)}")
+            raise UsageError(
+                f"a GVC1D network needs format {_dotted(NEEDS_NETWORK)}", code="format-promise"
+            )
 
     @property
     def is_painted(self) -> bool:
@@ -158,15 +167,21 @@ class SequenceHeader:
         """Raises `UsageError` for what a release of this version does not read, or does not
         promise to show alike for ever."""
         if version not in FORMAT_PROFILES:
-            raise UsageError(f"format is {', '.join(FORMAT_PROFILES)}, not {version}")
+            raise UsageError(
+                f"format is {', '.join(FORMAT_PROFILES)}, not {version}", code="format-promise"
+            )
         most, profile = FORMAT_PROFILES[version]
         if most < self.needs:
             what = "a GVC1D network" if self.uses_network else "look"
-            raise UsageError(f"{what} needs format {_dotted(self.needs)}, which {version} is not")
+            raise UsageError(
+                f"{what} needs format {_dotted(self.needs)}, which {version} is not",
+                code="format-promise",
+            )
         if self.profile > profile:
             raise UsageError(
                 f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
-                "bases av1 and vvc without tokens are inside"
+                "bases av1 and vvc without tokens are inside",
+                code="format-promise",
             )
 
     def pack(self) -> bytes:
@@ -175,7 +190,7 @@ class SequenceHeader:
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
         flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
-        flags |= self.bundled * _BUNDLED
+        flags |= self.is_bundled * _BUNDLED
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -197,10 +212,12 @@ class SequenceHeader:
     @staticmethod
     def read(stream: Source) -> tuple[SequenceHeader, int]:
         """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
-        `FormatVersionError` for a stream of another release."""
-        head = _read(stream, len(MAGIC) + len(VERSION))
-        if head[: len(MAGIC)] != MAGIC:
-            raise DamagedStreamError("not a gvcodec file (wrong first bytes)")
+        `FormatVersionError` for a stream of another release, `NotGvcodecError`."""
+        head = stream.read(len(MAGIC) + len(VERSION))
+        if head[: len(MAGIC)] != MAGIC[: len(head)]:
+            raise NotGvcodecError("not a gvcodec file (wrong first bytes)", code="not-gvcodec")
+        if len(head) < len(MAGIC) + len(VERSION):
+            raise DamagedStreamError("header: file ends early", code="truncated")
         size = bytearray()
         while not size or size[-1] >= 0x80 and len(size) < MAX_BYTES:
             size += _read(stream, 1)
@@ -208,24 +225,28 @@ class SequenceHeader:
         crc = _read(stream, 4)
         whole = head + bytes(size) + body
         if zlib.crc32(whole) != int.from_bytes(crc, "little"):
-            raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
+            raise DamagedStreamError(
+                "header: checksum mismatch (nothing can be decoded)", code="header-checksum"
+            )
         _check_version((head[-2], head[-1]), body)
         return _parse_fields(body), len(whole) + len(crc)
 
 
-def _check_version(written: tuple[int, int], body: bytes) -> None:
+def _check_version(version: tuple[int, int], body: bytes) -> None:
     """Raises `FormatVersionError` for a file that this release cannot read."""
-    if written[0] == 0:
+    if version[0] == 0:
         raise FormatVersionError(
-            f"format {_dotted(written)} is of an earlier release of gvcodec; this one reads "
-            f"{_dotted(NEEDS)} to {_dotted(VERSION)}"
+            f"format {_dotted(version)} is of an earlier release of gvcodec; this one reads "
+            f"{_dotted(NEEDS)} to {_dotted(VERSION)}",
+            code="header-version",
         )
     if len(body) < len(NEEDS):
-        raise DamagedStreamError("header ends early")
+        raise DamagedStreamError("header ends early", code="truncated")
     required = body[0], body[1]
     if required > VERSION:
         raise FormatVersionError(
-            f"needs format {_dotted(required)}; this release reads up to {_dotted(VERSION)}"
+            f"needs format {_dotted(required)}; this release reads up to {_dotted(VERSION)}",
+            code="header-version",
         )
 
 
@@ -235,14 +256,15 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 def _newer(what: str) -> FormatVersionError:
     return FormatVersionError(
-        f"{what} needs a newer format; this release reads up to {_dotted(VERSION)}"
+        f"{what} needs a newer format; this release reads up to {_dotted(VERSION)}",
+        code="header-version",
     )
 
 
 def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise DamagedStreamError("header: file ends early")
+        raise DamagedStreamError("header: file ends early", code="truncated")
     return data
 
 
@@ -256,7 +278,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     def ratio() -> Fraction:
         numerator, denominator = cursor.var(MAX_RATIO - 1), cursor.var(MAX_RATIO - 1)
         if denominator == 0:
-            raise DamagedStreamError("header: ratio with denominator 0")
+            raise DamagedStreamError("header: ratio with denominator 0", code="header-field")
         return Fraction(numerator, denominator)
 
     # Versions are checked before; profile and level inform.
@@ -276,14 +298,16 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     gvc1d_id = cursor.take(ID_BYTES) if flags & _HAS_LATENTS else None
     if flags & _REDUCED_FORM:
         raise FormatVersionError(
-            "GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone"
+            "GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone",
+            code="base-retired",
         )
     network = base == NETWORK_WIRE
     name = "gvc1d" if network else base_of_wire(base)
     if base in RETIRED_BASES:
         raise FormatVersionError(
             f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
-            f"release 0.1.0; this one reads {', '.join(names())}"
+            f"release 0.1.0; this one reads {', '.join(names())}",
+            code="base-retired",
         )
     if name is None:
         raise _newer(f"base {base}")
@@ -292,14 +316,14 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     if bits & ~_KNOWN_BITS:
         raise _newer(f"bits {bits:#x} of the header")
     if abs(start_pts) > MAX_PTS:
-        raise DamagedStreamError("header: field out of range")
+        raise DamagedStreamError("header: field out of range", code="header-field")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
     ids = base_model_id, painter_id, gvc1d_id
-    bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
+    is_bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
         needs = max(NEEDS, (major, minor))
         head = fmt, name, SCALES[scale], q, start_pts
-        return SequenceHeader(*head, *ids, bundled, embeds, needs, network)
+        return SequenceHeader(*head, *ids, is_bundled, embeds, needs, network)
     except UsageError as error:
-        raise DamagedStreamError(f"header: {error}") from error
+        raise DamagedStreamError(f"header: {error}", code="header-field") from error

@@ -73,7 +73,9 @@ class Entry:
             return Packet(Kind(number), self.data[1:])
         extra = Packet(Kind.EXTRA, self.data[1:], number - EXTENDED_AT)
         if number in _KNOWN_KINDS or not extra.is_copied:
-            raise DamagedStreamError("metadata OBU: a packet of a type that is never copied")
+            raise DamagedStreamError(
+                "metadata OBU: a packet of a type that is never copied", code="metadata-obu"
+            )
         return extra
 
 
@@ -145,10 +147,10 @@ class UnitHash:
         return self._hash.digest()[:_HASH_BYTES]
 
 
-def hash_of_tracks(tracks: Iterable[bytes], described: bool, ordered: bool) -> bytes:
+def hash_of_tracks(tracks: Iterable[bytes], is_described: bool, is_ordered: bool) -> bytes:
     """Of the SHA-256 of each track, over the data of all its packets. `described`: the tracks are
     those of the `sound` entry; `ordered`: all packets have times, which rise in each track."""
-    flags = bytes([described | ordered << 1])
+    flags = bytes([is_described | is_ordered << 1])
     return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
 
 
@@ -182,13 +184,15 @@ def parse(body: bytes) -> list[Entry] | None:
     # Trailing bits may be padded with zeros.
     sealed = body[1:].rstrip(b"\0")
     if len(sealed) < len(_MAGIC) + 1 + _CRC_BYTES + 1 or sealed[-1:] != _TRAILING:
-        raise DamagedStreamError("metadata OBU: ends early")
+        raise DamagedStreamError("metadata OBU: ends early", code="metadata-obu")
     inside, crc = sealed[: -_CRC_BYTES - 1], sealed[-_CRC_BYTES - 1 : -1]
     if zlib.crc32(inside) != int.from_bytes(crc, "little"):
-        raise DamagedStreamError("metadata OBU: checksum differs")
+        raise DamagedStreamError("metadata OBU: checksum mismatch", code="metadata-obu")
     version = inside[len(_MAGIC)]
     if version != VERSION:
-        raise DamagedStreamError(f"metadata OBU: version {version}, this program reads {VERSION}")
+        raise DamagedStreamError(
+            f"metadata OBU: version {version}, this program reads {VERSION}", code="metadata-obu"
+        )
     return _entries(Cursor(inside[len(_MAGIC) + 1 :], "metadata OBU"))
 
 
@@ -229,11 +233,13 @@ def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
     return front + ours + rest
 
 
-def read_header(packed: bytes) -> SequenceHeader:
+def read_header(header_bytes: bytes) -> SequenceHeader:
     """The sequence header of an entry. Raises `DamagedStreamError`."""
-    header, size = SequenceHeader.read(io.BytesIO(packed))
-    if size != len(packed) or header.base != "av1":
-        raise DamagedStreamError("metadata OBU: not the header of a stream of base av1")
+    header, size = SequenceHeader.read(io.BytesIO(header_bytes))
+    if size != len(header_bytes) or header.base != "av1":
+        raise DamagedStreamError(
+            "metadata OBU: not the header of a stream of base av1", code="metadata-obu"
+        )
     return header
 
 
@@ -256,9 +262,13 @@ def _entries(cursor: Cursor) -> list[Entry]:
         if what in _KNOWN:
             entries.append(Entry(EntryType(what), data))
         elif what < _FIRST_SKIPPABLE:
-            raise DamagedStreamError(f"metadata OBU: an entry {what} of a newer version")
+            raise DamagedStreamError(
+                f"metadata OBU: an entry {what} of a newer version", code="metadata-obu"
+            )
         if len(entries) > _MAX_ENTRIES:
-            raise DamagedStreamError(f"metadata OBU: more than {_MAX_ENTRIES} entries")
+            raise DamagedStreamError(
+                f"metadata OBU: more than {_MAX_ENTRIES} entries", code="metadata-obu"
+            )
     return entries
 
 
@@ -270,12 +280,14 @@ def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
     while len(cursor):
         head = cursor.uint(1)
         if head & _FORBIDDEN:
-            raise DamagedStreamError("temporal unit: not an OBU")
+            raise DamagedStreamError("temporal unit: not an OBU", code="temporal-unit")
         extension = cursor.take(1) if head & _EXTENDED else b""
         size = _leb128(cursor) if head & _SIZED else len(cursor)
         obus.append((head >> 3 & 15, bytes([head | _SIZED]) + extension, cursor.take(size)))
         if len(obus) > _MAX_OBUS:
-            raise DamagedStreamError(f"temporal unit: more than {_MAX_OBUS} OBUs")
+            raise DamagedStreamError(
+                f"temporal unit: more than {_MAX_OBUS} OBUs", code="temporal-unit"
+            )
     return obus
 
 
@@ -289,4 +301,4 @@ def _leb128(cursor: Cursor) -> int:
             if value >= _LEB_LIMIT:
                 break
             return value
-    raise DamagedStreamError("temporal unit: size of an OBU is out of range")
+    raise DamagedStreamError("temporal unit: size of an OBU is out of range", code="temporal-unit")

@@ -19,7 +19,7 @@ MAX_PAYLOAD = 1 << 26
 MAX_SIDE_PAYLOAD = 1 << 20
 CHECKSUM_BYTES = 2
 
-EXTENDED = 3
+EXTENDED_BITS = 3
 #: Kinds of packets from `Kind.END` on are `EXTENDED_AT + type`; `EXTENDED_AT` itself is `END`, type
 #: 0.
 EXTENDED_AT = 16
@@ -102,7 +102,7 @@ class Packet:
         if kind < 0:
             raise ValueError("a packet of unknown type cannot be written")
         extended = kind >= EXTENDED_AT
-        head = encode_var(len(self.payload) << 2 | (EXTENDED if extended else kind))
+        head = encode_var(len(self.payload) << 2 | (EXTENDED_BITS if extended else kind))
         if extended:
             head += bytes([kind - EXTENDED_AT])
         body = head + self.payload
@@ -115,16 +115,16 @@ def read_packet(stream: Source) -> tuple[Packet, bytes]:
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
     number, size = parse_head(bytes(head))
-    if number == EXTENDED:
+    if number == EXTENDED_BITS:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
     if size > _MOST.get(number, MAX_PAYLOAD):
-        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}")
+        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}", code="packet-size")
     payload = _read(stream, size)
     body = bytes(head) + payload
     checksum = _read(stream, CHECKSUM_BYTES)
     if checksum != _checksum(body):
-        raise DamagedStreamError("checksum differs")
+        raise DamagedStreamError("checksum mismatch", code="packet-checksum")
     whole = body + checksum
     if number not in _KNOWN:
         kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
@@ -145,7 +145,7 @@ def _checksum(body: bytes) -> bytes:
 def _read(stream: Source, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise DamagedStreamError(ENDS_EARLY)
+        raise DamagedStreamError(ENDS_EARLY, code="truncated")
     return data
 
 

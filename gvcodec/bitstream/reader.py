@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
-from gvcodec.bitstream.embedded import load_embedded_models
+from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
@@ -41,11 +41,11 @@ class GopEntry:
     frames: int
     offset: int
     size: int
-    fitted: bool
+    has_fit: bool
 
 
 #: Why nothing is made of a file that another tool changed, but by `repair`.
-NOT_WRITTEN = "is not as it was written; gvcodec repair makes a stream of what is left"
+NOT_WRITTEN = "was changed by another tool; gvcodec repair writes what is intact"
 
 
 class ChangedStream(io.BufferedReader):
@@ -72,7 +72,7 @@ class Reader:
                 check(self.header, False, limits)
             self._stream = load_embedded_models(stream, self.header)
         except DamagedStreamError as error:
-            raise DamagedStreamError(f"{name}: {error}") from error
+            raise type(error)(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
         self.is_changed = isinstance(stream, ChangedStream)
@@ -89,7 +89,7 @@ class Reader:
         """Raises `DamagedStreamError` for a `ChangedStream`: what is made of it would be called
         right."""
         if self.is_changed:
-            raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}")
+            raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}", code="changed-file")
 
     def packets(self) -> Iterator[Packet]:
         """All packets but `gop`, `index` and `end` up to the end of the file.
@@ -98,7 +98,7 @@ class Reader:
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         entries: list[GopEntry] = []
-        crc, start, first, fitted = 0, self._header_size, 0, False
+        crc, start, first, has_fit = 0, self._header_size, 0, False
         in_gop = latent = False
         index: bytes | None = None
         index_size = 0
@@ -113,20 +113,20 @@ class Reader:
                     self._check_end(packet.payload, index, index_size)
                     return
                 if index is not None:
-                    raise DamagedStreamError("follows the index")
+                    raise DamagedStreamError("follows the index", code="index")
                 if latent and kind in (Kind.LATENT, Kind.GOP, Kind.INDEX):
-                    raise DamagedStreamError("latent tokens without a frame")
+                    raise DamagedStreamError("latent tokens without a frame", code="packet-order")
                 if kind is Kind.GOP:
                     if not in_gop or not closes_gop(packet.payload, crc, self.frames):
-                        raise DamagedStreamError("checksum of the GOP differs")
+                        raise DamagedStreamError("GOP checksum mismatch", code="gop-checksum")
                     count, size = self.frames - first, self.size - start
-                    entries.append(GopEntry(first, count, start, size, fitted))
-                    crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
+                    entries.append(GopEntry(first, count, start, size, has_fit))
+                    crc, start, first, has_fit, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
                     if in_gop or self._parse_index(packet.payload, start) != entries:
-                        raise DamagedStreamError("index differs from the packets")
+                        raise DamagedStreamError("index differs from the packets", code="index")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
                     continue
@@ -136,7 +136,7 @@ class Reader:
             except DamagedStreamError as error:
                 self._raised_error = self._damage_error(str(error))
                 raise self._raised_error from error
-            fitted = fitted or kind is Kind.FIT
+            has_fit = has_fit or kind is Kind.FIT
             in_gop = in_gop or kind is Kind.KEY
             self.track_size += len(data) * (kind is Kind.TRACKS)
             sizes = _shares([len(part.payload) for part in parts], len(data))
@@ -156,7 +156,7 @@ class Reader:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
         `DamagedStreamError`."""
         if not self._stream.seekable():
-            raise UsageError(f"{self.name}: cannot seek in a pipe")
+            raise UsageError(f"{self.name}: cannot seek in a pipe", code="not-seekable")
         position = self._stream.tell()
         try:
             end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
@@ -165,7 +165,7 @@ class Reader:
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
             entries = self._parse_index(payload, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
-                raise DamagedStreamError("index does not fit the size of the file")
+                raise DamagedStreamError("index does not fit the size of the file", code="index")
             return entries
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{self.name}: {error}") from error
@@ -175,8 +175,8 @@ class Reader:
     def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
         """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP
         brings its own."""
-        for gop in reversed(gops[:at] if not gops[at].fitted else []):
-            if gop.fitted:
+        for gop in reversed(gops[:at] if not gops[at].has_fit else []):
+            if gop.has_fit:
                 fits = [packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT]
                 return fits[-1] if fits else None
         return None
@@ -193,53 +193,55 @@ class Reader:
                     if remaining or not closes_gop(
                         packet.payload, crc, gop.first_frame + gop.frames
                     ):
-                        raise DamagedStreamError("checksum differs")
+                        raise DamagedStreamError("checksum mismatch", code="gop-checksum")
                     return
                 crc = zlib.crc32(data, crc)
                 if remaining <= 0:
-                    raise DamagedStreamError("does not end where the index says")
+                    raise DamagedStreamError("does not end where the index says", code="index")
                 yield from _unbundle(unbundler, packet)
         except DamagedStreamError as error:
             where = f"{self.name}: GOP at frame {gop.first_frame}"
             raise DamagedStreamError(f"{where}: {error}") from error
 
     def _open_unbundler(self) -> Unbundler | None:
-        return Unbundler() if self.header.bundled else None
+        return Unbundler() if self.header.is_bundled else None
 
     def _parse_index(self, payload: bytes, end: int) -> list[GopEntry]:
-        most = MOST_FRAMES if self.header.bundled else 1
+        most = MOST_FRAMES if self.header.is_bundled else 1
         return parse_index(payload, self._header_size, end, most)
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
-            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})", code="index")
         self._stream.seek(offset)
         try:
             packet, _ = read_packet(self._stream)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{what}: {error} ({_CUT})") from error
         if packet.kind is not kind:
-            raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
+            raise DamagedStreamError(f"no {what} where it should be ({_CUT})", code="index")
         return packet.payload
 
     def _check_order(self, kind: Kind, in_gop: bool) -> None:
         if kind is Kind.KEY and in_gop:
-            raise DamagedStreamError("keyframe inside a GOP")
+            raise DamagedStreamError("keyframe inside a GOP", code="packet-order")
         if kind is Kind.INTER and not in_gop:
-            raise DamagedStreamError("inter frame without a keyframe before it")
+            raise DamagedStreamError(
+                "inter frame without a keyframe before it", code="packet-order"
+            )
         if kind is Kind.LATENT and self.header.gvc1d_id is None:
-            raise DamagedStreamError("latent tokens in a stream without any")
+            raise DamagedStreamError("latent tokens in a stream without any", code="packet-order")
         if kind is Kind.FIT and in_gop:
-            raise DamagedStreamError("fit inside a GOP")
+            raise DamagedStreamError("fit inside a GOP", code="packet-order")
 
     def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
         if index is None or len(payload) != _END_PAYLOAD:
-            raise DamagedStreamError("end without an index")
+            raise DamagedStreamError("end without an index", code="index")
         if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
-            raise DamagedStreamError("end does not point at the index")
+            raise DamagedStreamError("end does not point at the index", code="index")
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
-            raise DamagedStreamError("bytes follow the end of the file")
+            raise DamagedStreamError("bytes follow the end of the file", code="packet-order")
         if not self.is_changed or any(payload[:HASH_BYTES]):
             self.base_hash = payload[:HASH_BYTES]
 
@@ -287,12 +289,12 @@ def parse_index(
         count, size, flags = cursor.var(_MAX_FRAMES), cursor.var(), cursor.uint(1)
         entry = GopEntry(first, count, offset, size, bool(flags & _FITTED))
         if not 0 < entry.frames <= frames_a_byte * entry.size <= frames_a_byte * (end - offset):
-            raise DamagedStreamError("index: GOP without frames")
+            raise DamagedStreamError("index: GOP without frames", code="index")
         entries.append(entry)
         first += entry.frames
         offset += entry.size
     if not entries:
-        raise DamagedStreamError("index: no frames")
+        raise DamagedStreamError("index: no frames", code="index")
     if first != frames or len(cursor):
-        raise DamagedStreamError("index: frames do not add up")
+        raise DamagedStreamError("index: frames do not add up", code="index")
     return entries

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
-from gvcodec.bitstream.embedded import load_embedded_models
+from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
-    EXTENDED,
     EXTENDED_AT,
+    EXTENDED_BITS,
     MAX_PAYLOAD,
     Kind,
     Packet,
@@ -92,7 +92,7 @@ class Salvage:
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None
-        self._unbundler = Unbundler() if self.header.bundled else None
+        self._unbundler = Unbundler() if self.header.is_bundled else None
         #: Frames given or reported as missing so far.
         self.frames = 0
         self._number = 0
@@ -189,7 +189,7 @@ class Salvage:
             reason = f"frame {self._first}: the end of a GOP is missing"
             yield Loss(missing, reason, missing > 0, suspect_frames=gop_frames)
         elif self._crc is not None and not self._broken and crc != self._crc:
-            reason = f"frame {self._first}: checksum of the GOP differs"
+            reason = f"frame {self._first}: GOP checksum mismatch"
             yield Loss(
                 missing,
                 reason,
@@ -250,7 +250,7 @@ class Salvage:
             self._examined + size
             > _MAX_EXAMINED_RATIO * (self._source.tell() - self._begin) + _FREE_EXAMINED
         ):
-            raise DamagedStreamError("too many sizes are made up")
+            raise DamagedStreamError("too many sizes are made up", code="packet-size")
         try:
             return read_packet(self._source)
         except DamagedStreamError:
@@ -266,7 +266,7 @@ class Salvage:
             kind, size = parse_head(head[:length])
         except DamagedStreamError:
             return Kind.INTER, 0
-        if kind == EXTENDED:
+        if kind == EXTENDED_BITS:
             kind = EXTENDED_AT + (head[length] if len(head) > length else 0xFF)
             length += 1
         return kind, length + size + CHECKSUM_BYTES

@@ -139,12 +139,12 @@ class PtsDecoder:
             elif self._is_lost:
                 continue
             elif frame < self._next:
-                raise DamagedStreamError("timing comes after the frame it names")
+                raise DamagedStreamError("timing comes after the frame it names", code="timing")
             else:
                 self._late[frame] = late
             if len(self._late) + len(self._exact) > _MAX_WAITING:
                 most = f"more than {_MAX_WAITING} frames"
-                raise DamagedStreamError(f"timing names {most} that are not there")
+                raise DamagedStreamError(f"timing names {most} that are not there", code="timing")
             self._next_named = frame + 1
 
     def receive(self) -> int:
@@ -154,7 +154,7 @@ class PtsDecoder:
         late = self._late.pop(frame, 0)
         pts = self._exact.pop(frame, self._clock.predict(frame) + late)
         if abs(pts) > MAX_PTS:
-            raise DamagedStreamError("timing: a timestamp is out of range")
+            raise DamagedStreamError("timing: a timestamp is out of range", code="timing")
         if late:
             self._clock.anchor(frame, pts)
         first, last = self._span = min(self._span[0], pts), max(self._span[1], pts)

@@ -41,7 +41,7 @@ class Cursor:
 
     def take(self, size: int) -> bytes:
         if size > len(self):
-            raise DamagedStreamError(f"{self._what} ends early")
+            raise DamagedStreamError(f"{self._what} ends early", code="truncated")
         self._at += size
         return self._data[self._at - size : self._at]
 
@@ -57,11 +57,17 @@ class Cursor:
             value |= (byte & 0x7F) << 7 * index
             if byte < 0x80:
                 if byte == 0 and index > 0:
-                    raise DamagedStreamError(f"{self._what}: number in non-minimal form")
+                    raise DamagedStreamError(
+                        f"{self._what}: number in non-minimal form", code="number"
+                    )
                 if value > limit:
-                    raise DamagedStreamError(f"{self._what}: {value} is above {limit}")
+                    raise DamagedStreamError(
+                        f"{self._what}: {value} is above {limit}", code="number"
+                    )
                 return value
-        raise DamagedStreamError(f"{self._what}: number of more than {MAX_BYTES} bytes")
+        raise DamagedStreamError(
+            f"{self._what}: number of more than {MAX_BYTES} bytes", code="number"
+        )
 
     def svar(self) -> int:
         value = self.var()

@@ -36,7 +36,7 @@ class Writer:
         self._gop_size = 0
         self._gop_crc = 0
         self._gop_fitted = False
-        self._bundler = Bundler() if header.bundled else None
+        self._bundler = Bundler() if header.is_bundled else None
         packed = header.pack()
         stream.write(packed)
         self.size = len(packed)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -30,10 +31,10 @@ from typing import Any, NoReturn
 
 import gvcodec
 from gvcodec.cli import _standard_streams
-from gvcodec.cli._habits import HINTS, map_ffmpeg_options
+from gvcodec.cli._habits import ADVICE, HINTS, map_ffmpeg_options
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
-from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.file_io import protect_inputs, require_inputs
 from gvcodec.util.messages import log_line, one_line, silence
 from gvcodec.util.process import let_threads_sleep, manage_process
 
@@ -51,6 +52,7 @@ COMMANDS = {
     "play": "watch a stream in the browser",
     "repair": "save what is left of a damaged or cut-off stream",
     "search": "find moments by a picture, a clip or a time",
+    "serve": "play streams on televisions, phones and in players, over HTTP (HLS)",
     "summarize": "add a summary for search to a stream",
     "verify": "decode and verify a stream, optionally against its source",
 }
@@ -66,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser(words).parse_args(words or ["--help"])
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
+            output = getattr(options, "output", None) or ""
+            if options.command != "batch" and os.path.lexists(output):
+                # A wrong name of the input is told before an output that exists.
+                require_inputs(_inputs(options))
             is_quiet = getattr(options, "quiet", False)
             guard = signals.guard_signals() if arguments is None else contextlib.nullcontext()
             with silence(is_quiet), guard, protect_inputs(_inputs(options)):
@@ -138,14 +144,18 @@ class _Parser(argparse.ArgumentParser):
         text = message.replace("argument ", "").replace("IN, OUT", "IN and OUT")
         if (words := text.removeprefix("unrecognized arguments: ")) != text:
             text = self._unknown(words.split())
-        self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} says what there is)\n")
+        self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} lists the options)\n")
 
     def _unknown(self, words: list[str]) -> str:
         first = words[0]
         if not first.startswith("-") or not first.strip("-"):
             many = "; gvcodec batch takes many videos" if self.command == "encode" else ""
-            return f"{' '.join(words)}: one file too many{many}"
+            if len(words) == 1:
+                return f"{first}: one file too many{many}"
+            return f"{first} …: {len(words)} files too many{many}"
         name = first.partition("=")[0]
+        if self.command == "encode" and name in ADVICE:
+            return f"there is no option {name}: {ADVICE[name]}"
         ours = [HINTS[name]] if HINTS.get(name) in self.options else []
         near = ours or difflib.get_close_matches(name, self.options, 1, 0.8)
         meant = f", did you mean {near[0]}?" if near else ""

@@ -9,8 +9,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from itertools import pairwise
+
+from gvcodec.errors import UsageError
 
 _PART = {"-ss": "--start", "-to": "--to", "-t": "--duration"}
 _FRAMES = {"-vframes": "--frames", "-s": "--scale", "-threads": "--threads"}
@@ -41,7 +44,10 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         _escape_name(w) if before == "-i" else w for before, w in pairwise(["", *arguments[:end]])
     ]
     words = [ours.get(w, w) for w in escaped if ours.get(w) != ""]
-    return [*_output_last(words), *arguments[end:]] if ours else arguments
+    if not ours:
+        return [*join_negative(arguments[:end]), *arguments[end:]]
+    check_presets(words)
+    return [*_output_last(join_negative(words)), *arguments[end:]]
 
 
 def _escape_name(word: str) -> str:
@@ -57,6 +63,60 @@ def _output_last(words: list[str]) -> list[str]:
             output = value if equals else words[place + 1]
             return [*words[:place], *words[place + 1 + (not equals) :], output]
     return words
+
+
+#: Options of FFmpeg and other encoders without one of the same meaning, and the way out.
+ADVICE = {
+    **dict.fromkeys(
+        ("-c:v", "-vcodec", "-codec:v", "-c", "-codec"),
+        "--base av1, vvc or gvc1d chooses the codec",
+    ),
+    **dict.fromkeys(
+        ("-vf", "-filter:v", "-filter_complex", "-lavfi"),
+        "--scale 640x360 changes the size, --fps the frame rate; for other filters run ffmpeg "
+        "first: ffmpeg -i IN -vf … -f yuv4mpegpipe - | gvcodec encode - OUT",
+    ),
+    **dict.fromkeys(
+        ("-c:a", "-acodec", "-codec:a", "-b:a", "-ab"), "--sound copy, opus:24k or none"
+    ),
+    **dict.fromkeys(("-pix_fmt", "-profile:v", "-level"), "it follows from the source"),
+    **dict.fromkeys(("-tune", "-x264-params", "-x265-params"), "--encoder-params K=V sets some"),
+    "-map": "the first video and all sound and subtitles are taken",
+    "-af": "run ffmpeg first, sound is copied as it is",
+    "-pass": "--size and --bitrate take as many passes as they need",
+    "-bufsize": "--maxrate has a buffer of its own",
+    "-movflags": "the index comes first in every .mp4",
+}  # fmt: skip
+#: Names of presets of x264 and x265, SVT-AV1 has numbers.
+_PRESET_NAMES = """ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"""
+_NEGATIVE = re.compile(r"-\.?\d")
+
+
+def check_presets(words: Sequence[str]) -> None:
+    """Raises `UsageError` for a preset by its name in x264."""
+    for option, value in pairwise(words):
+        if option == "--preset" and value in _PRESET_NAMES.split():
+            raise UsageError(
+                f"--preset {value}: presets are numbers, 0 (slowest) to 10; or --speed fast, "
+                "default or best"
+            )
+
+
+def join_negative(words: Sequence[str]) -> list[str]:
+    """A value like -5k belongs to the option before it: its type says what is wrong with it."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        if (
+            _NEGATIVE.match(word)
+            and before.startswith("--")
+            and "=" not in before
+            and before != "--"
+        ):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 #: What options of other encoders are called here.

@@ -37,7 +37,9 @@ def add_replace(parser: argparse.ArgumentParser) -> None:
 
 
 def rules_of(options: argparse.Namespace) -> ReplaceRules | None:
-    """None without --replace. Raises `UsageError`."""
+    """None without --replace, which `compare` does not have. Raises `UsageError`."""
+    if "replace" not in options:
+        return None
     keep, delete, floor = options.keep_originals, options.delete_originals, options.floor
     if not options.replace:
         for name, value in (

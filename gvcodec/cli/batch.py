@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any, NoReturn
 
 from gvcodec.api import job as api
+from gvcodec.api.results import HIGH_BPP, high_rate_hint
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
@@ -135,13 +136,18 @@ def run(options: argparse.Namespace) -> None:
     bar = ProgressBar(mode_of(options), options.verbose)
     with engine, bar:
 
-        def ended(job: Job, error: str) -> None:
+        def report_job(job: Job, error: str) -> None:
             log_line(error or _outcome(ledger, job))
 
         count = FrameCount(bar, len(jobs))
-        Driver(engine, ledger, count, ended, options.fail_fast, rules).run(jobs)
+        Driver(engine, ledger, count, report_job, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
+    painted = {job.uri for job in jobs if job.settings.config.painter == "on"}
+    rates = [row.get("bpp", 0.0) for row in filter(is_file, rows) if row["input"] in painted]
+    count = sum(rate > HIGH_BPP for rate in rates)
+    if hint := high_rate_hint(max(rates, default=0.0), count_noun(count, "file is", "files are")):
+        log_line(hint)
     table = f"{uris.join(options.output, TABLE)} has a row for each"
     counts = Counter(row["status"] for row in filter(is_file, rows))
     if counts["failed"]:

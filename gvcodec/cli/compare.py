@@ -17,7 +17,7 @@ from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
 
-EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
+EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 vote.html --blind")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"encoders to compare with, of {', '.join(PEERS)} (x265,svtav1)",
     )
     add("--stream", metavar="FILE", help="existing stream of IN, instead of encoding it now")
+    add(
+        "--blind",
+        action="store_true",
+        help="a page where a person chooses between two clips in hidden order; python -m eval "
+        "votes scores the votes",
+    )
     encode.coding_arguments(parser)
     add_options(parser, InputOptions, group="input")
     add_progress(parser)
@@ -42,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.output.lower().endswith(".html"):
         raise UsageError(f"{options.output}: the page is a .html file")
     if options.stream and options.start:
-        raise UsageError("--stream has its own beginning; --start goes without it")
+        raise UsageError("--start cannot be combined with --stream, which has its own start")
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(PendingFile(options.output, options.overwrite))
         options.input = stack.enter_context(open_rereadable(options.input))
@@ -51,21 +57,23 @@ def run(options: argparse.Namespace) -> None:
             folder = stack.enter_context(work_folder())
             stream = Path(folder, "gvcodec.gvc")
             single_run = {"sound": "none", "no_subtitles": True, "output": str(stream)}
-            encode.run(argparse.Namespace(**vars(options) | single_run))
+            encode.encode_to_output(argparse.Namespace(**vars(options) | single_run))
         peers = [name for name in options.peers.split(",") if name]
         input_options = encode.make_job(options).input_options
         bar = ProgressBar(mode_of(options))
         stages = list[str]()
 
-        def watch(title: str, total: int, attempt: int, done: int) -> None:
+        def watch(title: str, total: int, attempt: int, frames_done: int) -> None:
             stage = f"{title}, attempt {attempt}"
             if stages[-1:] != [stage]:
                 stages.append(stage)
                 bar.begin(stage, total)
-            bar.coded(done, 0)
+            bar.coded(frames_done, 0)
 
         with bar:
-            comparison = compare(Path(options.input), stream, peers, log_line, input_options, watch)
+            comparison = compare(
+                Path(options.input), stream, peers, log_line, input_options, watch, options.blind
+            )
         page.temporary.write_text(comparison.html, encoding="utf-8", errors="backslashreplace")
     for note in comparison.notes:
         log_line(note)

@@ -58,5 +58,6 @@ def run(options: argparse.Namespace) -> None:
     log_line(f"{options.output}: {', '.join(report.outcome)}, {time.monotonic() - start:.1f} s")
     if report.losses:
         raise DamagedStreamError(
-            f"{display_name(options.input)}: damaged, {options.output} holds what is left of it"
+            f"{display_name(options.input)}: damaged; {options.output} holds the frames that could "
+            "be decoded"
         )

@@ -9,6 +9,7 @@ import time
 from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
 from gvcodec.api.replace import encode_and_replace
+from gvcodec.api.results import high_rate_hint
 from gvcodec.cli._arguments import (
     add_overwrite,
     add_part,
@@ -103,7 +104,12 @@ def run(options: argparse.Namespace) -> None:
     rules = rules_of(options)
     if rules is not None:
         _replace(options, rules)
-        return
+    else:
+        encode_to_output(options)
+
+
+def encode_to_output(options: argparse.Namespace) -> None:
+    """Encode to a file of its own, and say what came of it."""
     options.output = options.output or _default_output(options.input)
     start = time.monotonic()
     job = make_job(options, options.input, options.output)
@@ -111,6 +117,8 @@ def run(options: argparse.Namespace) -> None:
     for note in report.notes:
         log_line(note)
     log_line(f"{options.output}: {report.summary}, {time.monotonic() - start:.1f} s")
+    if job.config.painter == "on" and (hint := high_rate_hint(report.bpp)):
+        log_line(hint)
     require_complete(job, report)
 
 
@@ -123,13 +131,12 @@ def _replace(options: argparse.Namespace, rules: ReplaceRules) -> None:
     if suffix != ".gvc" and not one_file_suffix(f"OUT{suffix}"):
         raise UsageError(f"{options.output}: with --replace a file is .gvc, .mp4, .mkv or .webm")
     replaced = encode_and_replace(make_job(options, options.input), suffix, rules)
-    for note in replaced.coded.notes if replaced.coded else ():
+    for note in replaced.encode_report.notes if replaced.encode_report else ():
         log_line(note)
-    if replaced.coded is not None:
-        log_line(f"{replaced.target}: {replaced.coded.summary}")
+    if replaced.encode_report is not None:
+        log_line(f"{replaced.target}: {replaced.encode_report.summary}")
     else:
         log_line(f"{replaced.target}: was coded by an earlier call")
     end = f"is {replaced.original}" if replaced.original else "is deleted"
-    log_line(
-        f"{options.input}: replaced by {replaced.target} ({replaced.checked}); the original {end}"
-    )
+    check = f"{replaced.target} ({replaced.copy_check})"
+    log_line(f"{options.input}: replaced by {check}; the original {end}")

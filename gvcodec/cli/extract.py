@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 from gvcodec.bitstream import NOT_WRITTEN, ChangedStream, Reader
+from gvcodec.bitstream.header import MAGIC
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.edit.extract import extract
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import memory_limit
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.opening import open_sink, open_stream
@@ -43,8 +44,16 @@ def run(options: argparse.Namespace) -> None:
     with open_stream(options.input) as source:
         if suffix in _STREAMS:
             if isinstance(source, ChangedStream):
-                raise DamagedStreamError(f"{display_name(options.input)}: {NOT_WRITTEN}")
+                raise DamagedStreamError(
+                    f"{display_name(options.input)}: {NOT_WRITTEN}", code="changed-file"
+                )
+            head = source.read(len(MAGIC))
+            if head != MAGIC:
+                raise NotGvcodecError(
+                    f"{display_name(options.input)}: not a gvcodec file", code="not-gvcodec"
+                )
             with open_sink(options.output, options.overwrite) as output:
+                output.write(head)
                 shutil.copyfileobj(source, output)
             log_line(f"{options.output}: the stream of {display_name(options.input)}, copied")
             return

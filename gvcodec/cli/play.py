@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,10 @@ from gvcodec.errors import (
 )
 from gvcodec.limits import memory_limit
 from gvcodec.models import find_model
-from gvcodec.opening import open_stream
+from gvcodec.opening import open_stream, stream_file
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.server import FrameServer, PlayerServer, page_files
 from gvcodec.retrieval.files import moments
-from gvcodec.util.file_io import work_folder
 from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
@@ -92,11 +90,11 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     with open_stream(options.input) as source:
         header = Reader(source, options.input).header
     video, reason = _video(options, header)
-    painted = bool(video and video.painted)
+    is_painted = bool(video and video.is_painted)
     facts = {
         "name": path.name,
         "decodes": video is not None,
-        "paints": painted,
+        "paints": is_painted,
         "reason": reason,
         "source": bool(original),
         "moments": moments(options.input),
@@ -104,11 +102,11 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     }
     frames = FrameServer(video, lambda: _open(options, fidelity=True)) if video else None
     with (
-        _stream_file(options.input) as stream,
-        memory_limit(header, painted, limits_of(options)),
+        stream_file(options.input) as stream,
+        memory_limit(header, is_painted, limits_of(options)),
         PlayerServer(
             options.port,
-            page_files() | original | {"/stream": stream} | _models(options, header, painted),
+            page_files() | original | {"/stream": stream} | _models(options, header, is_painted),
             facts,
             frames,
         ) as server,
@@ -123,23 +121,11 @@ def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
     return [{"frame": moment.frame, "score": moment.score} for moment in result.moments]
 
 
-@contextlib.contextmanager
-def _stream_file(path: str) -> Iterator[Path]:
-    """The stream at `path` as a file on disk, a temporary one where a container holds it."""
-    with open_stream(path) as stream:
-        if getattr(stream, "name", None) == path:
-            yield Path(path)
-            return
-        with work_folder() as folder:
-            copy = Path(folder) / "stream.gvc"
-            with open(copy, "wb") as file:
-                shutil.copyfileobj(stream, file)
-            yield copy
-
-
-def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
+def _models(
+    options: argparse.Namespace, header: SequenceHeader, is_painted: bool
+) -> dict[str, Path]:
     """The model that the page may need, by the path of a request."""
-    if not painted or header.painter_id is None:
+    if not is_painted or header.painter_id is None:
         return {}
     path = find_model(header.painter_id, PAINTER_OF_STREAM, options.models)
     return {f"/models/{header.painter_id.hex()}.safetensors": path}

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-damaged",
         action="store_true",
-        help="take a damaged or cut-off source for a success: what is left of it is compared",
+        help="treat a damaged or truncated source as success; compare what is readable",
     )
     add(
         "--fidelity", action="store_true", help="check base frames only: no painter, no restoration"
@@ -43,24 +43,24 @@ def run(options: argparse.Namespace) -> None:
     _show(report, options.input)
 
 
-def _show(checked: VerifyReport, path: str) -> None:
-    hashes = f"base hash {checked.base_hash}"
-    if checked.painted_hash is not None:
-        hashes += f", painted hash {checked.painted_hash}"
+def _show(report: VerifyReport, path: str) -> None:
+    hashes = f"base hash {report.base_hash}"
+    if report.painted_hash is not None:
+        hashes += f", painted hash {report.painted_hash}"
     name = display_name(path)
-    out(f"{name}: {count_noun(checked.frames, 'frame')}, checksums, index, {hashes} are right")
-    if checked.source is not None and checked.compared != checked.frames:
-        out(f"{checked.source}: {count_noun(checked.compared, 'frame')} compared")
-    if checked.enlarged_to is not None:
-        size = "×".join(map(str, checked.enlarged_to))
+    out(f"{name}: {count_noun(report.frames, 'frame')}, checksums, index, {hashes} are right")
+    if report.source is not None and report.compared != report.frames:
+        out(f"{report.source}: {count_noun(report.compared, 'frame')} compared")
+    if report.enlarged_to is not None:
+        size = "×".join(map(str, report.enlarged_to))
         out(f"compared at the source's {size}, to which the stream's pictures are enlarged")
-    for what, psnr in (("base frames", checked.base_psnr), ("painted", checked.painted_psnr)):
+    for what, psnr in (("base frames", report.base_psnr), ("painted", report.painted_psnr)):
         if psnr:
             values = "  ".join(
                 f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"
                 for plane, value in zip("YUV", psnr, strict=True)
             )
             out(f"PSNR dB, {what}: {values}")
-    if checked.worst is not None:
-        seconds, worst = checked.worst
+    if report.worst is not None:
+        seconds, worst = report.worst
         out(f"worst frame: Y {worst:.2f} at {seconds:.2f} s")

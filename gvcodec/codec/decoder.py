@@ -159,7 +159,8 @@ class Decoder:
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise FormatVersionError(
                 f"painting needs a newer version of gvcodec, for packets of type {packet.type}; "
-                f"--fidelity gives the base frames"
+                f"--fidelity gives the base frames",
+                code="newer-packet",
             )
         elif packet.is_frame:
             self._on_frame_packet(packet)
@@ -181,7 +182,7 @@ class Decoder:
             self._timing.start_gop()
             self._started = True
         elif not self._started:
-            raise DamagedStreamError("decoding has to start at a keyframe")
+            raise DamagedStreamError("decoding has to start at a keyframe", code="packet-order")
         if not is_reordered(self.header.base):
             self._sizes[self._sent_count] = len(packet.payload)
         self.expected_painted_hash = None
@@ -237,9 +238,13 @@ class Decoder:
     def verify(self, base_hash: bytes | None) -> None:
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
-            raise VerificationError("decoded frames differ from the encoder's (base hash)")
+            raise VerificationError(
+                "decoded frames differ from the encoder's (base hash)", code="base-hash"
+            )
         if not self._overrides_look and self.expected_painted_hash not in (None, self.painted_hash):
-            raise VerificationError("painted frames differ from the encoder's (painted hash)")
+            raise VerificationError(
+                "painted frames differ from the encoder's (painted hash)", code="painted-hash"
+            )
 
     @property
     def frames(self) -> int:

@@ -27,7 +27,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from gvcodec.base import (
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.bundles import bytes_in_file
-from gvcodec.bitstream.embedded import model_packets
+from gvcodec.bitstream.embedded_models import model_packets
 from gvcodec.bitstream.header import (
     MAX_PTS,
     NEEDS,
@@ -56,7 +56,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED, memory_note
+from gvcodec.limits import NO_LIMITS, memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
@@ -70,7 +70,7 @@ from gvcodec.painter.open import (
 from gvcodec.painter.paint_strength import has_factors, set_all_strengths
 from gvcodec.painter.token_stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes, VideoFormat, chroma_shape
-from gvcodec.util.deprecation import renamed_attributes
+from gvcodec.util.deprecation import renamed_attributes, renamed_keywords, warn_renamed
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
@@ -185,7 +185,15 @@ class Progress(Protocol):
         ...
 
 
-@renamed_attributes(waits="holds_packets")
+def _log_function(progress: Progress) -> Callable[[str], None]:
+    """Its method for lines, which is called `say` in objects made for 1.0."""
+    if not hasattr(progress, "log_line") and hasattr(progress, "say"):
+        warn_renamed("progress.say", "progress.log_line")
+        return cast("Callable[[str], None]", progress.say)
+    return progress.log_line
+
+
+@renamed_attributes(waits="holds_packets", fitted="fit_payloads")
 class Encoder:
     """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
     what they are for. One class holds the state of base and painter, since a packet waits for the
@@ -193,14 +201,15 @@ class Encoder:
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
-    `psnr_y` (dB, mean over the base frames; infinite when all are exact), `fitted` (payloads of
-    `fit` packets by the frame from which on they hold).
+    `psnr_y` (dB, mean over the base frames; infinite when all are exact), `fit_payloads` (payloads
+    of `fit` packets by the frame from which on they hold).
 
     One thread uses an encoder at a time. It stays in its process: in a child made by `fork` frames
     raise `UsageError`.
     """
 
     @default_torch_settings()
+    @renamed_keywords(fitted="fit_payloads")
     def __init__(
         self,
         fmt: VideoFormat,
@@ -208,11 +217,11 @@ class Encoder:
         start_pts: int = 0,
         progress: Progress | None = None,
         base_encoder: BaseEncoder | None = None,
-        fitted: Mapping[int, bytes] | None = None,
+        fit_payloads: Mapping[int, bytes] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
-        control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
-        fitting came to in an earlier pass. Raises `UsageError`."""
+        control gives `base_encoder`, an encoder of the same base that it steers, and
+        `fit_payloads`, what fitting came to in an earlier pass. Raises `UsageError`."""
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
@@ -222,7 +231,7 @@ class Encoder:
         self.header, self.notes = _make_header(fmt, resolved, start_pts)
         self.progress = progress
         self.frames = 0
-        self.flushed = False
+        self.is_flushed = False
         # The base.
         self._base_encoder = base_encoder or open_encoder(fmt, resolved)
         self._zones = parse_zones(resolved.zones)
@@ -241,18 +250,18 @@ class Encoder:
             if resolved.uses_fitting and not has_torch():
                 self.notes.append(FIT_NEEDS_TORCH)
             # Tokens are found for a strength, so their stage chooses it.
-            if fitted is None and not resolved.uses_tokens:
+            if fit_payloads is None and not resolved.uses_tokens:
                 self._sampler = FitSampler(fmt, part_limit(resolved))
         self._tokens: TokenStage | None = None
         if is_painted and resolved.uses_tokens:
             # Their bytes depend on the quality, so each pass finds its own.
-            fitted = None if fitted is None else without_tokens(fitted)
-            self._tokens = TokenStage(self.header, resolved, fitted)
+            fit_payloads = None if fit_payloads is None else without_tokens(fit_payloads)
+            self._tokens = TokenStage(self.header, resolved, fit_payloads)
             if resolved.tokens == "search" and (reason := search_obstacle(fmt)):
                 self.notes.append(reason)
-        self.fitted: Mapping[int, bytes] = fitted or {}
+        self.fit_payloads: Mapping[int, bytes] = fit_payloads or {}
         if self._sampler is None and self.header.painter_id is not None:
-            self.fitted = set_all_strengths(self.fitted, resolved.look)
+            self.fit_payloads = set_all_strengths(self.fit_payloads, resolved.look)
         #: The last of them that was given out.
         self._current_fit: bytes | None = None
         # The file.
@@ -299,18 +308,24 @@ class Encoder:
     def _check_frame(self, planes: Planes, pts: int | None) -> None:
         height, width = self.header.format.height, self.header.format.width
         chroma = chroma_shape(height, width)
-        if self.flushed:
-            raise UsageError("the encoder has been flushed")
+        if self.is_flushed:
+            raise UsageError("the encoder has been flushed", code="encoder-flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
-            raise UsageError(f"frame {self.frames} is not of {width}×{height} samples in 4:2:0")
+            raise UsageError(
+                f"frame {self.frames} is not of {width}×{height} samples in 4:2:0",
+                code="frame-shape",
+            )
         if any(
             plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
             for plane in planes
         ):
-            raise UsageError(f"frame {self.frames}: samples are integers 0…{PEAK}")
+            raise UsageError(
+                f"frame {self.frames}: samples are integers 0…{PEAK}", code="frame-shape"
+            )
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > MAX_PTS):
             raise UsageError(
-                f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}"
+                f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}",
+                code="frame-shape",
             )
 
     def _enter_zone(self, pts: int) -> bool:
@@ -341,7 +356,7 @@ class Encoder:
             self._coded_bytes += len(packet.payload)
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
-        self._order.place_packets(self.frames, self.flushed)
+        self._order.place_packets(self.frames, self.is_flushed)
         tokens = coded.hash_bytes or [b""] * len(coded.base_frames)
         for base_frame, of_frame in zip(coded.base_frames, tokens, strict=True):
             self._fidelity.send_base(base_frame, of_frame)
@@ -373,12 +388,12 @@ class Encoder:
         """`flush`, which goes on after each step; what is ready may be taken out between them."""
         stay_in_process(self._process, "encoder")
         if not self.frames:
-            raise UsageError("there is no frame to encode")
+            raise UsageError("there is no frame to encode", code="no-frames")
         for coded in self._base_encoder.drain():
             self._on_output(coded)
             yield
-        self.flushed = True
-        self._order.place_packets(self.frames, self.flushed)
+        self.is_flushed = True
+        self._order.place_packets(self.frames, self.is_flushed)
         if self._end is not None:
             self._order.send_end(self._end)
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
@@ -389,7 +404,7 @@ class Encoder:
             self._fit(self._sampler)
             self._sampler = None
         if self._tokens is not None:
-            self.fitted = add_tokens(self.fitted, self._tokens.finish())
+            self.fit_payloads = add_tokens(self.fit_payloads, self._tokens.finish())
             self._tokens = None
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
@@ -399,11 +414,11 @@ class Encoder:
         progress = self.progress if self.config.uses_fitting else None
         if progress is not None:
             progress.fitted(0.0)
-        self.fitted, reason = choose_payloads(
+        self.fit_payloads, reason = choose_payloads(
             sampler.parts(self._gops(), self.frames),
             self.header,
             self.config,
-            None if progress is None else progress.log_line,
+            None if progress is None else _log_function(progress),
             None if progress is None else progress.fitted,
         )
         if reason:
@@ -414,7 +429,7 @@ class Encoder:
         frames = [packet for packet in self._order.ready if packet.is_frame]
         starts = [n for n, packet in enumerate(frames) if packet.kind is Kind.KEY]
         return [
-            Gop(start, bytes_in_file(frames[start:end], self.header.bundled))
+            Gop(start, bytes_in_file(frames[start:end], self.header.is_bundled))
             for start, end in itertools.pairwise([*starts, len(frames)])
         ]
 
@@ -437,8 +452,8 @@ class Encoder:
     def _fit_packet(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
-        payload = self.fitted.get(
-            max((frame for frame in self.fitted if frame <= first), default=-1)
+        payload = self.fit_payloads.get(
+            max((frame for frame in self.fit_payloads if frame <= first), default=-1)
         )
         if payload is None or payload == self._current_fit:
             return None
@@ -447,7 +462,7 @@ class Encoder:
 
     def _report_painted(self, frames: int) -> None:
         """So many frames are painted for their hash: said once no frame is coded any more."""
-        if self.flushed and self.progress is not None:
+        if self.is_flushed and self.progress is not None:
             self.progress.painted(frames, self.frames)
 
 
@@ -476,7 +491,7 @@ def _make_header(
         start_pts,
         base_model,
         painter,
-        bundled=config.uses_bundles(fmt.width * fmt.height),
+        is_bundled=config.uses_bundles(fmt.width * fmt.height),
         embeds_models=config.embed_model,
         needs=needs,
         uses_network=network,
@@ -530,12 +545,12 @@ class _FileOrder:
         if late := self._timing.pop_payload():
             self.ready.append(Packet(Kind.TIMING, late))
 
-    def place_packets(self, sent: int, is_end: bool) -> None:
+    def place_packets(self, sent_count: int, is_end: bool) -> None:
         """Place what can be placed once `sent` frames were sent to the encoder; `is_end`: there are
         no more."""
         while self._coded:
             if self._placed_count == self._batch_end:
-                if (end := self._find_batch(sent, is_end)) is None:
+                if (end := self._find_batch(sent_count, is_end)) is None:
                     return
                 self._batch_end = end
             packet = self._coded.popleft()
@@ -546,12 +561,12 @@ class _FileOrder:
             self._placed_count += 1
             self._place_tracks()
 
-    def _find_batch(self, sent: int, is_end: bool) -> int | None:
+    def _find_batch(self, sent_count: int, is_end: bool) -> int | None:
         """Number of the frame after the batch that begins with the next coded frame; None until all
         of it is there. Decoding a packet releases no frame with a higher number."""
         if self._batch:
             end = self._placed_count + self._batch
-            return end if is_end or sent >= end else None
+            return end if is_end or sent_count >= end else None
         following = itertools.islice(self._coded, 1, None)
         keys = (n for n, packet in enumerate(following, 1) if packet.kind is Kind.KEY)
         end = self._placed_count + next(keys, len(self._coded))
@@ -573,7 +588,7 @@ class PaintedHash:
         self._decoder = Decoder(
             header,
             threads=config.threads,
-            limits=UNLIMITED,
+            limits=NO_LIMITS,
             device=config.device,
             read_only=True,
         )

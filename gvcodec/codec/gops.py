@@ -17,7 +17,7 @@ from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, Sequen
 from gvcodec.bitstream.packets import read_quality
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
-from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
+from gvcodec.limits import DEFAULT, NO_LIMITS, OBJECT_BYTES, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the shipped painter.
@@ -165,7 +165,7 @@ class GopSource:
         """A packet that must be understood: an error, or left out when repairing."""
         what = f"a packet of type {packet.type} needs a newer version of gvcodec"
         if self._report_error is None:
-            raise FormatVersionError(what)
+            raise FormatVersionError(what, code="newer-packet")
         self._report_error(f"{what}, it is left out")
 
     def _read_timing(self, payload: bytes) -> None:
@@ -202,7 +202,9 @@ class GopSource:
         if isinstance(event, Packet):
             self._held_bytes += len(event.payload) + OBJECT_BYTES
         if self._held_bytes > self._most:
-            raise LimitError(f"a GOP takes more than {self._most >> 20} MiB (--max-memory)")
+            raise LimitError(
+                f"a GOP takes more than {self._most >> 20} MiB (--max-memory)", code="limit-memory"
+            )
 
     def _skip(self, frames: int) -> None:
         self._times(frames)
@@ -239,7 +241,7 @@ class Splicer:
         self._tick = fmt.time_base
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         # It does not know when frames are shown.
-        limits = replace(limits, max_fps=UNLIMITED.max_fps)
+        limits = replace(limits, max_fps=NO_LIMITS.max_fps)
         self._decoder = Decoder(header, True, threads, models, limits=limits)
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
@@ -293,7 +295,7 @@ class Splicer:
     def finish(self, end: int) -> bytes:
         """`end`: when the last frame ends, in ticks. Gives the base hash."""
         if not self.writer.frames:
-            raise DamagedStreamError("there is no frame left")
+            raise DamagedStreamError("there is no frame left", code="no-frames")
         self._timing.send(end)
         if late := self._timing.pop_payload():
             self.writer.write(Packet(Kind.TIMING, late))

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import psnr
+from gvcodec.compare.blind import write_blind_page
 from gvcodec.compare.page import Row, write_page
-from gvcodec.compare.peers import PEERS, Coded, encode_at
+from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
@@ -63,17 +64,22 @@ def compare(
     log_line: Callable[[str], None] = lambda line: None,
     input_options: InputOptions | None = None,
     watch: ProgressWrapper = lambda title, total, attempt, done: None,
+    blind: bool = False,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
     `say` gets a line for each codec when it is done, `watch` how far a peer is. `input_options`:
-    what the source does not state itself. Raises `UsageError` for a peer that is unknown or that
+    what the source does not state itself. `blind`: a page that asks which of two clips looks better
+    and hides which is which. Raises `UsageError` for a peer that is unknown or that
     no ffmpeg holds, a source of other frames, or a clip too long to hold in memory; `MediaError`,
     `DamagedStreamError`.
     """
     for name in peers:
         if name not in PEERS:
-            raise UsageError(f"no encoder {name} to compare with; there are {', '.join(PEERS)}")
+            raise UsageError(
+                f"no encoder {name} to compare with; there are {', '.join(PEERS)}",
+                code="comparison",
+            )
         find_ffmpeg(PEERS[name].library)
     with open(stream, "rb") as file:
         reader = Reader(file, name_of(stream))
@@ -82,16 +88,18 @@ def compare(
         if 3 * fmt.width * fmt.height * frames * (2 + len(peers)) > _MOST_SAMPLES:
             raise UsageError(
                 f"{source}: {frames} frames of {fmt.width}×{fmt.height} are too many to compare "
-                "at a time; --frames takes the first ones"
+                "at a time; --frames takes the first ones",
+                code="comparison",
             )
         ours, times, metadata = _decode(reader)
     with VideoReader(source, input_options=input_options) as video:
         by_time = Originals(video, reader.header)
-        given = [by_time.at(pts, metadata) for pts in times]
-    originals = [planes for planes in given if planes is not None]
+        source_frames = [by_time.at(pts, metadata) for pts in times]
+    originals = [planes for planes in source_frames if planes is not None]
     if len(originals) != len(ours.frames):
         raise UsageError(
-            f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}"
+            f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}",
+            code="comparison",
         )
     size = sum(ours.sizes)
     rows, notes = [], list[str]()
@@ -99,16 +107,16 @@ def compare(
     metrics = distances(fmt.height, fmt.width)
     for name in ("", *peers):
         title = PEERS[name].title if name else "gvcodec"
-        seen = partial(watch, title, len(originals))
-        coded = encode_at(name, originals, fmt, size, seen) if name else ours
+        report_progress = partial(watch, title, len(originals))
+        coded = encode_at(name, originals, fmt, size, report_progress) if name else ours
         if coded is None:
             notes.append(f"{title} needs more than {size:,} bytes, coarsest and at half size too")
             continue
         if coded.scale < 1:
             title += ", at half size"
         quality = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
-        shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
-        rows.append(Row(title, coded.sizes, quality, shown))
+        rgb_frames = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
+        rows.append(Row(title, coded.sizes, quality, rgb_frames))
         for metric in metrics:
             value = mean_distance(metric, rows[-1].pictures, pictures)
             rows[-1].distances[metric.name] = value
@@ -116,7 +124,10 @@ def compare(
         log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
-    html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
+    if blind:
+        html = write_blind_page(source.name, pictures, rows, fmt.frame_rate)
+    else:
+        html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
     return Comparison(rows, html, notes, verdict)
 
 
@@ -141,7 +152,7 @@ def tell_nearest(rows: Sequence[Row]) -> str:
 def _notes(metrics: Sequence[Distance]) -> list[str]:
     if not metrics:
         return ["Without torch no perceptual distance is measured: pip install 'gvcodec[fit]'."]
-    trained = " and ".join(metric.name for metric in metrics if metric.trained)
+    trained = " and ".join(metric.name for metric in metrics if metric.is_trained_on)
     notes = [f"{trained}: a loss of gvcodec's training and fitting, so it favours gvcodec."]
     if not any(metric.name == "LPIPS-Alex" for metric in metrics):
         notes.append(
@@ -151,22 +162,22 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
     return notes
 
 
-def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:
+def _decode(reader: Reader) -> tuple[PeerEncode, list[int], bytes]:
     """Shown frames and bytes of their packets (the first counts all that is neither frame nor
     sound), timestamps, and the `metadata` packet."""
-    decoder = Decoder(reader.header, limits=UNLIMITED)
+    decoder = Decoder(reader.header, limits=NO_LIMITS)
     sizes: list[int] = []
 
-    def counted(packets: Iterator[Packet]) -> Iterator[Packet]:
+    def count_frames(packets: Iterator[Packet]) -> Iterator[Packet]:
         for packet in packets:
             if packet.is_frame:
                 sizes.append(reader.packet_size)
             yield packet
 
-    frames = list(decoder.frames_of(counted(reader.packets())))
+    frames = list(decoder.frames_of(count_frames(reader.packets())))
     if sizes:
         sizes[0] += reader.size - reader.track_size - sum(sizes)
-    coded = Coded(sizes, [frame.planes for frame in frames])
+    coded = PeerEncode(sizes, [frame.planes for frame in frames])
     return coded, [frame.pts for frame in frames], decoder.metadata
 
 
@@ -179,10 +190,10 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """`name` as tables have it; `trained`: a loss of gvcodec's training or fitting."""
+    """`name` as tables have it; `is_trained_on`: a loss of gvcodec's training or fitting."""
 
     name: str
-    trained: bool
+    is_trained_on: bool
     of: Callable[[Picture, Picture], float]
 
 
@@ -213,8 +224,8 @@ def mean_distance(
 ) -> float:
     """Over frames of a clip that are spread evenly."""
     count = len(source)
-    chosen = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})
-    return float(np.mean([metric.of(pictures[n], source[n]) for n in chosen]))
+    numbers = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})
+    return float(np.mean([metric.of(pictures[n], source[n]) for n in numbers]))
 
 
 def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:

@@ -55,17 +55,17 @@ def write_page(
 ) -> str:
     """The page: pictures of the source and of rows, `notes` under the table."""
     count = len(originals)
-    chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(_PICTURES, count))})
+    numbers = sorted({round(i) for i in np.linspace(0, count - 1, min(_PICTURES, count))})
     data = {
-        "frames": chosen,
+        "frames": numbers,
         "rate": float(frame_rate),
         "rows": [
-            {"title": "source", "pictures": [_webp(originals[i]) for i in chosen]},
+            {"title": "source", "pictures": [_webp(originals[i]) for i in numbers]},
             *(
                 {
                     "title": row.title,
                     "sizes": row.sizes,
-                    "pictures": [_webp(row.pictures[i]) for i in chosen],
+                    "pictures": [_webp(row.pictures[i]) for i in numbers],
                 }
                 for row in rows
             ),
@@ -106,9 +106,9 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )
-        named = zip(map(html.escape, _columns(rows)), cells, strict=True)
-        shown = "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in named)
-        lines.append(f"<tr>{shown}</tr>")
+        columns = zip(map(html.escape, _columns(rows)), cells, strict=True)
+        row_cells = "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in columns)
+        lines.append(f"<tr>{row_cells}</tr>")
     return "".join(lines)
 
 

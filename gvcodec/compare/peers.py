@@ -182,7 +182,7 @@ PEERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class PeerEncode:
     """`sizes`: bytes of the packets in decode order; `frames`: decoded planes in display order;
     `scale`: part of their size at which they were coded."""
 
@@ -197,7 +197,7 @@ def encode_at(
     fmt: VideoFormat,
     size: int,
     watch: Callable[[int, int], None] = lambda attempt, done: None,
-) -> Coded | None:
+) -> PeerEncode | None:
     """The most bytes of a peer within 2 % of `size`, at half the size where its coarsest has more;
     None where that has more too. `watch` gets attempt and frames."""
     attempts = 0
@@ -208,29 +208,34 @@ def encode_at(
         small = frames if scale == 1 else [down.apply(planes) for planes in frames]
         up = Scaler(down.format, (fmt.width, fmt.height))
 
-        def coded(quality: float) -> tuple[int, Coded]:
+        def encode_at_quality(quality: float) -> tuple[int, PeerEncode]:
             nonlocal attempts
             attempts += 1
-            seen = partial(watch, attempts)
-            made = encode(name, small, down.format, quality, watch=seen)  # noqa: B023
-            return sum(made.sizes), made
+            report_progress = partial(watch, attempts)
+            attempt = encode(name, small, down.format, quality, watch=report_progress)  # noqa: B023
+            return sum(attempt.sizes), attempt
 
-        bytes_made, made = nearest(coded, size, PEERS[name].quality_range[1], PEERS[name].unit)
+        bytes_made, best = nearest(
+            encode_at_quality, size, PEERS[name].quality_range[1], PEERS[name].unit
+        )
         if bytes_made <= SLACK * size:
-            shown = made.frames if scale == 1 else [up.apply(planes) for planes in made.frames]
-            return Coded(made.sizes, shown, scale)
+            pictures = best.frames if scale == 1 else [up.apply(planes) for planes in best.frames]
+            return PeerEncode(best.sizes, pictures, scale)
     return None
 
 
 def nearest(
-    coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float, unit: float = 0.01
+    encode_at_quality: Callable[[float], tuple[int, Result]],
+    size: int,
+    coarsest: float,
+    unit: float = 0.01,
 ) -> tuple[int, Result]:
     """The most bytes within `SLACK` of `size`, else the coarsest. `coded`: (bytes, result) of a
     quality number."""
     bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
     best: tuple[int, Result] | None = None
     for quality in itertools.islice(bracket, STEPS + 1):
-        attempt = coded(quality)
+        attempt = encode_at_quality(quality)
         bracket.samples[quality] = math.log(attempt[0] / size)
         if best is None or best[0] < attempt[0] <= SLACK * size:
             best = attempt
@@ -246,7 +251,7 @@ def encode(
     fmt: VideoFormat,
     quality: float,
     watch: Callable[[int], None] = lambda done: None,
-) -> Coded:
+) -> PeerEncode:
     """Code frames by peer `name` and decode them; `watch` gets how many went in. Raises
     `UsageError` without an ffmpeg that has the encoder, `MediaError` when it fails."""
     peer = PEERS[name]
@@ -276,7 +281,7 @@ def encode(
         with av.open(stream, format=peer.muxer) as container:
             sizes = [packet.size for packet in container.demux(video=0) if packet.size]
         with av.open(stream, format=peer.muxer) as container:
-            shown = [planes_from_frame(frame) for frame in container.decode(video=0)]
-    if len(shown) != len(frames):
-        raise MediaError(f"{peer.label} coded {len(shown)} of {len(frames)} frames")
-    return Coded(sizes, shown)
+            decoded_frames = [planes_from_frame(frame) for frame in container.decode(video=0)]
+    if len(decoded_frames) != len(frames):
+        raise MediaError(f"{peer.label} coded {len(decoded_frames)} of {len(frames)} frames")
+    return PeerEncode(sizes, decoded_frames)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.condense.clip_streams import decode, encode, sizes
 from gvcodec.condense.clips import Clips
-from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
 
@@ -47,24 +47,24 @@ def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]
     return [pictures[own] for pictures, own in zip(clips.pictures, places, strict=True)]
 
 
-def fill_room(
-    clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, room: int
+def fill_budget(
+    clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, byte_budget: int
 ) -> Choice:
     """Clips in this order, of each the frames at `places` (K) or (N, K), as long as their stream
     fits; one at least."""
-    chosen = np.array(list(order))
-    every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[chosen]
+    selected = np.array(list(order))
+    every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[selected]
     # The first few say about how many are worth looking at.
-    few = subsample(clips.only(chosen[:_FEW]), every[:_FEW])
-    most = max(0, int(1.5 * room / float(sizes(encode(few, q)).mean()))) + _FEW
-    parts = subsample(clips.only(chosen[:most]), every[:most])
+    few = subsample(clips.only(selected[:_FEW]), every[:_FEW])
+    most = max(0, int(1.5 * byte_budget / float(sizes(encode(few, q)).mean()))) + _FEW
+    parts = subsample(clips.only(selected[:most]), every[:most])
     spent = np.cumsum(sizes(encode(parts, q)))
-    keep = max(1, int(np.searchsorted(spent, room - _FIXED, "right")))
+    keep = max(1, int(np.searchsorted(spent, byte_budget - _FIXED, "right")))
     while True:
         stream = encode(parts[:keep], q)
-        if len(stream) <= room or keep == 1:
-            return Choice(chosen[:keep], every[:keep], q, stream)
-        keep -= max(1, int((len(stream) - room) / len(stream) * keep / 2))
+        if len(stream) <= byte_budget or keep == 1:
+            return Choice(selected[:keep], every[:keep], q, stream)
+        keep -= max(1, int((len(stream) - byte_budget) / len(stream) * keep / 2))
 
 
 def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) -> list[int]:
@@ -74,19 +74,21 @@ def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) 
     return [queue[place] for place in range(longest) for queue in queues if place < len(queue)]
 
 
-def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
+def herding_order(clips: Clips, features: NDArray[np.float64]) -> list[int]:
     """By class: each time the clip that brings the mean of the chosen ones nearest to the mean of
     all."""
     order = []
     for label in range(len(clips.classes)):
-        own = np.flatnonzero(clips.labels == label)
-        mean, total = seen[own].mean(0), np.zeros(seen.shape[1])
-        left = list(range(len(own)))
-        for number in range(1, min(len(own), MOST_ORDERED // len(clips.classes)) + 1):
-            distance = np.linalg.norm((total + seen[own[left]]) / number - mean, axis=1)
-            at = left.pop(int(np.argmin(distance)))
-            total = total + seen[own[at]]
-            order.append(int(own[at]))
+        members = np.flatnonzero(clips.labels == label)
+        mean, total = features[members].mean(0), np.zeros(features.shape[1])
+        remaining = list(range(len(members)))
+        for number in range(1, min(len(members), MOST_ORDERED // len(clips.classes)) + 1):
+            distance = np.linalg.norm(
+                (total + features[members[remaining]]) / number - mean, axis=1
+            )
+            at = remaining.pop(int(np.argmin(distance)))
+            total = total + features[members[at]]
+            order.append(int(members[at]))
     return in_turns(clips.labels, np.array(order), len(clips.classes))
 
 
@@ -106,7 +108,7 @@ def choose_quality(
     clips: Clips,
     validation: Clips,
     order: Iterable[int],
-    room: int,
+    byte_budget: int,
     steps: int,
     seed: int,
     starts: Sequence[NDArray[np.int64]],
@@ -115,17 +117,17 @@ def choose_quality(
     most, and the validation loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
     order = list(order)
 
-    def tried(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:
-        choice = fill_room(clips, order, places, QUALITIES[at], room)
+    def try_quality(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:
+        choice = fill_budget(clips, order, places, QUALITIES[at], byte_budget)
         return validation_loss(clips, validation, choice, steps, seed), choice
 
-    first = [tried(places, _BEGIN) for places in starts]
+    first = [try_quality(places, _BEGIN) for places in starts]
     which = min(range(len(first)), key=lambda n: first[n][0])
-    at, known = _BEGIN, {_BEGIN: first[which]}
+    at, losses = _BEGIN, {_BEGIN: first[which]}
     while True:
-        for place in {at - 1, at + 1} & set(range(len(QUALITIES))) - known.keys():
-            known[place] = tried(starts[which], place)
-        best = min(known, key=lambda place: known[place][0])
+        for place in {at - 1, at + 1} & set(range(len(QUALITIES))) - losses.keys():
+            losses[place] = try_quality(starts[which], place)
+        best = min(losses, key=lambda place: losses[place][0])
         if best == at:
-            return known[at]
+            return losses[at]
         at = best

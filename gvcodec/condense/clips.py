@@ -49,7 +49,7 @@ def in_folders(folder: Path) -> list[tuple[Path, str]]:
         if path.suffix.lower() in VIDEOS
     ]
     if not clips:
-        raise UsageError(f"{folder}: no folders with videos in it")
+        raise UsageError(f"{folder}: no folders with videos in it", code="data-set")
     return clips
 
 
@@ -57,7 +57,7 @@ def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = S
     pairs = list(videos)
     classes = tuple(sorted({label for _, label in pairs}))
     if len(classes) < 2:
-        raise UsageError("a data set has at least two classes")
+        raise UsageError("a data set has at least two classes", code="data-set")
     pictures = np.stack([pictures_of(path, frames, side) for path, _ in pairs])
     labels = np.array([classes.index(label) for _, label in pairs])
     return Clips(pictures, labels, classes, tuple(path.name for path, _ in pairs))
@@ -65,20 +65,20 @@ def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = S
 
 def pictures_of(path: Path, frames: int, side: int) -> NDArray[np.uint8]:
     """(frames, side, side, 3), evenly spaced."""
-    kept: list[NDArray[np.uint8]] = []
+    pictures: list[NDArray[np.uint8]] = []
     stride = 1
     with VideoReader(path) as reader:
         for number, frame in enumerate(reader):
             if number % stride:
                 continue
-            kept.append(thumbnail(frame.planes, reader.format.colour, side))
-            if len(kept) == 16 * frames:
-                kept, stride = kept[::2], 2 * stride
-    return np.stack([kept[at] for at in evenly(len(kept), frames)])
+            pictures.append(thumbnail(frame.planes, reader.format.colour, side))
+            if len(pictures) == 16 * frames:
+                pictures, stride = pictures[::2], 2 * stride
+    return np.stack([pictures[at] for at in evenly(len(pictures), frames)])
 
 
-def evenly(count: int, wanted: int) -> NDArray[np.int64]:
+def evenly(count: int, count_out: int) -> NDArray[np.int64]:
     """`wanted` places from the first to the last of `count`; the middle one for 1."""
-    if wanted == 1:
+    if count_out == 1:
         return np.array([count // 2])
-    return np.rint(np.linspace(0, count - 1, wanted)).astype(np.int64)
+    return np.rint(np.linspace(0, count - 1, count_out)).astype(np.int64)

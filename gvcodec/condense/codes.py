@@ -64,9 +64,11 @@ class Form:
                 for name, (low, high) in bounds.items()
             )
         except (TypeError, ValueError) as error:
-            raise DamagedStreamError(f"condensed set: codes cannot be read ({error})") from None
+            raise DamagedStreamError(
+                f"condensed set: codes cannot be read ({error})", code="condensed-set"
+            ) from None
         if not good or form.clips * form.tokens * form.channels > _MOST_VALUES:
-            raise DamagedStreamError("condensed set: codes out of range")
+            raise DamagedStreamError("condensed set: codes out of range", code="condensed-set")
         return form
 
 
@@ -90,7 +92,9 @@ def _pack(rows: NDArray[np.int32], means: NDArray[np.float64]) -> bytes:
 def unpack(data: bytes, form: Form) -> Values:
     """Codes (N, tokens, channels). Raises `DamagedStreamError`."""
     if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little") or len(data) < 5:
-        raise DamagedStreamError("condensed set: checksum of the codes differs")
+        raise DamagedStreamError(
+            "condensed set: checksum of the codes differs", code="condensed-set"
+        )
     cursor = Cursor(data[:-4], "condensed set")
     try:
         packed = cursor.take(cursor.var(1 << 16))
@@ -98,14 +102,18 @@ def unpack(data: bytes, form: Form) -> Values:
             zlib.decompressobj().decompress(packed, 1 << 16), np.uint8
         ).reshape(form.tokens, -1)  # fmt: skip
     except (zlib.error, ValueError) as error:
-        raise DamagedStreamError(f"condensed set: tables cannot be read ({error})") from None
+        raise DamagedStreamError(
+            f"condensed set: tables cannot be read ({error})", code="condensed-set"
+        ) from None
     shape = form.clips, form.tokens, form.channels
     if table.shape[1] not in (1, form.channels) or table.max() > streams.MOST_SCALE:
-        raise DamagedStreamError("condensed set: tables out of range")
+        raise DamagedStreamError("condensed set: tables out of range", code="condensed-set")
     zeros = np.zeros((1, math.prod(shape)), np.int16)
     values, whole = streams.decode([cursor.take(len(cursor))], _spread(table, shape), zeros)
     if not whole[0] or np.abs(values.astype(np.int64)).max() > np.iinfo(np.int16).max:
-        raise DamagedStreamError("condensed set: codes do not end with their last value")
+        raise DamagedStreamError(
+            "condensed set: codes do not end with their last value", code="condensed-set"
+        )
     return values.reshape(shape).astype(np.int16)
 
 
@@ -173,11 +181,13 @@ def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
     if (form.tokens, form.channels) != (config.tokens, config.channels) or (
         form.rate >= config.rates
     ):
-        raise DamagedStreamError("condensed set: its codes do not fit its tokenizer")
+        raise DamagedStreamError(
+            "condensed set: its codes do not fit its tokenizer", code="condensed-set"
+        )
     pictures = []
     with torch.inference_mode():
         for at in range(0, len(values), 8):
             part = torch.from_numpy(values[at : at + 8].astype(np.float32))
-            shown = synthesise(tokenizer, part, form.count, form.side)
-            pictures += list(shown.round().to(torch.uint8).numpy())
+            batch = synthesise(tokenizer, part, form.count, form.side)
+            pictures += list(batch.round().to(torch.uint8).numpy())
     return pictures

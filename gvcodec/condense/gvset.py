@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.condense.coded import decode
+from gvcodec.condense.clip_streams import decode
 from gvcodec.condense.codes import Form, pictures_of
 from gvcodec.condense.codes import unpack as unpack_codes
 from gvcodec.errors import DamagedStreamError, MediaError
@@ -63,15 +63,18 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     """Manifest, its `codes` a `Form` or None, and stream or codes."""
     cursor = Cursor(data, "condensed set")
     if cursor.take(min(4, len(cursor))) != MAGIC:
-        raise DamagedStreamError("not a condensed set (wrong first bytes)")
+        raise DamagedStreamError("not a condensed set (wrong first bytes)", code="condensed-set")
     if (version := cursor.uint(1)) not in (STREAM, CODES):
         raise DamagedStreamError(
-            f"condensed set of version {version}, this program reads {STREAM} and {CODES}"
+            f"condensed set of version {version}, this program reads {STREAM} and {CODES}",
+            code="condensed-set",
         )
     packed = cursor.take(cursor.var(_MOST_MANIFEST))
     checked = len(data) - len(cursor)
     if cursor.uint(4) != zlib.crc32(data[:checked]):
-        raise DamagedStreamError("condensed set: checksum of the manifest differs")
+        raise DamagedStreamError(
+            "condensed set: checksum of the manifest differs", code="condensed-set"
+        )
     try:
         unzip = zlib.decompressobj()
         manifest = json.loads(unzip.decompress(packed, _MOST_MANIFEST))
@@ -84,9 +87,11 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
             and 0 < len(labels) <= _MOST_CLIPS
         )
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedStreamError(f"condensed set: manifest cannot be read ({error})") from None
+        raise DamagedStreamError(
+            f"condensed set: manifest cannot be read ({error})", code="condensed-set"
+        ) from None
     if not good:
-        raise DamagedStreamError("condensed set: manifest out of range")
+        raise DamagedStreamError("condensed set: manifest out of range", code="condensed-set")
     manifest["codes"] = Form.of(manifest.get("codes")) if version == CODES else None
     return manifest, cursor.take(len(cursor))
 
@@ -105,7 +110,9 @@ class CondensedSet:
             form: Form | None = manifest["codes"]
             clips = pictures_of(form, unpack_codes(stream, form)) if form else decode(stream)
             if len(clips) != len(manifest["labels"]):
-                raise DamagedStreamError(f"{len(clips)} clips for {len(manifest['labels'])} labels")
+                raise DamagedStreamError(
+                    f"{len(clips)} clips for {len(manifest['labels'])} labels", code="condensed-set"
+                )
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{path}: {error}") from error
         self.classes: tuple[str, ...] = tuple(manifest["classes"])

@@ -62,10 +62,10 @@ class CodedSet:
     """Codes of clips: `places` (N, K) of the kept frames and `values` (N, tokens, channels)."""
 
     def __init__(
-        self, clips: Clips, tokenizer: Tokenizer, count: int, room: int, parts: Parts = ALL
+        self, clips: Clips, tokenizer: Tokenizer, count: int, byte_budget: int, parts: Parts = ALL
     ) -> None:
         self.clips, self.count, self.parts = clips, count, parts
-        self._tokenizer, self._room = tokenizer, room
+        self._tokenizer, self._byte_budget = tokenizer, byte_budget
         self._known: dict[tuple[int, ...], NDArray[np.int16]] = {}
         self.selector = Selector()
         self._source = torch.from_numpy(clips.pictures).float()
@@ -75,7 +75,7 @@ class CodedSet:
         self._learned = np.full((len(clips), count), -1)
         self._bytes_a_bit = 1 / 8
         #: Codes that were decoded.
-        self.seen: list[NDArray[np.int16]] = []
+        self.steps_seen: list[NDArray[np.int16]] = []
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -89,13 +89,13 @@ class CodedSet:
         self._forget(every, places)
         return (begin + self.change.detach()).round().numpy().astype(np.int16)
 
-    def fitting(self, room: int) -> NDArray[np.int16]:
+    def fitting(self, byte_budget: int) -> NDArray[np.int16]:
         """The integers of the first clips whose codes fit; of one at least."""
         values = self.values
         low, high = 1, len(values)
         while low < high:
             middle = (low + high + 1) // 2
-            fits = len(codes.pack(values[:middle])) <= room
+            fits = len(codes.pack(values[:middle])) <= byte_budget
             low, high = (middle, high) if fits else (low, middle - 1)
         return values[:low]
 
@@ -114,22 +114,26 @@ class CodedSet:
         learns = self.parts.learn and (self.parts.together or not early)
         if selects:
             scores = self.selector(source)
-            chosen = draw(scores, self.count, temperature_at(share), gumbel(tuple(scores.shape)))
-            kept = torch.einsum("nkt,nthwc->nkhwc", chosen, source)
-            places = chosen.argmax(2).numpy()
+            selection = draw(scores, self.count, temperature_at(share), gumbel(tuple(scores.shape)))
+            frames = torch.einsum("nkt,nthwc->nkhwc", selection, source)
+            places = selection.argmax(2).numpy()
         else:
             places = self._choose(self.clips.only(which))
-            kept = source[torch.arange(len(source))[:, None], torch.from_numpy(places)]
+            frames = source[torch.arange(len(source))[:, None], torch.from_numpy(places)]
         self._forget(which, places)
         change = self.change[torch.from_numpy(which)]
         values = self._tokens(which, places) + (change if learns else change.detach())
         values = values + (values.round() - values).detach()
-        self.seen.append(values.detach().numpy().astype(np.int16))
-        shown = codes.synthesise(self._tokenizer, values, self.count, source.shape[2])
+        self.steps_seen.append(values.detach().numpy().astype(np.int16))
+        pictures = codes.synthesise(self._tokenizer, values, self.count, source.shape[2])
         bits = self._tokenizer.bits(values[:, None]).sum()
-        part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._room
-        fixed = kept.detach()
-        return shown + kept - fixed, part, (shown - fixed).square().mean() / (fixed.var() + 1)
+        part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._byte_budget
+        fixed = frames.detach()
+        return (
+            pictures + frames - fixed,
+            part,
+            (pictures - fixed).square().mean() / (fixed.var() + 1),
+        )
 
     @torch.no_grad()
     def step(self, which: NDArray[np.int64]) -> None:
@@ -157,11 +161,18 @@ class CodedSet:
 
     def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
         """What the tokenizer makes of these frames."""
-        keys = [(int(n), *map(int, own)) for n, own in zip(which, places, strict=True)]
+        keys = [
+            (int(n), *map(int, frame_numbers))
+            for n, frame_numbers in zip(which, places, strict=True)
+        ]
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         if missing:
-            kept = np.stack([self.clips.pictures[n][list(own)] for n, *own in missing])
-            self._known |= dict(zip(missing, codes.tokenize(self._tokenizer, kept), strict=True))
+            pictures = np.stack(
+                [self.clips.pictures[n][list(frame_numbers)] for n, *frame_numbers in missing]
+            )
+            self._known |= dict(
+                zip(missing, codes.tokenize(self._tokenizer, pictures), strict=True)
+            )
         return torch.from_numpy(np.stack([self._known[key] for key in keys])).float()
 
 
@@ -170,7 +181,7 @@ def optimise(
     order: list[int],
     tokenizer: Tokenizer,
     count: int,
-    room: int,
+    byte_budget: int,
     steps: int,
     seed: int,
     parts: Parts = ALL,
@@ -180,25 +191,27 @@ def optimise(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     few = codes.tokenize(tokenizer, real.pictures[order[:_BATCH], :count])
-    most = int(_AGAIN * room * len(few) / len(codes.pack(few))) + 1
-    made = CodedSet(real.only(np.array(order[:most])), tokenizer, count, room, parts)
+    most = int(_AGAIN * byte_budget * len(few) / len(codes.pack(few))) + 1
+    coded_set = CodedSet(real.only(np.array(order[:most])), tokenizer, count, byte_budget, parts)
     task = Pairs(len(real.classes), real.pictures.shape[2])
-    optimiser = torch.optim.Adam([*made.selector.parameters(), *task.parameters()], _RATE)
+    optimiser = torch.optim.Adam([*coded_set.selector.parameters(), *task.parameters()], _RATE)
     queue = np.empty(0, np.int64)
     for step in range(steps if parts.select or parts.learn else 0):
         if step % _ANEW == 0:
-            made.weigh(np.concatenate(made.seen or [few]))
-            made.seen = []
+            coded_set.weigh(np.concatenate(coded_set.steps_seen or [few]))
+            coded_set.steps_seen = []
         if len(queue) < _BATCH:
-            queue = np.concatenate([queue, rng.permutation(len(made.clips))])
+            queue = np.concatenate([queue, rng.permutation(len(coded_set.clips))])
         which, queue = queue[:_BATCH], queue[_BATCH:]
-        shown, part, missed = made.decode(which, step / steps)
-        own = F.cross_entropy(task(show(shown)), torch.from_numpy(made.clips.labels[which]))
+        synthesised, part, error = coded_set.decode(which, step / steps)
+        task_loss = F.cross_entropy(
+            task(show(synthesised)), torch.from_numpy(coded_set.clips.labels[which])
+        )
         some = rng.integers(0, len(real), _REAL)
         pictures, labels = (torch.from_numpy(x[some]) for x in (real.pictures, real.labels))
-        loss = own + F.cross_entropy(task(pictures), labels) + part + _FIDELITY * missed
+        loss = task_loss + F.cross_entropy(task(pictures), labels) + part + _FIDELITY * error
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        made.step(which)
-    return made
+        coded_set.step(which)
+    return coded_set

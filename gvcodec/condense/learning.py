@@ -45,8 +45,8 @@ class Pairs(nn.Module):
         """(N, T, H, W, 3) → (N, 512)."""
         x = pictures.float() / 64 - 2
         pairs = torch.cat([x[:, :-1:2], x[:, 1::2] - x[:, :-1:2]], 4).flatten(0, 1)
-        seen = self.body(pairs.permute(0, 3, 1, 2))  # channels last: two thirds of the time
-        return seen.flatten(1).view(len(x), -1, 16 * WIDTHS[-1]).mean(1)
+        maps = self.body(pairs.permute(0, 3, 1, 2))  # channels last: two thirds of the time
+        return maps.flatten(1).view(len(x), -1, 16 * WIDTHS[-1]).mean(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.head(self.features(pictures))

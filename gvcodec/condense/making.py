@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gvcodec.condense import codes, gvset
 from gvcodec.condense.choosing import Choice, choose_quality, herding_order
+from gvcodec.condense.clip_streams import decode
 from gvcodec.condense.clips import METHODS, Clips, evenly
-from gvcodec.condense.coded import decode
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.joint import ALL, CodedSet, Parts, optimise
 from gvcodec.condense.learning import Pairs, accuracy, features, fit
@@ -39,27 +39,29 @@ _JOINT_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `kept`
+class CondensedClips:
+    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `pictures`
     (N, K, side, side, 3), and the bytes: a `stream` of quality `q`, or codes of a `form`."""
 
     clips: NDArray[np.int64]
-    kept: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
     q: float
     stream: bytes
     form: codes.Form | None = None
 
     @staticmethod
-    def of(choice: Choice) -> Made:
-        return Made(choice.clips, np.stack(decode(choice.stream)), choice.q, choice.stream)
+    def of(choice: Choice) -> CondensedClips:
+        return CondensedClips(
+            choice.clips, np.stack(decode(choice.stream)), choice.q, choice.stream
+        )
 
     @property
     def count(self) -> int:
-        return self.kept.shape[1]
+        return self.pictures.shape[1]
 
-    def shown(self, frames: int) -> NDArray[np.uint8]:
+    def repeat_frames(self, frames: int) -> NDArray[np.uint8]:
         """(N, frames, side, side, 3): what a network sees."""
-        return np.stack([repeat(clip, frames) for clip in self.kept])
+        return np.stack([repeat(clip, frames) for clip in self.pictures])
 
 
 def condense(
@@ -72,34 +74,46 @@ def condense(
     assert isinstance(network, Pairs)
     make = MAKERS[method](learn, validation, network, seed, _STEPS)
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
-    room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
+    byte_budget = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        made = make(room)
-        labels = learn.labels[made.clips]
-        info = {"names": len(clips), "q": made.q, "frames": made.count}
+        condensed = make(byte_budget)
+        labels = learn.labels[condensed.clips]
+        info = {"names": len(clips), "q": condensed.q, "frames": condensed.count}
         data = gvset.pack(
-            made.stream, clips.classes, labels.tolist(), clips.pictures.shape[1], info, made.form
+            condensed.stream,
+            clips.classes,
+            labels.tolist(),
+            clips.pictures.shape[1],
+            info,
+            condensed.form,
         )
         if len(data) <= size:
             break
-        room -= len(data) - size
+        byte_budget -= len(data) - size
     else:
-        raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    judge = fit(made.shown(max(2, made.count)), labels, len(clips.classes), _JUDGED, seed)
+        raise UsageError(
+            f"--size: {size} bytes are not enough for a clip, {len(data)} are",
+            code="size-unreachable",
+        )
+    classifier = fit(
+        condensed.repeat_frames(max(2, condensed.count)), labels, len(clips.classes), _JUDGED, seed
+    )
     return data, {
         "labels": labels,
-        "frames": made.count,
-        "q": made.q,
-        "accuracy": accuracy(judge, validation.pictures, validation.labels),
+        "frames": condensed.count,
+        "q": condensed.q,
+        "accuracy": accuracy(classifier, validation.pictures, validation.labels),
     }
 
 
 #: Makes a set of at most the given number of bytes.
-Maker = Callable[[int], Made]
+Maker = Callable[[int], CondensedClips]
 
 
 def make_frames(learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int) -> Maker:
-    return lambda room: Made.of(choose(learn, validation, network, room, seed, steps)["best"])
+    return lambda byte_budget: CondensedClips.of(
+        choose(learn, validation, network, byte_budget, seed, steps)["best"]
+    )
 
 
 def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int) -> Maker:
@@ -107,11 +121,13 @@ def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, st
     selector = train_selector(learn, steps, seed)
     order = herding_order(learn, features(network, learn.pictures))
 
-    def make(room: int) -> Made:
+    def make(byte_budget: int) -> CondensedClips:
         counts = (count for count in COUNTS if count <= learn.pictures.shape[1])
         starts = ([choose_places(selector, learn, count)] for count in counts)
-        tried = (choose_quality(learn, validation, order, room, steps, seed, s) for s in starts)
-        return Made.of(min(tried, key=lambda pair: pair[0])[1])
+        tried = (
+            choose_quality(learn, validation, order, byte_budget, steps, seed, s) for s in starts
+        )
+        return CondensedClips.of(min(tried, key=lambda pair: pair[0])[1])
 
     return make
 
@@ -129,16 +145,18 @@ def make_joint(
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]
     optimised: list[CodedSet] = []
 
-    def make(room: int) -> Made:
+    def make(byte_budget: int) -> CondensedClips:
         if not optimised:
             some = steps // _JOINT_EVERY
-            optimised.append(optimise(learn, order, tokenizer, count, room, some, seed, parts))
-        values = optimised[0].fitting(room)
+            optimised.append(
+                optimise(learn, order, tokenizer, count, byte_budget, some, seed, parts)
+            )
+        values = optimised[0].fitting(byte_budget)
         name, clips = model_id(path).hex(), len(values)
         form = codes.Form(name, _JOINT_RATE, clips, count, side, *values.shape[1:])
-        kept = np.stack(codes.pictures_of(form, values))
+        pictures = np.stack(codes.pictures_of(form, values))
         own = np.array(order[:clips])
-        return Made(own, kept, float(_JOINT_RATE), codes.pack(values), form)
+        return CondensedClips(own, pictures, float(_JOINT_RATE), codes.pack(values), form)
 
     return make
 
@@ -147,7 +165,7 @@ MAKERS = {"frames": make_frames, "selector": make_selected, "joint": make_joint}
 
 
 def choose(
-    learn: Clips, validation: Clips, network: Pairs, room: int, seed: int, steps: int
+    learn: Clips, validation: Clips, network: Pairs, byte_budget: int, seed: int, steps: int
 ) -> dict[str, Choice]:
     """`best`: the number of frames of a clip, and the quality, with which a network learns most in
     `steps`, by validation; `whole`: the same with all frames."""
@@ -155,28 +173,28 @@ def choose(
     frames = learn.pictures.shape[1]
 
     def search(starts: list[NDArray[np.int64]]) -> tuple[float, Choice]:
-        return choose_quality(learn, validation, order, room, steps, seed, starts)
+        return choose_quality(learn, validation, order, byte_budget, steps, seed, starts)
 
-    known = {frames: search([np.arange(frames)])}
+    results = {frames: search([np.arange(frames)])}
     for count in _COUNTS:
         # A single frame is tried where two taught more than four.
-        if count >= frames or (count == 1 and known[2][0] > known[min(4, frames)][0]):
+        if count >= frames or (count == 1 and results[2][0] > results[min(4, frames)][0]):
             continue
         middle = (frames - count) // 2
-        known[count] = search([evenly(frames, count), np.arange(middle, middle + count)])
-    best = min(known.values(), key=lambda pair: pair[0])[1]
-    return {"best": best, "whole": known[frames][1]}
+        results[count] = search([evenly(frames, count), np.arange(middle, middle + count)])
+    best = min(results.values(), key=lambda pair: pair[0])[1]
+    return {"best": best, "whole": results[frames][1]}
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
     """Clips to choose from, and to validate by: of every class with two clips or more a part, one
     at least."""
-    held: list[int] = []
+    validation_clips: list[int] = []
     for label in range(len(clips.classes)):
         own = rng.permutation(np.flatnonzero(clips.labels == label))
         count = max(1, round(_VALIDATION * len(own))) * (len(own) > 1)
-        held += [int(n) for n in own[:count]]
-    if not held:
-        raise UsageError("a data set needs two clips of a class at least")
-    rest = np.setdiff1d(np.arange(len(clips)), held)
-    return clips.only(rest), clips.only(np.array(held))
+        validation_clips += [int(n) for n in own[:count]]
+    if not validation_clips:
+        raise UsageError("a data set needs two clips of a class at least", code="data-set")
+    rest = np.setdiff1d(np.arange(len(clips)), validation_clips)
+    return clips.only(rest), clips.only(np.array(validation_clips))

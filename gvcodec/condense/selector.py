@@ -41,23 +41,23 @@ class Selector(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         x = pictures.float() / 64 - 2
         x = torch.cat([x, x - x.roll(1, 1)], 4)  # [N, T, H, W, 6]
-        seen = self.body(x.flatten(0, 1).permute(0, 3, 1, 2)).view(*x.shape[:2], -1)  # [N, T, 32]
-        around = self.time(seen.transpose(1, 2)).transpose(1, 2).relu()
-        return self.score(torch.cat([seen, around], 2))[..., 0]
+        maps = self.body(x.flatten(0, 1).permute(0, 3, 1, 2)).view(*x.shape[:2], -1)  # [N, T, 32]
+        around = self.time(maps.transpose(1, 2)).transpose(1, 2).relu()
+        return self.score(torch.cat([maps, around], 2))[..., 0]
 
 
 def draw(scores: Tensor, count: int, temperature: float, noise: Tensor | None = None) -> Tensor:
     """(N, count, T): frames drawn without replacement, see the module. `noise` (N, T): Gumbel
     noise, None = none."""
-    left = scores if noise is None else scores + noise
+    logits = scores if noise is None else scores + noise
     rows, places = [], []
     for _ in range(min(count, scores.shape[1])):
-        soft = torch.softmax(left / temperature, 1)
-        at = left.argmax(1)
+        soft = torch.softmax(logits / temperature, 1)
+        at = logits.argmax(1)
         hard = F.one_hot(at, scores.shape[1]).to(soft.dtype)
         rows.append(hard + soft - soft.detach())
         places.append(at)
-        left = left.masked_fill(hard.bool(), -1e9)
+        logits = logits.masked_fill(hard.bool(), -1e9)
     order = torch.stack(places, 1).argsort(1)  # [N, K]
     return torch.stack(rows, 1).gather(1, order[..., None].expand(-1, -1, scores.shape[1]))
 
@@ -83,25 +83,25 @@ def train_selector(clips: Clips, steps: int, seed: int) -> Selector:
         which = torch.from_numpy(rng.integers(0, len(pictures), _BATCH))
         batch, count = pictures[which].float(), int(rng.choice(COUNTS))
         scores = selector(batch)
-        chosen = draw(scores, count, temperature_at(step / steps), gumbel(tuple(scores.shape)))
-        kept = show(torch.einsum("nkt,nthwc->nkhwc", chosen, batch))
-        loss = F.cross_entropy(network(kept), labels[which], label_smoothing=0.05)
+        selection = draw(scores, count, temperature_at(step / steps), gumbel(tuple(scores.shape)))
+        frames = show(torch.einsum("nkt,nthwc->nkhwc", selection, batch))
+        loss = F.cross_entropy(network(frames), labels[which], label_smoothing=0.05)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return selector.eval()
 
 
-def show(kept: Tensor) -> Tensor:
+def show(frames: Tensor) -> Tensor:
     """What a network sees of kept frames: two at least, a single one twice."""
-    return kept if kept.shape[1] > 1 else kept.repeat(1, 2, 1, 1, 1)
+    return frames if frames.shape[1] > 1 else frames.repeat(1, 2, 1, 1, 1)
 
 
 @torch.inference_mode()
 def choose_places(selector: Selector, clips: Clips, count: int) -> NDArray[np.int64]:
     """Places (N, count) of the best frames of all clips, in order of time."""
-    chosen = [
+    places = [
         selector(torch.from_numpy(clips.pictures[at : at + 64])).topk(count, 1).indices
         for at in range(0, len(clips), 64)
     ]
-    return np.sort(torch.cat(chosen).numpy(), 1)
+    return np.sort(torch.cat(places).numpy(), 1)

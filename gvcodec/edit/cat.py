@@ -25,7 +25,7 @@ from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
-_MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models", "needs")
+_MAY_DIFFER = ("start_pts", "format", "time_base", "is_bundled", "embeds_models", "needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,7 @@ def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) ->
                     for value in (expected, actual)
                 )
                 raise UsageError(
-                    f"{name} does not fit: {part}{entry.name.replace('_', ' ')} "
-                    f"{values[1]}, not {values[0]}"
+                    f"{name} cannot be joined: {part}{entry.name.replace('_', ' ')} "
+                    f"{values[1]}, not {values[0]}",
+                    code="streams-differ",
                 )

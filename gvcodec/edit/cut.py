@@ -62,7 +62,7 @@ def cut(
     check_kind("end", end, "float | None")
     begin, until = _to_fraction(start), None if end is None else _to_fraction(end)
     if until is not None and until <= begin:
-        raise UsageError("--to has to be later than --start")
+        raise UsageError("--to has to be later than --start", code="time")
     with (
         protect_inputs(names_of([source])),
         open_reader(source) as reader,
@@ -141,7 +141,8 @@ def _cut(
             tracks.drop_before(gop.times[0] * tick)
     if splicer is None:
         raise UsageError(
-            f"the stream ends at {float(_seconds(source.end, header)):g} s, nothing is left"
+            f"the stream ends at {float(_seconds(source.end, header)):g} s, nothing is left",
+            code="no-frames",
         )
     splicer.finish(end_tick + shift)
     return CutReport(

@@ -31,11 +31,12 @@ def extract(
     standard = base_of(header.base).standard
     if standard is None:
         raise UsageError(
-            f"the base layer {header.base} is no standard bitstream, there is nothing to extract"
+            f"base {header.base} is not a standard bitstream: there is nothing to extract",
+            code="base-feature",
         )
     if _RAW.get(Path(path).suffix.lower()) != standard.raw:
         kinds = ".mp4, .mkv, .webm or .obu" if header.base == "av1" else ".266"
-        raise UsageError(f"{path}: is no file for base {header.base}, {kinds} is")
+        raise UsageError(f"{path}: base {header.base} is extracted to {kinds}", code="output-name")
     check(header, False, limits)
     left_out = []
     if header.painter_id is not None:
@@ -55,5 +56,5 @@ def extract(
                 output.write(restore_unit(header.base, packet.payload))
                 frames += 1
         if not frames:
-            raise DamagedStreamError("the stream holds no frames")
+            raise DamagedStreamError("the stream holds no frames", code="no-frames")
     return frames, left_out

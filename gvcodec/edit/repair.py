@@ -14,7 +14,7 @@ from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
+from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
@@ -59,16 +59,14 @@ def repair(
     `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
     with (
         protect_inputs(names_of([source])),
-        open_source(source) as damaged,
+        open_source(source) as stream,
         open_sink(output, overwrite) as sink,
     ):
-        return repair_stream(
-            damaged, name_of(source), sink, threads, models, limits, enforce_rlimit
-        )
+        return repair_stream(stream, name_of(source), sink, threads, models, limits, enforce_rlimit)
 
 
 def repair_stream(
-    damaged: BinaryIO,
+    stream: BinaryIO,
     name: str,
     output: BinaryIO,
     threads: int = 0,
@@ -78,7 +76,7 @@ def repair_stream(
 ) -> RepairReport:
     """The same from one open file to another; messages call the first `name`."""
     try:
-        salvage = Salvage(damaged, name)
+        salvage = Salvage(stream, name)
         with memory_limit(salvage.header, False, limits, enforce_rlimit):
             return _write_frames(salvage, output, threads, models, limits)
     except DamagedStreamError as error:
@@ -96,13 +94,13 @@ def _write_frames(
 ) -> RepairReport:
     result = RepairReport()
 
-    def noted() -> Iterator[Packet | Loss]:
+    def record_losses() -> Iterator[Packet | Loss]:
         for event in salvage.events():
             if isinstance(event, Loss) and event.reason:
                 result.note(event.reason)
             yield event
 
-    source = GopSource(salvage.header, noted(), limits, result.note)
+    source = GopSource(salvage.header, record_losses(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits, models)
     tracks: TrackReader | None = None
     place = 0
@@ -153,7 +151,7 @@ def _drop_undecodable(
     for is_second_try in (False, True):
         sent_count = 0
         # It does not know when frames are shown.
-        limits = replace(limits, max_fps=UNLIMITED.max_fps)
+        limits = replace(limits, max_fps=NO_LIMITS.max_fps)
         decoder = Decoder(header, True, threads, models, limits=limits)
         try:
             for packet in gop.packets:

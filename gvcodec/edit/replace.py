@@ -37,7 +37,7 @@ from gvcodec.bitstream import Kind, PtsDecoder
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import ANY_TEXT, Metadata
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
@@ -135,13 +135,13 @@ def is_coded(path: str) -> bool:
 
 
 def check_copy(
-    coded: str, source: str, rules: ReplaceRules, sound: bool = True, subtitles: bool = True
+    stream_path: str, source: str, rules: ReplaceRules, sound: bool = True, subtitles: bool = True
 ) -> CheckedCopy:
     """Decode a coded file in full, check its hashes, and compare it with its source: frames and
     their times, duration, tracks (with `sound` and `subtitles`), tags, quality, and size. Raises
     `NotReplacedError` with the reason."""
     try:
-        return _check(coded, source, rules, sound, subtitles)
+        return _check(stream_path, source, rules, sound, subtitles)
     except NotReplacedError:
         raise
     except GvcodecError as error:
@@ -149,23 +149,23 @@ def check_copy(
 
 
 def _check(
-    coded: str, source: str, rules: ReplaceRules, sound: bool, subtitles: bool
+    stream_path: str, source: str, rules: ReplaceRules, sound: bool, subtitles: bool
 ) -> CheckedCopy:
     def refuse(reason: str) -> NotReplacedError:
         return NotReplacedError(f"{source}: not replaced: {reason}")
 
-    gain = 1 - os.path.getsize(coded) / os.path.getsize(source)
+    gain = 1 - os.path.getsize(stream_path) / os.path.getsize(source)
     if gain <= 0 or gain < rules.least_gain:
         least = f"at least {100 * rules.least_gain:g} %" if rules.least_gain else "more than 0 %"
         raise refuse(f"the coded file saves {100 * gain:.1f} %, and has to save {least}")
-    verified = verify(coded, source)
+    verified = verify(stream_path, source)
     frames, seconds = _measure_source(source)
     if not verified.frames == verified.compared == frames:
         raise refuse(
             f"the coded file has {verified.frames} frames, the original {frames}, of which "
             f"{verified.compared} have the same times"
         )
-    copy = _read_contents(coded)
+    copy = _read_contents(stream_path)
     tick = seconds / frames
     if abs(copy.seconds - seconds) > max(tick, 0.01):
         raise refuse(f"the coded file is {copy.seconds:.3f} s long, the original {seconds:.3f} s")
@@ -181,7 +181,7 @@ def _check(
         raise refuse(f"{copy.chapters} of {count_noun(original.chapters, 'chapter')} are kept")
     shown = verified.painted_psnr or verified.base_psnr
     assert shown is not None
-    quality = shown[0] if rules.metric == "psnr" else _score(coded, source)
+    quality = shown[0] if rules.metric == "psnr" else _score(stream_path, source)
     if not quality >= rules.least_quality:
         raise refuse(f"its {rules.metric} is {quality:.2f}, below {rules.least_quality:g}")
     left_out = tuple(kind for kind in original.tracks if kind not in ("audio", "subtitle"))
@@ -205,12 +205,12 @@ def _measure_source(source: str) -> tuple[int, float]:
     return len(times), float(end)
 
 
-def _read_contents(coded: str) -> _Contents:
+def _read_contents(stream_path: str) -> _Contents:
     """What packets of a stream say of tracks, tags and times."""
     tracks, metadata = list[str](), Metadata()
-    with open_reader(coded) as reader:
+    with open_reader(stream_path) as reader:
         header, fmt = reader.header, reader.header.format
-        times = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+        times = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS)
         for packet in reader.packets():
             if packet.kind is Kind.TRACKS and not tracks:
                 tracks = [stream.type for stream in TrackReader(packet.payload).streams]
@@ -242,10 +242,10 @@ def _read_container(source: str) -> _Contents:
     return _Contents(others, tags, chapters)
 
 
-def _score(coded: str, source: str) -> float:
+def _score(stream_path: str, source: str) -> float:
     """Mean SSIMULACRA2 of shown frames, of every eighth."""
     scores = []
-    with open_reader(coded) as reader, VideoReader(source) as video:
+    with open_reader(stream_path) as reader, VideoReader(source) as video:
         decoder = Decoder(reader.header, reader.header.is_painted)
         originals = Originals(video, reader.header)
         colour = video.format.colour
@@ -288,7 +288,7 @@ def target_path(source: str, suffix: str) -> str:
 
 def replace_checked(
     source: str,
-    coded: str,
+    stream_path: str,
     suffix: str,
     rules: ReplaceRules,
     sound: bool = True,
@@ -298,12 +298,12 @@ def replace_checked(
     original is, "" = deleted. `coded`: a file on the disk of the source. Raises
     `NotReplacedError`, `OSError`."""
     before = os.stat(source)
-    checked = check_copy(coded, source, rules, sound, subtitles)
+    checked = check_copy(stream_path, source, rules, sound, subtitles)
     now = os.stat(source)
     version, new_version = ((s.st_size, s.st_mtime_ns, s.st_ino) for s in (before, now))
     if new_version != version:
         raise NotReplacedError(f"{source}: not replaced: it changed meanwhile")
-    return checked, replace_original(source, coded, target_path(source, suffix), rules)
+    return checked, replace_original(source, stream_path, target_path(source, suffix), rules)
 
 
 def find_earlier(source: str, suffix: str) -> bool:
@@ -317,23 +317,23 @@ def find_earlier(source: str, suffix: str) -> bool:
     return True
 
 
-def replace_original(source: str, coded: str, target: str, rules: ReplaceRules) -> str:
+def replace_original(source: str, stream_path: str, target: str, rules: ReplaceRules) -> str:
     """Put a checked copy in the place of its source, in the order that the module describes, and
     return where the original is, "" = deleted. `coded`: a file on the disk of `target`, which it
     becomes; `target` is in the folder of `source`, and may be `source`. Raises
     `NotReplacedError`, `OSError`."""
     folder = os.path.dirname(os.path.abspath(source))
-    if coded != target and target != source and os.path.lexists(target):
+    if stream_path != target and target != source and os.path.lexists(target):
         raise NotReplacedError(f"{source}: not replaced: {target} exists")
-    copy_attributes(source, coded)
-    _sync(coded)
+    copy_attributes(source, stream_path)
+    _sync(stream_path)
     original = _keep(source, rules.keep) if rules.keep else ""
-    if coded != target:
+    if stream_path != target:
         if target == source:
-            os.replace(coded, target)
+            os.replace(stream_path, target)
         else:
             # Unlike a rename, this never overwrites a file that has appeared meanwhile.
-            _rename_new(coded, target)
+            _rename_new(stream_path, target)
         _sync(folder)
     if target != source:
         os.unlink(source)
@@ -341,18 +341,18 @@ def replace_original(source: str, coded: str, target: str, rules: ReplaceRules) 
     return original
 
 
-def copy_attributes(source: str, coded: str) -> None:
+def copy_attributes(source: str, stream_path: str) -> None:
     """Give a file the times, owner, mode and extended attributes of another; on macOS and Windows
     also the time of its birth. An owner that may not be set stays as it is."""
     status = os.stat(source)
     with contextlib.suppress(OSError, AttributeError):
-        os.chown(coded, status.st_uid, status.st_gid)
+        os.chown(stream_path, status.st_uid, status.st_gid)
     if sys.platform == "darwin":
         # A file is never younger than its change: macOS moves the birth back.
-        os.utime(coded, (status.st_birthtime, status.st_birthtime))
-    shutil.copystat(source, coded)
+        os.utime(stream_path, (status.st_birthtime, status.st_birthtime))
+    shutil.copystat(source, stream_path)
     if sys.platform == "win32":
-        _copy_birth_time(coded, status.st_ctime_ns)
+        _copy_birth_time(stream_path, status.st_ctime_ns)
 
 
 def _copy_birth_time(path: str, nanoseconds: int) -> None:

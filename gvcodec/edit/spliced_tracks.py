@@ -49,19 +49,19 @@ class SplicedTracks:
         begin: Fraction | None,
         end: Fraction | None,
         shift: Fraction,
-        joined: bool = False,
+        is_joined: bool = False,
     ) -> None:
         """Packets that are heard or seen within these seconds go on, `shift` seconds later; earlier
         ones are dropped. `joined`: another stream may follow."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
-                raise UsageError(_OTHER_TRACKS)
+                raise UsageError(_OTHER_TRACKS, code="streams-differ")
             return
         if splicer.tracks is None and not splicer.writer.frames:
             splicer.add_tracks(reader)
         if splicer.track_layout is None or not splicer.track_layout.has_same_layout(reader):
-            raise UsageError(_OTHER_TRACKS)
+            raise UsageError(_OTHER_TRACKS, code="streams-differ")
         if begin is not None:
             reader.drop(before=begin)
         later = []
@@ -73,7 +73,7 @@ class SplicedTracks:
                 self._send(splicer, reader, visible_packet, shift)
         reader.waiting.clear()
         reader.waiting.extend(later)
-        if not joined:
+        if not is_joined:
             self.finish(splicer)
 
     def finish(self, splicer: Splicer) -> None:

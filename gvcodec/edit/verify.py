@@ -55,7 +55,8 @@ class Originals:
         if self.enlarged_to and (abs(shape - 1) > _OTHER_SHAPE or fmt.width >= own.width):
             raise UsageError(
                 f"{source.name} has {own.width}×{own.height} samples, the stream "
-                f"{fmt.width}×{fmt.height}"
+                f"{fmt.width}×{fmt.height}",
+                code="streams-differ",
             )
         self._source, self._header = source, header
         self._frames: Iterator[Frame] = iter(source)
@@ -153,7 +154,7 @@ def verify(
     if reader.is_changed:
         frames = count_noun(decoder.frames, "frame")
         what = f"{frames} can be decoded, the file is not as it was written"
-        raise DamagedStreamError(f"{reader.name}: {what}")
+        raise DamagedStreamError(f"{reader.name}: {what}", code="changed-file")
     wanted = decoder.expected_painted_hash if painted else None
     verified = VerifyReport(
         decoder.frames,
@@ -186,9 +187,9 @@ class _Psnr:
         self.worst: tuple[float, float] | None = None
         self._planes = [MeanPsnr() for _ in range(3)]
 
-    def send(self, shown: Planes, wanted: Planes, seconds: float) -> None:
+    def send(self, picture: Planes, source: Planes, seconds: float) -> None:
         self.frames += 1
-        values = [psnr(left, right) for left, right in zip(shown, wanted, strict=True)]
+        values = [psnr(left, right) for left, right in zip(picture, source, strict=True)]
         for mean, value in zip(self._planes, values, strict=True):
             mean.add(value)
         if math.isfinite(values[0]) and (self.worst is None or values[0] < self.worst[1]):

@@ -40,7 +40,7 @@ _SPAN_BITS = 14
 MOST_SCALE, _OCTAVE, _WIDEST = 63, 6, 64.0
 
 Backend = Literal["cpu", "cuda", "emulated"]
-Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
+DecodedStreams = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 
 @cache
@@ -116,7 +116,7 @@ def decode(
     mean: ArrayLike,
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
-) -> Decoded:
+) -> DecodedStreams:
     """Values (streams, steps), 0 after the counts, and `whole` (streams)."""
     rows = _array(scale, np.uint8)
     return _decode(
@@ -158,7 +158,7 @@ def decode_predicted(
     counts: ArrayLike | None = None,
     backend: Backend = "cpu",
     back: ArrayLike | None = None,
-) -> Decoded:
+) -> DecodedStreams:
     """As `decode`, with predicted tables."""
     rows = _array(side, np.uint8)
     return _decode(
@@ -178,22 +178,22 @@ def _array(values: ArrayLike, kind: type[np.generic]) -> NDArray[Any]:
     if given.dtype == kind:
         return np.ascontiguousarray(given)
     if given.dtype.kind not in "iub":
-        raise UsageError(f"whole numbers are needed, not {given.dtype}")
+        raise UsageError(f"whole numbers are needed, not {given.dtype}", code="entropy-input")
     limits = np.iinfo(kind)  # type: ignore[type-var]
     if given.size and (given.min() < limits.min or given.max() > limits.max):
-        raise UsageError(f"values are {limits.min}…{limits.max}")
+        raise UsageError(f"values are {limits.min}…{limits.max}", code="entropy-input")
     return np.ascontiguousarray(given, kind)
 
 
 def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:
     if counts is None:
         if rows.ndim < 2:
-            raise UsageError("a batch has streams and steps")
+            raise UsageError("a batch has streams and steps", code="entropy-input")
         counts = np.full(rows.shape[0], rows.shape[1], np.int32)
     return _array(counts, np.int32)
 
 
-def _decode(function: Callable[..., Any], *arguments: Any) -> Decoded:
+def _decode(function: Callable[..., Any], *arguments: Any) -> DecodedStreams:
     values, whole = _call(function, *arguments)
     return values, whole.astype(np.bool_)
 
@@ -201,8 +201,10 @@ def _decode(function: Callable[..., Any], *arguments: Any) -> Decoded:
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     """One of the arguments is the back-end."""
     if "cuda" in [a for a in arguments if isinstance(a, str)] and (reason := cuda_missing()):
-        raise UsageError(reason)
+        raise UsageError(reason, code="entropy-input")
     try:
         return function(*arguments)
     except (TypeError, ValueError) as error:  # TypeError: an array of another number of dimensions
-        raise UsageError(f"{function.__name__}: {str(error).splitlines()[0]}") from error
+        raise UsageError(
+            f"{function.__name__}: {str(error).splitlines()[0]}", code="entropy-input"
+        ) from error

@@ -35,10 +35,14 @@ def edges_of(probabilities: ArrayLike, precision: int = USUAL_PRECISION) -> NDAr
     given = np.atleast_2d(np.asarray(probabilities, np.float64))
     count = given.shape[1]
     if not 1 <= precision <= MOST_PRECISION or not 0 < count <= 1 << precision:
-        raise UsageError(f"no tables of {count} symbols with {precision} bits of precision")
+        raise UsageError(
+            f"no tables of {count} symbols with {precision} bits of precision", code="entropy-input"
+        )
     total = given.sum(1, keepdims=True)
     if given.ndim != 2 or (given < 0).any() or not np.isfinite(total).all() or (total <= 0).any():
-        raise UsageError("probabilities are numbers from 0 on, some of them above it")
+        raise UsageError(
+            "probabilities are numbers from 0 on, some of them above it", code="entropy-input"
+        )
     share = np.cumsum(given, 1) / total
     room = (1 << precision) - count  # beside the one part that every symbol has
     inner = np.floor(share * room + 0.5).astype(np.int64) + np.arange(1, count + 1)
@@ -61,7 +65,7 @@ def encode_symbols(
             values, tables, _index(index, len(values), len(tables)), precision
         )
     except (TypeError, ValueError) as error:
-        raise UsageError(str(error).splitlines()[0]) from None
+        raise UsageError(str(error).splitlines()[0], code="entropy-input") from None
     return coded
 
 
@@ -77,9 +81,9 @@ def decode_symbols(
     try:
         symbols, whole = _core.table_decode(bytes(data), tables, rows, precision)
     except (TypeError, ValueError) as error:
-        raise UsageError(str(error).splitlines()[0]) from None
+        raise UsageError(str(error).splitlines()[0], code="entropy-input") from None
     if not whole:
-        raise DamagedStreamError(_NOT_WHOLE)
+        raise DamagedStreamError(_NOT_WHOLE, code="entropy")
     result: NDArray[np.int32] = symbols
     return result
 
@@ -90,7 +94,7 @@ class SymbolDecoder:
 
     def __init__(self, data: bytes, precision: int = USUAL_PRECISION) -> None:
         if not 1 <= precision <= MOST_PRECISION:
-            raise UsageError(f"precision is 1…{MOST_PRECISION} bits")
+            raise UsageError(f"precision is 1…{MOST_PRECISION} bits", code="entropy-input")
         self._decoder = _core.SymbolDecoder(bytes(data), precision)
 
     def decode(self, edges: ArrayLike, index: ArrayLike) -> NDArray[np.int32]:
@@ -99,13 +103,13 @@ class SymbolDecoder:
         try:
             symbols: NDArray[np.int32] = self._decoder.decode(tables, rows)
         except (TypeError, ValueError) as error:
-            raise UsageError(str(error).splitlines()[0]) from None
+            raise UsageError(str(error).splitlines()[0], code="entropy-input") from None
         return symbols
 
     def finish(self) -> None:
         """After the last symbol. Raises `DamagedStreamError` where the bytes do not end there."""
         if not self._decoder.finished:
-            raise DamagedStreamError(_NOT_WHOLE)
+            raise DamagedStreamError(_NOT_WHOLE, code="entropy")
 
 
 def _index(index: ArrayLike | None, count: int, tables: int) -> NDArray[np.int32]:
@@ -113,7 +117,9 @@ def _index(index: ArrayLike | None, count: int, tables: int) -> NDArray[np.int32
         given: NDArray[np.int32] = _whole(index, np.int32, 1)
         return given
     if tables not in (1, count):
-        raise UsageError(f"{tables} tables for {count} symbols: give the index of each")
+        raise UsageError(
+            f"{tables} tables for {count} symbols: give the index of each", code="entropy-input"
+        )
     return np.zeros(count, np.int32) if tables == 1 else np.arange(count, dtype=np.int32)
 
 
@@ -121,8 +127,10 @@ def _whole(values: ArrayLike, kind: type[np.generic], dimensions: int) -> NDArra
     """A dense array of this kind and number of dimensions. Values that do not fit are refused."""
     given = np.asarray(values)
     if given.ndim != dimensions or given.dtype.kind not in "iub":
-        raise UsageError(f"whole numbers in {dimensions} dimensions are needed")
+        raise UsageError(
+            f"whole numbers in {dimensions} dimensions are needed", code="entropy-input"
+        )
     limits = np.iinfo(kind)  # type: ignore[type-var]
     if given.size and (int(given.min()) < limits.min or int(given.max()) > limits.max):
-        raise UsageError(f"values are {limits.min}…{limits.max}")
+        raise UsageError(f"values are {limits.min}…{limits.max}", code="entropy-input")
     return np.ascontiguousarray(given, kind)

@@ -12,6 +12,7 @@ Raises `DamagedStreamError` for packets that do not end with their last integer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -104,8 +105,7 @@ class FrameCoder:
     def restart(self) -> None:
         """The next frame is a keyframe."""
         self.state: State = self.codec.first_state(1, self.grid)
-        self._rate = RATE_END // 2
-        self._lengths = np.full(self.windows, self.config.tokens, np.int32)
+        self._rate, self._lengths = _first_head(self.windows, self.config.tokens)
 
     # --------------------------------------------------------------------------------------- encode
 
@@ -147,10 +147,7 @@ class FrameCoder:
     def decode(self, packet: bytes) -> tuple[Frame, Planes]:
         """What a packet says, and its picture. Raises `DamagedStreamError`."""
         coder = _Reader(packet)
-        rate = coder.integer(self._rate, _SAME_SCALE)
-        if not 0 <= rate <= RATE_END:
-            raise DamagedStreamError(f"a frame of gvc1d has rate {rate}")
-        lengths = self._read_lengths(coder)
+        rate, lengths = _read_head(coder, self._rate, self._lengths, self.config.tokens)
         tokens = np.zeros((self.windows, self.config.tokens, self.config.channels), np.int32)
         mix = rate_mix(rate / RATE_STEPS)
         predictor = self.codec.start_prediction(self.state, mix, self.grid)
@@ -166,18 +163,6 @@ class FrameCoder:
             raise DamagedStreamError(f"a frame of gvc1d has an integer beyond ±{LARGEST}")
         frame = Frame(rate, lengths, tokens)
         return frame, self._show(frame)
-
-    def _read_lengths(self, coder: _Reader) -> Integers:
-        full = self.config.tokens
-        partial = coder.integer(0, _SAME_SCALE)
-        if partial not in (0, 1):
-            raise DamagedStreamError("a frame of gvc1d has an impossible flag")
-        if not partial:
-            return np.full(self.windows, full, np.int32)
-        lengths = [coder.integer(int(before), _LENGTH_SCALE) for before in self._lengths]
-        if not all(0 <= length <= full for length in lengths):
-            raise DamagedStreamError("a frame of gvc1d has an impossible number of tokens")
-        return np.array(lengths, np.int32)
 
     # --------------------------------------------------------------------------------- both of them
 
@@ -227,6 +212,43 @@ class FrameCoder:
             levels = plane[0, :height, :width] * np.float32(RANGE) + np.float32(BLACK)
             shown.append(np.clip(np.rint(levels), 0, 1023).astype(np.uint16))
         return shown[0], shown[1], shown[2]
+
+
+def read_lengths(
+    config: Config, size: tuple[int, int], packets: Iterable[tuple[bool, bytes]]
+) -> list[Integers]:
+    """Tokens of each window [W] in frames of `size` (width, height), from the heads of their
+    packets (whether a keyframe, payload): no network runs. Raises `DamagedStreamError`."""
+    grid = grid_of(*size, config)
+    rate, lengths = first = _first_head(grid.rows * grid.columns, config.tokens)
+    all_lengths = []
+    for is_keyframe, packet in packets:
+        if is_keyframe:
+            rate, lengths = first
+        rate, lengths = _read_head(_Reader(packet), rate, lengths, config.tokens)
+        all_lengths.append(lengths)
+    return all_lengths
+
+
+def _first_head(windows: int, tokens: int) -> tuple[int, Integers]:
+    """Rate and lengths [W] that a keyframe's are predicted from."""
+    return RATE_END // 2, np.full(windows, tokens, np.int32)
+
+
+def _read_head(coder: _Reader, rate: int, lengths: Integers, tokens: int) -> tuple[int, Integers]:
+    """Rate and lengths [W] of the next frame, from those of the previous one."""
+    rate = coder.integer(rate, _SAME_SCALE)
+    if not 0 <= rate <= RATE_END:
+        raise DamagedStreamError(f"a frame of gvc1d has rate {rate}")
+    partial = coder.integer(0, _SAME_SCALE)
+    if partial not in (0, 1):
+        raise DamagedStreamError("a frame of gvc1d has an impossible flag")
+    if not partial:
+        return rate, np.full(len(lengths), tokens, np.int32)
+    counts = [coder.integer(int(before), _LENGTH_SCALE) for before in lengths]
+    if not all(0 <= count <= tokens for count in counts):
+        raise DamagedStreamError("a frame of gvc1d has an impossible number of tokens")
+    return rate, np.array(counts, np.int32)
 
 
 def laplace_bits(distance: Any, scale: Integers, ops: Any) -> Any:

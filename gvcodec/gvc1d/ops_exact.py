@@ -43,7 +43,8 @@ class BlockWeights(NamedTuple):
 
 
 #: `BlockCache(batch, capacity, width)`: keys and values of a block's earlier positions, `length` of
-#: them so far; `shorten(length)` forgets the last ones. For one thread of the caller at a time.
+#: them so far; `append(key_value)` adds [B, K, 2 D], `shorten(length)` forgets the last ones.
+#: For one thread of the caller at a time.
 BlockCache = _core.BlockCache
 
 
@@ -82,18 +83,22 @@ def block(
     heads: int,
     visible: NDArray[np.int32] | None = None,
     *,
+    context: Array | None = None,
     cache: BlockCache | None = None,
     threads: int = 1,
 ) -> Array:
     """y + down(gelu(up(norm(y)))) of y = x + out(attention(norm(x))): [B, N, D] to [B, N, D].
 
-    With a cache, x holds the N positions after those of the cache, which is extended by them;
-    `visible` counts from the first position of the cache. Bits equal those of a call with all
+    A context [B, K, 2 D] has the keys and values of K positions before x, side by side. With a
+    cache, x holds the N positions after those of the cache, which is extended by them. `visible`
+    counts from the first position of context or cache. Bits equal those of a call with all
     positions and the same `visible` counts, and those of the single operations.
     """
     vectors = [w for w in weights if w.ndim == 1]
     matrices = [_contiguous(w) for w in weights if w.ndim == 2]
-    return _core.exact_block(_contiguous(x), vectors, matrices, heads, visible, cache, threads)
+    return _core.exact_block(
+        _contiguous(x), vectors, matrices, heads, visible, _optional(context), cache, threads
+    )
 
 
 def exp(x: Array, *, threads: int = 1) -> Array:

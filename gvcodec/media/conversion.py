@@ -38,7 +38,7 @@ _ADDED_TYPE, _ADDED_DATA, _DOLBY = 0x41E7, 0x41ED, (b"dvcC", b"dvvC", b"dvwC")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ContainerParams:
     """`crop`: samples at the left, top, right and bottom that are not shown; `dolby_vision`:
     profile and compatibility of the base layer, 0 = none."""
 
@@ -47,7 +47,7 @@ class Stored:
     dolby_vision: tuple[int, int] | None = None
 
 
-def read_stored(stream: av.VideoStream) -> Stored:
+def read_stored(stream: av.VideoStream) -> ContainerParams:
     """What the container says of a stream and PyAV does not show, out of the head of a Matroska
     file (RFC 9559) that FFmpeg makes of it; what is usual where its codec has no place there."""
     memory = io.BytesIO()
@@ -57,10 +57,10 @@ def read_stored(stream: av.VideoStream) -> Stored:
             output.start_encoding()
         return _read(memory.getvalue())
     except (av.FFmpegError, ValueError, KeyError, DamagedStreamError):
-        return Stored()
+        return ContainerParams()
 
 
-def _read(head: bytes) -> Stored:
+def _read(head: bytes) -> ContainerParams:
     fields: dict[int, bytes] = {}
     for part in _inside([head], SEGMENT, TRACKS, TRACK, _VIDEO):
         fields |= dict(elements(part))
@@ -72,7 +72,7 @@ def _read(head: bytes) -> Stored:
     added = [dict(elements(part)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)]
     boxes = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
     dolby = next(((box[2] >> 1, box[4] >> 4) for box in boxes if len(box) >= 5), None)
-    return Stored(location, (left, top, right, bottom), dolby)
+    return ContainerParams(location, (left, top, right, bottom), dolby)
 
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
@@ -105,7 +105,7 @@ class Conversion:
         first: av.VideoFrame,
         stream: av.VideoStream,
         location: int,
-        stored: Stored,
+        stored: ContainerParams,
         rate: Fraction,
         tick: Fraction,
         input_options: InputOptions,

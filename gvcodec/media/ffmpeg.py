@@ -41,7 +41,7 @@ def find_ffmpeg(name: str, kind: str = "encoder") -> str:
         if holds(program, kind, name):
             return program
     if named := os.environ.get(FFMPEG_VARIABLE):
-        raise UsageError(f"{named} has no {kind} {name}")
+        raise UsageError(f"{named} has no {kind} {name}", code="package-missing")
     what = "H.266 is encoded" if name == VVENC else f"{name} is done"
     raise UsageError(
         f"{what} by an ffmpeg with {name}: pip install imageio-ffmpeg, or name one in "

@@ -129,7 +129,7 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
     return container.streams.best("video", related=stream) is video
 
 
-class Opened:
+class InputFile:
     """`head`: first bytes; `pipe`: None for a file that FFmpeg reads itself; `cut_off`: whether the
     end is missing, by the sizes that the file claims."""
 
@@ -186,12 +186,12 @@ class Opened:
         if self.pipe is not None and self.pipe.stopped is not None:
             raise self.pipe.stopped
 
-    def reopen(self) -> Opened:
+    def reopen(self) -> InputFile:
         """The same from its beginning; this one is closed."""
         self.close()
         if not isinstance(self._source, str | os.PathLike):
             self._source.seek(0)
-        return Opened(self._source, self._name)
+        return InputFile(self._source, self._name)
 
     @property
     def seekable(self) -> bool:
@@ -298,7 +298,7 @@ def read_pictures(
 ) -> Iterator[tuple[av.VideoFrame, int]]:
     """Pictures from number `first` on. `cut_off` gets the names of incomplete ones."""
     for number, path in enumerate(paths[first:], first):
-        opened = Opened(path, path)
+        opened = InputFile(path, path)
         try:
             frame = next(opened.container.decode(video=0), None)
         except (av.FFmpegError, OSError) as error:

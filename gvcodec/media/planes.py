@@ -36,10 +36,10 @@ _PEAK = 1023
 _EXACT = 0.01
 
 
-def move_chroma(planes: Planes, location: int, wanted: int) -> Planes:
+def move_chroma(planes: Planes, location: int, target: int) -> Planes:
     """Frames with chroma at one location as frames with chroma at another."""
     right, down = (
-        (b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[wanted], strict=True)
+        (b - a) / 2 for a, b in zip(PLACES.get(location, PLACES[LEFT]), PLACES[target], strict=True)
     )
     y, u, v = planes
     return y, _shift(u, right, down), _shift(v, right, down)
@@ -90,8 +90,8 @@ def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
     mirrored = bool(np.linalg.det(rows) < 0)
     rows[0] *= -1 if mirrored else 1
     turns = round(math.degrees(math.atan2(rows[1, 0], rows[1, 1])) / 90) % 4
-    wanted = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns)
-    return (90 * turns, mirrored) if np.abs(rows - wanted).max() < _EXACT else None
+    target = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns)
+    return (90 * turns, mirrored) if np.abs(rows - target).max() < _EXACT else None
 
 
 def _shift(plane: Plane, right: float, down: float) -> Plane:
@@ -149,14 +149,14 @@ class Scaler:
     picture, or a factor that gives even sides. `format`: of the scaled video. Raises `UsageError`
     for sizes out of bounds."""
 
-    def __init__(self, fmt: VideoFormat, wanted: tuple[int, int] | Fraction) -> None:
-        if isinstance(wanted, Fraction):
-            factor = min(wanted, Fraction(MAX_SIDE))
+    def __init__(self, fmt: VideoFormat, target: tuple[int, int] | Fraction) -> None:
+        if isinstance(target, Fraction):
+            factor = min(target, Fraction(MAX_SIDE))
             sides = [max(2, 2 * round(side * factor / 2)) for side in (fmt.width, fmt.height)]
-            wanted = sides[0], sides[1]
-        if not isinstance(wanted, tuple | list) or len(wanted) != 2:
-            raise UsageError(f"a scale is (width, height) or a Fraction, not {repr_short(wanted)}")
-        width, height = (check_kind("a side", side, "int") for side in wanted)
+            target = sides[0], sides[1]
+        if not isinstance(target, tuple | list) or len(target) != 2:
+            raise UsageError(f"a scale is (width, height) or a Fraction, not {repr_short(target)}")
+        width, height = (check_kind("a side", side, "int") for side in target)
         display = fmt.sar * Fraction(fmt.width, fmt.height)
         if not width:
             width = max(2, 2 * round(height * display / 2))

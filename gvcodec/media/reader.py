@@ -27,7 +27,7 @@ from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures, video_behind
 from gvcodec.media.metadata import Metadata, metadata_of
-from gvcodec.media.opening import Opened, read_pictures, reason, video_of
+from gvcodec.media.opening import InputFile, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
 from gvcodec.media.timeline import (
     MOST_BETWEEN,
@@ -71,7 +71,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FrameMark:
     """A frame read in one go: time in ticks of the file, whether decoding can begin there."""
 
     pts: int
@@ -118,7 +118,7 @@ class VideoReader:
     the source lacks of them, in words)."""
 
     format: VideoFormat
-    expected: int | None
+    expected_frames: int | None
     metadata: Metadata
     start_pts: int
     shift: int
@@ -152,7 +152,7 @@ class VideoReader:
         self._cut_off: list[str] = []
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self.pictures = list_pictures(local_path(name)) if named else None
-        self._opened = Opened(self.pictures[0] if self.pictures else path, self.name)
+        self._opened = InputFile(self.pictures[0] if self.pictures else path, self.name)
         try:
             self._begin()
         except BaseException:
@@ -176,7 +176,7 @@ class VideoReader:
         self.start_pts = self._first[1] - shift
         self._settle_format(frame)
         self.metadata = self._metadata_of(frame)
-        self.expected = self._estimate()
+        self.expected_frames = self._estimate()
 
     def _find_first(self) -> tuple[av.VideoFrame, int]:
         """Sets the first wanted frame. Gives the frame that the format follows from, at whose time
@@ -279,10 +279,10 @@ class VideoReader:
             planes, new_size = self._conversion.apply(frame)
             yield Frame(planes, pts, new_size)
 
-    def marks(self) -> Iterator[Mark]:
+    def marks(self) -> Iterator[FrameMark]:
         """The frames that iterating gives, decoded only. No frames can be read after that."""
         for frame, time, _ in self._wanted():
-            yield Mark(time, bool(frame.key_frame), checksum(frame))
+            yield FrameMark(time, bool(frame.key_frame), checksum(frame))
 
     def _wanted(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
         """Frames with their timestamps in the file and as they are given. Raises `InexactSeekError`
@@ -470,7 +470,7 @@ class VideoReader:
         self, first: tuple[av.VideoFrame, int], start: Fraction
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame that is shown so long after the first one, or later."""
-        wanted = first[1] + start / self.tick
+        target = first[1] + start / self.tick
         if self.pictures:
             self._timed = read_pictures(self.pictures, math.ceil(start * self._rate), self._cut_off)
             return next(self._timed, None)
@@ -478,36 +478,36 @@ class VideoReader:
         if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
             if kind.startswith("mov"):
                 with contextlib.suppress(av.FFmpegError):
-                    self._container.seek(math.floor(wanted), stream=self._stream)
+                    self._container.seek(math.floor(target), stream=self._stream)
                     self._restart()
                     self._resumed = None
             else:
-                self._skip_to = math.floor(wanted)
-        shown = self._shown_at(wanted, first)
-        if self._resumed is None or self._resumed > wanted:
+                self._skip_to = math.floor(target)
+        shown = self._shown_at(target, first)
+        if self._resumed is None or self._resumed > target:
             # The keyframe before it was missed.
             self._reopen()
-            shown = self._shown_at(wanted)
+            shown = self._shown_at(target)
         return shown
 
     def _shown_at(
-        self, wanted: Fraction, first: tuple[av.VideoFrame, int] | None = None
+        self, target: Fraction, first: tuple[av.VideoFrame, int] | None = None
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame from then on; one that stands on screen begins then."""
         before, after = None, first or next(self._timed, None)
-        while after is not None and after[1] < wanted:
+        while after is not None and after[1] < target:
             before, after = after, next(self._timed, None)
         if before is None:
             return after
         frame, begin = before
         end = after[1] if after is not None else begin + (frame.duration or 0)
-        if not is_still(begin, end, wanted, 1 / self._rate / self.tick):
+        if not is_still(begin, end, target, 1 / self._rate / self.tick):
             return after
         if after is None:
-            frame.duration = end - math.ceil(wanted)
+            frame.duration = end - math.ceil(target)
         else:
             self._timed = itertools.chain([after], self._timed)
-        return frame, math.ceil(wanted)
+        return frame, math.ceil(target)
 
     def _first_of(self, span: Span) -> tuple[av.VideoFrame, int]:
         """The first frame of a span; none where seeking misses it."""
@@ -654,10 +654,11 @@ class VideoReader:
         exact = bool(self._stream.frames)
         # Of a screen recording duration and frame rate do not tell the number of frames.
         sparse = not exact and 2 * frames < self.format.frame_rate * Fraction(self._length)
-        if self.expected is None or self.expected <= frames or sparse:
+        if self.expected_frames is None or self.expected_frames <= frames or sparse:
             return ""
         about = "" if exact else "about "
-        return f"{about}{self.expected - frames} of {about}{self.expected} frames are missing"
+        missing, total = self.expected_frames - frames, self.expected_frames
+        return f"{about}{missing} of {about}{total} frames are missing"
 
     def _count_early(self) -> int:
         """Frames of a file before the first one that could be decoded."""

@@ -120,21 +120,21 @@ def is_samples(sound: Any) -> bool:
     return hasattr(sound, "shape") and hasattr(sound, "dtype")
 
 
-def _open_samples(given: Any, rate: int | None) -> av.container.InputContainer:
+def _open_samples(source: Any, rate: int | None) -> av.container.InputContainer:
     """As FFmpeg reads a file of them."""
     if rate is None or rate != int(rate) or not _LEAST_RATE <= rate <= _MOST_RATE:
         raise UsageError(
             f"samples need sound_rate, a number from {_LEAST_RATE} to {_MOST_RATE}, not {rate}"
         )
-    samples = _as_floats(given)
+    samples = _as_floats(source)
     options = {"sample_rate": str(int(rate)), "ch_layout": _LAYOUTS[samples.shape[1] - 1]}
     data = io.BytesIO(np.ascontiguousarray(samples, "<f4").tobytes())
     return av.open(data, "r", format="f32le", options=options)
 
 
-def _as_floats(given: Any) -> NDArray[np.float32]:
+def _as_floats(source: Any) -> NDArray[np.float32]:
     """(T, C) float32. Raises `UsageError`."""
-    tensor = given.detach().cpu() if hasattr(given, "detach") else given
+    tensor = source.detach().cpu() if hasattr(source, "detach") else source
     array = np.asarray(tensor)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or min(array.shape) > len(_LAYOUTS) or not array.size:

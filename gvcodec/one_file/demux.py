@@ -21,7 +21,7 @@ import av
 from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
@@ -83,7 +83,7 @@ class Demuxer:
                 if not packet.size:
                     continue
                 if packet.pts is None or not packet.time_base:
-                    raise DamagedStreamError("a frame has no timestamp")
+                    raise DamagedStreamError("a frame has no timestamp", code="container")
                 unit = parse_temporal_unit(bytes(packet))
                 yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_discard))
 
@@ -118,7 +118,7 @@ class Demuxer:
             context = stream.codec_context
             if context and "av1" in (context.codec.canonical_name, context.name):
                 return stream
-        raise DamagedStreamError("not a gvcodec file (a video without AV1)")
+        raise NotGvcodecError("not a gvcodec file (a video without AV1)", code="not-gvcodec")
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:
@@ -127,16 +127,16 @@ class Demuxer:
         except DamagedStreamError as error:
             if str(error).startswith(f"{self._name}: "):
                 raise
-            raise DamagedStreamError(f"{self._name}: {error}") from error
+            raise type(error)(f"{self._name}: {error}") from error
         except MemoryError:
             # FFmpeg refuses to allocate what a table claims.
             raise DamagedStreamError(
-                f"{self._name}: the container asks for more memory than there is"
+                f"{self._name}: the container asks for more memory than there is", code="container"
             ) from None
         except (av.FFmpegError, ValueError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or os.strerror(5)
             raise DamagedStreamError(
-                f"{self._name}: the container cannot be read: {reason}"
+                f"{self._name}: the container cannot be read: {reason}", code="container"
             ) from error
 
 
@@ -205,7 +205,9 @@ class Tracks:
                 if packet.size and packet.pts is not None and not early:
                     yield packet
         except (av.FFmpegError, ValueError) as error:
-            raise DamagedStreamError("sound or subtitles cannot be read") from error
+            raise DamagedStreamError(
+                "sound or subtitles cannot be read", code="container"
+            ) from error
 
 
 def _seconds(packet: av.Packet[Any]) -> Fraction:

@@ -35,7 +35,7 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.codec.gops import BASE_WEIGHTS
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.media.tracks import CHUNK
@@ -82,7 +82,7 @@ def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> st
     except DamagedStreamError as error:
         if str(error).startswith(f"{name}: "):
             raise
-        raise DamagedStreamError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
 
 
 class _ChangedFileError(Exception):
@@ -97,10 +97,10 @@ def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
     try:
         units = demuxer.units()
         opening = list(islice(units, 2))
-        for timed in chain(opening, units):
+        for timed_unit in chain(opening, units):
             try:
                 copy = copy or _ExactCopy(opening, tracks, out)
-                copy.send(timed)
+                copy.send(timed_unit)
             except DamagedStreamError as error:
                 raise _ChangedFileError(f"frame {copy.frames if copy else 0}: {error}") from error
         if copy is None:
@@ -116,10 +116,10 @@ class _ExactCopy:
 
     def __init__(self, opening: Sequence[TimedUnit], tracks: Tracks | None, out: BinaryIO) -> None:
         first = opening[0]
-        packed = first.unit.data_of(EntryType.HEADER)
-        if packed is None:
+        header_bytes = first.unit.data_of(EntryType.HEADER)
+        if header_bytes is None:
             raise _ChangedFileError(next(iter(first.unit.damage), "its first frame has no header"))
-        self._packed, header = packed, read_header(packed)
+        self._packed, header = header_bytes, read_header(header_bytes)
         self._writer = Writer(out, header)
         self._timing, self._tick = _open_timing(header), header.format.time_base
         self._zero = _stream_origin(header, opening)
@@ -143,9 +143,9 @@ class _ExactCopy:
     def frames(self) -> int:
         return self._writer.frames
 
-    def send(self, timed: TimedUnit) -> None:
+    def send(self, timed_unit: TimedUnit) -> None:
         """Take the next unit. Raises `_ChangedFileError`, `DamagedStreamError`."""
-        unit = timed.unit
+        unit = timed_unit.unit
         if unit.damage:
             raise DamagedStreamError(unit.damage[0])
         if self._base_hash is not None:
@@ -155,10 +155,10 @@ class _ExactCopy:
             self._begin_gop(unit)
         elif not self._gop_open:
             raise _ChangedFileError(f"a keyframe is missing before frame {self.frames}")
-        if timed.is_hidden:
+        if timed_unit.is_hidden:
             raise _ChangedFileError("its edit list leaves frames out")
         if self._has_added_tracks and self._tracks is not None:
-            self._tracks.copy_until(timed.seconds)
+            self._tracks.copy_until(timed_unit.seconds)
             self._write_tracks(CHUNK)
         for payload in _timing_in(unit):
             self._timing.send(payload)
@@ -167,7 +167,7 @@ class _ExactCopy:
                 self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._copy_tracks_packet(entry.data)
-        self._check_time(timed.seconds)
+        self._check_time(timed_unit.seconds)
         payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._hash.send(payload, unit.entries)
@@ -216,7 +216,7 @@ class _ExactCopy:
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
                 if not matches_gop(entry.data, self._gop_frames, self._crc):
-                    raise DamagedStreamError("checksum of the GOP differs")
+                    raise DamagedStreamError("GOP checksum mismatch", code="gop-checksum")
                 self._gop_open = False
             elif entry.what is EntryType.TRAILER:
                 self._writer.write(entry.packet)
@@ -224,7 +224,7 @@ class _ExactCopy:
                 self._copy_tracks_packet(entry.data)
             elif entry.what is EntryType.END:
                 if len(entry.data) != HASH_BYTES:
-                    raise DamagedStreamError("a hash of another length")
+                    raise DamagedStreamError("a hash of another length", code="metadata-obu")
                 self._base_hash = entry.data
             elif entry.what is EntryType.WHOLE:
                 self._whole = entry.data
@@ -255,32 +255,32 @@ def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Frac
     sound begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first
     one earlier: then by the second."""
     timing, zeros = _open_timing(header), []
-    for timed in opening:
-        for payload in _timing_in(timed.unit):
+    for timed_unit in opening:
+        for payload in _timing_in(timed_unit.unit):
             timing.send(payload)
-        zeros.append(timed.seconds - timing.receive() * header.format.time_base)
+        zeros.append(timed_unit.seconds - timing.receive() * header.format.time_base)
     return zeros[-1] if zeros[-1] > zeros[0] + _TIME_TOLERANCE else zeros[0]
 
 
 @dataclass(slots=True)
 class _FileSurvey:
-    """`header`: the first that can be read; `painted`: all keyframes have metadata that can be
-    read, `damaged`: a metadata OBU has not; `is_hidden`: frames that an edit list leaves out."""
+    """`header`: the first that can be read; `is_painted`: all keyframes have metadata that can be
+    read, `is_damaged`: a metadata OBU has not; `is_hidden`: frames that an edit list leaves out."""
 
     header: SequenceHeader | None = None
-    painted: bool = True
-    damaged: bool = False
+    is_painted: bool = True
+    is_damaged: bool = False
     is_hidden: int = 0
 
-    def send(self, timed: TimedUnit) -> None:
-        unit = timed.unit
-        packed = unit.data_of(EntryType.HEADER)
-        if packed is not None:
-            self.header = self.header or read_header(packed)
+    def send(self, timed_unit: TimedUnit) -> None:
+        unit = timed_unit.unit
+        header_bytes = unit.data_of(EntryType.HEADER)
+        if header_bytes is not None:
+            self.header = self.header or read_header(header_bytes)
         elif _is_gop_start(unit):
-            self.painted = False
-        self.damaged = self.damaged or bool(unit.damage)
-        self.is_hidden += timed.is_hidden
+            self.is_painted = False
+        self.is_damaged = self.is_damaged or bool(unit.damage)
+        self.is_hidden += timed_unit.is_hidden
 
 
 def _is_gop_start(unit: ParsedTemporalUnit) -> bool:
@@ -291,24 +291,26 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
     """Write the GOPs of a file that is not whole, up to where another stream begins; says how much
     that is. Raises `DamagedStreamError`, `LimitError`."""
     survey = _FileSurvey()
-    for timed in demuxer.units():
-        survey.send(timed)
+    for timed_unit in demuxer.units():
+        survey.send(timed_unit)
     header = survey.header
     if header is None:
-        if survey.damaged:
-            raise DamagedStreamError("gvcodec's packets in it are damaged, other players show it")
-        raise DamagedStreamError("not a gvcodec file (AV1 without our metadata)")
-    if not survey.painted:
+        if survey.is_damaged:
+            raise DamagedStreamError(
+                "gvcodec's packets in it are damaged, other players show it", code="metadata-obu"
+            )
+        raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)", code="not-gvcodec")
+    if not survey.is_painted:
         header = replace(header, painter_id=None)
-    if not survey.painted or survey.damaged:
+    if not survey.is_painted or survey.is_damaged:
         # Tokens mean nothing without those before them.
         header = replace(header, gvc1d_id=None)
     check(header, False, limits)
     tracks = demuxer.tracks()
     try:
         rest = _RestWriter(demuxer, tracks, out, header)
-        for timed in demuxer.units():
-            if not rest.send(timed):
+        for timed_unit in demuxer.units():
+            if not rest.send(timed_unit):
                 break
         frames = rest.finish()
     finally:
@@ -341,21 +343,21 @@ class _RestWriter:
         #: Seconds after it at which the next one is expected, ticks of the last one.
         self._expected, self._last = Fraction(0), -1
 
-    def send(self, timed: TimedUnit) -> bool:
+    def send(self, timed_unit: TimedUnit) -> bool:
         """Take the next unit; whether there can be more. Raises `DamagedStreamError` for frames
         that the encoder did not write."""
-        unit, key = timed.unit, _is_gop_start(timed.unit)
+        unit, key = timed_unit.unit, _is_gop_start(timed_unit.unit)
         if not key and not self._gop_open:
             return True
-        packed = unit.data_of(EntryType.HEADER)
-        if packed is not None and not self._is_same_stream(packed):
+        header_bytes = unit.data_of(EntryType.HEADER)
+        if header_bytes is not None and not self._is_same_stream(header_bytes):
             return False
         if self._writer is None:
-            self._open(timed)
+            self._open(timed_unit)
         assert self._writer is not None
         if key:
             self._begin_gop(unit)
-        self._write_time(timed.seconds, key)
+        self._write_time(timed_unit.seconds, key)
         self._write_tracks(self._begin + self._expected, CHUNK)
         for entry in unit.entries:
             if entry.what is EntryType.PACKET and self._is_copied(entry.packet):
@@ -371,14 +373,15 @@ class _RestWriter:
                 first = self._place
                 raise DamagedStreamError(
                     f"frames {first} to {first + frames - 1} are not those that were written "
-                    f"(checksum of the GOP)"
+                    f"(checksum of the GOP)",
+                    code="gop-checksum",
                 )
         return True
 
     def finish(self) -> int:
         """The number of frames."""
         if self._writer is None:
-            raise DamagedStreamError("there is no frame left")
+            raise DamagedStreamError("there is no frame left", code="no-frames")
         self._timing.send(max(self._first + round(self._expected / self._tick), self._last + 1))
         if late := self._timing.pop_payload():
             self._writer.write(Packet(Kind.TIMING, late))
@@ -386,20 +389,20 @@ class _RestWriter:
         self._writer.finish(bytes(HASH_BYTES))
         return self._writer.frames
 
-    def _is_same_stream(self, packed: bytes) -> bool:
+    def _is_same_stream(self, header_bytes: bytes) -> bool:
         """Whether a header is that of the same stream, but for when it begins."""
         ours = self._header
-        other = replace(read_header(packed), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
+        other = replace(read_header(header_bytes), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
         if ours.painter_id is None:
             other = replace(other, painter_id=None)
         return other == ours
 
-    def _open(self, timed: TimedUnit) -> None:
-        unit, fmt = timed.unit, self._header.format
-        packed, place = unit.data_of(EntryType.HEADER), unit.data_of(EntryType.PLACE)
-        whole = packed is not None and place is not None and read_place(place) == 0
-        self._begin = timed.seconds
-        self._first = read_header(packed).start_pts if whole and packed else 0
+    def _open(self, timed_unit: TimedUnit) -> None:
+        unit, fmt = timed_unit.unit, self._header.format
+        header_bytes, place = unit.data_of(EntryType.HEADER), unit.data_of(EntryType.PLACE)
+        whole = header_bytes is not None and place is not None and read_place(place) == 0
+        self._begin = timed_unit.seconds
+        self._first = read_header(header_bytes).start_pts if whole and header_bytes else 0
         self._last = self._first - 1
         self._timing = PtsEncoder(self._first, fmt.frame_rate, fmt.time_base)
         self._writer = Writer(self._out, replace(self._header, start_pts=self._first))

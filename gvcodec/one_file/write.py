@@ -31,7 +31,7 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
-from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
+from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.media.codec_parameters import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.output import name_errors
@@ -57,7 +57,8 @@ def check_one_file(path: str, base: str) -> None:
     if one_file_suffix(path) and base != "av1":
         raise UsageError(
             f"{path}: a {suffix} file that plays everywhere has base av1, not {base} "
-            f"({Path(path).with_suffix('.gvc')} holds any)"
+            f"({Path(path).with_suffix('.gvc')} holds any)",
+            code="output-name",
         )
 
 
@@ -71,7 +72,7 @@ def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
     """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
     with work_folder() as folder:
         path = Path(folder) / f"whole{suffix}"
-        write_one_file(Reader(io.BytesIO(stream)), path, False, UNLIMITED)
+        write_one_file(Reader(io.BytesIO(stream)), path, False, NO_LIMITS)
         copied = tracks_in(str(path))
         return path.stat().st_size, copied[0] if copied else 0
 
@@ -101,7 +102,7 @@ def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
         yield spool  # type: ignore[misc]
         spool.seek(0)
-        _, notes = _write(Reader(spool, path), pending, UNLIMITED)  # type: ignore[arg-type]
+        _, notes = _write(Reader(spool, path), pending, NO_LIMITS)  # type: ignore[arg-type]
         for note in notes:
             log_line(f"{path}: {note}")
         log_line(f"{path}: AV1 that every player shows, with the packets for painting")
@@ -111,7 +112,9 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
     path, header = pending.path, reader.header
     kind = ONE_FILE.get(path.suffix.lower())
     if kind is None:
-        raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
+        raise UsageError(
+            f"{path}: one file that plays everywhere is .mp4, .mkv or .webm", code="output-name"
+        )
     check_one_file(str(path), header.base)
     check(header, False, limits)
     reader.require_unchanged()
@@ -148,7 +151,9 @@ def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound:
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
             if at < 0:
-                raise MediaError(f"{path}: its last frame is not as it was written")
+                raise MediaError(
+                    f"{path}: its last frame is not as it was written", code="changed-file"
+                )
             data[at : at + len(after)] = after
 
 
@@ -241,7 +246,8 @@ class _Muxer:
             self._begin_unit(packet)
         elif packet.kind is Kind.UNKNOWN:
             raise FormatVersionError(
-                f"a packet of type {packet.type} needs a newer version of gvcodec"
+                f"a packet of type {packet.type} needs a newer version of gvcodec",
+                code="newer-packet",
             )
         elif packet.kind is Kind.TRACKS:
             self._send_tracks(packet.payload)
@@ -253,7 +259,7 @@ class _Muxer:
         """Write the last unit and the rest of the tracks. Gives its `whole` entry, of a file
         without tracks, and the entries before it."""
         if (unit := self._held) is None:
-            raise DamagedStreamError("the stream holds no frames")
+            raise DamagedStreamError("the stream holds no frames", code="no-frames")
         self._close_gop(unit)
         for entry in self._before:
             if entry.what is EntryType.TRACKS:

@@ -54,11 +54,11 @@ class Bands:
         bands = torch.cat(
             [quarter - both, down - along, turned if fine else shift_right(turned, 2)], 1
         )
-        self.steered, self.low = bands.clamp(-I.BAND, I.BAND), both  # N, P, Q
+        self.bands, self.low = bands.clamp(-I.BAND, I.BAND), both  # N, P, Q
 
     @property
     def iso(self) -> Tensor:
-        return self.steered[:, :1]
+        return self.bands[:, :1]
 
 
 def decimate(x: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ def make_objective(
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(
         # One by one: what is kept of a source belongs to a crop, not to a batch.
-        PerceptualLoss(weights=weights, batched=False).to(device),
+        PerceptualLoss(weights=weights, is_batched=False).to(device),
         energy=0.0,
         contrast=_CONTRAST,
         colour=colour,
@@ -263,8 +263,8 @@ class _PayloadChoice:
     """Payloads that may be sent, each with what its pictures cost on held-out crops and its bytes
     of a stream of `stream_bytes`. `shipped`: parts of the loss of the shipped weights."""
 
-    def __init__(self, shipped: dict[str, float], stream_bytes: int) -> None:
-        self._shipped, self._stream_bytes = shipped, stream_bytes
+    def __init__(self, shipped_parts: dict[str, float], stream_bytes: int) -> None:
+        self._shipped, self._stream_bytes = shipped_parts, stream_bytes
         self._candidates: list[tuple[float, bytes | None]] = []
 
     def cost(self, loss: float, payload: bytes) -> float:
@@ -275,11 +275,11 @@ class _PayloadChoice:
 
     def add_fitted(self, payload: bytes, parts: dict[str, float]) -> None:
         """Weights that were fitted, where neither perceptual parts nor energies are worse."""
-        perceptual, shipped = (
+        perceptual, shipped_parts = (
             sum(p.get(name, 0.0) for name in ("lpips", "dists")) for p in (parts, self._shipped)
         )
         gap = parts["energy_gap"] <= _GAP * self._shipped["energy_gap"]
-        if gap and self.cost(perceptual, payload) <= shipped:
+        if gap and self.cost(perceptual, payload) <= shipped_parts:
             self.add(self.cost(parts["total"], payload), payload)
 
     @property
@@ -314,7 +314,7 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
     *,
-    done: Callable[[float], None] | None = None,
+    report_share: Callable[[float], None] | None = None,
     stream_bytes: int | None = None,
     before: bytes | None = None,
     leader: str = "",
@@ -345,8 +345,8 @@ def fit(
     def log_line(text: str) -> None:
         if progress is not None:
             progress(text)
-        if done is not None:
-            done(min(1.0, fitter.steps / steps))
+        if report_share is not None:
+            report_share(min(1.0, fitter.steps / steps))
 
     place = open_device(device)
     fitter = Fitter(
@@ -358,26 +358,26 @@ def fit(
         seed,
     )
     log_line(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
-    shipped = fitter.parts(fitter.base)
-    offers = _PayloadChoice(shipped, stream_bytes or DEFAULT_STREAM_BYTES)
-    _offer_unfitted(fitter, shipped, before, offers, log_line)
-    _fit_and_offer(fitter, steps, shipped, offers, log_line, done)
+    shipped_parts = fitter.parts(fitter.base)
+    offers = _PayloadChoice(shipped_parts, stream_bytes or DEFAULT_STREAM_BYTES)
+    _offer_unfitted(fitter, shipped_parts, before, offers, log_line)
+    _fit_and_offer(fitter, steps, shipped_parts, offers, log_line, report_share)
     return offers.best
 
 
 def _offer_unfitted(
     fitter: Fitter,
-    shipped: dict[str, float],
+    shipped_parts: dict[str, float],
     before: bytes | None,
     offers: _PayloadChoice,
     log_line: Progress,
 ) -> None:
     """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
     fitting begins where it is better than the shipped weights."""
-    shipped_loss = shipped["total"]
+    shipped_loss = shipped_parts["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
-    base_loss = fitter.heldout_loss(None) + shipped.get("contrast", 0.0)
+    base_loss = fitter.heldout_loss(None) + shipped_parts.get("contrast", 0.0)
     log_line(f"fitting: base frames {base_loss:.4f}, shipped weights {shipped_loss:.4f}")
     offers.add(shipped_loss, None if before is None else BASE)
     if base_loss < _BASE_NEARER * shipped_loss:
@@ -393,10 +393,10 @@ def _offer_unfitted(
 def _fit_and_offer(
     fitter: Fitter,
     steps: int,
-    shipped: dict[str, float],
+    shipped_parts: dict[str, float],
     offers: _PayloadChoice,
     log_line: Progress,
-    done: Callable[[float], None] | None,
+    report_share: Callable[[float], None] | None,
 ) -> None:
     """Take the steps, fewer where a look says that they will not pay, and offer what they give."""
     begin = time.monotonic()
@@ -413,14 +413,14 @@ def _fit_and_offer(
             payload, exponents, parts = fitter.choose_steps(offers.cost, log_line)
             offers.add_fitted(payload, parts)
         fitter.update(fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * share)), exponents)
-        if done is not None:
-            done(min(1.0, fitter.steps / steps))
+        if report_share is not None:
+            report_share(min(1.0, fitter.steps / steps))
     if not fitter.steps:
         return
     payload = fitter.quantise(exponents or fitter.steps_for(_ONLY_FACTOR))
     fitted = fitter.parts(fitter.painter)
     offers.add_fitted(payload, fitted)
-    gap = fitted["energy_gap"] / max(1e-9, shipped["energy_gap"]) - 1
+    gap = fitted["energy_gap"] / max(1e-9, shipped_parts["energy_gap"]) - 1
     log_line(
         f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "
         f"energy gap {gap:+.1%}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"

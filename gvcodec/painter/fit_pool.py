@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.painter.network import Observed, PainterNetwork, convert, join
+from gvcodec.painter.network import FrameObservation, PainterNetwork, convert, join
 from gvcodec.painter.objective import Batch, Objective, observe_run
 from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.vgg import Reference
@@ -71,7 +71,7 @@ class Pool:
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
         self.crops: list[Batch] = []
-        self.cache: dict[int, tuple[Reference, list[Observed]]] = {}
+        self.cache: dict[int, tuple[Reference, list[FrameObservation]]] = {}
         order = rng.permutation(max(count, len(runs))) % len(runs)
         for number in order[:count]:
             top, left = (
@@ -101,7 +101,9 @@ class Pool:
                 )
             )
 
-    def batch(self, numbers: Sequence[int]) -> tuple[Batch, list[Observed], list[Reference]]:
+    def batch(
+        self, numbers: Sequence[int]
+    ) -> tuple[Batch, list[FrameObservation], list[Reference]]:
         """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
         their sources."""
         for n in numbers:

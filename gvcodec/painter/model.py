@@ -208,7 +208,7 @@ class Model:
             _check_types(arrays)
             return Model.of(arrays)
         except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise MediaError(f"{path}: not a painter ({error})") from None
+            raise MediaError(f"{path}: not a painter ({error})", code="not-a-model") from None
 
     @staticmethod
     def of(arrays: dict[str, NDArray[np.generic]]) -> Model:

@@ -66,7 +66,7 @@ class State:
 
 
 @dataclass
-class Observed:
+class FrameObservation:
     """What fitting cannot change about a frame: all that follows from base frames, noise and the
     layers before `style`. Bands of luma and noise in three scales, `features` by `style`; `trust`
     in what was painted before, 1 where a block is `still`. `shifts` (B, outputs of `style`, H/8,
@@ -88,7 +88,7 @@ class Observed:
 
 def convert(x: Any, dtype: torch.dtype) -> Any:
     """A dataclass, list or tuple of tensors in another precision, where they have fractions; all
-    values of `Observed` are whole numbers that half has too."""
+    values of `FrameObservation` are whole numbers that half has too."""
     if isinstance(x, Tensor):
         return x.to(dtype) if x.is_floating_point() else x
     if isinstance(x, list | tuple):
@@ -125,7 +125,7 @@ class PainterNetwork(nn.Module):
         self.style = Layer(c, s, 1)
         self.head = Layer(s, I.HEADS, 1)
 
-    def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
+    def add_detail(self, x: FrameObservation) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
         sums = self.style.sums(x.features)
         if x.shifts is not None:
@@ -133,15 +133,15 @@ class PainterNetwork(nn.Module):
         style = self.style.levels(self.style.silu(sums))
         steering = self.head.rescale(self.head.sums(style))
 
-        def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
+        def scale_bands(size: Tensor, ratio: Tensor, most: int) -> Tensor:
             """(B, 3 scales, 3, h, w): factors of N, P, Q."""
             size, ratio = size.clamp(-most, most)[:, :, None], ratio.clamp(-128, 128)[:, :, None]
             return torch.cat(
                 [size, shift_right(size * shift_right(ratio * x.way[:, None], 6), 8)], 2
             )
 
-        gain = steered(steering[:, :3], steering[:, 3:6], I.MAP)
-        amplitude = steered(steering[:, 6:9], steering[:, 9:12], I.DETAIL)
+        gain = scale_bands(steering[:, :3], steering[:, 3:6], I.MAP)
+        amplitude = scale_bands(steering[:, 6:9], steering[:, 9:12], I.DETAIL)
         keep = shift_right((steering[:, 14:] + 128).clamp(0, 256) * x.trust, 1).clamp(max=I.KEEP)
         keep = torch.where(x.still > 0, x.still * I.KEEP, keep)
         tint, share = upsample_maps(
@@ -183,9 +183,9 @@ class PainterNetwork(nn.Module):
         chroma: Tensor,
         vectors: Tensor | None,
         fresh: tuple[Tensor, Tensor],
-        before: Observed | State | None,
+        before: FrameObservation | State | None,
         condition: Tensor,
-    ) -> Observed:
+    ) -> FrameObservation:
         """The next frame of a GOP as far as `style` does not matter; see `step`."""
         b, _, h, w = luma.shape
         luma, chroma = round_through(luma * PEAK), round_through(chroma * PEAK)
@@ -222,13 +222,13 @@ class PainterNetwork(nn.Module):
         u = (128 - shift_right(mismatch * 1365, 16)).clamp(min=0)
         trust = shift_right(torch.floor(u.square().square() / (1 << 20)) * coverage, 6)
         still = ((mismatch == 0) & (coverage == 64)).to(luma)
-        return Observed(
+        return FrameObservation(
             luma,
             chroma,
             noise,
             vectors,
-            [bands.steered for bands in scales],
-            [bands.steered for bands in grains],
+            [bands.bands for bands in scales],
+            [bands.bands for bands in grains],
             colour,
             self.extract_features(signal, statistics, condition),
             directions(half),
@@ -236,7 +236,7 @@ class PainterNetwork(nn.Module):
             still,
         )
 
-    def paint(self, x: Observed, state: State | None) -> tuple[Tensor, Tensor, State]:
+    def paint(self, x: FrameObservation, state: State | None) -> tuple[Tensor, Tensor, State]:
         """The rest of `step`."""
         detail, tint, share = self.add_detail(x)
         if state is not None and x.vectors is not None:
@@ -326,7 +326,7 @@ class PainterNetwork(nn.Module):
                 {name: torch.from_numpy(array).float() for name, array in arrays.items()}
             )
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise MediaError(f"{path}: not a painter ({error})") from None
+            raise MediaError(f"{path}: not a painter ({error})", code="not-a-model") from None
         return network.eval().requires_grad_(False)
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gvcodec.painter.network import Observed, PainterNetwork
+from gvcodec.painter.network import FrameObservation, PainterNetwork
 from gvcodec.perceptual import Lpips
 from gvcodec.perceptual.losses import (
     FilterBank,
@@ -76,7 +76,7 @@ def fresh(
 #: of the painted crop.
 CROP = 128
 #: Loss of PSNR, in dB, that costs nothing by itself.
-ALLOWED = 0.3
+FREE_PSNR_LOSS = 0.3
 
 
 @dataclass
@@ -140,35 +140,35 @@ def to_display_rgb(
     return crop_rgb(planes, colour, side)
 
 
-def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[Observed]:
+def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[FrameObservation]:
     """What `style` sees of each frame of a batch; gradients flow through the last one only.
     `position` seeds the noise."""
     luma, chroma = batch.base
     frames, (height, width) = luma.shape[1], luma.shape[-2:]
     learning = torch.is_grad_enabled()
-    observed: list[Observed] = []
+    observations: list[FrameObservation] = []
     for t in range(frames):
         noise = fresh(height, width, position + t, device=luma.device)
-        vectors, before = (batch.vectors[:, t], observed[-1]) if t else (None, None)
+        vectors, before = (batch.vectors[:, t], observations[-1]) if t else (None, None)
         with torch.set_grad_enabled(learning and t == frames - 1):
             condition = batch.condition_of(t)
-            observed.append(
+            observations.append(
                 painter.trunk(luma[:, t], chroma[:, t], vectors, noise, before, condition)
             )
-    return observed
+    return observations
 
 
 def paint_observed(
-    painter: PainterNetwork, observed: Sequence[Observed]
+    painter: PainterNetwork, observations: Sequence[FrameObservation]
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
     """Paint a run. Gradients flow through the last frame only.
 
     Returns the last frame (luma, chroma) and the luma before it (None for runs of one frame)."""
     learning = torch.is_grad_enabled()
     state, out, before = None, None, None
-    for t, frame in enumerate(observed, 1):
+    for t, frame in enumerate(observations, 1):
         before = out[0].detach() if out else None
-        with torch.set_grad_enabled(learning and t == len(observed)):
+        with torch.set_grad_enabled(learning and t == len(observations)):
             *painted, state = painter.paint(frame, state)
         out = (painted[0], painted[1])
     assert out is not None
@@ -224,9 +224,9 @@ class Objective:
         self,
         painter: PainterNetwork | None,
         batch: Batch,
-        seen: int | Sequence[Observed],
+        observed_or_seed: int | Sequence[FrameObservation],
         references: list[Reference] | None = None,
-        held: Tensor | None = None,
+        reference_luma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
         of the base frames. `seen`: the frames as `observe_run` sees them, or the seed of the
@@ -236,8 +236,12 @@ class Objective:
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
             before = batch.base[0][:, -2] if frames > 1 else None
         else:
-            observed = observe_run(painter, batch, seen) if isinstance(seen, int) else seen
-            (luma, chroma), before = paint_observed(painter, observed)
+            observations = (
+                observe_run(painter, batch, observed_or_seed)
+                if isinstance(observed_or_seed, int)
+                else observed_or_seed
+            )
+            (luma, chroma), before = paint_observed(painter, observations)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
         if (self.energy and painter is not None) or self.reports_energy_gap:
@@ -253,10 +257,10 @@ class Objective:
             )
         if self.guard and painter is not None:
             parts["guard"] = self.guard * fidelity_guard(
-                luma, batch.base[0][:, -1], source_luma, ALLOWED
+                luma, batch.base[0][:, -1], source_luma, FREE_PSNR_LOSS
             )
-        if held is not None:
-            parts["hold"] = self.hold * fidelity_guard(luma, held, source_luma, 0.0)
+        if reference_luma is not None:
+            parts["hold"] = self.hold * fidelity_guard(luma, reference_luma, source_luma, 0.0)
         if self.contrast and painter is not None:
             parts["contrast"] = self.contrast * contrast_guard(
                 luma, batch.base[0][:, -1], source_luma

@@ -8,17 +8,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import find_model, model_id, painter_of, report_embedded_damage
-from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.strength import choose_strengths
 from gvcodec.painter.video import VideoPainter
 from gvcodec.util.torch_settings import default_torch_settings
+
+if TYPE_CHECKING:
+    from gvcodec.config import EncoderConfig
+    from gvcodec.painter.fit_samples import Part
 
 #: Why there is no fit where torch is missing.
 FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -54,7 +56,7 @@ def open_painter(
     file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
     stream has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
-        raise WrongModelError("the stream has no painter")
+        raise WrongModelError("the stream has no painter", code="model-unnamed")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.base_q
     with report_embedded_damage(checkpoint):
@@ -74,17 +76,20 @@ def choose_payloads(
     header: SequenceHeader,
     config: EncoderConfig,
     progress: Callable[[str], None] | None,
-    done: Callable[[float], None] | None = None,
+    report_share: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
     flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
     takes lines on what is found, `done` the share, 0…1, of all that is done."""
+    # Only encoders choose strengths, and decoders open the painter too.
+    from gvcodec.painter.strength import choose_strengths
+
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""
     if config.uses_fitting and has_torch():
-        fitted, note = _fit(parts, header, config, progress, done)
+        fitted, note = _fit(parts, header, config, progress, report_share)
     payloads = choose_strengths(
         Model.load(painter_of(base, config.uses_tokens).find()),
         condition(base, scale, q),
@@ -101,7 +106,7 @@ def _fit(
     header: SequenceHeader,
     config: EncoderConfig,
     progress: Callable[[str], None] | None,
-    done: Callable[[float], None] | None,
+    report_share: Callable[[float], None] | None,
 ) -> tuple[dict[int, bytes], str]:
     """As `choose_payloads`, strengths left out."""
     from gvcodec.painter.fit import fit
@@ -121,7 +126,8 @@ def _fit(
                 header.base_q,
                 max(1, config.fit_step_count // len(parts)),
                 progress=progress,
-                done=done and partial(_report_share, done, number - 1, len(parts)),
+                report_share=report_share
+                and partial(_report_share, report_share, number - 1, len(parts)),
                 stream_bytes=part.size,
                 before=before,
                 leader=config.fit_by,
@@ -141,5 +147,7 @@ def _fit(
     return fitted, next(iter(reasons), "fitting does not pay for this video, it is left out")
 
 
-def _report_share(done: Callable[[float], None], before: int, parts: int, share: float) -> None:
-    done((before + share) / parts)
+def _report_share(
+    report_share: Callable[[float], None], before: int, parts: int, share: float
+) -> None:
+    report_share((before + share) / parts)

@@ -42,9 +42,11 @@ def with_look(strength: Strength, paint_strength: int) -> Strength:
 def check_paint_strength(paint_strength: int, paints: bool) -> None:
     """Raises `UsageError` where the dial of a stream cannot be turned so."""
     if not NO_PAINT <= paint_strength <= BOLD:
-        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}")
+        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
     if not paints:
-        raise UsageError("look is for painted frames, and none are shown here")
+        raise UsageError(
+            "--look has no effect: no painted frames are shown here", code="option-value"
+        )
 
 
 def has_factors(paint_strength: int) -> bool:
@@ -63,13 +65,15 @@ def set_payload_strength(payload: bytes | None, paint_strength: int) -> bytes:
     return join_extras(BASE if weights == IDENTITY else weights, changed_extras)
 
 
-def set_all_strengths(fitted: Mapping[int, bytes], paint_strength: int) -> dict[int, bytes]:
+def set_all_strengths(
+    payloads_by_frame: Mapping[int, bytes], paint_strength: int
+) -> dict[int, bytes]:
     """Payloads by the frame from which on they hold, as `paint_strength` has them: what paints
     nothing goes on to paint nothing."""
     if paint_strength == DEFAULT:
-        return dict(fitted)
+        return dict(payloads_by_frame)
     payloads = {0: set_payload_strength(None, paint_strength)}
-    for first, payload in fitted.items():
+    for first, payload in payloads_by_frame.items():
         payloads[first] = (
             payload if payload == IDENTITY else set_payload_strength(payload, paint_strength)
         )

@@ -115,14 +115,16 @@ def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
     sections: list[bytes | None] = []
     if mask & _STRENGTH:
         if len(rest) < 2 or rest[0] > Strength.noise:
-            raise DamagedStreamError("fitted weights: the strength is missing or out of range")
+            raise DamagedStreamError(
+                "fitted weights: the strength is missing or out of range", code="fit-payload"
+            )
         rest, strength = rest[2:], Strength(rest[0], rest[1])
     if mask & _FACTORS_BIT:
         if len(rest) < _FACTORS.size:
-            raise DamagedStreamError("fitted weights: a factor is missing")
+            raise DamagedStreamError("fitted weights: a factor is missing", code="fit-payload")
         factors = _FACTORS.unpack(rest[: _FACTORS.size])
         if not all(factor in OCTAVE_EIGHTHS for factor in factors):
-            raise DamagedStreamError("fitted weights: a factor is out of range")
+            raise DamagedStreamError("fitted weights: a factor is out of range", code="fit-payload")
         strength = replace(strength, gains=factors[:3], amplitudes=factors[3:])
         rest = rest[_FACTORS.size :]
     cursor = Cursor(rest, "fitted weights: their tokens")
@@ -218,25 +220,31 @@ def read_deltas(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
         return None
     if payload[:1] == b"\1":
         raise FormatVersionError(
-            "fitted weights as release 0.7.0 coded them, which paints them; --fidelity does without"
+            "fitted weights of release 0.7.0, which paints them; --fidelity decodes without them",
+            code="newer-packet",
         )
     if not payload:
-        raise DamagedStreamError("fitted weights: no bytes")
+        raise DamagedStreamError("fitted weights: no bytes", code="fit-payload")
     if payload[0] & -(1 << len(GROUPS)) != _DELTA:
         raise FormatVersionError(
             f"fitted weights of kind {payload[0]} need a newer version of gvcodec; --fidelity does "
-            "without"
+            "without",
+            code="newer-packet",
         )
     names = in_groups(payload[0] - _DELTA, sizes)
     head = payload[1 : 1 + len(names)]
     coded = [(name, byte) for name, byte in zip(names, head, strict=False) if byte != _EMPTY]
     if len(head) < len(names) or any(byte // len(_SCALES) not in STEPS for _, byte in coded):
-        raise DamagedStreamError("fitted weights: a step is missing or out of range")
+        raise DamagedStreamError(
+            "fitted weights: a step is missing or out of range", code="fit-payload"
+        )
     counts = [sizes[name] for name, _ in coded]
     scales = [_SCALES[byte % len(_SCALES)] for _, byte in coded]
     values, whole = cdf_decode(payload[1 + len(names) :], *_tables(counts, scales))
     if not whole or np.abs(values.astype(np.int64)).max(initial=0) > LIMIT:
-        raise DamagedStreamError("fitted weights: a value is out of range or missing")
+        raise DamagedStreamError(
+            "fitted weights: a value is out of range or missing", code="fit-payload"
+        )
     parts = np.split(values.astype(np.int64), np.cumsum(counts)[:-1]) if coded else []
     return [
         Delta(name, part, byte // len(_SCALES))

@@ -57,21 +57,21 @@ def choose_strengths(
     model: Model,
     stream: Ints,
     parts: Sequence[Part],
-    fitted: Mapping[int, bytes],
+    fit_payloads: Mapping[int, bytes],
     area: Area,
     paint_strength: int = DEFAULT,
 ) -> dict[int, bytes]:
     """`fitted` (payloads by the frame from which on they hold) with a strength for each GOP of the
     parts, or base frames. `area`: width and height of the video; `paint_strength`: 1…100, where its
     dial stands."""
-    payloads = dict(fitted)
+    payloads = dict(fit_payloads)
     weights, strength = BASE, with_look(NEUTRAL, paint_strength)
     is_mismatch, has_sent = False, False
     for part in parts:
         ends = [*(gop.first for gop in part.gops[1:]), math.inf]
         for gop, end in zip(part.gops, ends, strict=False):
-            is_new_fit = gop.first in fitted
-            weights, has_sent = fitted.get(gop.first, weights), has_sent or is_new_fit
+            is_new_fit = gop.first in fit_payloads
+            weights, has_sent = fit_payloads.get(gop.first, weights), has_sent or is_new_fit
             if weights == IDENTITY:
                 continue
             numbers = [

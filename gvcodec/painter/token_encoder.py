@@ -62,11 +62,13 @@ NUDGE, _DAMPING = 2.0, 0.3
 PARTS = (0.5, 1.0)
 
 
-def features_of(source: Plane, base: Plane, painted: Plane, q: int) -> Floats:
+def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floats:
     """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
     level = pool_squares(source.astype(np.float32) / np.float32(_WHITE), PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
-    return np.concatenate([energies(source), energies(base), energies(painted), level, quality])
+    return np.concatenate(
+        [energies(source), energies(base), energies(painted_luma), level, quality]
+    )
 
 
 def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) -> Floats:
@@ -121,7 +123,9 @@ class TokenEncoder:
                 )
             )
         except (OSError, KeyError, ValueError) as error:
-            raise MediaError(f"{path}: not an encoder of tokens ({error})") from None
+            raise MediaError(
+                f"{path}: not an encoder of tokens ({error})", code="not-a-model"
+            ) from None
 
     def integers(self, features: Floats) -> Floats:
         """Features (29, H, W) of patches to integers (rows, columns, D) of regions, not rounded."""

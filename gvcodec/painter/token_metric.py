@@ -47,7 +47,9 @@ def open_network(path: Path) -> _core.PerceptualMetric:
         ]
         return _core.PerceptualMetric(stages)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise MediaError(f"{path}: not a perceptual network ({error})") from None
+        raise MediaError(
+            f"{path}: not a perceptual network ({error})", code="not-a-model"
+        ) from None
 
 
 class PerceptualMetric:
@@ -78,7 +80,6 @@ def _to_rgb(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What is subtracted from 10-bit Y, U, V (3,), and their factors in R, G and B (3, 3)."""
     black = np.array([0 if colour.full_range else 64, 512, 512]) / 1023
     # R, G and B of black are 0.
-    moved = black + np.eye(3)
-    columns = [red_green_blue(y, u, v, colour) for y, u, v in moved]
+    columns = [red_green_blue(y, u, v, colour) for y, u, v in black + np.eye(3)]
     factors = np.array(columns).T / 1023
     return (1023 * black).astype(np.float32), np.ascontiguousarray(factors, np.float32)

@@ -26,7 +26,7 @@ from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
 from gvcodec.painter.fit_pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
-from gvcodec.painter.network import Observed, PainterNetwork, convert
+from gvcodec.painter.network import FrameObservation, PainterNetwork, convert
 from gvcodec.painter.objective import Batch, observe_run, paint_observed
 from gvcodec.painter.token_encoder import PARTS, EncodedTokens
 from gvcodec.painter.token_samples import GopSample
@@ -70,25 +70,25 @@ class WindowObservation:
     change is seen (noise follows that of base frames), the judge's maps of the last source; luma of
     the unsteered picture, and how much more than the source it changes."""
 
-    observed: list[Observed]
+    observations: list[FrameObservation]
     source: tuple[Tensor, Tensor]
     source_before: Tensor
     vectors: Tensor
     reference: list[Reference]
-    unsteered: Tensor
+    plain_luma: Tensor
     flicker: Tensor
 
 
-def token_loss(distance: Tensor, lost: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
+def token_loss(distance: Tensor, psnr_loss: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
     """Of the judge's distance, decibels that are lost, flicker, and that of the unsteered
     picture."""
-    return distance + PSNR_PRICE * lost + TEMPORAL * F.relu(flicker - usual)
+    return distance + PSNR_PRICE * psnr_loss + TEMPORAL * F.relu(flicker - usual)
 
 
 def open_network(device: torch.device) -> PerceptualLoss:
     """The network that judges, with gradients. Raises `WrongModelError` where it is missing."""
     weights = perceptual.read_weights(TOKEN_METRIC.find())
-    return PerceptualLoss(weights=weights, batched=False).to(device)
+    return PerceptualLoss(weights=weights, is_batched=False).to(device)
 
 
 class Descent:
@@ -179,14 +179,16 @@ class Descent:
     ) -> Tensor:
         """What is to be small, of a window whose blocks have `style_offsets` (1, D, h, w)."""
         shifts = torch.einsum("sd,bdhw->bshw", self.table, style_offsets)
-        observed = [replace(convert(frame, torch.float), shifts=shifts) for frame in look.observed]
+        observed = [
+            replace(convert(frame, torch.float), shifts=shifts) for frame in look.observations
+        ]
         painted, before = paint_observed(painter, observed)
         distance = self.metric(to_rgb(*painted, self.colour), look.reference)[0].mean()
         assert before is not None
         moved = (before, look.source[0], look.source_before, look.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()
-        lost = fidelity_guard(painted[0], look.unsteered, look.source[0], 0.0).mean()
-        return token_loss(distance, lost, flicker, look.flicker)
+        psnr_loss = fidelity_guard(painted[0], look.plain_luma, look.source[0], 0.0).mean()
+        return token_loss(distance, psnr_loss, flicker, look.flicker)
 
     def interpolate_window(self, style_offsets: Tensor, window: Window) -> Tensor:
         """Levels of regions of the picture at the blocks of a window."""
@@ -255,26 +257,26 @@ class TokenSearch:
         """`paint_strength`, `chooses_strengths` and `threads` as for `EncodedTokens`."""
         self.q = q
         self.descent = Descent(fmt, base, scale, q, device)
-        self.encoded = EncodedTokens(
+        self.token_encoder = EncodedTokens(
             fmt, base, scale, q, paint_strength, chooses_strengths, threads
         )
 
     def prepare(self, sample: GopSample) -> None:
         """As `EncodedTokens.prepare`."""
-        self.encoded.prepare(sample)
+        self.token_encoder.prepare(sample)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
         if not sample.runs:
             return None
-        strength = self.encoded.strength_of(sample)
-        encoded, matched = self.encoded.parts(sample, strength)
+        strength = self.token_encoder.strength_of(sample)
+        encoded, matched = self.token_encoder.parts(sample, strength)
         middle = len(sample.runs) // 2
         run_numbers = [n for n in range(len(sample.runs)) if n != middle] or [middle]
         searched = self.descent.search(sample, run_numbers, strength, encoded + matched)
         candidates = [*(encoded + part * matched for part in PARTS), searched, searched / 2]
-        trial = self.encoded.trial(sample, strength)
+        trial = self.token_encoder.trial(sample, strength)
         tokens = trial.choose(candidates, size, kinds_tried=(1, 2, 3))
         if not tokens.kinds.any():
             return None
-        return pack(tokens, self.encoded.model, self.q)
+        return pack(tokens, self.token_encoder.model, self.q)

@@ -65,7 +65,7 @@ class WindowMetric(Protocol):
     """Says how far painted pictures are from their source."""
 
     def distances(
-        self, source: Planes, painted: Sequence[Planes], windows: Sequence[Window]
+        self, source: Planes, painted_frames: Sequence[Planes], windows: Sequence[Window]
     ) -> Numbers:
         """Of each painted picture by window, (pictures, windows); planes in 10 bits."""
         ...
@@ -116,10 +116,10 @@ class GopTrial:
         ]
         if not self.windows or not options:
             return selected
-        unsteered, *costs = self.measure([None, *options])
+        plain, *costs = self.measure([None, *options])
         sizes = [[estimate_bytes(tokens, window) for window in self.windows] for tokens in options]
         for window, number in zip(
-            self.windows, choose_best(unsteered, costs, np.array(sizes), size), strict=True
+            self.windows, choose_best(plain, costs, np.array(sizes), size), strict=True
         ):
             if number is not None:
                 _copy_window(options[number], selected, window)
@@ -131,16 +131,18 @@ class GopTrial:
         middle = len(self._sources) // 2
         for tokens in options:
             style_offsets = None if tokens is None else style_offsets_of(tokens)
-            painted = list(self._runs.paint(self._model, self._stream, style_offsets))
+            painted_frames = list(self._runs.paint(self._model, self._stream, style_offsets))
             if self._unpainted is not None and self._unpainted.any():
-                painted = [
+                painted_frames = [
                     [show_base(*pair, self._unpainted) for pair in zip(run, bases, strict=True)]
-                    for run, bases in zip(painted, self._bases, strict=True)
+                    for run, bases in zip(painted_frames, self._bases, strict=True)
                 ]
-            pictures.append(painted[middle][-1])
-            excess = self._runs.block_excess([[planes[0] for planes in run] for run in painted])
+            pictures.append(painted_frames[middle][-1])
+            excess = self._runs.block_excess(
+                [[planes[0] for planes in run] for run in painted_frames]
+            )
             flickers.append(self._by_window(excess, BLOCK) / _WHITE)
-            errors.append(self._errors([run[-1][0] for run in painted]))
+            errors.append(self._errors([run[-1][0] for run in painted_frames]))
         distances = self._metric.distances(self._sources[middle], pictures, self.windows)
         return [
             WindowCosts(distance + PSNR_PRICE * np.maximum(0, error - errors[0]), flicker)
@@ -166,30 +168,28 @@ class GopTrial:
 
 
 def choose_best(
-    unsteered: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
+    plain: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
 ) -> list[int | None]:
     """For each window the number of the best option, None where nothing is as good. `plain`: of
     unsteered windows; `tried`: of every option, and its bytes `sizes` (options, windows); `size`:
     bytes of the GOP. Flicker gets dearer until there is at most `MAX_FLICKER` times as much."""
-    count = len(unsteered.loss)
+    count = len(plain.loss)
     if not len(options):
         return [None] * count
     # What a byte has to take off the sum of the windows' losses.
-    price = float(unsteered.loss.sum()) * RATE_SLOPE / max(1, size)
-    flicker_price = price_of_flicker(float(unsteered.loss.mean()), float(unsteered.flicker.mean()))
-    most = MAX_FLICKER * float(unsteered.flicker.sum()) + count * _INVISIBLE
+    price = float(plain.loss.sum()) * RATE_SLOPE / max(1, size)
+    flicker_price = price_of_flicker(float(plain.loss.mean()), float(plain.flicker.mean()))
+    most = MAX_FLICKER * float(plain.flicker.sum()) + count * _INVISIBLE
     losses, flickers = (np.stack(parts) for parts in zip(*options, strict=True))
-    gains = unsteered.loss - losses - price * sizes
-    extra_flicker = np.maximum(0, flickers - unsteered.flicker)
+    gains = plain.loss - losses - price * sizes
+    extra_flicker = np.maximum(0, flickers - plain.flicker)
     selected: list[int | None] = []
     for _ in range(_PRICE_ROUNDS):
         net_gains = gains - flicker_price * extra_flicker
         best = net_gains.argmax(0)
         is_worth_it = net_gains.max(0) > 0
         selected = [int(n) if pay else None for n, pay in zip(best, is_worth_it, strict=True)]
-        selected_flicker = np.where(
-            is_worth_it, flickers[best, np.arange(count)], unsteered.flicker
-        )
+        selected_flicker = np.where(is_worth_it, flickers[best, np.arange(count)], plain.flicker)
         if float(selected_flicker.sum()) <= most:
             break
         flicker_price *= 1.5

@@ -64,7 +64,7 @@ class TokenModel:
 def check_tokens_option(tokens: str) -> bool:
     """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
     if tokens not in ("on", "off"):
-        raise UsageError(f"tokens is on or off, not {repr_short(tokens)}")
+        raise UsageError(f"tokens is on or off, not {repr_short(tokens)}", code="option-value")
     return tokens == "on"
 
 
@@ -210,11 +210,15 @@ def kinds_in(data: bytes, height: int, width: int) -> tuple[Ints, bytes]:
     rows, columns = grid_of(height, width, WINDOW)
     size = -(-rows * columns // 4)
     if len(data) < size:
-        raise DamagedStreamError("tokens of the painter: windows are missing")
+        raise DamagedStreamError(
+            "tokens of the painter: windows are missing", code="painter-tokens"
+        )
     head = np.frombuffer(data[:size], np.uint8).astype(np.int32)
     kinds = (head[:, None] >> np.array([0, 2, 4, 6]) & 3).ravel()
     if kinds[rows * columns :].any():
-        raise DamagedStreamError("tokens of the painter: more windows than the picture has")
+        raise DamagedStreamError(
+            "tokens of the painter: more windows than the picture has", code="painter-tokens"
+        )
     return kinds[: rows * columns].reshape(rows, columns).astype(np.int32), data[size:]
 
 
@@ -226,12 +230,16 @@ def unpack(data: bytes, model: TokenModel, q: int, height: int, width: int) -> T
     layout = layout_of(*grid_of(height, width), kinds)
     if not len(layout.kind):
         if coded:
-            raise DamagedStreamError("tokens of the painter: bytes after the last one")
+            raise DamagedStreamError(
+                "tokens of the painter: bytes after the last one", code="painter-tokens"
+            )
         return tokens
     side, back = contexts_of(layout, model.dims, q)
     values, whole = decode_predicted(model.network, side, [coded], back=back)
     if not whole[0] or np.abs(values.astype(np.int64)).max() > LARGEST:
-        raise DamagedStreamError("tokens of the painter: an integer is out of range or missing")
+        raise DamagedStreamError(
+            "tokens of the painter: an integer is out of range or missing", code="painter-tokens"
+        )
     values = values.reshape(-1, model.dims)
     for kind in range(3):
         mine = layout.kind == kind

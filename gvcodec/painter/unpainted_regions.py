@@ -25,7 +25,9 @@ def unpack_regions(data: bytes, height: int, width: int) -> Regions:
     rows, columns = grid_of(height, width)
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     if len(data) != -(-rows * columns // 8) or bits[rows * columns :].any():
-        raise DamagedStreamError("fitted weights: regions that are not painted do not fit")
+        raise DamagedStreamError(
+            "fitted weights: regions that are not painted do not fit", code="fit-payload"
+        )
     return bits[: rows * columns].reshape(rows, columns).astype(np.bool_)
 
 

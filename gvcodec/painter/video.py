@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec import _core
 from gvcodec._core import BlockMotion, FramePainter
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.painter.model import Ints, Layer, Model, condition, rate
-from gvcodec.painter.paint_strength import set_payload_strength
-from gvcodec.painter.payload import BASE, read_deltas, split_extras
-from gvcodec.painter.tokens import style_offsets_of, unpack
-from gvcodec.painter.unpainted_regions import Regions, show_base, unpack_regions
+from gvcodec.bases import base_of
+from gvcodec.errors import UsageError
+from gvcodec.painter.model import SCALES, Ints, Layer, Model
 from gvcodec.types import Plane, Planes, VideoFormat
 
 _NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
@@ -110,53 +108,35 @@ class VideoPainter:
         uses_tokens: bool = True,
     ) -> None:
         if not 0 <= q <= 63:
-            raise UsageError(f"q must be 0…63, not {q}")
-        try:
-            self._stream = condition(base, scale, q)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"q must be 0…63, not {q}", code="option-value")
+        wire, slot = base_of(base).wire, base_of(base).slot
+        if slot is None:
+            raise UsageError(f"base {base} is not painted")
+        Model.load(checkpoint)  # its errors name the file
         self._size = fmt.height, fmt.width
-        self._model = Model.load(checkpoint)
-        self._frames = CpuPainter(*self._size, threads)
-        self._motion = BlockMotion(fmt.width, fmt.height, threads)
-        self._identity = False
-        self._paint_strength, self._q, self._uses_tokens = paint_strength, q, uses_tokens
-
-    def start_gop(self, fitted: bytes | None) -> None:
-        """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
-        if self._paint_strength is not None:
-            fitted = set_payload_strength(fitted, self._paint_strength)
-        deltas = [] if fitted is None else read_deltas(fitted, self._model.sizes())
-        self._identity = deltas is None
-        _, beside = split_extras(fitted or BASE)
-        changed = self._model.add_deltas(
-            {d.name: (d.values, d.exponent) for d in deltas or ()}, beside.strength
+        sizes = fmt.width, fmt.height
+        self._core = _core.VideoPainter(
+            checkpoint.read_bytes(), *sizes, wire, SCALES.index(scale), q, threads
         )
-        self._frames.start(self._stream, changed, self._levels(beside.tokens))
-        self._unpainted: Regions | None = None
-        if beside.unpainted is not None and self._uses_tokens:
-            self._unpainted = unpack_regions(beside.unpainted, *self._size)
-        self._motion.forget()
+        self._paints = True
+        self._paint_strength = -1 if paint_strength is None else paint_strength
+        self._uses_tokens = uses_tokens
 
-    def _levels(self, tokens: bytes | None) -> NDArray[np.int8] | None:
-        """Of regions, None without tokens. Raises `DamagedStreamError`."""
-        if tokens is None or not self._uses_tokens:
-            return None
-        if self._model.tokens is None:
-            raise DamagedStreamError("tokens for a painter that none can steer")
-        return style_offsets_of(unpack(tokens, self._model.tokens, self._q, *self._size))
+    def start_gop(self, payload: bytes | None) -> None:
+        """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
+        self._paints = self._core.start_gop(payload, self._paint_strength, self._uses_tokens)
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
         """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""
         height, width = self._size
         if base_frame[0].shape != self._size:
             shape = base_frame[0].shape
-            raise UsageError(f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}")
-        if self._identity:
+            raise UsageError(
+                f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}",
+                code="frame-shape",
+            )
+        if not self._paints:
             return base_frame
-        field = self._motion.push(np.ascontiguousarray(base_frame[0]))
-        vectors = None if field is None else field.transpose(2, 0, 1)
-        painted = self._frames.paint(base_frame, vectors, rate(size, width, height))
-        if self._unpainted is None:
-            return painted
-        return show_base(painted, base_frame, self._unpainted)
+        y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)
+        painted: Planes = self._core.paint(y, u, v, size)
+        return painted

@@ -51,6 +51,7 @@ _VGG_POOL = (False, True, True, True, True)
 class MissingWeightsError(GvcodecError):
     """The weight files of the perceptual metrics were not found, or are none."""
 
+    default_code = "weights-missing"
     exit_code = 4
 
 
@@ -66,8 +67,8 @@ def usual_folder() -> Path | None:
 def find_weights() -> Path | None:
     """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, or where that is not set
     `usual_folder`; None when it does not."""
-    named = os.environ.get(WEIGHTS_VARIABLE)
-    folder = Path(named) if named else usual_folder()
+    override = os.environ.get(WEIGHTS_VARIABLE)
+    folder = Path(override) if override else usual_folder()
     if folder is None or not all((folder / name).is_file() for name in _FILES.values()):
         return None
     return folder
@@ -79,7 +80,8 @@ def require_weights() -> Path:
     if folder is None:
         raise MissingWeightsError(
             "no weights for LPIPS and DISTS: in a checkout, python -m eval weights downloads them; "
-            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}"
+            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}; "
+            "--target psnr= needs none"
         )
     return folder
 

@@ -110,11 +110,11 @@ def temporal_loss(
     return F.relu(excess).mean((1, 2, 3))
 
 
-def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, allowed: float) -> Tensor:
+def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, tolerance_db: float) -> Tensor:
     """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be
     repainted freely."""
     ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, base_frame))
-    return F.relu(10 * torch.log10(ours / base) - allowed)
+    return F.relu(10 * torch.log10(ours / base) - tolerance_db)
 
 
 def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
@@ -127,8 +127,8 @@ def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
         ours, base, theirs = (plane - low for plane, low in zip(planes, lows, strict=True))
         contrast = F.avg_pool2d(F.pad(theirs.abs(), (3, 3, 3, 3), mode="replicate"), 7, 1)
         mask = 1 / (contrast + 4 / 255)
-        seen, allowed = (_root_mean((band - theirs) * mask) for band in (ours, base))
-        total = total + F.relu(seen - allowed)
+        seen, tolerance_db = (_root_mean((band - theirs) * mask) for band in (ours, base))
+        total = total + F.relu(seen - tolerance_db)
         planes = [low[:, :, ::2, ::2] for low in lows]
     return total
 

@@ -36,7 +36,7 @@ class StageReference:
 
     map: Tensor
     inverse: Tensor
-    weighted: Tensor
+    weighted_map: Tensor
     mean: Tensor
     square: Tensor
 
@@ -53,17 +53,17 @@ class _Convolution:
         if integer:
             self.scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12)
             values = torch.round(weight / self.scale.view(-1, 1, 1, 1)).to(torch.int8)
-            self.packed = torch.ops.onednn.qconv_prepack(
+            self.packed_weights = torch.ops.onednn.qconv_prepack(
                 values, self.scale, 1.0, 0, [1, 1], [1, 1], [1, 1], 1, None
             )
             self.zeros = torch.zeros(len(weight), dtype=torch.int64)
 
-    def __call__(self, x: Tensor, limit: float, signed: bool, relu: bool) -> Tensor:
+    def __call__(self, x: Tensor, limit: float, is_signed: bool, relu: bool) -> Tensor:
         """`limit`: the largest magnitude in `x` that has to be represented."""
         if not self.integer:
             out = F.conv2d(x, self.weight, self.bias, padding=1)
             return out.relu_() if relu else out
-        if signed:
+        if is_signed:
             step, zero = max(limit, 1e-30) / 127, 128
         else:
             step, zero = max(limit, 1e-30) / 255, 0
@@ -72,7 +72,7 @@ class _Convolution:
             qx=values,
             x_scale=step,
             x_zero_point=zero,
-            qw=self.packed,
+            qw=self.packed_weights,
             w_scale=self.scale,
             w_zero_point=self.zeros,
             bias=self.bias,
@@ -107,8 +107,8 @@ def _integers_work() -> bool:
             got = _Convolution(weight, None, True)(x, 1.0, False, False)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    wanted = F.conv2d(x, weight, padding=1)
-    return float((got - wanted).norm()) < 0.05 * float(wanted.norm())
+    expected = F.conv2d(x, weight, padding=1)
+    return float((got - expected).norm()) < 0.05 * float(expected.norm())
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class PerceptualLoss(nn.Module):
     """`forward(rgb, references)` → (LPIPS-like, DISTS), each `(N,)`; `rgb` `(N, 3, H, W)` in 0…1,
     one `Reference` a sample from `reference(rgb)`.
 
-    `batched`: whole batches at a time, by default on a GPU; then `reference` returns the maps of
+    `is_batched`: whole batches at a time, by default on a GPU; then `reference` returns the maps of
     the batch instead. `weights`: of another network of VGG16's form, by the names of its file
     (`perceptual.load_weights`)."""
 
@@ -137,11 +137,11 @@ class PerceptualLoss(nn.Module):
     def __init__(
         self,
         integer: bool | None = None,
-        batched: bool | None = None,
+        is_batched: bool | None = None,
         weights: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self._batched = batched
+        self._batched = is_batched
         weights = weights or perceptual.load_weights("vgg")
         self.dists = dists = perceptual.Dists(weights).eval()
         self.integer = _integers_work() if integer is None else integer
@@ -213,13 +213,13 @@ class PerceptualLoss(nn.Module):
         return distance, self.dists(maps, references)
 
     @property
-    def batched(self) -> bool:
+    def is_batched(self) -> bool:
         return self.mean.is_cuda if self._batched is None else self._batched
 
     @torch.no_grad()
     def reference(self, rgb: Tensor) -> Any:
         """What is needed of each source picture in `(N, 3, H, W)`; about 8 MB for 128²."""
-        if self.batched:
+        if self.is_batched:
             return list(self.dists.maps(rgb))
         references = []
         for sample in rgb.split(1):
@@ -241,7 +241,7 @@ class PerceptualLoss(nn.Module):
         return references
 
     def forward(self, rgb: Tensor, references: Any) -> tuple[Tensor, Tensor]:
-        if self.batched:
+        if self.is_batched:
             return self._of_batch(rgb, references)
         scores = [
             _Distance.apply(sample, self, reference)
@@ -258,15 +258,15 @@ class _Distance(torch.autograd.Function):
     def forward(ctx: Any, rgb: Tensor, loss: PerceptualLoss, reference: Reference) -> Tensor:
         stages, outputs, pooled = loss._forward_maps(rgb)
         distance, similarity = rgb.new_zeros(()), rgb.new_zeros(())
-        kept = []
+        saved = []
         for number, (x, ref) in enumerate(zip(stages, reference, strict=True)):
             a, weight = _rows(x), loss.lin[number]
             square, product = a * a, a * ref.map
             inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
-            own = (square @ weight)[:, None] * inverse * inverse
+            squares = (square @ weight)[:, None] * inverse * inverse
             cross = (product @ weight)[:, None] * inverse * ref.inverse
             if number:
-                distance = distance + (own + ref.weighted - 2 * cross).mean()
+                distance = distance + (squares + ref.weighted_map - 2 * cross).mean()
             mean = a.mean(0)
             variance, other = square.mean(0) - mean * mean, ref.square - ref.mean * ref.mean
             covariance = product.mean(0) - mean * ref.mean
@@ -283,26 +283,26 @@ class _Distance(torch.autograd.Function):
             )
             by_mean = loss.alpha[number] * 2 * (ref.mean * bottom - mean * top) / (bottom * bottom)
             by_mean = by_mean - by_covariance * ref.mean - 2 * by_variance * mean
-            kept.append(
+            saved.append(
                 (
                     inverse,
-                    own - cross,
+                    squares - cross,
                     torch.stack([by_mean, 2 * by_variance, by_covariance]) / len(a),
                 )
             )
-        ctx.state = loss, reference, stages, outputs, pooled, kept
+        ctx.state = loss, reference, stages, outputs, pooled, saved
         return torch.stack([distance, 1 - similarity])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        loss, reference, stages, outputs, pooled, kept = ctx.state
+        loss, reference, stages, outputs, pooled, saved = ctx.state
         ctx.state = None
         by_distance, by_texture = gradient.unbind()
 
         def stage_gradient(number: int) -> Tensor:
             """Of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
             per-channel."""
-            inverse, projection, channel = kept[number]
+            inverse, projection, channel = saved[number]
             a, ref, weight = _rows(stages[number]), reference[number], loss.lin[number]
             channel = channel * -by_texture
             scale = by_distance * (2 / len(a)) * inverse

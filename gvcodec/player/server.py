@@ -6,22 +6,19 @@ range requests, the model that the stream names, and frames. No path of a reques
 on the disk.
 """
 
-import http.server
 import itertools
 import json
-import re
 import struct
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from gvcodec.errors import GvcodecError, MediaError
+from gvcodec.player.http_answers import AnswerHandler, AnswerServer
 from gvcodec.types import Planes
-from gvcodec.util.messages import log_line
 from gvcodec.video import Video
 
 
@@ -43,23 +40,23 @@ class FrameServer:
         self._turn, self._keyframe_turn = threading.Lock(), threading.Lock()
         self._reader = 0
 
-    def frames(self, first: int, painted: bool) -> Iterator[bytes]:
+    def frames(self, first: int, is_painted: bool) -> Iterator[bytes]:
         """Pieces of the answer, from frame `first` to the last."""
         with self._turn:
             self._reader += 1
             reader = self._reader
-            wanted = self._video.decode_range(first, len(self._video))
+            frames = self._video.decode_range(first, len(self._video))
         try:
             for number in itertools.count(first):
                 with self._turn:
                     if reader != self._reader:
                         return
-                    frame = next(wanted, None)
+                    frame = next(frames, None)
                 if frame is None:
                     return
-                yield struct.pack("<II", number, 1 + painted)
+                yield struct.pack("<II", number, 1 + is_painted)
                 yield _bytes(frame.base_frame)
-                if painted:
+                if is_painted:
                     yield _bytes(frame.planes)
         except (GvcodecError, MemoryError) as error:
             yield _describe(error)
@@ -94,22 +91,8 @@ _TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
 }
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
-    "style-src 'self'; "
-    "worker-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
-    "frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 _PIECE = 1 << 18
 _MOST_FRAME = 1 << 40
-#: Seconds that a reader may keep the server waiting.
-_PATIENCE = 60.0
 
 
 def page_folder() -> Path:
@@ -127,16 +110,14 @@ def page_files() -> dict[str, Path]:
     files = [
         path for pattern in ("*.html", "*.css", "*.js", "built/*") for path in folder.glob(pattern)
     ]
-    named = {
+    files_by_name = {
         "/" + path.relative_to(folder).as_posix(): path for path in files if path.suffix in _TYPES
     }
-    return named | {"/": folder / "index.html"}
+    return files_by_name | {"/": folder / "index.html"}
 
 
-class PlayerServer(http.server.ThreadingHTTPServer):
+class PlayerServer(AnswerServer):
     """`files` by path, `facts` as `play.json`, `frames` of this machine. Port 0: a free one."""
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -147,82 +128,51 @@ class PlayerServer(http.server.ThreadingHTTPServer):
     ) -> None:
         self.files, self.frames = files, frames
         self.facts = json.dumps(facts).encode()
-        try:
-            super().__init__(("127.0.0.1", port), _Handler)
-        except (OSError, OverflowError) as error:
-            raise MediaError(
-                f"port {port} cannot be used: {getattr(error, 'strerror', None) or error}"
-            ) from error
+        super().__init__(("127.0.0.1", port), _Handler)
         self.hosts = {f"{name}:{self.server_port}" for name in ("127.0.0.1", "localhost")}
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """One line; a reader that has gone is nothing to report."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError | TimeoutError):
-            log_line(f"a request could not be answered: {type(error).__name__}: {error}")
 
-
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(AnswerHandler):
     server: PlayerServer
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "gvcodec", ""
-    timeout = _PATIENCE
-    disable_nagle_algorithm = True  # else the body waits 40 ms for the reader's word on the head
-    _RANGE: ClassVar = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
     def do_GET(self) -> None:
         place = urlsplit(self.path)
         if self.headers.get("Host", "") not in self.server.hosts:
-            self._say(HTTPStatus.FORBIDDEN, "this server has another name")
+            self.answer_text(HTTPStatus.FORBIDDEN, "this server has another name")
         elif place.path == "/play.json":
-            self._answer(HTTPStatus.OK, "application/json", self.server.facts)
+            self.answer(HTTPStatus.OK, "application/json", self.server.facts)
         elif place.path in ("/native", "/keyframe"):
             self._frames(parse_qs(place.query), place.path == "/keyframe")
         elif place.path in self.server.files:
             self._file(self.server.files[place.path])
         else:
-            self._say(HTTPStatus.NOT_FOUND, "there is no such file")
+            self.answer_text(HTTPStatus.NOT_FOUND, "there is no such file")
 
     do_HEAD = do_GET
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nobody reads it."""
-
     def _frames(self, query: Mapping[str, list[str]], alone: bool) -> None:
         if self.server.frames is None:
-            return self._say(HTTPStatus.NOT_FOUND, "this file is not decoded here")
+            return self.answer_text(HTTPStatus.NOT_FOUND, "this file is not decoded here")
         given = query.get("from", ["0"])[-1]
         if not given.isdecimal() or len(given) > len(str(_MOST_FRAME)) or self.command != "GET":
-            return self._say(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
+            return self.answer_text(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
         self.close_connection = True
-        self._begin(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
+        self.begin_answer(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
         frames, first = self.server.frames, int(given)
-        painted = query.get("painted") == ["1"]
-        for piece in frames.keyframe(first) if alone else frames.frames(first, painted):
+        is_painted = query.get("painted") == ["1"]
+        for piece in frames.keyframe(first) if alone else frames.frames(first, is_painted):
             self.wfile.write(piece)
         return None
 
     def _file(self, path: Path) -> None:
         try:
             with open(path, "rb") as file:
-                size = file.seek(0, 2)
-                asked = self._range(size)
-                first, last = asked or (0, size - 1)
-                if asked is not None and first > last:
-                    text = f"the file has {size} bytes"
-                    place = {"Content-Range": f"bytes */{size}"}
-                    return self._say(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, place)
-                part = asked is not None
-                status = HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK
                 kind = _TYPES.get(path.suffix, "application/octet-stream")
-                left = last - first + 1
-                extra = {"Content-Length": str(left), "Accept-Ranges": "bytes"}
-                place = {"Content-Range": f"bytes {first}-{last}/{size}"} if part else {}
-                self._begin(status, kind, extra | place)
+                first, left = self.begin_part(kind, file.seek(0, 2))
                 file.seek(first)
                 while left and self.command == "GET" and (data := file.read(min(left, _PIECE))):
                     self.wfile.write(data)
@@ -232,36 +182,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             if isinstance(error, ConnectionError | TimeoutError):
                 return None
-            return self._say(HTTPStatus.NOT_FOUND, error.strerror or "cannot be read")
+            return self.answer_text(HTTPStatus.NOT_FOUND, error.strerror or "cannot be read")
         return None
-
-    def _range(self, size: int) -> tuple[int, int] | None:
-        """First and last byte that are asked for, the last before the first where the file has none
-        of them; None = the whole file: nothing is asked for, or what is cannot be read (RFC 9110,
-        14.2)."""
-        match = self._RANGE.fullmatch(self.headers.get("Range", ""))
-        if match is None or not (match[1] or match[2]):
-            return None
-        if not match[1]:
-            return (max(0, size - int(match[2])), size - 1) if int(match[2]) else (0, -1)
-        first, last = int(match[1]), int(match[2] or size - 1)
-        if match[2] and last < first:
-            return None
-        return first, min(size - 1, last)
-
-    def _say(self, status: HTTPStatus, text: str, extra: Mapping[str, str] | None = None) -> None:
-        data = text.encode(errors="backslashreplace")
-        self._answer(status, "text/plain; charset=utf-8", data, extra)
-
-    def _answer(
-        self, status: HTTPStatus, kind: str, data: bytes, extra: Mapping[str, str] | None = None
-    ) -> None:
-        self._begin(status, kind, {"Content-Length": str(len(data)), **(extra or {})})
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def _begin(self, status: HTTPStatus, kind: str, extra: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**_HEADERS, "Content-Type": kind, **extra}.items():
-            self.send_header(name, value)
-        self.end_headers()

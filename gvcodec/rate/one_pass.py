@@ -36,7 +36,9 @@ class Budget:
     def __post_init__(self) -> None:
         amounts = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
         if len(amounts) != 1 or not 0 < amounts[0] <= MOST_AMOUNT:
-            raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
+            raise UsageError(
+                "a budget is one of size, bitrate and bpp, above 0 and at most 1e18", code="target"
+            )
 
     def file_bytes(
         self, fmt: VideoFormat, frames: int, track_bytes: int, seconds: float | None = None
@@ -128,7 +130,7 @@ def encode_pass(
     watch: ProgressWrapper,
     frames: int,
     base_encoder: BaseEncoder | None = None,
-    fitted: Mapping[int, bytes] | None = None,
+    fit_payloads: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
     writes_painted_hash: bool = True,
 ) -> EncodePass:
@@ -136,7 +138,9 @@ def encode_pass(
     `paints` as for `encode_stream`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
-        encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
+        encoder = Encoder(
+            source.format, config, source.start_pts, progress, base_encoder, fit_payloads
+        )
         watched = watch(_first(source, frames), stage, frames)
         writer = encode_source(source, watched, encoder, stream, writes_painted_hash)
         data = stream.getvalue()
@@ -149,7 +153,7 @@ def encode_pass(
             writer.track_size,
             source.tracks.packets if source.tracks else 0,
             encoder.psnr_y,
-            encoder.fitted,
+            encoder.fit_payloads,
             [*source.notes, *encoder.notes],
             encoder.config.base_q,
             encoder.config.base,

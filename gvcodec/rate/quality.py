@@ -31,7 +31,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.media.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import EncodePass, SourceFactory, VideoStats
 from gvcodec.types import Planes, VideoFormat
@@ -58,11 +58,11 @@ def missing_package(name: str) -> str:
     return ""
 
 
-def ssimulacra2(decoded: Picture, source: Picture) -> float:
+def ssimulacra2(picture: Picture, source: Picture) -> float:
     """Score of a (3, H, W) picture in [0, 1] against its source."""
     from ssimulacra2 import compute_ssimulacra2
 
-    return float(compute_ssimulacra2(_bitmap(source), _bitmap(decoded)))
+    return float(compute_ssimulacra2(_bitmap(source), _bitmap(picture)))
 
 
 def _bitmap(picture: Picture) -> io.BytesIO:
@@ -129,7 +129,9 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
         from pycvvdp import cvvdp as metric
         from pycvvdp.video_source import video_source_dm
     except ImportError as error:
-        raise UsageError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
+        raise UsageError(
+            f"cvvdp cannot be imported: {error} (pip install cvvdp)", code="package-missing"
+        ) from None
     finally:
         sys.path[:] = path  # the package adds its own folder
         for name, module in saved_modules.items():
@@ -193,7 +195,7 @@ def require_metric(metric: str) -> None:
 
         require_weights()
     if metric in PACKAGES and (reason := missing_package(metric)):
-        raise UsageError(reason)
+        raise UsageError(reason, code="package-missing")
 
 
 class QualityMetric:
@@ -216,27 +218,29 @@ class QualityMetric:
         self._samples = [self._choose_frames(*scene) for scene in self._scenes]
 
     @default_torch_settings()
-    def __call__(self, coded: EncodePass, fidelity: bool = False) -> float:
+    def __call__(self, encoded_pass: EncodePass, fidelity: bool = False) -> float:
         """The pooled value of what `decode` shows, or of base frames."""
         measure = self._measure_clips if self._metric == "cvvdp" else self._measure_frames
-        return measure(coded, fidelity)
+        return measure(encoded_pass, fidelity)
 
-    def _measure_frames(self, coded: EncodePass, fidelity: bool) -> float:
+    def _measure_frames(self, encoded_pass: EncodePass, fidelity: bool) -> float:
         measure = _metric_function(self._metric, self.format)
         frame_numbers = {number for looks in self._samples for number in looks}
         scores = {
-            n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in frame_numbers
+            n: measure(*pair)
+            for n, pair in self._pairs(encoded_pass, fidelity)
+            if n in frame_numbers
         }
         values = [[scores[n] for n in looks if n in scores] for looks in self._samples]
         return self._pool_values([one for one in values if one])
 
-    def _measure_clips(self, coded: EncodePass, fidelity: bool) -> float:
+    def _measure_clips(self, encoded_pass: EncodePass, fidelity: bool) -> float:
         """ColorVideoVDP of each run of frames."""
         last = {looks[-1]: looks for looks in self._samples}
         frame_numbers = {number for looks in self._samples for number in looks}
         clip: list[Pair] = []
         values = []
-        for number, pair in self._pairs(coded, fidelity):
+        for number, pair in self._pairs(encoded_pass, fidelity):
             if number in frame_numbers:
                 clip.append((_picture(pair[0], self.format), _picture(pair[1], self.format)))
             if number in last:
@@ -254,13 +258,13 @@ class QualityMetric:
         return min(means) if sign > 0 else max(means)
 
     def _pairs(
-        self, coded: EncodePass, fidelity: bool
+        self, encoded_pass: EncodePass, fidelity: bool
     ) -> Iterator[tuple[int, tuple[Planes, Planes]]]:
         """Decoded frames at the source's size, and the source's."""
-        reader = Reader(io.BytesIO(coded.data))
+        reader = Reader(io.BytesIO(encoded_pass.data))
         fmt, source_size = reader.header.format, (self.format.width, self.format.height)
         scaler = Scaler(fmt, source_size) if (fmt.width, fmt.height) != source_size else None
-        decoder = Decoder(reader.header, fidelity, limits=UNLIMITED)
+        decoder = Decoder(reader.header, fidelity, limits=NO_LIMITS)
         with self._open() as source:
             pairs = zip(decoder.frames_of(reader.packets()), source, strict=False)
             for number, (ours, theirs) in enumerate(pairs):

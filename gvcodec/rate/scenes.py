@@ -72,7 +72,7 @@ def allocate_scenes(
 ) -> EncoderConfig:
     """The settings with the quality of each GOP that a trial of the first `frames` frames finds."""
     with open_source() as source:
-        total = frames or getattr(source, "expected", None)
+        total = frames or getattr(source, "expected_frames", None)
         video = watch(itertools.islice(source, frames), "probe", total)
         planes = (frame.planes for frame in video)
         return replace(config, gop_q=gop_offsets(planes, source.format, config.resolve()))
@@ -140,15 +140,15 @@ class _Trial:
 
     def finish(self, scenes: list[Scene]) -> tuple[list[float], list[float]]:
         """Bytes and errors of each scene. Packets of a GOP are together, whatever their order."""
-        for coded in self._encoder.drain():
-            self._on_output(coded)
+        for result in self._encoder.drain():
+            self._on_output(result)
         starts = np.cumsum([0, *(scene.frames for scene in scenes)])[:-1]
         sizes, errors = (np.add.reduceat(x, starts) for x in (self._sizes, self._errors))
         return sizes.tolist(), errors.tolist()
 
-    def _on_output(self, coded: EncodeResult) -> None:
-        self._sizes += [len(packet.payload) for packet in coded.packets]
-        for base_frame in coded.base_frames:
+    def _on_output(self, result: EncodeResult) -> None:
+        self._sizes += [len(packet.payload) for packet in result.packets]
+        for base_frame in result.base_frames:
             source = self._sources.pop(0).astype(np.int32)
             self._errors.append(float(np.abs(source - base_frame[0]).sum()))
 

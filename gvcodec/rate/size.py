@@ -97,7 +97,7 @@ class RatedFile:
     """A file of rate control, made in `passes` full encodes: of at most `limit` bytes, None where
     a target is met; at `base_q`; `values` of a target's metrics."""
 
-    coded: EncodePass
+    encoded_pass: EncodePass
     passes: int
     base_q: float
     limit: int | None = None
@@ -117,13 +117,20 @@ class TooSmallError(UsageError):
     """Nothing fits into `limit` bytes: the smallest file has `least`, in words, `copied` of them
     sound and subtitles of these `kinds`. `smallest`: that file, None where a trial says so."""
 
+    default_code = "size-unreachable"
+
     def __init__(
-        self, limit: int, least: str, copied: int, kinds: str, smallest: RatedFile | None = None
+        self,
+        limit: int,
+        least: str,
+        track_bytes: int,
+        kinds: str,
+        smallest: RatedFile | None = None,
     ) -> None:
         self.smallest = smallest
         text = f"{limit} bytes are not enough: the smallest possible size is {least} bytes"
-        if copied:
-            text += f", {copied} of them {kinds} ({SMALLER_SOUND})"
+        if track_bytes:
+            text += f", {track_bytes} of them {kinds} ({SMALLER_SOUND})"
         super().__init__(text)
 
 
@@ -132,7 +139,8 @@ def check_sound_size(limit: float, track_bytes: int) -> None:
     if track_bytes >= limit:
         raise UsageError(
             f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
-            f"({SMALLER_SOUND})"
+            f"({SMALLER_SOUND})",
+            code="size-unreachable",
         )
 
 
@@ -175,7 +183,7 @@ class Search:
         stage = stage or ("trial" if trial else f"pass {self.full_passes + 1}")
         fit_payloads = None if trial else self.fit_payloads.get(config.scale)
         source, frames = self.open_source, self.stats.frames
-        coded = encode_pass(
+        encoded_pass = encode_pass(
             source,
             config,
             stage,
@@ -187,22 +195,22 @@ class Search:
             writes_painted_hash=False,
         )
         if is_fitting:
-            self.fit_payloads[config.scale] = coded.fit_payloads
-            self.notes += coded.notes
+            self.fit_payloads[config.scale] = encoded_pass.fit_payloads
+            self.notes += encoded_pass.notes
         self.full_passes += not trial
-        return coded
+        return encoded_pass
 
-    def make_file(self, coded: EncodePass) -> RatedFile:
+    def make_file(self, encoded_pass: EncodePass) -> RatedFile:
         """A pass as the file that is wanted, painted."""
 
         def report(frames: int) -> None:
             if self.progress is not None:
                 self.progress.painted(frames, self.stats.frames)
 
-        data = add_painted(coded.data, self.config, report)
-        notes = list(dict.fromkeys([*coded.notes, *self.notes]))
-        coded = replace(coded, data=data, notes=notes)
-        return RatedFile(coded, self.full_passes, coded.base_q, self.limit)
+        data = add_painted(encoded_pass.data, self.config, report)
+        notes = list(dict.fromkeys([*encoded_pass.notes, *self.notes]))
+        encoded_pass = replace(encoded_pass, data=data, notes=notes)
+        return RatedFile(encoded_pass, self.full_passes, encoded_pass.base_q, self.limit)
 
 
 #: Part of the limit that a pass aims at, part that is enough, passes if one of them fits: with a
@@ -239,7 +247,9 @@ def encode_to_budget(
     nothing is refused without a full pass. Raises `UsageError` with the smallest possible size
     where the budget cannot be met."""
     if config.maxrate:
-        raise UsageError("maxrate goes with q, not with a budget for the whole file")
+        raise UsageError(
+            "--maxrate needs -q, not a budget for the whole file", code="option-conflict"
+        )
     stats = measure_video(open_source, watch)
     limit = budget.file_bytes(stats.format, stats.frames, stats.track_bytes, stats.seconds)
     if is_file:
@@ -265,10 +275,10 @@ def _try_presets(search: Search) -> float:
         presets.append((min(full + _TRIAL_PRESET_STEP, _STEADY_PRESET), _STEADY_TRIALS, _CLOSE))
     for preset, trials, tolerance in presets:
         bracket = scale.bracket(guess, slope)
-        for x, _, coded in _run_passes(search, scale, bracket, preset):
+        for x, _, encoded_pass in _run_passes(search, scale, bracket, preset):
             excess = bracket.samples[x]
             if search.can_give_up and x >= scale.high and excess > _OUT_OF_REACH:
-                least = round(_SPARE * (len(coded.data) + PAINTED_BYTES))
+                least = round(_SPARE * (len(encoded_pass.data) + PAINTED_BYTES))
                 kinds = "sound and subtitles"
                 raise TooSmallError(search.limit, f"about {least}", track_bytes, kinds)
             if abs(excess) < tolerance or len(bracket.samples) >= trials:
@@ -287,13 +297,13 @@ def _encode(search: Search, guess: float) -> RatedFile:
     best: EncodePass | None = None
     smallest: EncodePass | None = None
     bracket = scale.bracket(guess)
-    for _, q, coded in _run_passes(search, scale, bracket):
-        if smallest is None or len(coded.data) < len(smallest.data):
-            smallest = coded
-        if len(coded.data) <= search.byte_budget and (
-            best is None or len(coded.data) > len(best.data)
+    for _, q, encoded_pass in _run_passes(search, scale, bracket):
+        if smallest is None or len(encoded_pass.data) < len(smallest.data):
+            smallest = encoded_pass
+        if len(encoded_pass.data) <= search.byte_budget and (
+            best is None or len(encoded_pass.data) > len(best.data)
         ):
-            best = coded
+            best = encoded_pass
         _, enough, passes = _aims(search.config, q)
         if best is not None and (
             len(best.data) >= enough * search.byte_budget or len(bracket.samples) >= passes
@@ -314,9 +324,9 @@ def _run_passes(
         x = scale.position_of(q, log_lambda_offset)
         if x in bracket.samples:
             return
-        coded = _run_pass(search, q, log_lambda_offset, trial)
-        bracket.samples[x] = _excess(search, coded, q, trial)
-        yield x, q, coded
+        encoded_pass = _run_pass(search, q, log_lambda_offset, trial)
+        bracket.samples[x] = _excess(search, encoded_pass, q, trial)
+        yield x, q, encoded_pass
 
 
 def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
@@ -326,12 +336,12 @@ def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
     if sum(smallest.frame_bytes) <= _STILL * len(smallest.frame_bytes):
         for part in range(_FINER):
             x = scale.low + part / _FINER * (scale.high - scale.low)
-            coded = _run_pass(search, *scale.settings_at(x))
-            if len(coded.data) <= search.byte_budget:
-                return coded
-            smallest = min(smallest, coded, key=lambda one: len(one.data))
+            encoded_pass = _run_pass(search, *scale.settings_at(x))
+            if len(encoded_pass.data) <= search.byte_budget:
+                return encoded_pass
+            smallest = min(smallest, encoded_pass, key=lambda one: len(one.data))
     smallest_file = search.make_file(smallest)
-    size, kinds = len(smallest_file.coded.data), smallest.track_kinds
+    size, kinds = len(smallest_file.encoded_pass.data), smallest.track_kinds
     raise TooSmallError(search.limit, str(size), smallest.track_bytes, kinds, smallest_file)
 
 
@@ -342,7 +352,7 @@ def _aims(config: EncoderConfig, q: float) -> tuple[float, float, int]:
     return _COARSE_AIMS if q >= _COARSE else _FINE_AIMS
 
 
-def _excess(search: Search, coded: EncodePass, q: float, trial: int | None) -> float:
+def _excess(search: Search, encoded_pass: EncodePass, q: float, trial: int | None) -> float:
     """Log of the bytes of a pass over those that are aimed at."""
     config, byte_budget = search.config, search.byte_budget
     base, fmt = base_of(config.base), search.stats.format
@@ -353,8 +363,8 @@ def _excess(search: Search, coded: EncodePass, q: float, trial: int | None) -> f
         if base.standard is not None and trial - full > _TRIAL_PRESET_STEP:
             preset_excess = base.standard.quick_excess
     aim, *_ = _aims(config, q)
-    target_bytes = aim * max(1.0, byte_budget - coded.other_bytes - fit_bytes)
-    return math.log(max(1, sum(coded.frame_bytes)) / target_bytes) - preset_excess
+    target_bytes = aim * max(1.0, byte_budget - encoded_pass.other_bytes - fit_bytes)
+    return math.log(max(1, sum(encoded_pass.frame_bytes)) / target_bytes) - preset_excess
 
 
 def _run_pass(

@@ -49,16 +49,21 @@ class Target:
     def __post_init__(self) -> None:
         metric = METRICS.get(self.metric)
         if metric is None or not 0 < self.value <= metric.best:
-            raise UsageError(f"a target is {TARGETS}")
+            raise UsageError(f"a target is {TARGETS}", code="target")
         if self.of not in POOLS:
-            raise UsageError(f"a target is of {', '.join(POOLS)}, not of {self.of}")
+            raise UsageError(
+                f"the statistic of a target is {', '.join(POOLS)}, not {self.of}", code="target"
+            )
         if self.most_bytes is not None and not 0 < self.most_bytes <= MOST_AMOUNT:
-            raise UsageError("a largest size is above 0 and at most 1e18")
+            raise UsageError("a largest size is above 0 and at most 1e18", code="target")
         if self.of == "p5" and self.metric == "cvvdp":
-            raise UsageError("cvvdp judges runs of frames, not single ones: of mean or worst-scene")
+            raise UsageError(
+                "cvvdp measures runs of frames: its statistic is mean or worst-scene",
+                code="target",
+            )
         metrics = [one.metric for one in self.all]
         if repeated := next((name for name in metrics if metrics.count(name) > 1), None):
-            raise UsageError(f"a target of {repeated} is given twice")
+            raise UsageError(f"a target of {repeated} is given twice", code="target")
 
     @property
     def all(self) -> tuple[Target, ...]:
@@ -129,12 +134,14 @@ class _TargetPasses:
         self.passes += 1
         config = replace(self.search.config, base_q=q).resolve()
         stage = f"{'trial' if trial else 'pass'} {self.passes}"
-        coded = self.search.run(config, trial=trial, stage=stage)
-        return coded, self.measure(coded, trial)
+        encoded_pass = self.search.run(config, trial=trial, stage=stage)
+        return encoded_pass, self.measure(encoded_pass, trial)
 
-    def measure(self, coded: EncodePass, trial: bool = False) -> tuple[float, ...]:
+    def measure(self, encoded_pass: EncodePass, trial: bool = False) -> tuple[float, ...]:
         pairs = zip(self.target.all, self.metrics, strict=True)
-        return tuple(measure(coded, trial and one.metric == "psnr") for one, measure in pairs)
+        return tuple(
+            measure(encoded_pass, trial and one.metric == "psnr") for one, measure in pairs
+        )
 
     def excess(self, values: Sequence[float]) -> float:
         """What the value that is nearest to its target is better by, on the scale of the first
@@ -154,8 +161,8 @@ class _TargetPasses:
             for one, value in zip(self.target.all, values, strict=True)
         )
 
-    def is_within_budget(self, coded: EncodePass) -> bool:
-        return len(coded.data) <= self.search.byte_budget
+    def is_within_budget(self, encoded_pass: EncodePass) -> bool:
+        return len(encoded_pass.data) <= self.search.byte_budget
 
 
 def encode_to_target(
@@ -181,12 +188,12 @@ def encode_to_target(
     reached = _run_trials(aim)
     if reached is None:
         fitted = encode_to_budget(open_source, config, Budget(size=most_bytes), watch, progress)
-        values, passes = aim.measure(fitted.coded), aim.passes + fitted.passes
+        values, passes = aim.measure(fitted.encoded_pass), aim.passes + fitted.passes
         reached = replace(fitted, values=values, passes=passes)
-    notes = [*reached.coded.notes, *(note for metric in metrics for note in metric.notes)]
+    notes = [*reached.encoded_pass.notes, *(note for metric in metrics for note in metric.notes)]
     if target.others:
         notes.append(f"{aim.deciding_metric(reached.values)}{DECIDES}{target}")
-    return replace(reached, coded=replace(reached.coded, notes=notes))
+    return replace(reached, encoded_pass=replace(reached.encoded_pass, notes=notes))
 
 
 def _run_trials(aim: _TargetPasses) -> RatedFile | None:
@@ -195,10 +202,10 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
     bracket = make_bracket(target, base_of(config.base).finest, config.max_base_q)
     guess: float | None = None
     while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
-        coded, values = aim.run(q, trial=True)
+        encoded_pass, values = aim.run(q, trial=True)
         excess = bracket.samples[q] = aim.excess(values)
-        sizes[q] = len(coded.data)
-        if excess < 0 and len(coded.data) > aim.search.limit:
+        sizes[q] = len(encoded_pass.data)
+        if excess < 0 and len(encoded_pass.data) > aim.search.limit:
             return None
         if abs(excess) <= _ROUGH * METRICS[target.metric].tolerance:
             guess = bracket.round(bracket.estimate)
@@ -226,15 +233,15 @@ def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> Ra
     best: RatedFile | None = None
     files: list[RatedFile] = []
     while (q := next_q(bracket)) is not None:
-        coded, values = aim.run(q, trial=False)
-        file = RatedFile(coded, aim.passes, q, values=values)
+        encoded_pass, values = aim.run(q, trial=False)
+        file = RatedFile(encoded_pass, aim.passes, q, values=values)
         files.append(file)
         excess = aim.excess(values)
         # The middle of what is near enough is aimed at.
         bracket.samples[q] = excess - close / 2
-        if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
+        if excess >= 0 and (best is None or len(encoded_pass.data) <= len(best.encoded_pass.data)):
             best = file
-        elif best is None and not aim.is_within_budget(coded):
+        elif best is None and not aim.is_within_budget(encoded_pass):
             return None
         if (best is not None or is_met) and len(files) >= _PASSES or 0 <= excess <= close:
             break
@@ -243,23 +250,27 @@ def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> Ra
     if best is None:
         values = max((file.values for file in files), key=aim.excess)
         reached = f"{values[0]:.4g}" if not target.others else str(target.with_values(values))
-        raise UsageError(f"{target} is out of reach: the best is {reached}")
-    if not aim.is_within_budget(best.coded):
+        raise UsageError(
+            f"{target} is out of reach: the best is {reached}", code="target-unreachable"
+        )
+    if not aim.is_within_budget(best.encoded_pass):
         return None
-    return replace(best, coded=aim.search.make_file(best.coded).coded, passes=aim.passes)
+    return replace(
+        best, encoded_pass=aim.search.make_file(best.encoded_pass).encoded_pass, passes=aim.passes
+    )
 
 
 def _use_base_frames(aim: _TargetPasses, files: list[RatedFile]) -> RatedFile | None:
     """Painting does not keep what is nearly lossless: base frames meet the target."""
     for file in files:
-        values = aim.measure(file.coded, trial=True)
+        values = aim.measure(file.encoded_pass, trial=True)
         if aim.excess(values) >= 0:
             note = (
                 f"psnr {values[0]:.4g} is of base frames (decode --fidelity), "
                 f"painted {file.values[0]:.4g}"
             )
-            coded = replace(file.coded, notes=[*file.coded.notes, note])
-            return replace(file, values=values, coded=coded)
+            encoded_pass = replace(file.encoded_pass, notes=[*file.encoded_pass.notes, note])
+            return replace(file, values=values, encoded_pass=encoded_pass)
     return None
 
 
@@ -300,11 +311,13 @@ def has_targets(config: EncoderConfig) -> bool:
         try:
             target = parse_target(zone.target)
         except ValueError:
-            raise UsageError(f"{zone.target!r} of zones is not q=N and not {TARGETS}") from None
+            raise UsageError(
+                f"{zone.target!r} of zones is not q=N and not {TARGETS}", code="target"
+            ) from None
         for one in target.all:
             require_metric(one.metric)
     if zones and base_of(config.base).standard is None:
-        raise UsageError("zones is for av1 and vvc")
+        raise UsageError(f"--zones needs base av1 or vvc, not {config.base}", code="base-feature")
     return bool(zones)
 
 
@@ -332,7 +345,7 @@ def resolve_zones(
         try:
             fitted = encode_to_target(part, part_config, target, watch, progress, original)
         except UsageError as error:
-            raise UsageError(f"zone {_name(zone)}: {error}") from error
+            raise UsageError(f"zone {_name(zone)}: {error}", code="target") from error
         q = q_of(config.base, fitted.base_q)
         resolved.append(replace(zone, q=q, target=""))
         notes.append(f"zone {_name(zone)}: {target.with_values(fitted.values)} at q {q:.4g}")

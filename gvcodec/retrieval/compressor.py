@@ -20,14 +20,14 @@ Floats = NDArray[np.floating[Any]]
 
 class Compressor:
     """Called with tokens (N, tokens, features), gives vectors (N, 64) of length √64. `centre`,
-    `spread` (features,) and `project` (features, 64) are the weights."""
+    `deviation` (features,) and `project` (features, 64) are the weights."""
 
     def __init__(self, weights: Mapping[str, Floats]) -> None:
         """Raises `KeyError`, `ValueError` for weights of another kind."""
         parts = (np.asarray(weights[key], np.float32) for key in ("centre", "spread", "project"))
-        self.centre, self.spread, self.project = parts
+        self.centre, self.deviation, self.project = parts
         features = len(self.centre)
-        if self.spread.shape != (features,) or self.project.shape != (features, DIM):
+        if self.deviation.shape != (features,) or self.project.shape != (features, DIM):
             raise ValueError("shapes do not go together")
 
     def __call__(self, tokens: Any) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ class Compressor:
 
     def standardise(self, tokens: Any) -> Floats:
         """Every feature by its mean and deviation."""
-        unit = (np.asarray(tokens, np.float32) - self.centre) / self.spread
+        unit = (np.asarray(tokens, np.float32) - self.centre) / self.deviation
         return np.clip(unit, -_MOST, _MOST)
 
 

@@ -126,7 +126,7 @@ class Embedder(Protocol):
         """Vectors (N, dim) of length √dim."""
         ...
 
-    def query(self, asked: Pictures | str) -> Vectors:
+    def query(self, content: Pictures | str) -> Vectors:
         """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or
         of words."""
         ...
@@ -137,13 +137,14 @@ class _OfPictures:
 
     name: str
 
-    def query(self: Any, asked: Pictures | str) -> Vectors:
-        if isinstance(asked, str):
+    def query(self: Any, content: Pictures | str) -> Vectors:
+        if isinstance(content, str):
             raise UsageError(
                 f"embedder {self.name} takes pictures, not words; one of your own may take both "
-                "(gvcodec.retrieval.embedders.register)"
+                "(gvcodec.retrieval.embedders.register)",
+                code="embedder",
             )
-        vectors: Vectors = self.compress(self.frames(asked))
+        vectors: Vectors = self.compress(self.frames(content))
         return vectors
 
 
@@ -166,9 +167,13 @@ class Small(_OfPictures):
                 metadata = file.metadata() or {}
                 compressor = Compressor({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
+            raise WrongModelError(
+                f"{path}: not a checkpoint of embedder small ({error})", code="not-a-model"
+            ) from None
         if metadata.get("network") != model_id(network).hex():
-            raise WrongModelError(f"{path}: made for another network than {network}")
+            raise WrongModelError(
+                f"{path}: made for another network than {network}", code="not-a-model"
+            )
         self.id, self.dim = model_id(path), DIM
         self.frames: Callable[[Pictures], Any] = PatchTokens(network)
         self.compress: Callable[[Any], Vectors] = compressor
@@ -235,15 +240,17 @@ def make(text: str) -> Embedder:
     """The embedder of a text `NAME[:ARGUMENT…]`. Raises `UsageError`, `WrongModelError`."""
     name, *arguments = text.split(":")
     if name not in _makers:
-        raise UsageError(f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}")
+        raise UsageError(
+            f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}", code="embedder"
+        )
     try:
         return _makers[name](*arguments)
     except ImportError as error:
         remedy = f" ({INSTALL_TORCH})" if error.name == "torch" else ""
         missing = f"embedder {name}: {error.name or error} is not installed{remedy}"
-        raise WrongModelError(missing) from None
+        raise WrongModelError(missing, code="not-a-model") from None
     except TypeError as error:
-        raise UsageError(f"embedder {name}: {error}") from None
+        raise UsageError(f"embedder {name}: {error}", code="embedder") from None
 
 
 def shipped_ids() -> dict[bytes, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval.embedders import Embedder
-from gvcodec.retrieval.queries import Sought
+from gvcodec.retrieval.queries import QueryVectors
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.video import Video
 
@@ -26,7 +26,7 @@ def locate(
     path: str,
     frame: int,
     reach: int,
-    sought: Sought,
+    query: QueryVectors,
     embedder: Embedder,
     threads: int = 0,
     limits: Limits = DEFAULT,
@@ -36,7 +36,7 @@ def locate(
     reach = min(reach, MOST_REACH)
     with Video(path, fidelity=True, threads=threads, limits=limits) as video:
         rate = float(video.header.format.frame_rate)
-        offsets = np.rint(sought.seconds * rate).astype(int)
+        offsets = np.rint(query.seconds * rate).astype(int)
         used = np.flatnonzero(offsets <= _SPAN)
         used = used[np.unique(np.linspace(0, len(used) - 1, _COMPARED).round().astype(int))]
         first, last = max(0, frame - reach), min(len(video) - 1, frame + reach)
@@ -46,11 +46,11 @@ def locate(
             for decoded in video.decode_range(first, stop)
         ]
     window = _Window(pictures, embedder)
-    wanted = [(int(offsets[n]), n) for n in used]
+    offsets_of_vectors = [(int(offsets[n]), n) for n in used]
     best, step = frame - first, max(1, reach // 4)
     candidates = {best, *range(0, last - first + 1, step)}
     while True:
-        best = window.nearest(sorted(candidates), wanted, sought)
+        best = window.nearest(sorted(candidates), offsets_of_vectors, query)
         if step == 1:
             return first + best
         step = max(1, step // 3)
@@ -65,40 +65,48 @@ class _Window:
         self._pictures, self._embedder = pictures, embedder
         self._tokens: dict[int, Any] = {}
 
-    def nearest(self, candidates: list[int], wanted: list[tuple[int, int]], sought: Sought) -> int:
+    def nearest(
+        self, candidates: list[int], offsets_of_vectors: list[tuple[int, int]], query: QueryVectors
+    ) -> int:
         """The candidate at which the pictures of the query fit best."""
-        held = [(offset, n) for offset, n in wanted if candidates[0] + offset < len(self._pictures)]
-        wanted_at = {at + offset for at in candidates for offset, _ in held}
+        offsets_inside = [
+            (offset, n)
+            for offset, n in offsets_of_vectors
+            if candidates[0] + offset < len(self._pictures)
+        ]
+        wanted_at = {at + offset for at in candidates for offset, _ in offsets_inside}
         inside = wanted_at & set(range(len(self._pictures)))
         missing = sorted(inside - self._tokens.keys())
         if missing:
             tokens = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
             self._tokens |= dict(zip(missing, np.asarray(tokens, np.float32), strict=True))
-        if sought.tokens is None:
-            return max(candidates, key=lambda at: self._cosine(at, sought))
-        asked = np.asarray(sought.tokens, np.float32)
-        known = np.stack(list(self._tokens.values()))
-        spread = known.std(0) + _FLOOR * known.std() + 1e-9
+        if query.tokens is None:
+            return max(candidates, key=lambda at: self._cosine(at, query))
+        query_tokens = np.asarray(query.tokens, np.float32)
+        cached_tokens = np.stack(list(self._tokens.values()))
+        deviation = cached_tokens.std(0) + _FLOOR * cached_tokens.std() + 1e-9
 
         def distance(at: int) -> float:
-            pairs = ((self._tokens.get(at + offset), asked[n]) for offset, n in held)
+            pairs = (
+                (self._tokens.get(at + offset), query_tokens[n]) for offset, n in offsets_inside
+            )
             distances = [
-                _distance(ours, theirs, spread) for ours, theirs in pairs if ours is not None
+                _distance(ours, theirs, deviation) for ours, theirs in pairs if ours is not None
             ]
             return float(np.mean(distances))
 
         return min(candidates, key=distance)
 
-    def _cosine(self, at: int, sought: Sought) -> float:
+    def _cosine(self, at: int, query: QueryVectors) -> float:
         vector = self._embedder.compress(self._embedder.frames(self._pictures[at][None]))[0]
-        return float(vector @ sought.vectors[0])
+        return float(vector @ query.vectors[0])
 
 
-def _distance(tokens: NDArray[Any], asked: NDArray[Any], spread: NDArray[Any]) -> float:
+def _distance(tokens: NDArray[Any], query_tokens: NDArray[Any], deviation: NDArray[Any]) -> float:
     """Between the tokens (tokens, features) of two pictures, or of one and the other mirrored,
     where they form a square. Roots, since a part of the picture may be another one."""
-    side = round(len(asked) ** 0.5)
-    others = [asked]
-    if side * side == len(asked):
-        others.append(asked.reshape(side, side, -1)[:, ::-1].reshape(asked.shape))
-    return min(float(np.sqrt(np.abs(tokens - other) / spread).mean()) for other in others)
+    side = round(len(query_tokens) ** 0.5)
+    others = [query_tokens]
+    if side * side == len(query_tokens):
+        others.append(query_tokens.reshape(side, side, -1)[:, ::-1].reshape(query_tokens.shape))
+    return min(float(np.sqrt(np.abs(tokens - other) / deviation).mean()) for other in others)

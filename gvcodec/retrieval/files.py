@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
-    EXTENDED,
     EXTENDED_AT,
+    EXTENDED_BITS,
     MAX_SIDE_PAYLOAD,
     parse_head,
     read_packet,
 )
 from gvcodec.errors import DamagedStreamError, GvcodecError
-from gvcodec.limits import UNLIMITED
+from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
@@ -88,7 +88,7 @@ class SummarisedFile:
         header = self.reader.header
         gop = self.gop_of(frame)
         fmt = header.format
-        timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+        timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS)
         timing.restart(gop.first_frame)
         at = gop.offset
         try:
@@ -125,7 +125,9 @@ class SummarisedFile:
                 numbers = summary.stride * np.arange(len(summary.vectors), dtype=np.int64)
                 same = summaries.setdefault(summary.embedder, [])
                 if same and same[0][1].shape[1] != summary.vectors.shape[1]:
-                    raise DamagedStreamError("summary: another dimension than before")
+                    raise DamagedStreamError(
+                        "summary: another dimension than before", code="summary"
+                    )
                 same.append((gop.first_frame + numbers, summary.values))
             except DamagedStreamError as error:
                 if len(notes) <= _MOST_NOTES:
@@ -143,10 +145,10 @@ class SummarisedFile:
         data = self._counted.read(_HEAD)
         length = next((n for n, byte in enumerate(data) if byte < 0x80), 0) + 1
         kind, size = parse_head(data[:length])
-        if kind == EXTENDED:
+        if kind == EXTENDED_BITS:
             kind, length = EXTENDED_AT + data[length] if len(data) > length else -1, length + 1
-        known = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
-        return known, length + size + CHECKSUM_BYTES
+        kind_of_packet = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
+        return kind_of_packet, length + size + CHECKSUM_BYTES
 
     def _first_packet(self, gop: GopEntry) -> bytes | None:
         """Payload of the summary that a GOP begins with, None where it begins otherwise."""
@@ -154,7 +156,7 @@ class SummarisedFile:
         if kind is not Kind.SUMMARY:
             return None
         if size > min(gop.size, MAX_SIDE_PAYLOAD):
-            raise DamagedStreamError("summary: larger than its GOP")
+            raise DamagedStreamError("summary: larger than its GOP", code="summary")
         self._counted.seek(gop.offset)
         packet, _ = read_packet(self._counted)  # type: ignore[arg-type]
         return packet.payload
@@ -174,10 +176,16 @@ def moments(path: str, count: int = 12) -> list[int]:
     """Frames of the most distinct moments by the summary, in order."""
     try:
         with open_summarised(path) as file:
-            own = next(iter(file.vectors.values()), None)
+            summary_vectors = next(iter(file.vectors.values()), None)
     except GvcodecError:
         return []
-    return [] if own is None else [int(own.frames[place]) for place in distinct(own.values, count)]
+    return (
+        []
+        if summary_vectors is None
+        else [
+            int(summary_vectors.frames[place]) for place in distinct(summary_vectors.values, count)
+        ]
+    )
 
 
 def streams_in(path: str) -> list[str]:

@@ -95,5 +95,7 @@ def load(path: Path) -> LpComp:
         model.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise WrongModelError(f"{path}: not a checkpoint of embedder lp ({reason})") from None
+        raise WrongModelError(
+            f"{path}: not a checkpoint of embedder lp ({reason})", code="not-a-model"
+        ) from None
     return model.eval()

@@ -63,29 +63,29 @@ class Budget:
         self, embedder: Embedder, strides: Sequence[int] = STRIDES, share: float = SHARE
     ) -> None:
         self._embedder, self._strides, self._share = embedder, strides, share
-        self._bytes = self.spent = 0
+        self._bytes = self.spent_bytes = 0
         #: Bytes of a vector so far.
         self._each = embedder.dim / 4
 
     def likely(self, frames: int, size: int) -> int:
         """The finest stride that a GOP of `frames` frames and `size` bytes is likely to afford."""
-        room = self._share * (self._bytes + size) - self.spent
+        byte_budget = self._share * (self._bytes + size) - self.spent_bytes
         return next(
-            (s for s in self._strides if -(-frames // s) * self._each * 0.7 <= room),
+            (s for s in self._strides if -(-frames // s) * self._each * 0.7 <= byte_budget),
             self._strides[-1],
         )
 
     def packet(self, vectors: NDArray[np.int8], stride: int, size: int) -> Packet:
         """The packet of a GOP with `size` other bytes, from vectors `stride` frames apart."""
-        room = self._share * (self._bytes + size) - self.spent
+        byte_budget = self._share * (self._bytes + size) - self.spent_bytes
         payload = b""
         for coarser in (s for s in self._strides if s % stride == 0):
-            chosen = vectors[:: coarser // stride]
-            payload = Summary(self._embedder.id, coarser, self._embedder.step, chosen).pack()
-            if len(chosen) == 1 or len(payload) + _FRAMING <= room:
+            selected = vectors[:: coarser // stride]
+            payload = Summary(self._embedder.id, coarser, self._embedder.step, selected).pack()
+            if len(selected) == 1 or len(payload) + _FRAMING <= byte_budget:
                 break
-        self._each = 0.8 * self._each + 0.2 * len(payload) / len(chosen)
-        self.spent += len(payload) + _FRAMING
+        self._each = 0.8 * self._each + 0.2 * len(payload) / len(selected)
+        self.spent_bytes += len(payload) + _FRAMING
         self._bytes += size + len(payload) + _FRAMING
         return Packet(Kind.SUMMARY, payload)
 
@@ -95,7 +95,7 @@ def stride_of(rate: Fraction | float | None) -> int | None:
     if rate is None:
         return None
     if not 0 < rate <= 1:
-        raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}")
+        raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}", code="option-value")
     return round(1 / rate)
 
 
@@ -119,26 +119,26 @@ def summarize(
     for _ in reader.packets():
         pass  # everything is checked before the work begins, and the base hash is known
     if not entries:
-        raise UsageError(f"{reader.name}: the stream holds no frames")
+        raise UsageError(f"{reader.name}: the stream holds no frames", code="no-frames")
     decoder = Decoder(reader.header, True, threads, models, limits=limits)
     budget = Budget(embedder, (stride,) if stride else STRIDES)
     writer = Writer(output, reader.header)
     for entry in entries:
         if entry.size > limits.side_memory:
             most = f"{limits.side_memory >> 20} MiB (--max-memory)"
-            raise LimitError(f"{reader.name}: a GOP takes more than {most}")
+            raise LimitError(f"{reader.name}: a GOP takes more than {most}", code="limit-memory")
         packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
         size = sum(len(packet.payload) for packet in packets)
-        chosen = budget.likely(entry.frames, size)
+        selected_frames = budget.likely(entry.frames, size)
         embedding = Embedding(embedder, reader.header.format.colour)
-        vectors = _vectors(decoder, entry, packets, embedding, chosen)
-        for packet in (budget.packet(vectors, chosen, size), *packets):
+        vectors = _vectors(decoder, entry, packets, embedding, selected_frames)
+        for packet in (budget.packet(vectors, selected_frames, size), *packets):
             writer.write(packet)
         if bar is not None:
             bar.coded(writer.frames, 0)
     decoder.verify(reader.base_hash)
     writer.finish(decoder.base_hash)
-    return writer.frames, budget.spent, writer.size
+    return writer.frames, budget.spent_bytes, writer.size
 
 
 def _vectors(

@@ -28,7 +28,7 @@ _OF_CLIP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class QueryVectors:
     """What an embedder makes of a query: `vectors` (M, dim), taken `seconds` (M,) after the first
     one; `tokens` (M, …) of pictures, None for words and for what was stored."""
 
@@ -54,32 +54,34 @@ class Query:
         if by and os.path.isfile(path):
             seconds = parse_time(time)
             if seconds is None:
-                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15")
+                raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15", code="query")
             return Query(path, seconds)
         if not text.strip():
-            raise UsageError("the query is empty")
+            raise UsageError("the query is empty", code="query")
         return Query(words=text)
 
-    def look(self, embedder: Embedder) -> Sought:
+    def look(self, embedder: Embedder) -> QueryVectors:
         """What the embedder sees of it."""
         if self.words:
             vectors = embedder.query(self.words)
-            return Sought(vectors, np.zeros(len(vectors)))
+            return QueryVectors(vectors, np.zeros(len(vectors)))
         frames = self._frames()
         pictures = np.stack([thumbnail(planes, of, embedder.side) for planes, of, _ in frames])
         tokens = embedder.frames(pictures)
         seconds = np.array([at for _, _, at in frames])
-        return Sought(embedder.compress(tokens), seconds - seconds[0], tokens)
+        return QueryVectors(embedder.compress(tokens), seconds - seconds[0], tokens)
 
-    def stored(self) -> dict[bytes, Sought]:
+    def stored_vectors(self) -> dict[bytes, QueryVectors]:
         """Vectors (1, dim) by embedder that the stream has for this time."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with open_summarised(self.path) as file:
             frame = round(self.at * float(file.reader.header.format.frame_rate))
-            nearest = {n: np.abs(own.frames - frame).argmin() for n, own in file.vectors.items()}
+            nearest = {
+                n: np.abs(vectors.frames - frame).argmin() for n, vectors in file.vectors.items()
+            }
             return {
-                name: Sought(file.vectors[name].values[[at]], np.zeros(1))
+                name: QueryVectors(file.vectors[name].values[[at]], np.zeros(1))
                 for name, at in nearest.items()
             }
 
@@ -97,11 +99,11 @@ class Query:
                     for frame in video.decode_range(n, n + 1)
                 ]
         with VideoReader(self.path, self.at or 0.0, 1 if self.at is not None else None) as reader:
-            kept: list[tuple[Planes, Colour, float]] = []
+            selected: list[tuple[Planes, Colour, float]] = []
             stride, fmt = 1, reader.format
             for number, frame in enumerate(reader):
                 if number % stride == 0:
-                    kept.append((frame.planes, fmt.colour, number / float(fmt.frame_rate)))
-                if len(kept) == 2 * _OF_CLIP:
-                    kept, stride = kept[::2], 2 * stride
-            return kept[:: -(-len(kept) // _OF_CLIP)]
+                    selected.append((frame.planes, fmt.colour, number / float(fmt.frame_rate)))
+                if len(selected) == 2 * _OF_CLIP:
+                    selected, stride = selected[::2], 2 * stride
+            return selected[:: -(-len(selected) // _OF_CLIP)]

@@ -50,10 +50,10 @@ class Attention:
 
     def logits(self, query: Floats, values: Floats) -> NDArray[np.float64]:
         """(N, M): of every vector of the file, less the logit of the query's vector to itself."""
-        asked, unit = _unit(query), _unit(values)
-        sent = asked if self.ask is None else asked @ self.ask
-        keys, own = (x if self.look is None else x @ self.look for x in (unit, asked))
-        beyond = self.sharpness * (keys @ sent.T - (sent * own).sum(1))
+        unit_query, unit = _unit(query), _unit(values)
+        sent = unit_query if self.ask is None else unit_query @ self.ask
+        keys, query_keys = (x if self.look is None else x @ self.look for x in (unit, unit_query))
+        beyond = self.sharpness * (keys @ sent.T - (sent * query_keys).sum(1))
         return np.minimum(beyond, _MOST_LOGIT)
 
     def mass(self, query: Floats, values: Floats, segment: int = SEGMENT) -> NDArray[np.float64]:
@@ -109,21 +109,21 @@ def _in_order(
     last = frames[-1] + np.diff(frames).max()
     total = np.zeros(len(matches))
     for column, offset in zip(matches.T, offsets, strict=True):
-        wanted = frames + offset
-        after = np.clip(np.searchsorted(frames, wanted), 1, len(frames) - 1)
+        targets = frames + offset
+        after = np.clip(np.searchsorted(frames, targets), 1, len(frames) - 1)
         gap = frames[after] - frames[after - 1]
-        share = np.clip((wanted - frames[after - 1]) / gap, 0, 1)
+        share = np.clip((targets - frames[after - 1]) / gap, 0, 1)
         between = (1 - share) * column[after - 1] + share * column[after]
-        total += np.where(wanted <= last, between, 0)
+        total += np.where(targets <= last, between, 0)
     return total / matches.shape[1]
 
 
 def best(scores: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[int]:
     """Places of the `count` best moments of a file, `APART` frames apart, best first."""
-    left, places = scores.copy(), list[int]()
-    while len(places) < count and left.max(initial=-np.inf) > -np.inf:
-        places.append(int(np.argmax(left)))
-        left[np.abs(frames - frames[places[-1]]) < APART] = -np.inf
+    remaining, places = scores.copy(), list[int]()
+    while len(places) < count and remaining.max(initial=-np.inf) > -np.inf:
+        places.append(int(np.argmax(remaining)))
+        remaining[np.abs(frames - frames[places[-1]]) < APART] = -np.inf
     return places
 
 
@@ -132,10 +132,10 @@ def distinct(values: Floats, count: int) -> list[int]:
     if not len(values):
         return []
     unit = _unit(values)
-    chosen = [int(np.argmax(unit @ unit.mean(0)))]
-    nearest = unit @ unit[chosen[0]]
-    while len(chosen) < min(count, len(unit)):
-        chosen.append(int(np.argmin(nearest)))
-        nearest = np.maximum(nearest, unit @ unit[chosen[-1]])
-        nearest[chosen] = np.inf
-    return sorted(chosen)
+    selected = [int(np.argmax(unit @ unit.mean(0)))]
+    nearest = unit @ unit[selected[0]]
+    while len(selected) < min(count, len(unit)):
+        selected.append(int(np.argmin(nearest)))
+        nearest = np.maximum(nearest, unit @ unit[selected[-1]])
+        nearest[selected] = np.inf
+    return sorted(selected)

@@ -69,27 +69,29 @@ class Summary:
         """Parse the summary of a GOP of `frames` frames. Raises `DamagedStreamError`."""
         cursor = Cursor(payload, "summary")
         if (version := cursor.uint(1)) != VERSION:
-            raise DamagedStreamError(f"summary: version {version} is not known")
+            raise DamagedStreamError(f"summary: version {version} is not known", code="summary")
         embedder = cursor.take(ID_BYTES)
         dim, stride = cursor.var(MAX_DIM), cursor.var(MAX_STRIDE)
         step, leak, first, later = cursor.take(4)
         if not dim or not stride or leak > 8 or max(first, later) > streams.MOST_SCALE:
-            raise DamagedStreamError("summary: field out of range")
+            raise DamagedStreamError("summary: field out of range", code="summary")
         count = -(-frames // stride)
         if count * dim > MAX_VALUES:
             many = f"{count} vectors of {dim}"
-            raise DamagedStreamError(f"summary: {many} are above {MAX_VALUES} integers")
+            raise DamagedStreamError(
+                f"summary: {many} are above {MAX_VALUES} integers", code="summary"
+            )
         table = np.full((1, count * dim), later, np.uint8)
         table[:, :dim] = first
         means = np.zeros(table.shape, np.int16)
         values, whole = streams.decode([cursor.take(len(cursor))], table, means)
         rows = values.reshape(count, dim)
         if not whole[0] or np.abs(rows.astype(np.int64)).max() > 2 * _PEAK:
-            raise DamagedStreamError("summary: does not end with its last vector")
+            raise DamagedStreamError("summary: does not end with its last vector", code="summary")
         for before, row in pairwise(rows):
             row += _predict(before, leak)
         if np.abs(rows).max() > _PEAK:
-            raise DamagedStreamError("summary: a vector is out of range")
+            raise DamagedStreamError("summary: a vector is out of range", code="summary")
         return Summary(embedder, stride, step, rows.astype(np.int8))
 
 

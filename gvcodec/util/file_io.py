@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, cast
 
-from gvcodec.errors import MediaError, OutputError, UsageError
+from gvcodec.errors import MediaError, MissingFileError, OutputError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import BLOCK, absolute_path, file_system_of, is_uri, local_path, open_read
 from gvcodec.util.uris import name_errors as name_store_errors
@@ -46,10 +46,20 @@ def display_name(path: str) -> str:
 def open_input(path: str) -> Iterator[BinaryIO]:
     """A file to read, "-" is standard input."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield _standard_stream(sys.stdin, "input")
         return
     with open_read(path if is_uri(path) else local_path(path)) as stream:
         yield stream
+
+
+def _standard_stream(stream: Any, name: str) -> BinaryIO:
+    """The bytes of `sys.stdin` or `sys.stdout`. Raises `UsageError` in programs without a console,
+    and in notebooks, where these hold text."""
+    if getattr(stream, "buffer", None) is None:
+        raise UsageError(
+            f"this program has no standard {name} for bytes: name a file", code="input-kind"
+        )
+    return cast(BinaryIO, stream.buffer)
 
 
 @contextlib.contextmanager
@@ -59,18 +69,21 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     suffix = Path(path).suffix
     if suffix.lower() in _VIDEO:
         raise UsageError(
-            f"{path}: a stream is called .gvc, or .mp4, .mkv or .webm to play everywhere, "
-            f"not {suffix}; gvcodec decode writes other kinds"
+            f"{path}: a stream ends in .gvc, or in .mp4, .mkv or .webm to play everywhere, "
+            f"not in {suffix}; gvcodec decode writes other formats",
+            code="output-name",
         )
     if path == "-":
-        if sys.stdout.isatty():
+        output = _standard_stream(sys.stdout, "output")
+        if output.isatty():
             raise UsageError(
-                "a stream is not for a terminal: redirect standard output or name a file"
+                "cannot write a stream to a terminal: redirect standard output or name a file",
+                code="output-name",
             )
         refuse_input(path)
         with name_errors("standard output"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            yield output
+            output.flush()
         return
     with _open_pending(path, overwrite) as stream:
         yield stream
@@ -118,14 +131,23 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
         if (name := _inputs.get((status.st_dev, status.st_ino))) is not None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
-            raise MediaError(f"{output}: is {which}, nothing was written")
+            raise MediaError(f"{output}: is {which}, nothing was written", code="input-is-output")
+
+
+def require_inputs(names: Iterable[str]) -> None:
+    """Raises `MissingFileError` for the first name of a local file that is not there. Patterns of
+    numbered pictures, globs, FILE@TIME and URIs are left to whoever reads them."""
+    for name in names:
+        is_plain = name != "-" and not is_uri(name) and not set(name) & set("%*?[@")
+        if is_plain and not os.path.lexists(local_path(name)):
+            raise MissingFileError(local_path(name))
 
 
 def refuse_folder(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, of a file to write, names a folder by how it ends."""
     if os.path.basename(text := os.fspath(path)) in ("", os.curdir, os.pardir):
         problem = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
-        raise MediaError(f"{text}: {problem}")
+        raise MediaError(f"{text}: {problem}", code="file-folder")
 
 
 def _resolve_output(path: str | os.PathLike[str]) -> Path:
@@ -176,7 +198,9 @@ class BorrowedFile(io.RawIOBase):
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         data = self._source.read(len(buffer))
         if not isinstance(data, bytes | bytearray | memoryview) or len(data) > len(buffer):
-            raise UsageError("a file object has to give bytes, as many as asked for at most")
+            raise UsageError(
+                "a file object has to give bytes, as many as asked for at most", code="input-kind"
+            )
         buffer[: len(data)] = data
         return len(data)
 
@@ -187,7 +211,9 @@ def check_source(source: object, what: str) -> None:
     if isinstance(source, str | os.PathLike):
         return
     if isinstance(source, bytes | bytearray | memoryview):
-        raise UsageError(f"{what} is a path or an open file, not bytes: io.BytesIO makes one")
+        raise UsageError(
+            f"{what} is a path or an open file, not bytes: io.BytesIO makes one", code="input-kind"
+        )
     _check_object(source, ("read", "seek", "tell"), what)
 
 
@@ -202,12 +228,13 @@ def _check_object(value: object, methods: tuple[str, ...], what: str) -> None:
     if missing:
         raise UsageError(
             f"{what} is a path or an open binary file, not {type(value).__name__} "
-            f"(without {' and '.join(missing)})"
+            f"(without {' and '.join(missing)})",
+            code="input-kind",
         )
     if isinstance(value, io.TextIOBase):
-        raise UsageError(f"{what} is open as text: open it in binary mode")
+        raise UsageError(f"{what} is open as text: open it in binary mode", code="input-kind")
     if getattr(value, "closed", False):
-        raise UsageError(f"{what} is closed")
+        raise UsageError(f"{what} is closed", code="input-kind")
 
 
 #: Errors of a full disk, a quota that is used up, and a file that is as large as it may be.
@@ -278,7 +305,9 @@ class PendingFile:
         self._overwrite = overwrite
         self._abort: OnAbort | None = None
         if is_uri(os.fspath(path)):
-            raise UsageError(f"{path}: an output is a file of this machine, not a URI")
+            raise UsageError(
+                f"{path}: the output must be a local file, not a URI", code="output-name"
+            )
         refuse_input(path)
         try:
             refuse_folder(path)
@@ -302,7 +331,9 @@ class PendingFile:
             if kind is None and self._abort is not None:
                 self._commit()
         except FileExistsError as error:
-            raise MediaError(f"{self.path}: has appeared meanwhile (-y overwrites)") from error
+            raise MediaError(
+                f"{self.path}: was created meanwhile (-y overwrites)", code="file-exists"
+            ) from error
         except OSError as error:
             raise OutputError.of(self.path, error) from error
         finally:
@@ -324,7 +355,7 @@ class PendingFile:
         if not stat.S_ISREG(old.st_mode):
             raise OutputError(f"{self.path}: is not a regular file")
         if not self._overwrite:
-            raise MediaError(f"{self.path}: exists already (-y overwrites)")
+            raise MediaError(f"{self.path}: exists already (-y overwrites)", code="file-exists")
         return True
 
     def _create(self, old: os.stat_result | None) -> Path:

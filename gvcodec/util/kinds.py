@@ -23,7 +23,7 @@ def check_kind(name: str, value: Any, annotation: str) -> Any:
         return value
     if not any(_KINDS[kind][1](value) for kind in kinds):
         expected = " or ".join(_KINDS[kind][0] for kind in kinds)
-        raise UsageError(f"{name} is {expected}, not {repr_short(value)}")
+        raise UsageError(f"{name} is {expected}, not {repr_short(value)}", code="option-type")
     whole = "int" in kinds and "float" not in kinds and isinstance(value, float)
     return int(value) if whole else value
 

@@ -42,7 +42,23 @@ def log_line(line: str) -> None:
     if _above_bar is not None:
         _above_bar(line)
     else:
-        print(line, file=sys.stderr)
+        write_line(line)
+
+
+def write_line(line: str) -> None:
+    """Write to standard error, which programs without a console do not have, and which may be an
+    object with `write` alone."""
+    if sys.stderr is None:
+        return
+    sys.stderr.write(line + "\n")
+    if callable(flush := getattr(sys.stderr, "flush", None)):
+        flush()
+
+
+def is_terminal() -> bool:
+    """Whether standard error is a terminal."""
+    isatty = getattr(sys.stderr, "isatty", None)
+    return bool(callable(isatty) and isatty())
 
 
 def one_line(text: str) -> str:

@@ -238,7 +238,7 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, An
         if name not in known:
             near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
-            raise UsageError(f"there is no option {name}{meant}")
+            raise UsageError(f"there is no option {name}{meant}", code="option-unknown")
     plain = {name: _plain(value) for name, value in options.items()}
     for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):
         if (name := keyword.name) in plain:

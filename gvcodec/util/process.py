@@ -78,4 +78,6 @@ def return_memory() -> None:
 def stay_in_process(process: int, name: str) -> None:
     """Raises `UsageError` in another process than that of this number: `fork` copies no threads."""
     if process != os.getpid():
-        raise UsageError(f"this {name} belongs to the process before fork(): make a new one here")
+        raise UsageError(
+            f"this {name} belongs to the process before fork(): make a new one here", code="fork"
+        )

@@ -63,5 +63,10 @@ def program_folders() -> list[str]:
 
 
 def _is_here(entry: str) -> bool:
-    """Whether a folder is relative or the working directory."""
-    return not os.path.isabs(entry) or os.path.realpath(entry) == os.path.realpath(os.curdir)
+    """Whether a folder is relative or the working directory, which may have been removed."""
+    if not os.path.isabs(entry):
+        return True
+    try:
+        return os.path.realpath(entry) == os.path.realpath(os.curdir)
+    except FileNotFoundError:
+        return False

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from gvcodec.util.deprecation import renamed_attributes
-from gvcodec.util.messages import count_noun, log_line, write_above
+from gvcodec.util.messages import count_noun, is_terminal, log_line, write_above, write_line
 
 Item = TypeVar("Item")
 #: Stages that are counted as frames are read; in others the encoder says what is coded.
@@ -196,7 +196,7 @@ class ProgressBar:
         if self._mode == "none":
             return False
         elapsed = self._clock() - self._last_report
-        if self._mode == "auto" and not sys.stderr.isatty():
+        if self._mode == "auto" and not is_terminal():
             return elapsed >= _LINE
         interval = _OBJECT if self._mode == "json" else _REDRAW
         return self._last_stage != self._stage or elapsed >= interval
@@ -207,8 +207,8 @@ class ProgressBar:
         if callable(self._mode):
             self._mode(state)
         elif self._mode == "json":
-            print(state.json(), file=sys.stderr, flush=True)
-        elif sys.stderr.isatty():
+            write_line(state.json())
+        elif is_terminal():
             self._draw(state)
         else:
             share = f"{100 * state.share:.0f} %  " if state.seconds_left is not None else ""

@@ -69,7 +69,9 @@ def open_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).add(1).item()
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"no device {name} here: {textwrap.shorten(str(error), 80)}") from None
+        raise UsageError(
+            f"no device {name} here: {textwrap.shorten(str(error), 80)}", code="device"
+        ) from None
     return device
 
 

@@ -32,6 +32,8 @@ _STAMPS = (*_CONTENT_TAGS, "mtime", "LastModified", "last_modified", "created", 
 class ConnectionLostError(MediaError):
     """A store stopped answering: the same may work a little later."""
 
+    default_code = "store-lost"
+
 
 def is_uri(path: str) -> bool:
     """Whether fsspec opens it: `s3://…`, `https://…`, not a file of this machine."""
@@ -50,9 +52,15 @@ def absolute_path(path: str) -> str:
     """An absolute path of the file that the system opens for `path`.
 
     `a/../b` lies beside the folder that a link `a` leads to, and nowhere if there is no folder
-    `a`: such a path stays as it is, and so does a file's with a slash at its end.
+    `a`: such a path stays as it is, and so does a file's with a slash at its end. Raises
+    `MissingFileError` for a relative path if the working directory has been removed.
     """
-    full_path = os.path.join(os.getcwd(), path)
+    full_path = path
+    if not os.path.isabs(path):
+        try:
+            full_path = os.path.join(os.getcwd(), path)
+        except FileNotFoundError:
+            raise MissingFileError(path) from None
     folder, name = os.path.split(full_path)
     if name in ("", os.curdir, os.pardir):
         folder, name = full_path, ""
@@ -73,15 +81,17 @@ def name_errors(path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingFileError(path) from error
     except IsADirectoryError as error:
-        raise MediaError(f"{path}: is a folder") from error
+        raise MediaError(f"{path}: is a folder", code="file-folder") from error
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from error
+        raise MediaError(f"{path}: {error.strerror or error}", code="file-unreadable") from error
     except ImportError as error:
         raise UsageError(f"{path}: {error}".splitlines()[0]) from error
     except Exception as error:
         # Every store has errors of its own.
         if not is_uri(path) and isinstance(error, OSError):
-            raise MediaError(f"{path}: {error.strerror or error}") from error
+            raise MediaError(
+                f"{path}: {error.strerror or error}", code="file-unreadable"
+            ) from error
         if not is_uri(path):
             raise
         message = str(error).splitlines()[:1]
@@ -121,13 +131,17 @@ class _Local(io.FileIO):
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise MediaError(f"{self._display_name}: cannot be read: {error.strerror}") from error
+            raise MediaError(
+                f"{self._display_name}: cannot be read: {error.strerror}", code="file-unreadable"
+            ) from error
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as error:
-            raise MediaError(f"{self._display_name}: cannot be read: {error.strerror}") from error
+            raise MediaError(
+                f"{self._display_name}: cannot be read: {error.strerror}", code="file-unreadable"
+            ) from error
 
 
 class _Remote(io.RawIOBase):

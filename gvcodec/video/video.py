@@ -24,6 +24,7 @@ from gvcodec.opening import Source, unwrap
 from gvcodec.painter.paint_strength import check_paint_strength
 from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import HDR_TRANSFERS, is_still
+from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
 from gvcodec.util.uris import absolute_path, is_uri, local_path
@@ -51,7 +52,7 @@ class TimedStream:
         self._starts = [gop.first_frame for gop in self._gops]
         self._times: dict[int, list[int]] = {}
         if not self._gops:
-            raise DamagedStreamError(f"{self.name}: the stream holds no frames")
+            raise DamagedStreamError(f"{self.name}: the stream holds no frames", code="no-frames")
 
     def __len__(self) -> int:
         return self._starts[-1] + self._gops[-1].frames
@@ -82,9 +83,11 @@ class TimedStream:
         try:
             seconds = float(seconds)
         except (TypeError, ValueError):
-            raise UsageError(f"a time is a number, not {type(seconds).__name__}") from None
+            raise UsageError(
+                f"a time is a number, not {type(seconds).__name__}", code="time"
+            ) from None
         if not math.isfinite(seconds):
-            raise UsageError(f"{seconds} is not a time")
+            raise UsageError(f"{seconds} is not a time", code="time")
         tick, begin = self.header.format.time_base, self.pts_of(0)
         pts = begin + Fraction(seconds) / tick
         # A time that was computed in floating point from a frame's timestamp means that frame.
@@ -113,7 +116,8 @@ class TimedStream:
         number = self.cut_at(seconds)[0]
         if number == len(self):
             raise UsageError(
-                f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later"
+                f"{self.name}: no frame is shown {float(seconds):g} s after the first one or later",
+                code="no-frames",
             )
         return number
 
@@ -133,7 +137,10 @@ class TimedStream:
                     # What reads the object later begins where it stood.
                     stack.callback(source.seek, tell())
             if not stream.seekable():
-                raise UsageError("random access needs a file that can be read from any place")
+                raise UsageError(
+                    "random access needs a file that can be read from any place",
+                    code="not-seekable",
+                )
             stream.seek(0)
             whole = unwrap(stream, self.name)
             if whole is not stream:
@@ -143,6 +150,7 @@ class TimedStream:
             yield Reader(whole, self.name)
 
 
+@renamed_attributes(painted="is_painted")
 class Video(TimedStream):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
@@ -180,7 +188,10 @@ class Video(TimedStream):
         tokens: Literal["on", "off"] = "on",
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
-            raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+            raise UsageError(
+                'output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"',
+                code="option-value",
+            )
         self._picture = rgb_reader(bit_depth)
         self._dtype = np.uint8 if bit_depth == 8 else np.uint16
         super().__init__(source, limits)
@@ -203,14 +214,16 @@ class Video(TimedStream):
     def __repr__(self) -> str:
         fmt = self.header.format
         what = f"{len(self)} frames ({fmt.height}, {fmt.width}, 3), {float(fmt.frame_rate):g}/s"
-        return f"Video({self.name}: {what}, base {self.header.base}, painted={self.painted})"
+        return f"Video({self.name}: {what}, base {self.header.base}, painted={self.is_painted})"
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
 
     def __contains__(self, picture: object) -> bool:
         """Raises `UsageError`: decoded pictures differ from any other, if by little."""
-        raise UsageError("a video is asked for frames by number or time, not whether one is in it")
+        raise UsageError(
+            "a video is asked for frames by number or time, not whether one is in it", code="time"
+        )
 
     def __getitem__(self, key: int | slice | Sequence[int] | Array) -> Array:
         """One frame, or the frames of a slice, a list or a mask (`len(self)` truth values; array
@@ -264,7 +277,7 @@ class Video(TimedStream):
         """The frames on screen at these times. One time is taken as a list of one."""
         times = np.atleast_1d(_plain(seconds))
         if times.ndim != 1 or times.dtype.kind not in "iuf":
-            raise UsageError("times are numbers, or a list of them")
+            raise UsageError("times are numbers, or a list of them", code="time")
         return self.get_frames_at([self.number_at(float(time)) for time in times])
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
@@ -272,14 +285,14 @@ class Video(TimedStream):
         try:
             rises = float(start_seconds) < float(stop_seconds)
         except (TypeError, ValueError):
-            raise UsageError("a range of time has two numbers, in seconds") from None
+            raise UsageError("a range of time has two numbers, in seconds", code="time") from None
         if not rises:
-            raise UsageError("a range of time ends after it starts")
+            raise UsageError("a range of time ends after it starts", code="time")
         first = self.number_at(start_seconds)
         return self.get_frames_at(range(first, self.number_at(stop_seconds, just_before=True) + 1))
 
     @property
-    def painted(self) -> bool:
+    def is_painted(self) -> bool:
         return not self._options[0]
 
     @property
@@ -301,7 +314,9 @@ class Video(TimedStream):
                 raise IndexError(f"{self.name}: a mask has {len(self)} values, not {values.size}")
             return [int(number) for number in np.flatnonzero(values)]
         if values.ndim != 1:
-            raise UsageError("frames are asked for by a number or a list of numbers")
+            raise UsageError(
+                "frames are asked for by a number or a list of numbers", code="frame-number"
+            )
         return [self._index(index) for index in values.tolist()]
 
     def _index(self, index: int | Array) -> int:
@@ -311,7 +326,7 @@ class Video(TimedStream):
             index = operator.index(index)
         except TypeError:
             raise UsageError(
-                f"frames are numbered by integers, not {type(index).__name__}"
+                f"frames are numbered by integers, not {type(index).__name__}", code="frame-number"
             ) from None
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
@@ -331,14 +346,18 @@ class Video(TimedStream):
                 frame = next(self._pending, None)
                 self._at = (gop, self._at[1] + 1)
             if frame is None:
-                raise DamagedStreamError(f"{self.name}: frame {number} cannot be decoded")
+                raise DamagedStreamError(
+                    f"{self.name}: frame {number} cannot be decoded", code="frame-missing"
+                )
             yield number, frame
 
     def _begin_in_child(self) -> None:
         """After `fork`: the decoder stays in its process. Raises `UsageError` for a file object,
         whose position both would move."""
         if not isinstance(self._source, str | os.PathLike | bytes):
-            raise UsageError(f"{self.name}: a video of a file object stays in its process (fork)")
+            raise UsageError(
+                f"{self.name}: a video of a file object stays in its process (fork)", code="fork"
+            )
         self._process = os.getpid()
         self.close()
 

@@ -14,6 +14,7 @@ from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture
 from tests.conftest import FASTEST, clips_equal, in_process, moving_texture, psnr
+from tests.errors import raises
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 
@@ -61,12 +62,12 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     while (frame := decoder.receive_frame()) is not None:
         shown.append(frame)
     decoder.verify(encoder.base_hash)
-    with pytest.raises(VerificationError, match="base hash"):
+    with raises(VerificationError, "base-hash"):
         decoder.verify(b"8 others")
     assert [frame.pts for frame in shown] == [3000 * number for number in range(20)]
     mean = np.mean([psnr(frame.planes, planes) for frame, planes in zip(shown, clip, strict=True)])
     assert encoder.psnr_y == pytest.approx(mean, abs=1e-6)
-    with pytest.raises(UsageError, match="flushed"):
+    with raises(UsageError, "encoder-flushed"):
         encoder.send_frame(clip[0])
 
 
@@ -173,9 +174,9 @@ def test_tensors_have_ten_bits_too() -> None:
 
 
 def test_what_is_not_ten_bits_is_refused() -> None:
-    with pytest.raises(UsageError, match="holds 10 bits, 0…1023, not up to 1024; shift 16 bits"):
+    with raises(UsageError, "frame-shape"):
         gvcodec.encode(np.full((8, 8, 3), 1024, np.uint16), **FAST)
-    with pytest.raises(UsageError, match="a uint16 picture has 10 bits, the video has 8"):
+    with raises(UsageError, "frame-shape"):
         gvcodec.encode([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint16)], **FAST)
     with pytest.raises(UsageError, match="bit_depth is 8 .uint8. or 10"):
         gvcodec.open(gvcodec.encode(ramp(1), **FAST), bit_depth=16)

@@ -60,7 +60,7 @@ def test_the_exit_code_of_the_commands_is_eight(tmp_path) -> None:
     words = ["encode", source, output, "--fit", "off", "--preset", "10"]
     last = run(*words, code=8).err.splitlines()[-1]
     assert last.startswith(f"gvcodec: {source}: incomplete source:")
-    assert last.endswith("of 25 frames are missing (--allow-damaged takes it for a success)")
+    assert last.endswith("of 25 frames are missing (use --allow-damaged to treat this as success)")
     run(*words, "-y", "--allow-damaged")
     shown = run("verify", output, "--source", source, code=8)
     assert "PSNR dB" in shown.out and "incomplete source" in shown.err

@@ -96,7 +96,7 @@ def test_limits_are_those_that_are_written_down() -> None:
     parameters = listed["tracks of sound and subtitles, their parameters"]
     assert parameters == f"{tracks._MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
     assert listed["timestamps ahead of their frames"] == "2^19" and timing._MAX_WAITING == 1 << 19
-    assert listed["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
+    assert listed["payload of a packet"] == "64 MiB for frames and sound, 1 MiB for others"
     assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
     assert limits.Limits(max_memory=400).side_memory == 100
 

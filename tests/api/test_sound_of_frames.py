@@ -127,9 +127,9 @@ def test_packets_are_written_while_frames_come() -> None:
         ({"sound": np.zeros(10, np.uint8), "sound_rate": RATE}, "int16 or int32, not uint8"),
         ({"sound": 32767 * tone(440), "sound_rate": RATE}, "from -1 to 1, not up to 16383"),
         ({"sound": np.full(9, np.nan), "sound_rate": RATE}, "from -1 to 1, not up to nan"),
-        ({"size": "5k"}, "size is for video files, not for frames"),
-        ({"jobs": 2}, "jobs is for video files"),
-        ({"end": 1.0}, "end is for video files"),
+        ({"size": "5k"}, "size cannot be used with frames"),
+        ({"jobs": 2}, "jobs cannot be used with frames"),
+        ({"end": 1.0}, "end cannot be used with frames"),
     ],
 )
 def test_what_does_not_go_with_frames_is_refused(keywords, words) -> None:
@@ -149,5 +149,5 @@ def test_sound_that_cannot_be_read_is_named(tmp_path) -> None:
 
 def test_keywords_of_frames_are_not_for_video_files(tmp_path) -> None:
     for name, value in (("frame_rate", 25), ("sound_rate", RATE)):
-        with pytest.raises(UsageError, match=f"{name} is for frames of a program"):
+        with pytest.raises(UsageError, match=f"{name} cannot be used with video files"):
             gvcodec.encode_file("in.mp4", tmp_path / "a.gvc", **{name: value})

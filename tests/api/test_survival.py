@@ -51,7 +51,7 @@ def made(*arguments: Any, **named: Any) -> bytes:
     """A stream with a packet for each frame; tests/bitstream/test_bundles.py loses bundles."""
     reader = Reader(io.BytesIO(test_tools.made(*arguments, **named)))
     packets = list(reader.packets())
-    return stream_of(replace(reader.header, bundled=False), packets, reader.base_hash)
+    return stream_of(replace(reader.header, is_bundled=False), packets, reader.base_hash)
 
 
 def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:
@@ -112,9 +112,9 @@ def test_command_line_says_what_is_lost(tmp_path, clip: list[Planes]) -> None:
     run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", code=3)
     arguments = ["decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", "--ignore-errors"]
     report = run(*arguments, code=3).err
-    assert "checksum differs" in report
+    assert "checksum mismatch" in report
     assert "16 base frames" in report and "checksums verified" in report
-    assert "damaged, " in report.splitlines()[-1]
+    assert "damaged; " in report.splitlines()[-1]
     assert len(read_film(tmp_path / "a.mkv").planes) == 16
     # Without the packet that describes the sound there is none, which is reported too.
     reader = Reader(io.BytesIO(data))
@@ -190,7 +190,7 @@ def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch
     assert header.base_model_id
     shipped = conformance / f"models/{header.base_model_id.hex()}.safetensors"
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])
-    missing = f"{header.base_model_id.hex()} is missing; looked in .*nothing"
+    missing = f"{header.base_model_id.hex()} is missing; searched .*nothing"
     with pytest.raises(WrongModelError, match=missing):
         Decoder(header, fidelity=True)
     (tmp_path / "models").mkdir()

@@ -20,6 +20,7 @@ from gvcodec.painter.tokens import no_tokens, pack
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
 from tests.edit.test_tools import TIMES, made
+from tests.errors import raises
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +78,11 @@ def test_a_video_is_painted_without_its_tokens(monkeypatch, tmp_path: Path) -> N
         (frame,) = plain.decode_range(7, 8)
         assert planes_equal(frame.planes, decoded[7])
         assert np.array_equal(gvcodec.open(path)[7], steered[7])
-    with pytest.raises(UsageError, match="tokens is on or off, not 'most'"):
+    with raises(UsageError, "option-value"):
         gvcodec.open(path, tokens="most")
-    with pytest.raises(UsageError, match="tokens is on or off, not 'most'"):
+    with raises(UsageError, "option-value"):
         gvcodec.decode_file(path, tmp_path / "b.mkv", tokens="most")
-    with pytest.raises(UsageError, match="tokens is on or off, not False"):
+    with raises(UsageError, "option-value"):
         gvcodec.open(path, tokens=False)
 
 
@@ -148,9 +149,9 @@ def test_times_and_numbers_may_be_tensors_and_scalars() -> None:
     assert np.array_equal(video.get_frames_played_at(torch.tensor([0.0, 0.08])).data, wanted)
     assert np.array_equal(video.get_frame_played_at(torch.tensor(0.08)).data, video[2])
     for wrong in ("a", [[0.1]], [None]):
-        with pytest.raises(UsageError, match="times are numbers"):
+        with raises(UsageError, "time"):
             video.get_frames_played_at(wrong)
-    with pytest.raises(UsageError, match="a time is a number"):
+    with raises(UsageError, "time"):
         video.get_frame_played_at([0.1, 0.2])
 
 
@@ -190,7 +191,7 @@ def test_a_memory_mapped_file_is_a_file(tmp_path, clip) -> None:
 
 def test_what_a_video_is_not_asked_for_is_said(clip) -> None:
     video = gvcodec.open(made(clip, "av1"), fidelity=True)
-    with pytest.raises(UsageError, match="two numbers"):
+    with raises(UsageError, "time"):
         video.get_frames_played_in_range(0, None)
-    with pytest.raises(UsageError, match="by number or time"):
+    with raises(UsageError, "time"):
         video[0] in video  # noqa: B015

@@ -19,6 +19,7 @@ from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import send_all
+from tests.errors import raises
 
 FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
@@ -41,7 +42,7 @@ def test_one_scale_has_one_end_and_rises(base: str) -> None:
     assert all(q_of(base, index) == pytest.approx(q / 4) for q, index in enumerate(steps))
     settled = gvcodec.EncoderConfig(base=base, q=Q_END).resolve()
     assert settled.base_q == 63, "at the smallest size"
-    with pytest.raises(UsageError, match="q is 0…67 here, not 68"):
+    with raises(UsageError, "option-value"):
         gvcodec.EncoderConfig(base=base, q=68).resolve()
 
 
@@ -77,7 +78,7 @@ def test_the_header_holds_the_index() -> None:
     assert Reader(io.BytesIO(by_q)).header.base_q == round(index_of("vvc", 50)) != 50
     assert gvcodec.encode(clip, base_q=index_of("vvc", 50), **config) == by_q
     assert Reader(io.BytesIO(gvcodec.encode(clip, base_q=50, **config))).header.base_q == 50
-    with pytest.raises(UsageError, match="base_q is 0…63 here, not 64"):
+    with raises(UsageError, "option-value"):
         gvcodec.encode(clip, base_q=64, **config)
 
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from gvcodec.base import BasePacket
 from gvcodec.base.resample import DOWN, UP, Resampler
-from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.base.standard.encoders import eye_params
+from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder, base_encoder
+from gvcodec.base.standard.encoders import texture_params
 from gvcodec.base.standard.payloads import restore_unit, strip_unit
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.conftest import clips_equal, in_process, moving_texture, planes_equal, psnr, send_all
+from tests.errors import raises
 
 FULL = Fraction(1)
 #: PSNR in dB, and bytes for it, of SVT-AV1 4.1 (PyAV 18.1).
@@ -55,17 +57,30 @@ def test_decoder_gives_the_loop_frames_of_the_encoder(clip, codec, scale, low_de
     assert quality > (30 if scale == 1 else 22)
 
 
-def test_more_texture_stays_for_the_eye_than_for_psnr_in_low_delay() -> None:
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_more_texture_stays_where_frames_are_painted_and_for_the_eye(low_delay: bool) -> None:
     ground = np.random.default_rng(0).integers(440, 600, (80, 160)).astype(np.uint16)
     grey = np.full((40, 48), 512, np.uint16)
     clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
-    strength = {}
-    for eye in (False, True):
-        params = eye_params(True) if eye else ()
-        packets, base_frames = encode(clip, "av1", 50, params=params, low_delay=True)
+    strengths = []
+    for params in ((), texture_params(), texture_params(eye=True)):
+        packets, base_frames = encode(clip, "av1", 50, params=params, low_delay=low_delay)
         assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
-        strength[eye] = np.mean([base_frame[0].std() for base_frame in base_frames])
-    assert strength[False] < strength[True] < ground.std()
+        strengths.append(np.mean([base_frame[0].std() for base_frame in base_frames]))
+    assert strengths[0] < strengths[1] < strengths[2] < ground.std()
+
+
+def test_encoder_params_prevail_over_the_settings_of_texture() -> None:
+    clip = moving_texture(96, 80, 8)
+
+    def payloads(params: str) -> list[bytes]:
+        config = EncoderConfig(q=50, preset=8, threads=1, eye=True, encoder_params=params)
+        parts = send_all(base_encoder(form(96, 80), config.resolve()), clip)
+        return [packet.payload for packet in parts[0]]
+
+    plain, _ = encode(clip, "av1", 50, preset=8, threads=1)
+    neutral = payloads("enable-restoration=-1:ac-bias=0")
+    assert [packet.payload for packet in plain] == neutral != payloads("")
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
@@ -130,7 +145,7 @@ def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
             encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, 40)
             encoder.send(clip[0])
             assert len(encoder.flush().packets) == 1
-    with pytest.raises(UsageError, match="16384×8704 at most, not 64×16384"):
+    with raises(UsageError, "picture-size"):
         StandardEncoder(form(64, 16384), "av1", 60).send(moving_texture(64, 16384, 1)[0])
 
 

@@ -20,10 +20,11 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, packets_in, send_all, stream_of
+from tests.errors import raises
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 PLAIN = SequenceHeader(FORMAT, "av1", Fraction(1), 60)
-BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
+BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, is_bundled=True)
 
 
 def golden() -> list[Packet]:
@@ -87,7 +88,7 @@ def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
     data[len(BUNDLED.pack()) + 40] ^= 1
     events = list(Salvage(io.BytesIO(bytes(data))).events())
     assert [event for event in events if isinstance(event, Packet)] == packets[40:]
-    with pytest.raises(DamagedStreamError, match="packet 0: checksum differs"):
+    with pytest.raises(DamagedStreamError, match="packet 0: checksum mismatch"):
         packets_in(bytes(data))
 
 
@@ -97,7 +98,7 @@ def test_made_up_bundles_are_refused(packets) -> None:
     for payload, what in ((b"", "number"), (b"\x20", "number"), (b"\0\x05a", "ends early")):
         with pytest.raises(DamagedStreamError, match=what):
             bundles.Unbundler().send(Packet(Kind.KEY, payload))
-    with pytest.raises(DamagedStreamError, match="no keyframe"):
+    with raises(DamagedStreamError, "bundle"):
         bundles.Unbundler().send(Packet(Kind.INTER, whole.payload))
 
 
@@ -113,7 +114,7 @@ def test_who_wants_each_frame_at_once_has_no_bundles() -> None:
     frames = moving_texture(64, 48, 3)
     for low_delay in (False, True):
         data = gvcodec.encode(frames, base="av1", fit=0, low_delay=low_delay)
-        assert Reader(io.BytesIO(data)).header.bundled is not low_delay
+        assert Reader(io.BytesIO(data)).header.is_bundled is not low_delay
 
 
 def test_pictures_whose_frames_may_fit_no_bundle_have_none() -> None:

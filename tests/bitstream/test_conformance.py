@@ -24,7 +24,7 @@ from conformance.decoder.wire import Damaged
 from conformance.reference import answer
 from gvcodec import _core, models
 from gvcodec.base.resample import DOWN, UP
-from gvcodec.bitstream import Kind, Packet, Reader, embedded
+from gvcodec.bitstream import Kind, Packet, Reader, embedded_models
 from gvcodec.bitstream.bundles import SAMPLE
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
@@ -32,6 +32,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
 from tests.conftest import Pipe, moving_texture, packets_in, rewritten, stream_of
+from tests.errors import raises
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 FILES = judging.files_to_judge()
@@ -83,7 +84,7 @@ def with_its_model(data: bytes) -> bytes:
     identity = reader.header.base_model_id
     assert identity is not None
     model = (ROOT / f"models/{identity.hex()}.safetensors").read_bytes()
-    packets = [Packet(Kind.MODEL, bytes([embedded.BASE_MODEL]) + model), *reader.packets()]
+    packets = [Packet(Kind.MODEL, bytes([embedded_models.BASE_MODEL]) + model), *reader.packets()]
     return stream_of(replace(reader.header, embeds_models=True), packets, reader.base_hash)
 
 
@@ -126,11 +127,11 @@ def test_who_cuts_a_file_with_its_model_keeps_it() -> None:
 
 def test_a_model_that_the_header_does_not_name_is_damage() -> None:
     def another(packets: list[Packet]) -> list[Packet]:
-        made = bytes([embedded.PAINTER]) + b"another"
+        made = bytes([embedded_models.PAINTER]) + b"another"
         return [Packet(Kind.MODEL, made) if p.kind is Kind.MODEL else p for p in packets]
 
     data = EMBEDDED.read_bytes()
-    with pytest.raises(DamagedStreamError, match="not the one that the header names"):
+    with raises(DamagedStreamError, "model-packet"):
         Reader(io.BytesIO(rewritten(data, another)), "x.gvc")
 
 
@@ -140,7 +141,7 @@ def test_a_model_that_the_header_does_not_name_is_damage() -> None:
 def test_a_file_that_brings_along_a_broken_model_is_damaged(model: bytes) -> None:
     reader = Reader(io.BytesIO(EMBEDDED.read_bytes()))
     header = replace(reader.header, painter_id=hashlib.sha256(model).digest()[:8])
-    brought = bytes([embedded.PAINTER]) + model
+    brought = bytes([embedded_models.PAINTER]) + model
     packets = [replace(p, payload=brought) if p.kind is Kind.MODEL else p for p in reader.packets()]
     data = stream_of(header, packets, reader.base_hash)
     with pytest.raises(DamagedStreamError, match="model: not a painter"):

@@ -20,6 +20,7 @@ from gvcodec.config import FORMATS
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, packets_in, run, stream_of
+from tests.errors import raises
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
@@ -165,9 +166,9 @@ def test_an_encoder_may_be_held_to_what_1_0_promises() -> None:
     assert made.profile <= 1 and data[4:6] == b"\1\0"
     with pytest.raises(UsageError, match="outside of what format 1.0 promises"):
         gvcodec.encode(frames, frame_rate=25, file_format="1.0", threads=1, base="gvc1d")
-    with pytest.raises(UsageError, match="format is 1.0, not 0.9"):
+    with raises(UsageError, "format-promise"):
         made.check_format("0.9")
-    with pytest.raises(UsageError, match="needs format 1.1"):
+    with raises(UsageError, "format-promise"):
         replace(made, needs=(1, 1)).check_format("1.0")
 
 

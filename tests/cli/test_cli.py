@@ -126,7 +126,7 @@ def test_exit_codes(folder: Path, tmp_path) -> None:
         (("decode", folder / "av1.bin", tmp_path / "o.doc"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
         (("decode", tmp_path, out), 1),
-        (("decode", tmp_path / "text.mp4", out), 3),
+        (("decode", tmp_path / "text.mp4", out), 9),
         (("decode", tmp_path / "empty", out), 3),
         (("decode", tmp_path / "damaged.bin", out), 3),
         (("info", tmp_path / "damaged.bin"), 3),

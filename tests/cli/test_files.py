@@ -160,7 +160,7 @@ def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path, monkeypa
         pending.temporary.write_bytes(b"new")
     assert path.read_bytes() == b"new"
     path.unlink()
-    with pytest.raises(MediaError, match="a: has appeared meanwhile"), PendingFile(path, False):
+    with pytest.raises(MediaError, match="a: was created meanwhile"), PendingFile(path, False):
         path.write_bytes(b"foreign")
     assert path.read_bytes() == b"foreign" and list(tmp_path.iterdir()) == [path]
 

@@ -32,6 +32,7 @@ def terminal(monkeypatch) -> Terminal:
     terminal = Terminal()
     # The bar's alone: pytest has its own standard error.
     monkeypatch.setattr(progress, "sys", types.SimpleNamespace(stderr=terminal))
+    monkeypatch.setattr(progress, "is_terminal", lambda: True)
     monkeypatch.setattr(progress, "_REDRAW", 0.0)
     return terminal
 

@@ -25,6 +25,7 @@ from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
 from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run
+from tests.errors import raises
 from tests.gvc1d.models import make_model
 
 
@@ -263,7 +264,7 @@ def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> N
     assert np.abs(data[1][0][:4].astype(float) - wanted[1].numpy()).max() <= 0.51
     assert np.array_equal(data[1][0][4:], data[1][0][:4])
     write(replace(form, rate=60))
-    with pytest.raises(DamagedStreamError, match="a.gvset: .*do not fit its tokenizer"):
+    with raises(DamagedStreamError, "condensed-set"):
         CondensedSet(path)
     write(replace(form, tokenizer="00" * 8))
     with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):

@@ -5,8 +5,11 @@
 After each kill the original is where it was or in the folder of originals, byte for byte, or, if it
 is to be deleted, the whole, verified file stands in its place. The same command then finishes."""
 
+import contextlib
 import hashlib
+import importlib
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -26,6 +29,14 @@ KINDS = [
     for old, new in ((".mp4", ".gvc"), (".mov", ".mp4"), (".mp4", ".mp4"))
     for keep in (True, False)
 ]
+
+
+def import_all() -> None:
+    """Load the package once, so that processes are killed at work and not at their imports."""
+    for module in pkgutil.walk_packages(gvcodec.__path__, "gvcodec."):
+        with contextlib.suppress(ImportError):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 def start(words: list[str]) -> int:
@@ -71,6 +82,7 @@ def describe(source: Path, target: Path, kept: Path, original: str) -> str:
 
 
 def run(kills: int, folder: Path, seed: int) -> None:
+    import_all()
     randomly = random.Random(seed)
     film = write_video(folder / "film.mp4", frames=FRAMES, sound=True)
     movie = write_video(folder / "film.mov", frames=FRAMES, sound=True)
@@ -112,5 +124,4 @@ def run(kills: int, folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    # A killed process has run for as long as the clock says, not for as long as it waited.
     run(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)

@@ -84,7 +84,7 @@ def test_an_original_is_moved_or_deleted_after_the_check(source: Path, tmp_path)
         (["--delete-originals", "--fps", "10"], "keeps every frame", 2),
         (["--delete-originals", "--floor", "vmaf=3"], "no floor", 2),
         (["--delete-originals", "--floor", "psnr=60"], "not replaced: its psnr is", 10),
-        (["--delete-originals", "--min-gain", "99%"], "less gain than 99 %", 7),
+        (["--delete-originals", "--min-gain", "99%"], "saves less than 99 %", 7),
         (["--delete-originals", "-q", "0"], "saves -", 10),
     ],
 )

@@ -198,3 +198,21 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     for change in ({"patch": 7}, {"heads": 3}, {"encoder": "LX"}, {"width": 0}, {"memory": -1}):
         with pytest.raises(UsageError):
             replace(Config(), **change)
+
+
+def test_info_counts_tokens_by_window_and_frame(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fmt = VideoFormat(*SIZE, Fraction(25), Fraction(1, 25))
+    options = {"base": "gvc1d", "model": str(weights), "q": 20, "threads": 1, "keyint": 2}
+    planes = moving_texture(*SIZE, 3)
+    path = tmp_path / "a.gvc"
+    for share, full in ((1.0, True), (0.5, False)):
+        settings = options | {"alloc": "elbo", "token_share": share}
+        path.write_bytes(gvcodec.encode(planes, format=fmt, **settings))
+        monkeypatch.setenv("GVCODEC_MODELS", str(weights.parent))
+        facts = gvcodec.info(path)
+        counts = [packet["tokens"] for packet in facts.packets if "tokens" in packet]
+        assert len(counts) == 3 and all(len(windows) == 6 for windows in counts)
+        assert facts.tokens == sum(map(sum, counts))
+        assert all(n == TINY.tokens for windows in counts for n in windows) == full

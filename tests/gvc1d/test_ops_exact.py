@@ -212,6 +212,26 @@ def test_a_shortened_cache_forgets() -> None:
         cache.shorten(10)
 
 
+def test_context_and_cache_are_earlier_positions() -> None:
+    weights, x, heads = random_weights(), normal(2, LENGTH, WIDTH), HEADS
+    norm = ops.layer_norm(x, weights.attention_gain, weights.attention_bias)
+    key_value = ops.linear(norm, weights.qkv, weights.qkv_bias)[:, :CONTEXT, WIDTH:]
+    expected = ops.block(x, weights, heads, CAUSAL)[:, CONTEXT:]
+    later, visible = x[:, CONTEXT:], CAUSAL[CONTEXT:]
+    for threads in (1, 2):
+        part = ops.block(later, weights, heads, visible, context=key_value, threads=threads)
+        np.testing.assert_array_equal(part, expected)
+    cache = ops.BlockCache(2, LENGTH, WIDTH)
+    cache.append(np.ascontiguousarray(key_value))
+    np.testing.assert_array_equal(ops.block(later, weights, heads, visible, cache=cache), expected)
+    with pytest.raises(ValueError):
+        ops.block(x, weights, heads, context=key_value[..., 1:])
+    with pytest.raises(ValueError):
+        ops.block(x, weights, heads, context=key_value, cache=cache)
+    with pytest.raises(ValueError):
+        cache.append(np.zeros((2, 64, 2 * WIDTH), np.float32))
+
+
 def test_the_second_decoder_gives_the_same_bits() -> None:
     bits = RANDOM.integers(0, 1 << 32, 100_000, np.uint32).view(np.float32)
     for name in ("exp", "log", "sigmoid", "gelu", "softplus"):

@@ -30,7 +30,7 @@ def clip(tmp_path_factory) -> Path:
 def frames_of(path: Path, **options) -> list:
     with VideoReader(path, input_options=InputOptions(**options)) as reader:
         found = list(reader)
-        assert reader.expected is not None and abs(reader.expected - len(found)) <= 1
+        assert reader.expected_frames is not None and abs(reader.expected_frames - len(found)) <= 1
         return found
 
 
@@ -265,4 +265,4 @@ def test_a_recording_that_begins_late_has_as_many_frames_as_are_expected(tmp_pat
     later = ["-c", "copy", "-output_ts_offset", "10"]
     ffmpeg("-i", tmp_path / "a.mkv", *later, tmp_path / "b.mkv")
     with VideoReader(tmp_path / "b.mkv") as reader:
-        assert reader.expected == 50
+        assert reader.expected_frames == 50

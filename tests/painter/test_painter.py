@@ -41,6 +41,7 @@ from gvcodec.perceptual.losses import FilterBank
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.tensors import open_device, warp
 from tests.conftest import clips_equal, moving_texture, planes_equal
+from tests.errors import raises
 
 
 class SecondPainter(second.Painter):
@@ -235,7 +236,7 @@ def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
         with pytest.raises(MediaError, match="a painter of form 1, not 2"):
             load(path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(MediaError, match="not a painter"):
+    with raises(MediaError, "not-a-model"):
         Model.load(path)
 
 
@@ -305,7 +306,7 @@ def test_the_painters_file_is_found_or_named(tmp_path, monkeypatch):
     assert PAINTER.find().read_bytes() == b"shipped"
     monkeypatch.setenv(CHECKPOINT_VARIABLE, str(tmp_path / "other"))
     assert PAINTER.find().read_bytes() == b"named"
-    with pytest.raises(MediaError, match="not a painter"):
+    with raises(MediaError, "not-a-model"):
         Model.load(PAINTER.find())
 
 

@@ -30,7 +30,7 @@ def as_rgb(planes: Planes, colour: Colour) -> torch.Tensor:
 
 def torch_distances(source: Planes, painted: list[Planes], colour: Colour) -> np.ndarray:
     weights = perceptual.read_weights(TOKEN_METRIC.find())
-    network = PerceptualLoss(integer=False, batched=False, weights=weights)
+    network = PerceptualLoss(integer=False, is_batched=False, weights=weights)
     known = known_colour(colour, source[0].shape[0])
     reference = network.reference(as_rgb(source, known))
     with torch.no_grad():

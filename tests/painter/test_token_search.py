@@ -57,14 +57,14 @@ def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
 
 
 def trial_of(search: TokenSearch, sample: GopSample) -> GopTrial:
-    return search.encoded.trial(sample, search.encoded.strength_of(sample))
+    return search.token_encoder.trial(sample, search.token_encoder.strength_of(sample))
 
 
 def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
     sample, search, found = searched_gop(monkeypatch)
     tokens = unpack(found, TOKENS, 50, 128, 192)
-    strength = search.encoded.strength_of(sample)
-    encoded, matched = search.encoded.parts(sample, strength)
+    strength = search.token_encoder.strength_of(sample)
+    encoded, matched = search.token_encoder.parts(sample, strength)
     start = keep_kinds(decompose(np.rint(encoded + matched).astype(np.int32), 128, 192), 3)
     plain, begun, steered = trial_of(search, sample).measure([None, start, tokens])
     assert steered.loss < min(plain.loss, begun.loss)

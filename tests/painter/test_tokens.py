@@ -50,6 +50,7 @@ from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
+from tests.errors import raises
 
 MODEL = Model.load(PAINTER_TOKENS.find())
 assert MODEL.tokens is not None
@@ -108,9 +109,9 @@ def test_other_bytes_are_damaged_or_other_tokens() -> None:
         else:
             assert not np.array_equal(values_of(found)[1], values_of(tokens)[1])
     assert refused > 0.97 * len(wrong)
-    with pytest.raises(DamagedStreamError, match="more windows"):
+    with raises(DamagedStreamError, "painter-tokens"):
         unpack(bytes([data[0] | 0x80]) + data[1:], TOKENS, 40, *size)
-    with pytest.raises(DamagedStreamError, match="after the last one"):
+    with raises(DamagedStreamError, "painter-tokens"):
         unpack(b"\0" + data[1:], TOKENS, 40, *size)
 
 
@@ -276,7 +277,7 @@ def test_a_painter_with_wrong_tensors_of_tokens_is_refused(tmp_path: Path) -> No
         changed = {**arrays, name: wrong}
         path = tmp_path / "painter.safetensors"
         save_weights({}, path, metadata, {n: a for n, a in changed.items() if a is not None})
-        with pytest.raises(MediaError, match="not a painter"):
+        with raises(MediaError, "not-a-model"):
             Model.load(path)
 
 
@@ -353,7 +354,7 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
     monkeypatch.setattr(EncodedTokens, "find", find)
     clip, out = tmp_path / "clip.mkv", tmp_path / "out.gvc"
     write_clip(clip, FRAMES)
-    run("encode", clip, out, "--size", "4k", "--tokens", "on", "--preset", "10", "--quiet")
+    run("encode", clip, out, "--size", "6k", "--tokens", "on", "--preset", "10", "--quiet")
     (payload,) = (p.payload for p in Reader(out.open("rb")).packets() if p.kind is Kind.FIT)
     strength = split_extras(payload)[1].strength
     assert strength != Strength() and len(strengths) > 1 and set(strengths) == {strength}
@@ -361,11 +362,11 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
 
 def test_what_cannot_have_tokens_says_so() -> None:
     for options, words in (
-        ({"low_delay": True}, "low delay"),
-        ({"fit": 5}, "not both"),
-        ({"painter": "off"}, "steer a painter"),
-        ({"look": 0}, "steer a painter"),
-        ({"base": "gvc1d"}, "av1 and vvc"),
+        ({"low_delay": True}, "low-delay"),
+        ({"fit": 5}, "exclude each other"),
+        ({"painter": "off"}, "--tokens needs the painter"),
+        ({"look": 0}, "--tokens needs the painter"),
+        ({"base": "gvc1d"}, "av1 or vvc"),
         ({"tokens": "most"}, "off, on, search"),
         ({"file_format": "1.0"}, "needs format 1.1"),
     ):

@@ -12,7 +12,7 @@ import pytest
 import gvcodec
 from gvcodec import _core
 from gvcodec.models import PAINTER as SHIPPED
-from gvcodec.player import server as server_module
+from gvcodec.player import http_answers
 from gvcodec.types import Colour, VideoFormat
 from tests.browser import Page
 from tests.conftest import moving_texture
@@ -262,7 +262,7 @@ def test_without_threads_or_relaxed_simd_another_form_paints(
         unknown = "253, 146, 2, 11]", "253, 255, 127, 11]"
         changed_page("core.js", *unknown, tmp_path, monkeypatch)
     if not threads:
-        monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
+        monkeypatch.delitem(http_answers.HEADERS, "Cross-Origin-Embedder-Policy")
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
         assert page.run("crossOriginIsolated") == threads

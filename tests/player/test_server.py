@@ -121,14 +121,14 @@ def test_damage_is_told_to_the_page(tmp_path: Path) -> None:
     with running(path, "--fidelity") as server:
         for place in ("/native?from=0", f"/keyframe?from={gvcodec.open(path).key_frames[-1]}"):
             _, found = answer(server, place)
-            assert found.endswith(b"checksum differs")
+            assert found.endswith(b"checksum mismatch")
 
 
 def test_what_cannot_be_played_is_one_line(tmp_path, capsys):
     (tmp_path / "no.gvc").write_bytes(b"nothing of the kind")
     with running(GOLDEN / "av1.bin") as server:
         for arguments, code in (
-            ([str(tmp_path / "no.gvc")], 3),
+            ([str(tmp_path / "no.gvc")], 9),
             (["-"], 2),
             ([str(tmp_path / "missing.gvc")], 1),
             ([str(GOLDEN / "av1.bin"), "--source", str(tmp_path / "missing.mp4")], 1),

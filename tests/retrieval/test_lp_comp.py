@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.condense.coded import decode, encode
+from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.models import LP_COMP

@@ -32,6 +32,7 @@ from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip, write_clip
 from tests.conftest import before_keys, clips_equal, coded, packets_in, rewritten, run
+from tests.errors import raises
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 ID = b"toytoyto"
@@ -151,7 +152,7 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     reader = Reader(io.BytesIO(rewritten(plain, lambda packets: before_keys(packets, repeat(new)))))
     found = [packet.kind for packet in reader.packets() if packet.kind is not Kind.METADATA]
     assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
-    assert all(gop.fitted for gop in reader.gops())
+    assert all(gop.has_fit for gop in reader.gops())
 
 
 def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
@@ -159,9 +160,12 @@ def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
     budget = Budget(Toy())
     for size in (200_000, 9_000, 90_000):
         vectors = rng.integers(-4, 5, (240, 48)).astype(np.int8)
-        before = budget.spent
+        before = budget.spent_bytes
         payload = budget.packet(vectors, 1, size).payload
-        assert budget.spent - before == len(payload) + 5 and budget.spent <= SHARE * budget._bytes
+        assert (
+            budget.spent_bytes - before == len(payload) + 5
+            and budget.spent_bytes <= SHARE * budget._bytes
+        )
     assert Summary.unpack(payload, 240).stride < 256
     assert len(Summary.unpack(Budget(Toy()).packet(vectors, 1, 10).payload, 240).vectors) == 1
 
@@ -317,7 +321,7 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 8, atol=1e-3)
     cosines = vectors @ vectors.T / 64
     assert cosines[0, 1] > cosines[0, 2:].max()
-    with pytest.raises(UsageError, match="not words"):
+    with raises(UsageError, "embedder"):
         small.query("words")
 
 

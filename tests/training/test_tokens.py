@@ -67,7 +67,9 @@ def test_tokens_of_zero_leave_the_painted_picture_and_others_change_it(by: str) 
         model.table.fill_(40)
         plain = model.shifts(whole_tokens(model.tokens(crop.features, by)))
         same, other = (
-            paint_observed(network, [replace(frame, shifts=shifts) for frame in crop.observed])[0]
+            paint_observed(network, [replace(frame, shifts=shifts) for frame in crop.observations])[
+                0
+            ]
             for shifts in (plain, plain + 40 * LEVELS)
         )
     assert torch.equal(same[0], crop.painted[0])

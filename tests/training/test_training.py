@@ -111,7 +111,7 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
         change = above - below
     assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
     # Whole batches, as on a GPU.
-    batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
+    batched, e = PerceptualLoss(integer=False, is_batched=True), other.clone().requires_grad_()
     pair = batched(e, batched.reference(source))
     (pair[0] + pair[1]).sum().backward()
     assert torch.allclose(pair[1], score, atol=1e-4)

@@ -12,6 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec import EncoderConfig, public
+from gvcodec.codec.encoder import _log_function
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.progress import State
 
@@ -68,7 +69,7 @@ def test_progress_keeps_its_names_of_1_0() -> None:
 
 
 def test_renamed_classes_are_still_found_under_their_names_of_1_0() -> None:
-    for old, new in public.RENAMED.items():
+    for old, new in public.NEW_NAMES.items():
         with pytest.warns(
             DeprecationWarning, match=f"gvcodec.{old} is deprecated: use gvcodec.{new}"
         ):
@@ -100,3 +101,14 @@ def test_hold_still_holds_a_process_to_its_limits(monkeypatch: pytest.MonkeyPatc
     with pytest.warns(DeprecationWarning, match="use enforce_rlimit"):
         gvcodec.verify(data, hold=True)  # type: ignore[call-arg]
     assert asked == [True]
+
+
+def test_progress_objects_of_1_0_still_get_their_lines() -> None:
+    lines: list[str] = []
+
+    class Old:
+        say = staticmethod(lines.append)
+
+    with pytest.warns(DeprecationWarning, match="use progress.log_line"):
+        _log_function(Old())("fitting")  # type: ignore[arg-type]
+    assert lines == ["fitting"]

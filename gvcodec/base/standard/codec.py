@@ -28,9 +28,9 @@ from gvcodec.base.standard.encoders import (
     Settings,
     UnitEncoder,
     encoder_version,
-    eye_params,
     open_encoder,
     parse_params,
+    texture_params,
 )
 from gvcodec.base.standard.payloads import strip_unit
 from gvcodec.bases import base_of, standard_of
@@ -51,7 +51,7 @@ class StandardEncoder(BaseEncoder):
 
     `log_lambda_offset` makes a change of rate that is too small for `base_q`: it adds to the log of
     lambda. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `eye_params`,
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `texture_params`,
     `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
@@ -77,13 +77,17 @@ class StandardEncoder(BaseEncoder):
         gop_q: Sequence[float] = (),
     ) -> None:
         if preset is not None and preset not in range(base_of(codec).presets):
-            raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
+            raise UsageError(
+                "preset is 0…10 for base av1 and 0…4 for vvc",
+                code="base-feature",
+            )
         if low_delay and not standard_of(codec).low_delay:
-            raise UsageError(f"the {codec} base layer has no form of low delay")
+            raise UsageError(f"base {codec} has no low-delay mode", code="base-feature")
         max_base_q = base_of(codec).coarsest_full
         if not 0 <= base_q <= max_base_q or keyint < 0:
             raise UsageError(
-                f"no {codec} base layer with q {base_q:g} and a keyframe distance of {keyint}"
+                f"no {codec} base layer with q {base_q:g} and a keyframe distance of {keyint}",
+                code="option-value",
             )
         self._codec = codec
         self.written_by = encoder_version(codec)
@@ -97,7 +101,8 @@ class StandardEncoder(BaseEncoder):
         if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
             raise UsageError(
                 f"base av1 codes pictures of {_AV1_MOST[0]}×{_AV1_MOST[1]} at most, not "
-                f"{fmt.width}×{fmt.height}"
+                f"{fmt.width}×{fmt.height}",
+                code="picture-size",
             )
 
         def make_encoder(offset: float) -> UnitEncoder:
@@ -194,7 +199,8 @@ class StandardDecoder(BaseDecoder):
         if self._pending_frames:
             raise DamagedStreamError(
                 f"{count_noun(abs(self._pending_frames), 'frame')} of the base layer could not be "
-                "decoded"
+                "decoded",
+                code="base-layer",
             )
         return base_frames
 
@@ -207,14 +213,18 @@ class StandardDecoder(BaseDecoder):
         frames = decode_unit(self._decoder, packet)
         self._pending_frames -= len(frames)
         if self._pending_frames < 0:
-            raise DamagedStreamError("the base layer has more frames than packets")
+            raise DamagedStreamError(
+                "the base layer has more frames than packets", code="base-layer"
+            )
         for frame in frames:
             if (
                 (frame.width, frame.height) != self._size
                 or frame.format.name not in standard_of(self._codec).layouts
                 or frame.is_corrupt
             ):
-                raise DamagedStreamError("the base layer is not the one that the header promises")
+                raise DamagedStreamError(
+                    "base frames differ from the header in size or format", code="base-layer"
+                )
         return [self._resampler.upsample(planes_from_frame(frame)) for frame in frames]
 
 
@@ -232,7 +242,7 @@ def base_encoder(
         config.threads,
         log_lambda_offset,
         params=(
-            *(eye_params(config.low_delay) if config.eye else ()),
+            *(texture_params(eye=True) if config.eye else ()),
             *parse_params(config.base, config.encoder_params),
         ),
         preset=config.preset_of(fmt.width * fmt.height),

@@ -57,7 +57,7 @@ def decode_unit(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
     except MemoryError:
         raise MemoryError("the base layer's decoder is out of memory") from None
     except (av.FFmpegError, ValueError) as error:
-        raise DamagedStreamError("the base layer cannot be decoded") from error
+        raise DamagedStreamError("the base layer cannot be decoded", code="base-layer") from error
 
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
@@ -86,7 +86,8 @@ def check_payload(codec: str, payload: bytes, width: int, height: int) -> None:
         if size and (size[0] > most[0] or size[1] > most[1]):
             raise DamagedStreamError(
                 f"the base layer holds pictures of {size[0]}×{size[1]}, the header promises "
-                f"{width}×{height}"
+                f"{width}×{height}",
+                code="base-layer",
             )
 
 
@@ -94,7 +95,7 @@ def _check_av1(payload: bytes) -> None:
     frame_count = 0
     for kind, body in obus_of(payload):
         if kind == _OBU_SEQUENCE and body[:1] and body[0] & 8:
-            raise DamagedStreamError("the base layer is a still picture")
+            raise DamagedStreamError("the base layer is a still picture", code="base-layer")
         if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
             # show_existing_frame; or after it and two bits of frame type, show_frame.
             frame_count += bool(body[0] & 0x80 or body[0] & 0x10)
@@ -104,7 +105,8 @@ def _check_av1(payload: bytes) -> None:
 def _require_one_frame(frame_count: int) -> None:
     if frame_count != 1:
         raise DamagedStreamError(
-            f"a packet of the base layer shows {count_noun(frame_count, 'frame')} instead of one"
+            f"a packet of the base layer shows {count_noun(frame_count, 'frame')} instead of one",
+            code="base-layer",
         )
 
 
@@ -156,7 +158,9 @@ class _Bits:
 
     def skip(self, count: int) -> None:
         if count > self._remaining:
-            raise DamagedStreamError("a parameter set of the base layer ends early")
+            raise DamagedStreamError(
+                "a parameter set of the base layer ends early", code="base-layer"
+            )
         self._remaining -= count
 
     def read(self, count: int) -> int:

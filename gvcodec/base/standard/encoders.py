@@ -47,12 +47,14 @@ _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
-#: `--eye`: SVT-AV1's tuning for still pictures weighs errors by structure (SSIM). It refuses low
-#: delay, where texture-keeping decisions (AC bias) take its place. It spends more bits: a CRF
-#: higher by `_EYE_CRF` keeps PSNR-Y at `q` about the same.
-_EYE = ("tune=3", "enable-variance-boost=0")
-_EYE_LOW_DELAY = ("tune=0", "ac-bias=4", "enable-variance-boost=0")
-_EYE_CRF = 3.5
+#: Settings for pictures that are painted, not yet the default: a bias towards AC coefficients keeps
+#: texture that the painter would have to invent. More of it, or no CDEF, flickers
+#: (docs/results.md#settings-under-the-painter).
+_PAINTED = ("enable-restoration=0", "ac-bias=2")
+#: `--eye`: more texture for more flicker.
+_EYE = ("enable-restoration=0", "ac-bias=4")
+#: The first SVT-AV1 that these settings were measured with; older ones may not know them.
+_TEXTURE_SINCE: Version = (4,)
 #: FFmpeg's CRF option ends at `_MOST_CRF`; SVT-AV1's goes on to 70, reached at q 66 in steps of
 #: `_BEYOND`. At equal bytes a face at full size is 25 % nearer to its source (LPIPS-Alex) than at
 #: half size; other pictures gain or lose less (docs/results.md).
@@ -146,9 +148,12 @@ def _colour_tags(colour: Colour) -> Colour:
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
 
 
-def eye_params(low_delay: bool) -> tuple[str, ...]:
-    """Parameters of SVT-AV1 for what is judged by looking at it."""
-    return _EYE_LOW_DELAY if low_delay else _EYE
+def texture_params(eye: bool = False) -> tuple[str, ...]:
+    """Parameters of SVT-AV1 for pictures that are painted, `eye`: that keep more texture. The same
+    parameter later in the list prevails. Raises `UsageError` where no program has SVT-AV1."""
+    if svt_version(find_ffmpeg(SVT)) < _TEXTURE_SINCE:
+        return ()
+    return _EYE if eye else _PAINTED
 
 
 def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
@@ -172,8 +177,6 @@ def av1_options(settings: Settings, samples: int, version: Version) -> dict[str,
     if settings.maxrate:
         # In 1000 bits a second. Without the second the mean rate comes out up to 29 % above it.
         params += [f"mbr={int(settings.maxrate / 1000)}", "mbr-overshoot-pct=0"]
-    if _EYE[0] in settings.params:
-        crf += _EYE_CRF
     if crf != round(crf) or crf > _MOST_CRF:
         # Only SVT-AV1's own option takes quarters, and more than 63.
         params.append(f"crf={min(max(1.0, round(4 * crf) / 4), _CRF_END):.2f}")
@@ -249,12 +252,14 @@ def parse_params(codec: str, text: str) -> tuple[str, ...]:
     params = tuple(text.split(":")) if text else ()
     for param in params:
         if not _PARAM.fullmatch(param):
-            raise UsageError(f"encoder params are K=V:K=V…, {param!r} is none of these")
+            raise UsageError(
+                f"encoder params are K=V:K=V…, {param!r} is none of these", code="encoder-params"
+            )
         name = param.partition("=")[0]
         if reason := _refusal_reason(codec, name.lower()):
-            raise UsageError(f"encoder param {name} is refused: {reason}")
+            raise UsageError(f"encoder param {name} is refused: {reason}", code="encoder-params")
     if params and (message := _trial_error(codec, ":".join(params))):
-        raise UsageError(f"encoder params {text}: {message}")
+        raise UsageError(f"encoder params {text}: {message}", code="encoder-params")
     return params
 
 

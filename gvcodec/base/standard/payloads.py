@@ -73,7 +73,7 @@ def _obus(data: bytes) -> list[bytes]:
 
 def _parse(data: bytes) -> list[tuple[int, bytes, bytes]]:
     if not data:
-        raise DamagedStreamError("empty packet")
+        raise DamagedStreamError("empty packet", code="base-layer")
     return parse_obus(data)
 
 
@@ -85,7 +85,7 @@ def nals_of(payload: bytes) -> list[bytes]:
     """The NAL units in the payload of an H.266 packet."""
     nals = [b"\0" + nal for nal in _split(payload)]
     if any(b"\0\0\1" in nal for nal in nals):
-        raise DamagedStreamError("a start code inside a NAL unit")
+        raise DamagedStreamError("a start code inside a NAL unit", code="base-layer")
     return nals
 
 
@@ -105,13 +105,13 @@ def _join(nals: list[bytes]) -> bytes:
 
 def _split(payload: bytes) -> list[bytes]:
     if not payload:
-        raise DamagedStreamError("empty packet")
+        raise DamagedStreamError("empty packet", code="base-layer")
     if payload[0] < _NAL_COUNTED:
         return [payload]
     cursor = Cursor(payload, "NAL unit")
     count = cursor.uint(1) & ~_NAL_COUNTED
     if count == 0:
-        raise DamagedStreamError("packet without NAL units")
+        raise DamagedStreamError("packet without NAL units", code="base-layer")
     sizes = [cursor.var() for _ in range(count - 1)]
     nals = [cursor.take(size) for size in sizes]
     return [*nals, cursor.take(len(cursor))]

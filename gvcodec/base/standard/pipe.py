@@ -21,18 +21,27 @@ from gvcodec.media.planes import samples_of
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime
 
-_IVF_HEADER, _IVF_FRAME = 32, 12
+_IVF_HEADER, _IVF_FRAME, _IVF_MARK = 32, 12, b"DKIF"
+#: Bytes that a script around ffmpeg may print before the stream begins.
+_MOST_PRINTED = 1 << 16
 
 
 def ivf_units(stream: IO[bytes]) -> Iterator[bytes]:
-    """Temporal units of AV1 in an IVF file."""
-    stream.read(_IVF_HEADER)
+    """Temporal units of AV1 in an IVF file. Lines that a script around ffmpeg prints first are
+    skipped."""
+    head = stream.read(len(_IVF_MARK))
+    while not head.endswith(_IVF_MARK):
+        byte = stream.read(1)
+        if not byte or len(head) > _MOST_PRINTED:
+            return
+        head += byte
+    stream.read(_IVF_HEADER - len(_IVF_MARK))
     while len(head := stream.read(_IVF_FRAME)) == _IVF_FRAME:
         yield stream.read(int.from_bytes(head[:4], "little"))
 
 
 def vvc_units(stream: IO[bytes]) -> Iterator[bytes]:
-    """Access units of H.266 in Annex B form."""
+    """Access units of H.266 in Annex B form; the parser skips what comes before the first."""
     parser = av.CodecContext.create("vvc", "r")
     while data := os.read(stream.fileno(), 1 << 16):
         yield from map(bytes, parser.parse(data))
@@ -97,9 +106,9 @@ class PipeEncoder:
             self._gops[-1].close_input()
         yield from self._finish(0)
 
-    def _finish(self, unfinished: int) -> Iterator[tuple[bytes, bool]]:
+    def _finish(self, unfinished_count: int) -> Iterator[tuple[bytes, bool]]:
         """Wait for the oldest GOPs until `left` are unfinished."""
-        while len(self._gops) > unfinished:
+        while len(self._gops) > unfinished_count:
             yield from self._gops[0].finish()
             self._gops.popleft()
 

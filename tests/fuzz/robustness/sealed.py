@@ -15,7 +15,7 @@ _BESIDE = (Kind.SUMMARY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.METADATA)
 
 def plain_header(header: SequenceHeader) -> bytes:
     """The header of a stream whose packets hold a frame each."""
-    return replace(header, bundled=False).pack()
+    return replace(header, is_bundled=False).pack()
 
 
 def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> bytes:

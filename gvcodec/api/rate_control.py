@@ -44,7 +44,7 @@ def encode_rated(
             budget = replace(rate, most_bytes=most)
             return encode_to_target(job.open, job.config, budget, bar, bar, original)
 
-        fitted = _fit_container(suffix, rate.most_bytes, encode, fills=False)
+        rated_file = _fit_container(suffix, rate.most_bytes, encode, fills=False)
     else:
 
         def encode(most: float | None) -> RatedFile:
@@ -52,13 +52,13 @@ def encode_rated(
             return encode_to_budget(job.open, job.config, budget, bar, bar, is_file=not suffix)
 
         bounds = "" if rate.bpp is not None else suffix
-        fitted = _fit_container(bounds, rate.size, encode, fills=True)
-    output.write(fitted.coded.data)
+        rated_file = _fit_container(bounds, rate.size, encode, fills=True)
+    output.write(rated_file.encoded_pass.data)
     source_bytes: int | None = None
     if is_whole(job):
         with job.open() as source:
             source_bytes = source.size
-    return replace(_describe(fitted, rate), source_bytes=source_bytes)
+    return replace(_describe(rated_file, rate), source_bytes=source_bytes)
 
 
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
@@ -67,9 +67,9 @@ def _refuse_early(source: VideoReader, rate: Budget) -> None:
     if rate.bpp is not None or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size
-    if limit is None and source.expected is not None:
+    if limit is None and source.expected_frames is not None:
         # An estimate: the passes know better.
-        limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
+        limit = _LENIENT * rate.file_bytes(source.format, source.expected_frames, 0)
     if limit is not None:
         check_sound_size(limit, source.measure_tracks())
 
@@ -86,29 +86,33 @@ def _fit_container(
     for _ in range(_TRIES):
         refused: TooSmallError | None = None
         try:
-            fitted = encode(None if limit is None else max(1.0, limit - added))
+            rated_file = encode(None if limit is None else max(1.0, limit - added))
         except TooSmallError as error:
             if error.smallest is None:
                 raise
-            refused, fitted = error, error.smallest
-        limit = int((fitted.limit or 0) if limit is None else limit)
-        passes += fitted.passes
-        size, copied = container_size(fitted.coded.data, suffix)
-        added = size - len(fitted.coded.data)
-        if size <= limit and (best is None or len(fitted.coded.data) > len(best.coded.data)):
-            best = fitted
+            refused, rated_file = error, error.smallest
+        limit = int((rated_file.limit or 0) if limit is None else limit)
+        passes += rated_file.passes
+        size, copied = container_size(rated_file.encoded_pass.data, suffix)
+        added = size - len(rated_file.encoded_pass.data)
+        if size <= limit and (
+            best is None or len(rated_file.encoded_pass.data) > len(best.encoded_pass.data)
+        ):
+            best = rated_file
         if refused and size > limit:
-            kinds = fitted.coded.track_kinds
-            raise TooSmallError(limit, str(size), copied, kinds, fitted) from refused
+            kinds = rated_file.encoded_pass.track_kinds
+            raise TooSmallError(limit, str(size), copied, kinds, rated_file) from refused
         if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
             break
     if best is None or limit is None:
-        raise UsageError(f"the file would be {size} bytes, more than {limit}")
+        raise UsageError(
+            f"the file would be {size} bytes, more than {limit}", code="size-unreachable"
+        )
     return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
 
 
-def _describe(fitted: RatedFile, rate: Budget | Target) -> EncodeReport:
-    coded, target = fitted.coded, rate if isinstance(rate, Target) else None
+def _describe(rated_file: RatedFile, rate: Budget | Target) -> EncodeReport:
+    coded, target = rated_file.encoded_pass, rate if isinstance(rate, Target) else None
     sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
     return EncodeReport(
         len(coded.frame_bytes),
@@ -117,10 +121,10 @@ def _describe(fitted: RatedFile, rate: Budget | Target) -> EncodeReport:
         coded.format,
         coded.psnr_y,
         sound if coded.track_packets else None,
-        fitted.passes,
-        q=q_of(coded.base, fitted.base_q),
-        limit=fitted.limit,
-        reached=target and target.with_values(fitted.values),
+        rated_file.passes,
+        q=q_of(coded.base, rated_file.base_q),
+        limit=rated_file.limit,
+        reached=target and target.with_values(rated_file.values),
         target=target,
         seconds=coded.seconds,
         incomplete=coded.incomplete,

@@ -1,0 +1,172 @@
+// libgvc through its C interface: pieces of any size, seeking, models, misuse, limits.
+
+#include "fuzz/host.hpp"
+#include "fuzz/sealed.hpp"
+#include "tests/check.hpp"
+
+namespace {
+
+using gvfuzz::Host;
+
+// OBU_FRAME without a size, whose header shows a frame; `tail` makes payloads differ.
+gv::Buffer frame(uint8_t tail) { return {6 << 3, 0x10, tail}; }
+
+gv::Buffer painter() { return gvfuzz::small_painter(); }
+
+// Three GOPs of four frames, the first two with `fit` packets of a strength of their own.
+gv::Buffer stream(int base, bool painted) {
+  const gv::Id id = gvfuzz::id_of_file(painter());
+  gvfuzz::StreamWriter out(
+      gvfuzz::sealed_header(gvfuzz::usual_fields(base, false, painted ? &id : nullptr)));
+  for (uint8_t n = 0; n < 12; ++n) {
+    const gv::Buffer fit = {16 + 4, static_cast<uint8_t>(10 * n), 0};
+    if (n == 0 || n == 4) out.add(gv::kFit, fit, 0);
+    out.add(n % 4 ? gv::kInter : gv::kKey, frame(n), 1);
+  }
+  return out.finish();
+}
+
+struct Seen {
+  std::vector<gv::Buffer> units;
+  std::vector<int64_t> frames, times;
+  gv::Id hash = {};
+};
+
+// Everything that comes, up to the end.
+Seen read_all(Host& host, const gv::Buffer& file, size_t piece) {
+  Seen seen;
+  gvc_unit unit;
+  for (gvc_code code; (code = gvc_next_unit(host.decoder, &unit)) != GVC_END;) {
+    EXPECT(code == GVC_OK || code == GVC_AGAIN);
+    if (code == GVC_AGAIN) {
+      const size_t at = static_cast<size_t>(gvc_offset(host.decoder));
+      EXPECT(at < file.size());
+      EXPECT(gvc_send(host.decoder, file.data() + at, std::min(piece, file.size() - at)) == GVC_OK);
+      continue;
+    }
+    uint8_t id[8];
+    if (gvc_wants_model(host.decoder, id) == GVC_OK)
+      EXPECT(gvc_give_model(host.decoder, painter().data(), painter().size()) == GVC_OK);
+    seen.units.emplace_back(unit.data, unit.data + unit.size);
+    seen.frames.push_back(unit.frame);
+    EXPECT(unit.key == (unit.frame % 4 == 0));
+    EXPECT(host.show() == GVC_OK);
+  }
+  gvc_hashes hashes;
+  const gvc_code code = gvc_get_hashes(host.decoder, &hashes);
+  EXPECT(code == GVC_OK || code == GVC_OTHER_HASH);  // pictures are made up
+  seen.times.push_back(hashes.end_pts);
+  std::copy_n(hashes.painted, 8, seen.hash.begin());
+  return seen;
+}
+
+void test_pieces() {
+  const gv::Buffer file = stream(1, true);
+  gv::Id hash = {};
+  for (const size_t piece : {size_t{1}, size_t{2}, size_t{7}, size_t{64}, file.size()}) {
+    Host host(GVC_HASH, file.size());
+    const Seen seen = read_all(host, file, piece);
+    EXPECT(seen.units.size() == 12 && seen.times.back() == 480);
+    for (size_t n = 0; n < 12; ++n) {
+      const gv::Buffer unit = {0x12, 0, 0x32, 2, 0x10, static_cast<uint8_t>(n)};
+      EXPECT(seen.units[n] == unit);
+    }
+    EXPECT(piece == 1 || seen.hash == hash);
+    hash = seen.hash;
+  }
+}
+
+void test_seeking() {
+  const gv::Buffer file = stream(1, true);
+  Host host(0, file.size());
+  EXPECT(gvc_seek(host.decoder, 0) == GVC_MISUSE);
+  gvc_send(host.decoder, file.data(), 60);
+  gvc_header header;
+  EXPECT(gvc_get_header(host.decoder, &header) == GVC_OK && header.frames == -1);
+  for (const int64_t target : {11, 0, 5, 4, 8, 3}) {
+    EXPECT(gvc_seek(host.decoder, target) == GVC_OK);
+    const Seen seen = read_all(host, file, 13);
+    EXPECT(seen.frames.front() == target / 4 * 4 && seen.frames.back() == 11);
+  }
+  EXPECT(gvc_get_header(host.decoder, &header) == GVC_OK && header.frames == 12);
+  EXPECT(gvc_seek(host.decoder, 12) == GVC_MISUSE && gvc_seek(host.decoder, -1) == GVC_MISUSE);
+  Host pipe(0, 0);
+  gvc_send(pipe.decoder, file.data(), 60);
+  EXPECT(gvc_get_header(pipe.decoder, &header) == GVC_OK && gvc_seek(pipe.decoder, 0) == GVC_MISUSE);
+}
+
+void test_models() {
+  const gv::Buffer file = stream(1, true);
+  Host host(0, file.size());
+  gvc_send(host.decoder, file.data(), file.size());
+  gvc_unit unit;
+  EXPECT(gvc_next_unit(host.decoder, &unit) == GVC_OK);
+  EXPECT(host.show() == GVC_NO_MODEL);
+  gv::Buffer other = painter();
+  other.back() ^= 1;
+  EXPECT(gvc_give_model(host.decoder, other.data(), other.size()) == GVC_NO_MODEL);
+  EXPECT(gvc_give_model(host.decoder, painter().data(), painter().size()) == GVC_OK);
+  uint8_t id[8];
+  EXPECT(gvc_wants_model(host.decoder, id) == GVC_AGAIN);
+  EXPECT(host.show() == GVC_OK);
+}
+
+void test_limits_and_misuse() {
+  const gv::Buffer file = stream(1, false), other = stream(3, false);
+  gvc_settings settings = {sizeof(gvc_settings), 0, 1, 0, 40 * 24 - 1, 0};
+  gvc_decoder* decoder = nullptr;
+  EXPECT(gvc_open(&settings, &decoder) == GVC_OK);
+  gvc_unit unit;
+  EXPECT(gvc_next_unit(decoder, &unit) == GVC_AGAIN);
+  EXPECT(gvc_send(decoder, file.data(), file.size()) == GVC_OK);
+  EXPECT(gvc_next_unit(decoder, &unit) == GVC_LIMIT);
+  EXPECT(gvc_send(decoder, file.data(), file.size()) == GVC_LIMIT);  // final
+  EXPECT(gvc_send_unit(decoder, file.data(), file.size()) == GVC_LIMIT);
+  gvc_close(decoder);
+  gvc_close(nullptr);
+  settings.size = 3;
+  EXPECT(gvc_open(&settings, &decoder) == GVC_MISUSE);
+
+  Host vvc(0, 0);
+  gvc_send(vvc.decoder, other.data(), other.size());
+  gvc_header header;
+  EXPECT(gvc_get_header(vvc.decoder, &header) == GVC_OK && header.base == GVC_BASE_VVC);
+  EXPECT(gvc_next_unit(vvc.decoder, &unit) == GVC_UNSUPPORTED);
+
+  Host plain(0, 0);
+  gvc_send(plain.decoder, file.data(), file.size());
+  EXPECT(gvc_next_unit(plain.decoder, &unit) == GVC_OK);
+  gvc_picture picture = {};
+  EXPECT(gvc_give_base(plain.decoder, &picture) == GVC_MISUSE);  // no planes
+  EXPECT(gvc_get_picture(plain.decoder, &picture) == GVC_AGAIN);
+  EXPECT(gvc_set_look(plain.decoder, 101, 1) == GVC_MISUSE);
+  EXPECT(gvc_send_unit(plain.decoder, file.data(), 9) == GVC_MISUSE);
+  uint8_t small[3] = {};
+  for (void*& plane : picture.plane) plane = small;
+  picture.width = 40, picture.height = 22, picture.bits = 8;
+  EXPECT(gvc_give_base(plain.decoder, &picture) == GVC_DAMAGED);
+}
+
+void test_cut_streams() {
+  const gv::Buffer file = stream(1, false);
+  for (size_t size = 0; size < file.size(); ++size) {
+    Host host(GVC_BASE_ONLY, 0);
+    const gv::Buffer cut(file.begin(), file.begin() + static_cast<ptrdiff_t>(size));
+    EXPECT(host.read(cut, 16) == GVC_DAMAGED);
+  }
+  gv::Buffer longer = file;
+  longer.push_back(0);
+  Host host(0, longer.size());
+  EXPECT(host.read(longer, longer.size()) == GVC_DAMAGED);
+}
+
+}  // namespace
+
+int main() {
+  test_pieces();
+  test_seeking();
+  test_models();
+  test_limits_and_misuse();
+  test_cut_streams();
+  return gvtest::verdict("decoder");
+}

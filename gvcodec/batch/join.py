@@ -1,0 +1,181 @@
+"""The last tasks on a file: join its coded chunks, and put the result in the place of its source.
+
+Chunks are streams; the output is one stream, or a container of it, with the tracks of the source.
+Raises `MediaError`, `OutputError`, `DamagedStreamError`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from statistics import fmean
+from typing import Any, BinaryIO
+
+from gvcodec.batch.tasks import Plan, Settings, find_coded, open_video, size_row
+from gvcodec.bitstream import Reader
+from gvcodec.bitstream.packets import EXACT, make_quality
+from gvcodec.codec.gops import GopSource, Splicer
+from gvcodec.edit.cat import check_compatible
+from gvcodec.edit.replace import (
+    ReplaceRules,
+    check_source,
+    find_earlier,
+    open_waiting,
+    replace_checked,
+    target_path,
+)
+from gvcodec.errors import (
+    MediaError,
+    NoGainError,
+    NotReplacedError,
+    UsageError,
+)
+from gvcodec.limits import NO_LIMITS
+from gvcodec.media import playlist
+from gvcodec.media.reader import VideoReader
+from gvcodec.one_file.write import tracks_in, write_one_file
+from gvcodec.util import uris
+from gvcodec.util.file_io import work_folder, write_atomically
+
+
+def join(
+    uri: str,
+    settings: Settings,
+    plan: Plan,
+    chunks: list[str],
+    cores: int,
+    output: str,
+    root: str = "",
+) -> dict[str, Any]:
+    """The chunks as one stream. If the file saves too little, nothing is written and the row has
+    only "no gain", the reason. `root`: a folder that has to exist."""
+    try:
+        with write_atomically(output, root) as stream:
+            if settings.suffix == ".gvc":
+                row = _join_into(stream, uri, settings, plan, chunks, cores)
+            else:
+                row = _join_into_container(stream, uri, settings, plan, chunks, cores)
+            source_bytes = playlist.size_of(uri) if settings.is_whole else None
+            _check_gain(settings, row["bytes"], source_bytes)
+    except NoGainError as error:
+        return {"no gain": str(error)}
+    return row | {"source_bytes": source_bytes}
+
+
+def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
+    """Put the coded file in the place of its source, once it is checked: its path as `output`, and
+    `original`, a line on that; or the reason against it as `refused`."""
+    options = settings.input
+    kinds = options.sound != "none", not options.no_subtitles
+    target = target_path(uri, settings.suffix)
+    try:
+        check_source(uri)
+        with open_waiting(uri, settings.suffix) as waiting:
+            if find_earlier(uri, settings.suffix):
+                waiting = target
+            else:
+                shutil.copyfile(coded, waiting)
+            checked, original = replace_checked(uri, waiting, settings.suffix, rules, *kinds)
+    except (NotReplacedError, UsageError) as error:
+        return {"refused": str(error)}
+    except OSError as error:
+        return {"refused": f"{uri}: not replaced: {error.strerror or error}"}
+    with contextlib.suppress(OSError):
+        os.unlink(coded)
+    place = f"moved to {original}" if original else "deleted"
+    return {"output": target, "original": f"{place}; {checked}"}
+
+
+def _join_into_container(
+    output: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
+) -> dict[str, Any]:
+    """The same as AV1 that every player shows, with the packets for painting."""
+    with tempfile.TemporaryFile() as spool, work_folder() as folder:
+        row = _join_into(spool, uri, settings, plan, chunks, cores)  # type: ignore[arg-type]
+        spool.seek(0)
+        path = os.path.join(folder, f"whole{settings.suffix}")
+        frames, notes = write_one_file(Reader(spool), path, False, NO_LIMITS)  # type: ignore[arg-type]
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, output)
+        size, tracks = os.path.getsize(path), tracks_in(path)
+    sizes = size_row(plan, frames, size, tracks[0] if tracks else 0)
+    return row | sizes | {"tracks": tracks, "notes": [*row["notes"], *notes]}
+
+
+def _join_into(
+    stream: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
+) -> dict[str, Any]:
+    """With the tracks of the source; everything is decoded on the way. A file with a budget is its
+    only chunk."""
+    if settings.rate is not None and settings.rate.is_global:
+        stream.write(_read_chunk_bytes(chunks[0]))
+        row = find_coded(chunks[0])
+        if row is None:
+            raise MediaError(f"{chunks[0]}: the coded chunk has changed; the same command goes on")
+        return row
+    with open_video(uri, settings) as video:
+        splicer = _splice(chunks, video, stream, cores, not settings.is_whole)
+    size, tracks = splicer.writer.size, splicer.writer.track_size
+    return {
+        **size_row(plan, splicer.writer.frames, size, tracks),
+        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
+        "notes": video.notes,
+    }
+
+
+def _check_gain(settings: Settings, size: int, source: int | None) -> None:
+    """Raises `NoGainError` if the file saves a smaller share of its source than it has to."""
+    if source is None or settings.least_gain is None:
+        return
+    if size > (1 - settings.least_gain) * source:
+        raise NoGainError(
+            f"{size} bytes of the source's {source} would save less than "
+            f"{100 * settings.least_gain:g} %: nothing was written"
+        )
+
+
+def _splice(
+    chunks: list[str], video: VideoReader, stream: BinaryIO, threads: int, partial: bool
+) -> Splicer:
+    """`partial`: the video is a part of its file, and has that part of the sound."""
+    splicer: Splicer | None = None
+    #: PSNR-Y of chunks, once for each frame; an older release does not say it.
+    qualities: list[float | None] = []
+    for path in chunks:
+        reader = _read_chunk(path)
+        if splicer is None:
+            head = reader.header
+            splicer = Splicer(stream, head, threads, NO_LIMITS)
+            splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
+        check_compatible(head, reader.header, reader.name)
+        gops, count = GopSource(reader.header, reader.packets(), NO_LIMITS), 0
+        for gop in gops:
+            last = (gop.times[-1] + video.shift) * head.format.time_base
+            end = last + 1 / head.format.frame_rate
+            video.copy_tracks(end)
+            splicer.write(gop)
+            count += gop.frames
+        qualities += [gops.psnr_y] * count
+    assert splicer is not None
+    video.copy_tracks(end if partial else None)
+    if video.tracks:
+        video.tracks.finish()
+    measured = [quality for quality in qualities if quality is not None]
+    if len(measured) == len(qualities):
+        inexact = [quality for quality in measured if quality < EXACT]
+        splicer.writer.write(make_quality(fmean(inexact) if inexact else EXACT))
+    splicer.finish(gops.end)
+    return splicer
+
+
+def _read_chunk(path: str) -> Reader:
+    return Reader(io.BytesIO(_read_chunk_bytes(path)), path)
+
+
+def _read_chunk_bytes(path: str) -> bytes:
+    data = uris.read_bytes(path)
+    if data is None:
+        raise MediaError(f"{path}: the coded chunk was removed; the same command goes on")
+    return data

@@ -1,0 +1,117 @@
+"""What the servers of `play` and `serve` share: answers in bytes, ranges of bytes, short texts.
+
+Errors of a connection are one line on standard error; a client that has gone is none.
+"""
+
+import http.server
+import re
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from gvcodec.errors import MediaError
+from gvcodec.util.messages import log_line
+
+#: Headers of every answer of `play`.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
+    "style-src 'self'; "
+    "worker-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+#: Seconds that a client may keep the server waiting.
+PATIENCE = 60.0
+
+
+class AnswerServer(http.server.ThreadingHTTPServer):
+    """A thread for each connection. Port 0 is a free one. Raises `MediaError` for a port that
+    cannot be used."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]
+    ) -> None:
+        try:
+            super().__init__(address, handler)
+        except (OSError, OverflowError) as error:
+            raise MediaError(
+                f"port {address[1]} cannot be used: {getattr(error, 'strerror', None) or error}"
+            ) from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One line; a client that has gone is nothing to report."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log_line(f"a request could not be answered: {type(error).__name__}: {error}")
+
+
+class AnswerHandler(http.server.BaseHTTPRequestHandler):
+    """Subclasses answer `do_GET`, also for HEAD, which gets no body."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "gvcodec", ""
+    timeout = PATIENCE
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the reader's word on the head
+    common_headers: ClassVar[Mapping[str, str]] = HEADERS
+    _RANGE: ClassVar = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nobody reads it."""
+
+    def requested_range(self, size: int) -> tuple[int, int] | None:
+        """First and last byte that are asked for, the last before the first where the file has none
+        of them; None = the whole file: nothing is asked for, or what is cannot be read (RFC 9110,
+        14.2)."""
+        match = self._RANGE.fullmatch(self.headers.get("Range", ""))
+        if match is None or not (match[1] or match[2]):
+            return None
+        if not match[1]:
+            return (max(0, size - int(match[2])), size - 1) if int(match[2]) else (0, -1)
+        first, last = int(match[1]), int(match[2] or size - 1)
+        if match[2] and last < first:
+            return None
+        return first, min(size - 1, last)
+
+    def begin_part(self, kind: str, size: int) -> tuple[int, int]:
+        """Send the head of an answer with `size` bytes or the requested part of them. Returns the
+        first byte and the number of bytes to send, 0 where the request is refused."""
+        asked = self.requested_range(size)
+        first, last = asked or (0, size - 1)
+        if asked is not None and first > last:
+            place = {"Content-Range": f"bytes */{size}"}
+            text = f"the file has {size} bytes"
+            self.answer_text(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, place)
+            return 0, 0
+        status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
+        extra = {"Content-Length": str(last - first + 1), "Accept-Ranges": "bytes"}
+        if asked is not None:
+            extra["Content-Range"] = f"bytes {first}-{last}/{size}"
+        self.begin_answer(status, kind, extra)
+        return first, last - first + 1
+
+    def answer_text(
+        self, status: HTTPStatus, text: str, extra: Mapping[str, str] | None = None
+    ) -> None:
+        data = text.encode(errors="backslashreplace")
+        self.answer(status, "text/plain; charset=utf-8", data, extra)
+
+    def answer(
+        self, status: HTTPStatus, kind: str, data: bytes, extra: Mapping[str, str] | None = None
+    ) -> None:
+        self.begin_answer(status, kind, {"Content-Length": str(len(data)), **(extra or {})})
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def begin_answer(self, status: HTTPStatus, kind: str, extra: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**self.common_headers, "Content-Type": kind, **extra}.items():
+            self.send_header(name, value)
+        self.end_headers()

@@ -1,0 +1,133 @@
+"""Names: a public name is a noun, a verb with its object, or a question; never a bare participle
+(`found`, `wanted`, `kept`, `Settled`), which says what happened to a thing and not what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: Rooms that are being rebuilt; each leaves this list with its rebuilding.
+UNCHECKED = ("batch", "gvc1d", "media")
+#: Participles that are names all the same, each with its reason.
+ALLOWED = {
+    "cut": "command, and the function of its name",
+    "read": "codec verb (in the present tense)",
+    "hidden": "hidden layer",
+    "left": "direction",
+    "PAINTED": "kind of packet, as the specification calls it",
+    "coded": "callback of a progress object, public since 1.0",
+    "fitted": "callback of a progress object, public since 1.0",
+    "painted": "callback of a progress object, public since 1.0",
+    "compared": "field of `VerifyReport`, public since 1.0",
+    "kept": "field of `RepairReport`, public since 1.0",
+    "lost": "field of `RepairReport`, public since 1.0",
+    "reached": "field of `EncodeReport`, public since 1.0",
+}
+#: Nouns and verbs that end like participles.
+_NOT_PARTICIPLES = {"bed", "seed", "speed", "feed", "need", "red", "embed", "exceed", "proceed"}
+_IRREGULAR = set(
+    """begun bent beaten borne bound bought bitten blown born broken brought built burnt caught
+    chosen cut dealt done drawn driven drunk dug eaten fallen fed felt flown forgotten fought found
+    frozen given gone grown heard held hid hidden hung kept knelt known laid led left lent let lost
+    made meant met mistaken overridden paid proven put read rewritten ridden risen run said seen
+    sent sewn shaken shown shut slept sold sought spent split spoken spread stolen stood struck
+    stuck sung sunk swept sworn taken taught thought thrown told torn understood undone wept won
+    worn wound written""".split()  # noqa: SIM905
+)
+#: Of these the verb and the participle are one word, and the verb is what functions are named for.
+_VERBS = {"put", "let", "run", "split", "spread", "set", "hid", "shut"}
+
+
+def is_participle(name: str) -> bool:
+    """Whether a name is one word, and that a past participle."""
+    if name.startswith("_") or len(re.findall(r"[A-Z]?[a-z]+|[A-Z]+|_|\d", name)) != 1:
+        return False
+    word = name.lower()
+    if word in _NOT_PARTICIPLES | _VERBS:
+        return False
+    return word in _IRREGULAR or word.endswith("ed")
+
+
+def _targets(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement of a module or a class defines."""
+    if isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    elif isinstance(statement, ast.Assign):
+        targets = statement.targets
+    else:
+        return
+    for target in targets:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name):
+                yield node.id
+
+
+def public_names(source: str) -> Iterator[tuple[str, int]]:
+    """Functions, classes, parameters, attributes and names of a module, with their lines."""
+    tree = ast.parse(source)
+    bodies: list[list[ast.stmt]] = [tree.body]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node.lineno
+            parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            yield from ((parameter.arg, parameter.lineno) for parameter in parameters)
+        elif isinstance(node, ast.ClassDef):
+            yield node.name, node.lineno
+            bodies.append(node.body)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+    for body in bodies:
+        for statement in body:
+            yield from ((name, statement.lineno) for name in _targets(statement))
+
+
+def _checked_files() -> list[Path]:
+    folder = ROOT / "gvcodec"
+    files = sorted(folder.rglob("*.py"))
+    return [file for file in files if file.relative_to(folder).parts[0] not in UNCHECKED]
+
+
+def test_no_public_name_is_a_bare_participle() -> None:
+    wrong = []
+    for path in _checked_files():
+        place = path.relative_to(ROOT)
+        names = [(path.stem, 1), *public_names(path.read_text(encoding="utf-8"))]
+        wrong += [f"{place}:{line}: {name}" for name, line in names if is_participle(name)]
+    new = [line for line in wrong if line.rsplit(" ", 1)[1] not in ALLOWED]
+    assert not new, "name the thing, not what happened to it:\n" + "\n".join(new)
+    used = {line.rsplit(" ", 1)[1] for line in wrong}
+    assert set(ALLOWED) == used, "these are allowed and not used any more"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def found(): ...",
+        "class Settled: ...",
+        "def choose(wanted): ...",
+        "class A:\n    kept: int = 0",
+        "class A:\n    def __init__(self):\n        self.known = {}",
+        "given = 3",
+        "def f(*, told=1): ...",
+    ],
+)
+def test_a_new_participle_is_found_wherever_it_is_defined(source: str) -> None:
+    assert [name for name, _ in public_names(source) if is_participle(name)]
+
+
+def test_nouns_verbs_and_longer_names_are_no_participles() -> None:
+    for name in (
+        "speed",
+        "seed",
+        "is_painted",
+        "fit_payloads",
+        "_found",
+        "split",
+        "ResolvedConfig",
+    ):
+        assert not is_participle(name)
