@@ -57,7 +57,8 @@ from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.payloads import restore_unit
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.painter import strength
 from gvcodec.painter.model import Strength

@@ -19,7 +19,7 @@ import pytest
 
 import gvcodec
 from gvcodec.cli import main
-from gvcodec.codec.encoder import encode_stream
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture

@@ -179,7 +179,9 @@ def test_fitted_weights_count(monkeypatch) -> None:
     answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
     monkeypatch.setattr("gvcodec.codec.encoder.paints_exactly", lambda *given: False)
-    monkeypatch.setattr("gvcodec.codec.encoder.choose_payloads", lambda *given: answers.pop(0))
+    monkeypatch.setattr(
+        "gvcodec.codec.painter_stage.choose_payloads", lambda *given: answers.pop(0)
+    )
     config = dataclasses.replace(FAST, fit=1)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
