@@ -1,9 +1,12 @@
 #include "players/painted_stream.hpp"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -31,7 +34,11 @@ bool give_model(gvc_decoder* decoder) {
 }  // namespace
 
 PaintedStream::PaintedStream(const Library& of, const Settings& settings)
-    : library(of), allocator(settings.allocator), threads_(std::max(0, settings.n_threads)) {}
+    : library(of), allocator(settings.allocator), threads_(std::max(0, settings.n_threads)) {
+  Dl_info info{};
+  dladdr(reinterpret_cast<void*>(allocator.alloc), &info);
+  can_resize_ = !info.dli_fname || !std::strstr(info.dli_fname, "libdav1d_plugin");
+}
 
 int PaintedStream::send(Context* context, Data* in) {
   if (!in->data || !in->sz) return library.send_data(context, in);
@@ -119,13 +126,14 @@ bool PaintedStream::paint(Picture& p) {
   void* const base_memory = allocator_data(p, library.major);
   if (paint_into(p, base)) return true;
   p = base, allocator_data(p, library.major) = base_memory;
-  give_up();
+  give_up(can_resize_ ? nullptr : "VLC keeps the size of the first picture");
   return false;
 }
 
 bool PaintedStream::paint_into(Picture& p, const Picture& base) {
   gvc_header header;
   if (gvc_get_header(decoder_.get(), &header)) return false;
+  if (!can_resize_ && (header.width != base.w || header.height != base.h)) return false;
   p.w = header.width, p.h = header.height;
   std::fill_n(p.data, 3, nullptr);
   allocator_data(p, library.major) = nullptr;

@@ -40,6 +40,8 @@ class PaintedStream {
   void give_up(const char* reason = nullptr);
 
   const int threads_;
+  // VLC's pictures keep the size of base pictures, which is another one for reduced and odd sizes.
+  bool can_resize_;
   Decoder decoder_{nullptr, gvc_close};
   std::deque<Unit> units_;  // whose pictures have not come
   int64_t next_tag_ = INT64_MIN + 1;
