@@ -53,8 +53,8 @@ int PaintedStream::send(Context* context, Data* in) {
   if (!is_ours_) return library.send_data(context, in);
   Unit unit{bytes.copy(), next_tag_, in->m.offset, !clean.empty()};
   in->m.offset = unit.tag;
-  const int code = clean.empty() ? library.send_data(context, in)
-                                 : send_without_metadata(context, *in, clean);
+  const int code =
+      clean.empty() ? library.send_data(context, in) : send_without_metadata(context, *in, clean);
   if (code) in->m.offset = unit.offset;
   if (code == -EAGAIN) return code;
   units_.push_back(std::move(unit)), ++next_tag_;
@@ -84,8 +84,8 @@ void PaintedStream::flush() {
 void PaintedStream::give_up(const char* reason) {
   gvc_error error;
   gvc_get_error(decoder_.get(), &error);
-  if (!reason) reason = error.text;
-  if (!has_warned_) std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", reason);
+  if (!has_warned_)
+    std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", reason ? reason : error.text);
   has_warned_ = true;
   gvc_seek(decoder_.get(), 0);
 }
@@ -141,7 +141,12 @@ bool PaintedStream::paint_into(Picture& p, const Picture& base) {
   const auto view = [](const Picture& of) {
     return gvc_picture{{of.data[0], of.data[1], of.data[2]},
                        {of.stride[0], of.stride[1], of.stride[1]},
-                       of.w, of.h, of.bpc, 0, 0, 0};
+                       of.w,
+                       of.h,
+                       of.bpc,
+                       0,
+                       0,
+                       0};
   };
   const gvc_picture from = view(base);
   gvc_picture to = view(p);
