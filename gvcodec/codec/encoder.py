@@ -249,7 +249,8 @@ class Encoder:
         if is_painted and resolved.chooses_strengths:
             if resolved.uses_fitting and not has_torch():
                 self.notes.append(FIT_NEEDS_TORCH)
-            if fit_payloads is None:
+            # Tokens are found for a strength, so their stage chooses it.
+            if fit_payloads is None and not resolved.uses_tokens:
                 self._sampler = FitSampler(fmt, part_limit(resolved))
         self._tokens: TokenStage | None = None
         if is_painted and resolved.uses_tokens:
