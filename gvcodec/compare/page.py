@@ -121,7 +121,7 @@ def _webp(picture: Picture) -> str:
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.options = {"quality": str(_QUALITY)}
-    converted = frame.reformat(*size, "yuv420p", dst_colorspace="itu601", interpolation="LANCZOS")
-    packets = [*encoder.encode(converted), *encoder.encode(None)]
+    yuv_frame = frame.reformat(*size, "yuv420p", dst_colorspace="itu601", interpolation="LANCZOS")
+    packets = [*encoder.encode(yuv_frame), *encoder.encode(None)]
     data = b"".join(bytes(packet) for packet in packets)
     return "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -81,11 +81,11 @@ def pack(values: Values) -> bytes:
 
 def _pack(rows: NDArray[np.int32], means: NDArray[np.float64]) -> bytes:
     table = streams.scale_index(means)
-    coded = streams.encode(
+    code_bytes = streams.encode(
         rows.reshape(1, -1), _spread(table, rows.shape), np.zeros((1, rows.size), np.int16)
     )[0]
     tables = zlib.compress(table.tobytes(), 9)
-    data = encode_var(len(tables)) + tables + coded
+    data = encode_var(len(tables)) + tables + code_bytes
     return data + zlib.crc32(data).to_bytes(4, "little")
 
 
@@ -97,9 +97,9 @@ def unpack(data: bytes, form: Form) -> Values:
         )
     cursor = Cursor(data[:-4], "condensed set")
     try:
-        packed = cursor.take(cursor.var(1 << 16))
+        compressed = cursor.take(cursor.var(1 << 16))
         table = np.frombuffer(
-            zlib.decompressobj().decompress(packed, 1 << 16), np.uint8
+            zlib.decompressobj().decompress(compressed, 1 << 16), np.uint8
         ).reshape(form.tokens, -1)  # fmt: skip
     except (zlib.error, ValueError) as error:
         raise DamagedStreamError(

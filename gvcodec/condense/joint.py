@@ -207,8 +207,10 @@ def optimise(
         task_loss = F.cross_entropy(
             task(show(synthesised)), torch.from_numpy(coded_set.clips.labels[which])
         )
-        some = rng.integers(0, len(real), _REAL)
-        pictures, labels = (torch.from_numpy(x[some]) for x in (real.pictures, real.labels))
+        sample_indices = rng.integers(0, len(real), _REAL)
+        pictures, labels = (
+            torch.from_numpy(x[sample_indices]) for x in (real.pictures, real.labels)
+        )
         loss = task_loss + F.cross_entropy(task(pictures), labels) + part + _FIDELITY * error
         optimiser.zero_grad()
         loss.backward()

@@ -124,10 +124,10 @@ def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, st
     def make(byte_budget: int) -> CondensedClips:
         counts = (count for count in COUNTS if count <= learn.pictures.shape[1])
         starts = ([choose_places(selector, learn, count)] for count in counts)
-        tried = (
+        candidates = (
             choose_quality(learn, validation, order, byte_budget, steps, seed, s) for s in starts
         )
-        return CondensedClips.of(min(tried, key=lambda pair: pair[0])[1])
+        return CondensedClips.of(min(candidates, key=lambda pair: pair[0])[1])
 
     return make
 
@@ -147,16 +147,16 @@ def make_joint(
 
     def make(byte_budget: int) -> CondensedClips:
         if not optimised:
-            some = steps // _JOINT_EVERY
+            step_share = steps // _JOINT_EVERY
             optimised.append(
-                optimise(learn, order, tokenizer, count, byte_budget, some, seed, parts)
+                optimise(learn, order, tokenizer, count, byte_budget, step_share, seed, parts)
             )
         values = optimised[0].fitting(byte_budget)
         name, clips = model_id(path).hex(), len(values)
         form = codes.Form(name, _JOINT_RATE, clips, count, side, *values.shape[1:])
         pictures = np.stack(codes.pictures_of(form, values))
-        own = np.array(order[:clips])
-        return CondensedClips(own, pictures, float(_JOINT_RATE), codes.pack(values), form)
+        clip_indices = np.array(order[:clips])
+        return CondensedClips(clip_indices, pictures, float(_JOINT_RATE), codes.pack(values), form)
 
     return make
 
@@ -191,9 +191,9 @@ def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Cli
     at least."""
     validation_clips: list[int] = []
     for label in range(len(clips.classes)):
-        own = rng.permutation(np.flatnonzero(clips.labels == label))
-        count = max(1, round(_VALIDATION * len(own))) * (len(own) > 1)
-        validation_clips += [int(n) for n in own[:count]]
+        shuffled = rng.permutation(np.flatnonzero(clips.labels == label))
+        count = max(1, round(_VALIDATION * len(shuffled))) * (len(shuffled) > 1)
+        validation_clips += [int(n) for n in shuffled[:count]]
     if not validation_clips:
         raise UsageError("a data set needs two clips of a class at least", code="data-set")
     rest = np.setdiff1d(np.arange(len(clips)), validation_clips)

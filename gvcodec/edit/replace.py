@@ -158,12 +158,12 @@ def _check(
     if gain <= 0 or gain < rules.least_gain:
         least = f"at least {100 * rules.least_gain:g} %" if rules.least_gain else "more than 0 %"
         raise refuse(f"the coded file saves {100 * gain:.1f} %, and has to save {least}")
-    verified = verify(stream_path, source)
+    report = verify(stream_path, source)
     frames, seconds = _measure_source(source)
-    if not verified.frames == verified.compared == frames:
+    if not report.frames == report.compared == frames:
         raise refuse(
-            f"the coded file has {verified.frames} frames, the original {frames}, of which "
-            f"{verified.compared} have the same times"
+            f"the coded file has {report.frames} frames, the original {frames}, of which "
+            f"{report.compared} have the same times"
         )
     copy = _read_contents(stream_path)
     tick = seconds / frames
@@ -179,9 +179,9 @@ def _check(
             raise refuse(f"the coded file lacks the tag {name}")
     if original.chapters != copy.chapters:
         raise refuse(f"{copy.chapters} of {count_noun(original.chapters, 'chapter')} are kept")
-    shown = verified.painted_psnr or verified.base_psnr
-    assert shown is not None
-    quality = shown[0] if rules.metric == "psnr" else _score(stream_path, source)
+    shown_psnr = report.painted_psnr or report.base_psnr
+    assert shown_psnr is not None
+    quality = shown_psnr[0] if rules.metric == "psnr" else _score(stream_path, source)
     if not quality >= rules.least_quality:
         raise refuse(f"its {rules.metric} is {quality:.2f}, below {rules.least_quality:g}")
     left_out = tuple(kind for kind in original.tracks if kind not in ("audio", "subtitle"))

@@ -101,12 +101,12 @@ class SplicedTracks:
 
 def _shorten(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
     """A packet up to `end`, None where less than half is left; `cuts`: at every sample."""
-    over = packet.pts + packet.duration - end
-    if over <= 0:
+    excess = packet.pts + packet.duration - end
+    if excess <= 0:
         return packet
-    left = packet.duration - over
+    remaining = packet.duration - excess
     begin, hidden = packet.hidden
-    if left <= begin or (2 * left < packet.duration and not cuts):
+    if remaining <= begin or (2 * remaining < packet.duration and not cuts):
         return None
-    shorter = replace(packet, duration=left, hidden=(begin, hidden + over))
+    shorter = replace(packet, duration=remaining, hidden=(begin, hidden + excess))
     return without_hidden(shorter) if cuts else shorter

@@ -155,11 +155,11 @@ def verify(
         frames = count_noun(decoder.frames, "frame")
         what = f"{frames} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}", code="changed-file")
-    wanted = decoder.expected_painted_hash if painted else None
-    verified = VerifyReport(
+    expected_hash = decoder.expected_painted_hash if painted else None
+    report = VerifyReport(
         decoder.frames,
         decoder.base_hash.hex(),
-        wanted.hex() if wanted is not None else None,
+        expected_hash.hex() if expected_hash is not None else None,
         None if video is None else video.name,
         base_frames.frames,
         base_frames.mean(),
@@ -169,8 +169,8 @@ def verify(
         "" if video is None else video.incomplete,
     )
     if video is not None and video.incomplete and not allow_damaged:
-        raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), verified)
-    return verified
+        raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), report)
+    return report
 
 
 def _count(source: Source, reader: Reader) -> int | None:

@@ -144,10 +144,10 @@ def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound:
             return
         try:
             tracks.adopt(sound)
-            sealed = replace(whole, tracks=tracks.digest())
+            complete = replace(whole, tracks=tracks.digest())
         finally:
             tracks.close()
-        before, after = (pack([*entries, one.entry()]) for one in (whole, sealed))
+        before, after = (pack([*entries, one.entry()]) for one in (whole, complete))
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
             if at < 0:

@@ -83,16 +83,16 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
     def begin_part(self, kind: str, size: int) -> tuple[int, int]:
         """Send the head of an answer with `size` bytes or the requested part of them. Returns the
         first byte and the number of bytes to send, 0 where the request is refused."""
-        asked = self.requested_range(size)
-        first, last = asked or (0, size - 1)
-        if asked is not None and first > last:
+        byte_range = self.requested_range(size)
+        first, last = byte_range or (0, size - 1)
+        if byte_range is not None and first > last:
             place = {"Content-Range": f"bytes */{size}"}
             text = f"the file has {size} bytes"
             self.answer_text(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, place)
             return 0, 0
-        status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
+        status = HTTPStatus.OK if byte_range is None else HTTPStatus.PARTIAL_CONTENT
         extra = {"Content-Length": str(last - first + 1), "Accept-Ranges": "bytes"}
-        if asked is not None:
+        if byte_range is not None:
             extra["Content-Range"] = f"bytes {first}-{last}/{size}"
         self.begin_answer(status, kind, extra)
         return first, last - first + 1

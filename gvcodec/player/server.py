@@ -157,12 +157,16 @@ class _Handler(AnswerHandler):
     def _frames(self, query: Mapping[str, list[str]], alone: bool) -> None:
         if self.server.frames is None:
             return self.answer_text(HTTPStatus.NOT_FOUND, "this file is not decoded here")
-        given = query.get("from", ["0"])[-1]
-        if not given.isdecimal() or len(given) > len(str(_MOST_FRAME)) or self.command != "GET":
+        start_text = query.get("from", ["0"])[-1]
+        if (
+            not start_text.isdecimal()
+            or len(start_text) > len(str(_MOST_FRAME))
+            or self.command != "GET"
+        ):
             return self.answer_text(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
         self.close_connection = True
         self.begin_answer(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
-        frames, first = self.server.frames, int(given)
+        frames, first = self.server.frames, int(start_text)
         is_painted = query.get("painted") == ["1"]
         for piece in frames.keyframe(first) if alone else frames.frames(first, is_painted):
             self.wfile.write(piece)
@@ -172,12 +176,16 @@ class _Handler(AnswerHandler):
         try:
             with open(path, "rb") as file:
                 kind = _TYPES.get(path.suffix, "application/octet-stream")
-                first, left = self.begin_part(kind, file.seek(0, 2))
+                first, remaining = self.begin_part(kind, file.seek(0, 2))
                 file.seek(first)
-                while left and self.command == "GET" and (data := file.read(min(left, _PIECE))):
+                while (
+                    remaining
+                    and self.command == "GET"
+                    and (data := file.read(min(remaining, _PIECE)))
+                ):
                     self.wfile.write(data)
-                    left -= len(data)
-                self.close_connection |= left > 0
+                    remaining -= len(data)
+                self.close_connection |= remaining > 0
         except OSError as error:
             self.close_connection = True
             if isinstance(error, ConnectionError | TimeoutError):

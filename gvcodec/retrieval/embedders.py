@@ -82,9 +82,9 @@ def _convolve(x: Floats, weights: Floats, bias: Floats) -> Floats:
     """3 × 3, padded with zeros, then ReLU: (H, W, inputs) → (H, W, outputs)."""
     height, width, inputs = x.shape
     # Every sample beside its neighbours: a row of weights is one product of matrices.
-    beside = np.zeros((height + 2, width, 3, inputs), np.float32)
-    beside[1:-1, 1:, 0], beside[1:-1, :, 1], beside[1:-1, :-1, 2] = x[:, :-1], x, x[:, 1:]
-    rows = beside.reshape(-1, 3 * inputs)
+    padded = np.zeros((height + 2, width, 3, inputs), np.float32)
+    padded[1:-1, 1:, 0], padded[1:-1, :, 1], padded[1:-1, :-1, 2] = x[:, :-1], x, x[:, 1:]
+    rows = padded.reshape(-1, 3 * inputs)
     out = rows[: height * width] @ weights[0]
     for down in (1, 2):
         out += rows[down * width :][: height * width] @ weights[down]
@@ -220,8 +220,8 @@ class Lp(_OfPictures):
     def frames(self, rgb: Pictures) -> Any:
         read = self._read
         with default_torch_settings(), self._torch.inference_mode():
-            given = read.small.narrow(read.patches(rgb)), read.latents(rgb)
-            return self.model.tokens(*map(self._torch.from_numpy, given)).numpy()
+            inputs_of_model = read.small.narrow(read.patches(rgb)), read.latents(rgb)
+            return self.model.tokens(*map(self._torch.from_numpy, inputs_of_model)).numpy()
 
     def compress(self, tokens: Any) -> Vectors:
         with default_torch_settings(), self._torch.inference_mode():
