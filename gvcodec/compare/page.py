@@ -16,7 +16,7 @@ from gvcodec.codec.fidelity import MeanPsnr
 
 Picture = NDArray[np.uint8]
 
-#: Pictures of a row at most, and their width: a page of some megabytes.
+#: Most pictures of a row, and their width: a page of some megabytes.
 _PICTURES, _WIDEST = 24, 960
 _QUALITY = 90
 _SIZES, _QUALITY_COLUMNS = (
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def mean_psnr(self) -> float:
-        """In dB, as `encode` and `verify` take the mean."""
+        """Mean in dB, as in `encode` and `verify`."""
         mean = MeanPsnr()
         for value in self.psnr:
             mean.add(value)
