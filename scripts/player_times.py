@@ -53,7 +53,7 @@ def row(path: Path, page: Page, seconds: float) -> dict[str, object]:
     rows = record(page, seconds)
     apart = [b[1] - a[1] for a, b in itertools.pairwise(rows)]
     longest = sorted(apart)
-    whole = (rows[-1][1] - rows[0][1]) / 1000
+    duration = (rows[-1][1] - rows[0][1]) / 1000
     return {
         "stream": path.name,
         "size": page.run("`${player.header.width}×${player.header.height}`"),
@@ -63,7 +63,7 @@ def row(path: Path, page: Page, seconds: float) -> dict[str, object]:
         "frames": int(rows[-1][0] - rows[0][0] + 1),
         "shown": len(rows),
         "dropped": page.run("player.statistics.dropped"),
-        "frames/s": round((len(rows) - 1) / whole, 1),
+        "frames/s": round((len(rows) - 1) / duration, 1),
         "median ms": round(statistics.median(apart), 1),
         "p95 ms": round(longest[int(0.95 * (len(longest) - 1))], 1),
         "longest ms": round(longest[-1], 1),
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--insist", action="store_true", help="paint every frame, however late")
     parser.add_argument("--picture", type=Path, help="a folder for a picture of each page")
     options = parser.parse_args()
-    found = []
+    rows_of_run = []
     with browser(_FLAGS) as chromium:
         for path in options.streams:
             with running(path) as server:
@@ -91,15 +91,15 @@ def main() -> None:
                 page.until(PAINTED)
                 page.run(f"player.setMode('painted'); player.setSpeed({options.speed})")
                 page.run(f"player.insists = {str(options.insist).lower()}")
-                found.append(row(path, page, options.seconds))
-                print(found[-1])
+                rows_of_run.append(row(path, page, options.seconds))
+                print(rows_of_run[-1])
                 if options.picture:
                     page.tab.screenshot(path=options.picture / f"{path.stem}.png")
     if options.csv:
         with open(options.csv, "w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
-            writer.writerows(found)
+            writer.writerows(rows_of_run)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def gvc1d() -> dict[str, object]:
     }
 
 
-def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
+def lowest_frequencies(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     """The `count` lowest frequencies beyond a radius."""
     pairs = (p for p in product(range(64), repeat=2) if math.hypot(*p) > above)
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
@@ -116,10 +116,10 @@ def sums(files: dict[str, bytes]) -> str:
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    made = tables()
-    for name, data in made.items():
+    contents = tables()
+    for name, data in contents.items():
         (FOLDER / name).write_bytes(data)
-    (FOLDER / SUMS).write_text(sums(made))
+    (FOLDER / SUMS).write_text(sums(contents))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ _MOST_LAYERS, _OUTPUTS = 8, 3
 _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
-def check_form(path: Path, metadata: Mapping[str, str], form: str, what: str) -> None:
+def check_form(path: Path, metadata: Mapping[str, str], form: str, file_kind: str) -> None:
     """Raises `NewerModelError` for a file of another form."""
-    stated = metadata.get("form", "none")
-    if stated != form:
-        raise NewerModelError(f"{path}: {what} of form {stated!r:.20}, this decoder's is {form}")
+    file_form = metadata.get("form", "none")
+    if file_form != form:
+        raise NewerModelError(
+            f"{path}: {file_kind} of form {file_form!r:.20}, this decoder's is {form}"
+        )
 
 
 def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "") -> list[Layer]:

@@ -85,8 +85,8 @@ def span(far: ArrayLike, length: ArrayLike) -> NDArray[np.int32]:
 def contexts(side: ArrayLike, values: ArrayLike, back: ArrayLike) -> NDArray[np.uint8]:
     """What a network sees of each value of one stream (steps): `side` (steps, n) and what `back`
     (steps, m) names, (steps, n + m)."""
-    given = _array(side, np.uint8), _array(values, np.int32), _array(back, np.int32)
-    result: NDArray[np.uint8] = _call(_core.streams_contexts, *given)
+    arrays = _array(side, np.uint8), _array(values, np.int32), _array(back, np.int32)
+    result: NDArray[np.uint8] = _call(_core.streams_contexts, *arrays)
     return result
 
 
@@ -174,15 +174,15 @@ def decode_predicted(
 
 def _array(values: ArrayLike, kind: type[np.generic]) -> NDArray[Any]:
     """A dense array of this kind. Values that do not fit are refused rather than wrapped."""
-    given = np.asarray(values)
-    if given.dtype == kind:
-        return np.ascontiguousarray(given)
-    if given.dtype.kind not in "iub":
-        raise UsageError(f"whole numbers are needed, not {given.dtype}", code="entropy-input")
+    numbers = np.asarray(values)
+    if numbers.dtype == kind:
+        return np.ascontiguousarray(numbers)
+    if numbers.dtype.kind not in "iub":
+        raise UsageError(f"whole numbers are needed, not {numbers.dtype}", code="entropy-input")
     limits = np.iinfo(kind)  # type: ignore[type-var]
-    if given.size and (given.min() < limits.min or given.max() > limits.max):
+    if numbers.size and (numbers.min() < limits.min or numbers.max() > limits.max):
         raise UsageError(f"values are {limits.min}…{limits.max}", code="entropy-input")
-    return np.ascontiguousarray(given, kind)
+    return np.ascontiguousarray(numbers, kind)
 
 
 def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:

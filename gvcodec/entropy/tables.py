@@ -32,22 +32,27 @@ _NOT_WHOLE = "coded symbols do not end with their last one"
 def edges_of(probabilities: ArrayLike, precision: int = USUAL_PRECISION) -> NDArray[np.uint32]:
     """Edges (T, K + 1) of tables of K symbols each, in proportion to `probabilities` (T, K) or
     (K,), which are not negative. Every symbol has one part of 2^precision at least."""
-    given = np.atleast_2d(np.asarray(probabilities, np.float64))
-    count = given.shape[1]
+    weights = np.atleast_2d(np.asarray(probabilities, np.float64))
+    count = weights.shape[1]
     if not 1 <= precision <= MOST_PRECISION or not 0 < count <= 1 << precision:
         raise UsageError(
             f"no tables of {count} symbols with {precision} bits of precision", code="entropy-input"
         )
-    total = given.sum(1, keepdims=True)
-    if given.ndim != 2 or (given < 0).any() or not np.isfinite(total).all() or (total <= 0).any():
+    total = weights.sum(1, keepdims=True)
+    if (
+        weights.ndim != 2
+        or (weights < 0).any()
+        or not np.isfinite(total).all()
+        or (total <= 0).any()
+    ):
         raise UsageError(
             "probabilities are numbers from 0 on, some of them above it", code="entropy-input"
         )
-    share = np.cumsum(given, 1) / total
-    room = (1 << precision) - count  # beside the one part that every symbol has
-    inner = np.floor(share * room + 0.5).astype(np.int64) + np.arange(1, count + 1)
+    share = np.cumsum(weights, 1) / total
+    free_range = (1 << precision) - count  # beside the one part that every symbol has
+    inner = np.floor(share * free_range + 0.5).astype(np.int64) + np.arange(1, count + 1)
     inner[:, -1] = 1 << precision
-    return np.concatenate([np.zeros((len(given), 1)), inner], 1).astype(np.uint32)
+    return np.concatenate([np.zeros((len(weights), 1)), inner], 1).astype(np.uint32)
 
 
 def encode_symbols(
@@ -114,8 +119,8 @@ class SymbolDecoder:
 
 def _index(index: ArrayLike | None, count: int, tables: int) -> NDArray[np.int32]:
     if index is not None:
-        given: NDArray[np.int32] = _whole(index, np.int32, 1)
-        return given
+        numbers: NDArray[np.int32] = _whole(index, np.int32, 1)
+        return numbers
     if tables not in (1, count):
         raise UsageError(
             f"{tables} tables for {count} symbols: give the index of each", code="entropy-input"
@@ -125,12 +130,12 @@ def _index(index: ArrayLike | None, count: int, tables: int) -> NDArray[np.int32
 
 def _whole(values: ArrayLike, kind: type[np.generic], dimensions: int) -> NDArray[Any]:
     """A dense array of this kind and number of dimensions. Values that do not fit are refused."""
-    given = np.asarray(values)
-    if given.ndim != dimensions or given.dtype.kind not in "iub":
+    numbers = np.asarray(values)
+    if numbers.ndim != dimensions or numbers.dtype.kind not in "iub":
         raise UsageError(
             f"whole numbers in {dimensions} dimensions are needed", code="entropy-input"
         )
     limits = np.iinfo(kind)  # type: ignore[type-var]
-    if given.size and (int(given.min()) < limits.min or int(given.max()) > limits.max):
+    if numbers.size and (int(numbers.min()) < limits.min or int(numbers.max()) > limits.max):
         raise UsageError(f"values are {limits.min}…{limits.max}", code="entropy-input")
-    return np.ascontiguousarray(given, kind)
+    return np.ascontiguousarray(numbers, kind)

@@ -127,8 +127,8 @@ def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
         ours, base, theirs = (plane - low for plane, low in zip(planes, lows, strict=True))
         contrast = F.avg_pool2d(F.pad(theirs.abs(), (3, 3, 3, 3), mode="replicate"), 7, 1)
         mask = 1 / (contrast + 4 / 255)
-        seen, tolerance_db = (_root_mean((band - theirs) * mask) for band in (ours, base))
-        total = total + F.relu(seen - tolerance_db)
+        painted_rms, tolerance_db = (_root_mean((band - theirs) * mask) for band in (ours, base))
+        total = total + F.relu(painted_rms - tolerance_db)
         planes = [low[:, :, ::2, ::2] for low in lows]
     return total
 

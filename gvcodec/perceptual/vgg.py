@@ -104,11 +104,11 @@ def _integers_work() -> bool:
         # Torch says once a process that `quantize_per_tensor` will go; fp32 takes over then.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            got = _Convolution(weight, None, True)(x, 1.0, False, False)
+            actual = _Convolution(weight, None, True)(x, 1.0, False, False)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     expected = F.conv2d(x, weight, padding=1)
-    return float((got - expected).norm()) < 0.05 * float(expected.norm())
+    return float((actual - expected).norm()) < 0.05 * float(expected.norm())
 
 
 def _rows(x: Tensor) -> Tensor:
