@@ -178,7 +178,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.codec.encoder.paints_exactly", lambda *given: False)
+    monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
     monkeypatch.setattr(
         "gvcodec.codec.painter_stage.choose_payloads", lambda *given: answers.pop(0)
     )
