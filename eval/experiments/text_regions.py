@@ -241,7 +241,7 @@ def measure(
 def save_crop(clip: TextClip, frames: Sequence[Planes], path: Path) -> None:
     """The first box of text and its surroundings in a middle frame, enlarged three times."""
     left, top, _, bottom = clip.boxes[0]
-    box = max(0, left - 40), max(0, top - 60), max(0, left - 40) + 400, bottom + 100
+    box = max(0, left - 40), max(0, top - 60), max(0, left - 40) + 400, min(SIZE[1], bottom + 100)
     crop = to_picture(frames[len(frames) // 2 + 3]).crop(box)
     crop.resize((3 * crop.width, 3 * crop.height), Image.Resampling.NEAREST).save(path)
 
