@@ -108,11 +108,11 @@ class StandardEncoder(BaseEncoder):
                 code="picture-size",
             )
 
-        def make_encoder(offset: float, drawn: bool) -> UnitEncoder:
+        def make_encoder(offset: float, is_drawing: bool) -> UnitEncoder:
             gop_settings = dataclasses.replace(
                 settings,
                 base_q=min(max(base_q + offset, 0.0), max_base_q),
-                params=params if drawn else (*camera_params, *params),
+                params=params if is_drawing else (*camera_params, *params),
             )
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, gop_settings)
 
