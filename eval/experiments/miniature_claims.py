@@ -36,7 +36,7 @@ from training import world
 from training.gvc1d.cost import count_multiplications
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/gvc1d-claims.csv"
-FIELDS = ("what", "row", "share", "seed", "J", "tokens", "bits", "psnr_y_db", "attention")
+FIELDS = ("what", "row", "share", "seed", "J", "tokens", "bits", "psnr_y_db", "attention", "hits")
 #: The middle of the rates.
 RATE = 56
 Q = 33

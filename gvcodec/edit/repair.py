@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
-from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
+from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encoder import Encoder, Progress, Source, encode_source
+from gvcodec.codec.encode_stream import Source, encode_source
+from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame

@@ -17,7 +17,8 @@ import numpy as np
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import base_of
-from gvcodec.codec.encoder import PAINTED_BYTES, Progress, add_painted
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket

@@ -85,7 +85,9 @@ def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
     assert metadata["off"] == "memory" and json.loads(metadata["config"])["tokens"] == 4
 
 
-@pytest.mark.parametrize("off", ["local", "latent_queries", "latent_queries,memory_vectors"])
+@pytest.mark.parametrize(
+    "off", ["local", "latent_queries", "latent_queries,memory_vectors", "gated_memory"]
+)
 def test_other_forms_of_the_network_train_and_code_files(
     config: Path, tmp_path: Path, off: str
 ) -> None:

@@ -1,10 +1,12 @@
-"""Other forms of the network, to compare it with: `--without local,latent_queries,memory_vectors`.
+"""Other forms of the network, to compare it with: `--without local,latent_queries,…`.
 
     local            no layers inside windows
     latent_queries   2-D tokens: token t is the mean of the t-th group of patches after the
                      encoder's layers, and its patches alone begin with it in the decoder
     memory_vectors   2-D memory: one vector for each patch of the frame, updated by the decoder's
                      features; a window reads its own
+    gated_memory     the memory holds the integers of the first frames of the last scenes instead;
+                     a frame begins a scene where its integers differ from those before it
 
 The other parts that can be left out (memory, short_term, global, autoregression) are known to
 `gvcodec.gvc1d.model.Codec`. Shapes as there; files are written with `FrameCoder.codec` replaced.
@@ -19,7 +21,7 @@ import numpy as np
 from gvcodec.gvc1d.attention_block import Weights
 from gvcodec.gvc1d.model import Codec, Config, Grid, State, near_patches
 
-VARIANTS = ("local", "latent_queries", "memory_vectors")
+VARIANTS = ("local", "latent_queries", "memory_vectors", "gated_memory")
 PARTS = ("memory", "short_term", "global", "autoregression", *VARIANTS)
 
 
@@ -32,6 +34,8 @@ def make_codec(config: Config, weights: Weights, ops: Any, off: tuple[str, ...])
         kind = type("PatchTokens", (PatchTokens, kind), {})
     if "memory_vectors" in off:
         kind = type("PatchMemory", (PatchMemory, kind), {})
+    if "gated_memory" in off:
+        kind = type("SceneMemory", (SceneMemory, kind), {})
     return kind(config, weights, ops, off)
 
 
@@ -122,3 +126,45 @@ class PatchMemory(Codec):
         gate = self._linear("memory_gate", x) + pace
         memory = (before + self.ops.sigmoid(gate) * (x - before)).reshape(batch, -1, c.width)
         return State(memory, short_term, tokens * present)
+
+
+class SceneMemory(Codec):
+    """State.memory is [B, S, W * T, C]: integers of the first frames of the last S scenes, the
+    latest first; zeros where there was none."""
+
+    SCENES = 3
+    #: Share of its size by which a frame's integers change where a scene begins.
+    CHANGE = 0.12
+
+    def first_state(self, batch: int, grid: Grid) -> State:
+        state = super().first_state(batch, grid)
+        length = grid.rows * grid.columns * self.config.tokens
+        shape = (batch, self.SCENES, length, self.config.channels)
+        return state._replace(memory=self.ops.zeros(self.weights["first_memory"], shape))
+
+    def _memory_context(self, state: State) -> Any:
+        """[B, S * W * T, D]."""
+        if "memory" in self.off:
+            return None
+        c, (batch, scenes, length, _) = self.config, state.memory.shape
+        vectors = self._linear("memory_in", self._token_features(state.memory))
+        windows = length // c.tokens
+        places = self.weights["memory_position"][list(range(scenes))][:, None, None]
+        rows = self.weights["window_row"][list(range(windows))][:, None]
+        position = places + rows + self.weights["token_position"]  # [S, W, T, D]
+        vectors = vectors.reshape(batch, scenes, windows, c.tokens, c.width) + position
+        return vectors.reshape(batch, scenes * length, c.width)
+
+    def _update_memory(self, memory: Any, tokens: Any, present: Any, grid: Grid) -> Any:
+        return memory
+
+    def advance(self, state: State, tokens: Any, present: Any, features: Any, grid: Grid) -> State:
+        after = super().advance(state, tokens, present, features, grid)
+        sent = tokens * present
+        latest = sent.reshape(len(sent), 1, -1, self.config.channels)  # [B, 1, W * T, C]
+        difference = abs(sent - state.tokens).reshape(len(sent), -1).mean(1)
+        size = abs(sent).reshape(len(sent), -1).mean(1)
+        size = size + abs(state.tokens).reshape(len(sent), -1).mean(1)
+        begins = (difference > self.CHANGE * size).reshape(-1, 1, 1, 1) * np.float32(1)
+        pushed = self.ops.concatenate([latest, state.memory[:, :-1]], 1)
+        return after._replace(memory=begins * pushed + (1 - begins) * state.memory)
