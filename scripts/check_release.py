@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def wrongs(tag: str, root: Path = ROOT) -> list[str]:
-    """What is wrong, a line each."""
+    """Problems, a line each."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     version = project["version"]
     citation = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text(), re.MULTILINE)

@@ -1,10 +1,10 @@
-"""Compares frames and times that `encode` gives in chunks, resumed and from a start on with those
-of one go, for every container that FFmpeg writes here, and writes docs/data/chunks.csv.
+"""Compares frames and times of encodes in chunks, resumed, and from a start time with those of a
+whole encode, for every container that FFmpeg writes here, and writes docs/data/chunks.csv.
 
     python scripts/chunks.py [--seconds 300] [MUXER …]
 
-Containers that have a row already are left out unless they are named.
-Pictures carry their number in bars, so that a wrong one shows."""
+Containers with a row are skipped unless they are named. Pictures carry their number in bars, so
+that a wrong one shows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 
 FRAMES, WIDTH, HEIGHT, KEYS = 60, 160, 96, 12
-#: The first that a container takes, and can be read from it, is used.
+#: Codecs to try in a container, in this order.
 CODECS = (
     ("libx264", {"bf": "2"}),
     ("mpeg4", {"bf": "2"}),
@@ -53,9 +53,9 @@ CODECS = (
     ("h261", {}),
     ("dnxhd", {"b": "120M"}),
 )
-#: Codecs that take no other size.
+#: Codecs with a fixed size.
 SIZES = {"dvvideo": (720, 576), "h263": (176, 144), "h261": (176, 144), "dnxhd": (1920, 1080)}
-#: Writes no file, several, or none that holds a video.
+#: Muxers that write no file, several, or none with video.
 LEFT_OUT = {"null", "hash", "framecrc", "framehash", "framemd5", "md5", "crc", "streamhash", "tee"}
 LEFT_OUT |= {"image2", "image2pipe", "segment", "stream_segment", "ssegment", "hls", "dash", "rtp"}
 LEFT_OUT |= {"smoothstreaming", "hds", "rtsp", "sap", "rtp_mpegts", "fifo", "whip"}
@@ -116,7 +116,7 @@ def compare(frames: Frames, expected: Frames) -> str:
 
 
 def write_interrupted(path: Path, out: Path) -> None:
-    """Encode with `resume`, break off before the third chunk, and go on."""
+    """Encode with `resume`, stop before the third chunk, and resume."""
     every, count = tasks.encode, 0
 
     def partial_encode(*arguments: object, **keywords: object) -> object:

@@ -2,8 +2,8 @@
 
 Paints each file by x86 without vector instructions and with AVX-512 (the whole decoder, by
 $GVCODEC_CPU), by ARM (csrc/tests/golden_test.cpp, cross-compiled, under QEMU) and by WebAssembly
-(web/built in Node). The last two are given base frames and the painter's numbers as vectors, which
-the program's first lines specify; they search for motion and paint. Writes
+(web/built in Node). The last two read base frames and the painter's numbers as vectors, which the
+program's first lines specify; they search for motion and paint. Writes
 docs/data/golden-machines.csv, and with `--vector NAME` the vector of a file for the C++ tests.
 
 Debian: apt-get install g++-aarch64-linux-gnu qemu-user-static nodejs.
@@ -43,7 +43,7 @@ X86 = {"x86 plain": "plain", "x86 AVX-512": "avx512"}
 _GREY = 512
 _LAYER = ("weight", "bias", "multiplier", "shift", "step")
 
-#: What the C++ program is made of, as web/build.sh makes the page's core.
+#: Sources of the C++ program, as web/build.sh builds the page's core.
 SOURCES = (
     "csrc/tests/golden_test.cpp",
     *(f"web/core/{name}.cpp" for name in ("hash", "painter")),
@@ -123,7 +123,7 @@ def flat(planes: Planes) -> bytes:
 
 
 def vector_of(path: Path) -> bytes:
-    """What paints a file: csrc/tests/golden_test.cpp."""
+    """The vector of a file for csrc/tests/golden_test.cpp."""
     reader = Reader(io.BytesIO(path.read_bytes()))
     header = reader.header
     assert header.painter_id is not None
@@ -156,7 +156,7 @@ def vector_of(path: Path) -> bytes:
 
 
 def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
-    """As `painter_start` takes them; none where nothing is painted."""
+    """Numbers for `painter_start`; none for GOPs without painting."""
     deltas = [] if payload is None else read_deltas(payload, model.sizes())
     if deltas is None:
         return []
@@ -179,7 +179,7 @@ def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
 
 
 def offset_numbers_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
-    """What tokens of a payload add to the numbers of `painter_start`."""
+    """Numbers of a payload's tokens for `painter_start`."""
     _, extras = split_extras(payload or BASE)
     if extras.tokens is None or model.tokens is None:
         return []

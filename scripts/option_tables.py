@@ -62,7 +62,7 @@ def _cell(text: str) -> str:
 
 
 def fill(page: str) -> str:
-    """The page with its tables as the commands are now."""
+    """The page with current tables."""
     return _TABLE.sub(lambda match: match[1] + table_of(match[2]) + match[3], page)
 
 

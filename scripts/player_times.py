@@ -2,9 +2,9 @@
 STREAM … [--csv FILE] [--seconds N]`.
 
 For each stream one page of `gvcodec play` plays it painted, from its start, without WebGPU. A row
-tells how many frames were shown and dropped, how far apart shown frames were (median, 95th
-percentile and longest, in milliseconds), what the page had to leave out to keep up, and what a
-frame took the painter. Needs playwright and Chromium; `$GVCODEC_CHROMIUM` names another one.
+has frames shown and dropped, intervals between shown frames (median, 95th percentile and longest,
+in milliseconds), work that the page skipped to keep up, and the painter's time per frame. Needs
+playwright and Chromium; `$GVCODEC_CHROMIUM` names another one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FIELDS = (
 )
 #: A machine without a GPU: neither WebGL nor the compositor has one.
 _FLAGS = ("--disable-gpu", "--autoplay-policy=no-user-gesture-required")
-#: Notes of every shown frame its number, when it is shown, how many were dropped before, whether
-#: its detail is moved, and what it took.
+#: Records for every shown frame its number, display time, frames dropped before, whether its detail
+#: is moved, and its painting time.
 _RECORD = """(() => { window.record = []; const shows = player.show.bind(player);
     player.show = (frame, now) => { shows(frame, now);
         const moved = Number(Boolean(frame.moved));

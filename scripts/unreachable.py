@@ -4,8 +4,8 @@ command line, nor a training program.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"training.material:add"`, counts as imported
-too: that is how the package imports on first use.
+Names in strings, as in `"training.material:add"`, count as imports: the package imports them on
+first use.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def imports(path: Path, modules_by_name: dict[str, Path]) -> Iterator[str]:
 
 
 def unreachable(root: Path = ROOT) -> list[str]:
-    """Names of modules that cannot be come to from `ROOTS`."""
+    """Names of modules that are unreachable from `ROOTS`."""
     modules_by_name = modules(root)
     reachable: set[str] = set()
     # Commands and bases are found by their names; every program of training has `main`.

@@ -1,13 +1,13 @@
-"""The gvcodec file format, version 1.0, as docs/spec specifies it: header, packets, timestamps,
-bundles, metadata OBUs.
+"""The gvcodec file format (docs/spec): header, packets, timestamps, bundles, metadata OBUs. In: a
+binary file. Out: packets, or the reverse.
 
     reader = Reader(stream)          # checks everything, front to back or by the index at the end
     for packet in reader.packets(): ...
     recovery.Salvage(stream).events()  # reads on after damage
     Writer(stream, header)           # never seeks
 
-A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamError` names the
-packet. One that needs a later version is refused as that (`FormatVersionError`), never as damaged.
+A file with one byte changed, or truncated, is refused: `DamagedStreamError` names the packet. One
+that needs a later version raises `FormatVersionError`.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader

@@ -11,8 +11,8 @@ Out: a `.gvset` file of a few small clips on which a network can still be traine
     making       the three methods, from clips to the bytes of the file
     gvset        the file and its reader, `CondensedSet`
 
-`gvset` needs NumPy and the core only (for codes, torch and the tokenizer), `clips` and
-`clip_streams` no torch.
+`gvset` needs NumPy and the core only (for codes, torch and the tokenizer); `clips` and
+`clip_streams` need no torch.
 """
 
 from gvcodec.condense.gvset import CondensedSet

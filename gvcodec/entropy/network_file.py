@@ -22,7 +22,7 @@ _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
 def check_form(path: Path, metadata: Mapping[str, str], form: str, file_kind: str) -> None:
-    """Raises `NewerModelError` for a file of another form."""
+    """Raise `NewerModelError` for a file of another form."""
     file_form = metadata.get("form", "none")
     if file_form != form:
         raise NewerModelError(
@@ -31,8 +31,8 @@ def check_form(path: Path, metadata: Mapping[str, str], form: str, file_kind: st
 
 
 def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "") -> list[Layer]:
-    """The layers among a file's tensors. Raises `KeyError`, `ValueError`, `UsageError` for what is
-    no network of `inputs` inputs."""
+    """The layers among a file's tensors. Raises `KeyError`, `ValueError`, `UsageError` unless they
+    are a network of `inputs` inputs."""
     layers: list[Layer] = []
     while (name := f"{prefix}{len(layers)}.") + "weight" in arrays and len(layers) < _MOST_LAYERS:
         layers.append(layer_in(arrays, name))
