@@ -315,6 +315,23 @@ def _token_windows() -> bytes:
     )
 
 
+def _unpainted_regions() -> bytes:
+    """Of four regions, three of which stick out: without tokens; with tokens and strength; all
+    painted again; none painted."""
+    fmt = replace(_FORMAT, width=75, height=70)
+    return _steered(
+        fmt,
+        8,
+        2,
+        lambda coded: [
+            join_extras(BASE, FitExtras(unpainted=b"\x09")),
+            join_extras(BASE, FitExtras(Strength(50, 12), coded([3]), b"\x06")),
+            BASE,
+            join_extras(BASE, FitExtras(unpainted=b"\x0f")),
+        ],
+    )
+
+
 _TEN = VideoFormat(101, 67, Fraction(25), Fraction(1, 25), 10, Colour(9, 16, 9, False, 3))
 FILES: dict[str, Callable[[], bytes]] = {
     "av1": lambda: _encoded(keyint=6),
@@ -328,6 +345,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "turned": _turned,
     "tokens": _tokens,
     "token-windows": _token_windows,
+    "unpainted-regions": _unpainted_regions,
     "timing": _timed,
     "metadata": _described,
     "summary": _summarised,

@@ -31,6 +31,7 @@ from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.tokens import unpack, values_of
+from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
 from gvcodec.types import Planes
 
@@ -94,7 +95,12 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
     found = {**_strength(beside.strength), "deltas": by_name}
     tokens = [] if beside.tokens is None else _steering(reader.header, model, beside.tokens)
-    return found | {"tokens": tokens} if any(tokens) else found
+    if any(tokens):
+        found["tokens"] = tokens
+    if beside.unpainted is not None:
+        size = reader.header.format.height, reader.header.format.width
+        found["unpainted"] = unpack_regions(beside.unpainted, *size).astype(int).tolist()
+    return found
 
 
 def _steering(header: SequenceHeader, model: Model, coded: bytes) -> list[list[int]]:

@@ -94,6 +94,8 @@ def _payloads(whole: bytes) -> Refused:
         "fit-tokens-integer": (
             _steered(steered, lambda b: b[:1] + b"\xff" * 12), 3, "an integer of a token above 7"
         ),
+        "fit-regions-size": (before(Kind.FIT, b"\x50\2\0\0"), 3, "regions of a larger picture"),
+        "fit-regions-bits": (before(Kind.FIT, b"\x50\1\x80"), 3, "bits after the last region"),
         "fit-in-a-gop": (before(Kind.FIT, b"\0", 1), 3, "a fit packet inside a GOP"),
         "key-in-a-gop": (_repacked(whole, _keys), 3, "a key packet inside a GOP"),
         "timing-frame": (before(Kind.TIMING, many), 3, "a frame above 2^40"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from eval.sequences import SETS, Source, known_rate, select
 from eval.tools import EvalError, fill_marks, log_line
-from eval.video import Clip
+from eval.video import Clip, Part
 
 
 def add_out(
@@ -79,15 +79,18 @@ def clips(options: argparse.Namespace) -> list[Clip]:
 
 
 def prepare(
-    wanted: Iterable[Source], frames: int, out: Path, check: Callable[[Clip], None] | None = None
+    wanted: Iterable[Source],
+    part: Part | int,
+    out: Path,
+    check: Callable[[Clip], None] | None = None,
 ) -> list[Clip]:
-    """The first `frames` (0 = all) of each source. A clip that cannot be read, or that `check`
-    refuses, is named and left out. Raises EvalError where none is left."""
+    """A part of each source (a number: its first frames, 0 = all). A clip that cannot be read, or
+    that `check` refuses, is named and left out. Raises EvalError where none is left."""
     prepared, left_out = [], []
     for source in wanted:
         log_line(f"reading {source.name}")
         try:
-            clip = source.prepare(frames, out / "sources")
+            clip = source.prepare(part, out / "sources")
             if check is not None:
                 check(clip)
             prepared.append(clip)

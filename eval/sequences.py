@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from eval.tools import EvalError, log_line
-from eval.video import Clip, Frames, Planes, open_pngs, open_raw, open_video, prepare
+from eval.video import Clip, Frames, Part, Planes, open_pngs, open_raw, open_video, prepare
 
 VIDEO_SUFFIXES = {".y4m", ".mp4", ".mkv", ".mov", ".webm", ".avi"}
 RAW_NAME = re.compile(
@@ -77,9 +77,19 @@ class Source:
     stand_in: bool = False
     pictures: tuple[Path, ...] = ()
 
-    def prepare(self, frames: int, folder: Path) -> Clip:
-        marks = {"set_name": self.set_name, "stand_in": self.stand_in, "pictures": self.pictures}
-        return prepare(self.name, self.identity, self.open, frames, folder, **marks)
+    def prepare(self, part: Part | int, folder: Path) -> Clip:
+        """The clip of these frames (a number: the first, 0 = all). Raises EvalError."""
+        step = part.step if isinstance(part, Part) else 1
+        marks = {"set_name": self.set_name, "stand_in": self.stand_in}
+        return prepare(
+            self.name,
+            self.identity,
+            self.open,
+            part,
+            folder,
+            **marks,
+            pictures=self.pictures[::step],
+        )
 
 
 def source_of(

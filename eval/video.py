@@ -8,6 +8,7 @@ what every encoder reads).
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -258,17 +259,39 @@ def open_pngs(paths: Sequence[Path], fps: Fraction) -> Frames:
     return replace(first, planes=planes(), fps=fps)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Frames of a source that a clip has: one in `step` from the first, `count` of them (0 = all),
+    shown at `rate` a second (None = the source's)."""
+
+    count: int = 0
+    step: int = 1
+    rate: Fraction | None = None
+
+    @property
+    def identity(self) -> Any:
+        if self.step == 1 and self.rate is None:
+            return self.count
+        return [self.count, self.step, str(self.rate)]
+
+    def of(self, frames: Frames) -> Frames:
+        stop = self.step * self.count or None
+        planes = itertools.islice(frames.planes, 0, stop, self.step)
+        return replace(frames, planes=planes, fps=self.rate or frames.fps)
+
+
 def prepare(
-    name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any
+    name: str, identity: Any, open_frames: Any, part: Part | int, folder: Path, **marks: Any
 ) -> Clip:
-    """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity`
-    is whatever tells one source from another (path, size, date). `marks` are Clip's set_name,
-    stand_in and pictures."""
-    stem = f"{name}-{digest([identity, count])}"
+    """Writes a part of `open_frames()` (a number: the first frames, 0 = all) into `folder` once;
+    `identity` is whatever tells one source from another (path, size, date). `marks` are Clip's
+    set_name, stand_in and pictures."""
+    part = Part(part) if isinstance(part, int) else part
+    stem = f"{name}-{digest([identity, part.identity])}"
     meta_path = folder / f"{stem}.json"
     meta = read_json(meta_path)
     if meta is None:
-        meta = _write_clip(open_frames(), count, folder / stem, name)
+        meta = _write_clip(part.of(open_frames()), folder / stem, name)
         write_json(meta_path, meta)
     raw = RawVideo(
         folder / f"{stem}.yuv", *(meta[k] for k in ("width", "height", "frames", "depth"))
@@ -277,7 +300,7 @@ def prepare(
     return Clip(name, raw, folder / f"{stem}.mkv", Fraction(meta["fps"]), **keys, **marks)
 
 
-def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, Any]:
+def _write_clip(frames: Frames, stem: Path, name: str) -> dict[str, Any]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     raw_path, written, sha = stem.with_name(stem.name + ".yuv"), 0, hashlib.sha256()
     dtype = sample_type(frames.depth)
@@ -288,8 +311,6 @@ def _write_clip(frames: Frames, count: int, stem: Path, name: str) -> dict[str, 
                 sha.update(data)
                 out.write(data)
             written += 1
-            if written == count:
-                break
     if not written:
         raise EvalError(f"{name}: holds no frame")
     meta = asdict(RawVideo(Path(), frames.width, frames.height, written, frames.depth)) | {

@@ -2,7 +2,7 @@
 
 import { samplesOf } from "./core.js";
 import { condition, ENTRIES, Painter, rate } from "./painter.js";
-import { levelsAtBlocks } from "./region_tokens.js";
+import { levelsAtBlocks, showBase } from "./region_tokens.js";
 import { FRAME, LAYER, shader } from "./shader.js";
 
 const FILTERS = ["begin", "smoothed_down", "split", "second", "third", "measure", "maps", "below", "luma", "tint"];
@@ -224,6 +224,7 @@ class Gpu {
     }
     device.queue.writeBuffer(this.buffers.weights, 0, weights);
     if (model.dimensions) this.steer(changes.steering);
+    this.unpainted = changes.unpainted ?? null;
     this.entries = condition(model.header);
   }
 
@@ -232,6 +233,8 @@ class Gpu {
     if (this.identity) return out.set(base);
     const { device, buffers, numbers } = this;
     const vectors = this.mover.motion(base), now = this.position % 2;
+    // The base frame's memory may be used again before the painted one has come.
+    const { unpainted } = this, kept = unpainted && base.slice();
     this.given.set(base);
     device.queue.writeBuffer(buffers.given, 0, this.given);
     if (vectors) device.queue.writeBuffer(buffers.moves, 0, vectors);
@@ -249,6 +252,7 @@ class Gpu {
     try {
       await back.mapAsync(GPUMapMode.READ);
       this.unpack(new Uint16Array(back.getMappedRange()), out);
+      showBase(unpainted, kept, out, this.header);
       back.unmap();
     } finally {
       this.back.push(back);

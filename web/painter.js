@@ -5,7 +5,7 @@
 import { Cursor, Damaged, newer } from "./bytes.js";
 import { samplesIn, samplesOf, wordsOf } from "./core.js";
 import { IntegerDecoder } from "./rans.js";
-import { dimensionsOf, readTokens } from "./region_tokens.js";
+import { dimensionsOf, readTokens, readUnpainted, showBase } from "./region_tokens.js";
 import { tensorsOf } from "./source.js";
 
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head"];
@@ -17,7 +17,7 @@ const GROUPS = [
   ["head.bias", "style.bias"],
   ["head.weight"],
 ];
-const DELTA = 16, KINDS = 32, STRENGTH = 4, TURNED = 8, TOKENS = 16, ALL_NOISE = 64, GAIN_ROWS = [0, 1, 2], NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
+const DELTA = 16, STRENGTH = 4, TURNED = 8, TOKENS = 16, UNPAINTED = 64, KNOWN = 31 | UNPAINTED, ALL_NOISE = 64, GAIN_ROWS = [0, 1, 2], NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
 /** 1024 · 2^(k / 8), rounded; how many eighths of an octave a factor may have; most of a multiplier. */
 const OCTAVE = [1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878], FACTORS = [-40, 16], MOST_MULTIPLIER = 1023;
 /** The dial as gvcodec/painter/look.py has it: its middle, and eighths of gains and noise at its end. */
@@ -26,8 +26,11 @@ const NEUTRAL = { noise: ALL_NOISE, keep: 0, factors: [0, 0, 0, 0, 0, 0] };
 const RELEASE_0_7 = 1, LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
+/** Whether m of a payload's first byte is of this version. */
+const isKnown = (m) => m >= 0 && !(m & ~KNOWN);
+
 /** Whether a `fit` payload, or null, has tokens. */
-export const hasTokens = (payload) => payload?.[0] >= DELTA && payload[0] < DELTA + KINDS && Boolean((payload[0] - DELTA) & TOKENS);
+export const hasTokens = (payload) => isKnown(payload?.[0] - DELTA) && Boolean((payload[0] - DELTA) & TOKENS);
 
 /** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
 export class Model {
@@ -59,7 +62,7 @@ export class Model {
     return name === "head" && changes.strength ? strengthened(layer, changes.strength) : layer;
   }
 
-  /** Changes by name, { values, step }, their `strength`, and tokens as `steering`, as `readTokens` gives them; null: nothing is painted. Throws `Damaged`. */
+  /** Changes by name, { values, step }, their `strength`, tokens as `steering`, as `readTokens` gives them, and `unpainted` regions; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
     if (this.look === null) return this.read(payload);
     const changes = this.look ? (this.read(payload) ?? new Map()) : null;
@@ -73,7 +76,7 @@ export class Model {
     if (!payload.length) throw new Damaged("fitted weights: no bytes");
     if (payload[0] === RELEASE_0_7) throw new Damaged("fitted weights are those of release 0.7.0, which paints them");
     const kind = payload[0] - DELTA;
-    if (kind < 0 || kind >= KINDS) throw newer(`fitted weights of kind ${payload[0]}`);
+    if (!isKnown(kind)) throw newer(`fitted weights of kind ${payload[0]}`);
     const changes = new Map(), read = new Cursor(payload.subarray(1), "fitted weights");
     if (kind & STRENGTH) {
       if (read.left < 2 || read.data[0] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");
@@ -86,6 +89,7 @@ export class Model {
       changes.strength = { ...NEUTRAL, ...changes.strength, factors };
     }
     if (kind & TOKENS) changes.steering = readTokens(read.take(read.var()), this.tensors, this.header);
+    if (kind & UNPAINTED) changes.unpainted = readUnpainted(read.take(read.var()), this.header);
     const names = GROUPS.filter((_, group) => (kind >> group) & 1).flat().filter((name) => name in this.tensors);
     const head = read.take(Math.min(names.length, read.left));
     if (head.length < names.length || head.some((byte) => byte !== EMPTY && byte >= (MOST_STEP + 1) * TABLES)) {
@@ -124,6 +128,7 @@ export class Painter {
     this.identity = changes === null;
     this.forget();
     if (this.identity) return;
+    this.unpainted = changes.unpainted ?? null;
     const numbers = [LAYERS.length, model.blocks, ENTRIES, ...condition(model.header)];
     const push = (name) => {
       const layer = model.layer(name, changes);
@@ -154,6 +159,7 @@ export class Painter {
     this.move(base);
     if (!core._painter_paint(this.handle, this.base, rate(size, this.model.header), this.out)) this.refuse();
     out.set(samplesIn(core, this.out, this.samples));
+    showBase(this.unpainted, base, out, this.model.header);
   }
 
   /** As `paint` without painting anew: the detail of the frame before is moved. */
@@ -163,6 +169,7 @@ export class Painter {
     this.move(base);
     if (!core._painter_carry(this.handle, this.base, this.out)) this.refuse();
     out.set(samplesIn(core, this.out, this.samples));
+    showBase(this.unpainted, base, out, this.model.header);
   }
 
   /** Vectors (dy, dx) of the blocks of the next frame against the one before, int16; null for the first one. */

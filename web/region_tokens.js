@@ -104,6 +104,32 @@ function levelsOf(coded, grids, dimensions) {
   return { dimensions, rows, columns, levels };
 }
 
+/** Regions of 64×64 luma samples that show base frames, { rows, columns, bits }, of a picture of this size. Throws `Damaged`. */
+export function readUnpainted(data, { width, height }) {
+  const [rows, columns] = [height, width].map((length) => Math.ceil(length / SIDES[2])), count = rows * columns;
+  const bits = Array.from(data, (byte) => Array.from({ length: 8 }, (_, bit) => (byte >> bit) & 1)).flat();
+  if (data.length !== Math.ceil(count / 8) || bits.slice(count).some(Boolean)) throw new Damaged("fitted weights: regions that are not painted do not fit");
+  return { rows, columns, bits: bits.slice(0, count) };
+}
+
+/** Copies the samples of these regions (or null) from the base frame to `out`, planes one behind the other. */
+export function showBase(regions, base, out, { width, height }) {
+  if (!regions) return;
+  let plane = 0;
+  for (const half of [1, 2, 2]) {
+    const wide = Math.ceil(width / half), high = Math.ceil(height / half), side = SIDES[2] / half;
+    regions.bits.forEach((bit, place) => {
+      if (!bit) return;
+      const top = Math.floor(place / regions.columns) * side, left = (place % regions.columns) * side;
+      for (let y = top; y < Math.min(top + side, high); ++y) {
+        const row = plane + y * wide;
+        out.set(base.subarray(row + left, row + Math.min(left + side, wide)), row + left);
+      }
+    });
+    plane += wide * high;
+  }
+}
+
 /** Levels at blocks of 8×8 samples, bilinear between centres of regions: int8 by (dimension, row, column) of `high` × `wide` blocks. */
 export function levelsAtBlocks({ dimensions, rows, columns, levels }, high, wide) {
   const places = (blocks, regions) => Array.from({ length: blocks }, (_, block) => {

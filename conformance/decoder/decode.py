@@ -22,7 +22,7 @@ from conformance.decoder.models import (
 from conformance.decoder.network import NetworkBase
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
-from conformance.decoder.region_tokens import network_of
+from conformance.decoder.region_tokens import base_shown, network_of
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
@@ -122,7 +122,11 @@ class Decoder:
         made = Painter(fitted(self.painter, fit), self.header, fit.tokens)
         in_order = self.header.base != "vvc"
         sizes = [len(payload) if in_order else 0 for payload in payloads]
-        return [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
+        painted = [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
+        if fit.unpainted is not None:
+            for planes, shown in zip(painted, base, strict=True):
+                base_shown(planes, shown, fit.unpainted)
+        return painted
 
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from conformance.decoder.entropy import Rans
 from conformance.decoder.header import Header
 from conformance.decoder.models import Tensors
-from conformance.decoder.region_tokens import RegionTokens, read_tokens
+from conformance.decoder.region_tokens import RegionTokens, read_tokens, read_unpainted
 from conformance.decoder.wire import Bytes, Newer, require
 
 OCTAVE = 1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878
@@ -28,6 +28,7 @@ class Fit:
     changes: bool = True
     factors: list[int] = field(default_factory=list)  # eighths of an octave: gains, amplitudes
     tokens: RegionTokens | None = None
+    unpainted: np.ndarray | None = None  # [rows, columns] of regions
 
     def answer(self) -> object:
         if self.identity or not self.changes:
@@ -37,7 +38,11 @@ class Fit:
         if any(self.factors):
             found["factors"] = self.factors
         tokens = self.tokens.answer() if self.tokens else []
-        return found | {"tokens": tokens} if any(tokens) else found
+        if any(tokens):
+            found["tokens"] = tokens
+        if self.unpainted is not None:
+            found["unpainted"] = self.unpainted.astype(int).tolist()
+        return found
 
 
 def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
@@ -46,9 +51,10 @@ def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
     first = read.number(1)
     if payload == b"\0":
         return Fit(identity=True)
-    if not 0x10 <= first <= 0x2F:
+    m = first - 16
+    if m < 0 or m & ~0x5F:
         raise Newer(f"fit of form {first}")
-    fit, m = Fit(changes=payload != b"\x10"), first - 16
+    fit = Fit(changes=payload != b"\x10")
     if m & 4:
         fit.noise, fit.keep = read.number(1), read.number(1)
         require(fit.noise <= 64, "strength of the noise")
@@ -57,6 +63,8 @@ def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
         require(all(-40 <= k <= 16 for k in fit.factors), "a factor")
     if m & 16:
         fit.tokens = read_tokens(read.take(read.var()), model, header)
+    if m & 64:
+        fit.unpainted = read_unpainted(read.take(read.var()), header)
     names = [name for i, group in enumerate(GROUPS) if m >> i & 1 for name in group]
     steps = {name: read.number(1) for name in names}
     rans = Rans(read.rest())

@@ -95,6 +95,25 @@ def read_tokens(data: bytes, model: Tensors, header: Header) -> RegionTokens:
     return RegionTokens(dimensions, windows)
 
 
+def read_unpainted(data: bytes, header: Header) -> np.ndarray:
+    """Which regions show base frames, [rows, columns]. Raises `Damaged`."""
+    rows, columns = (-(-side // SIDES[2]) for side in (header.height, header.width))
+    require(len(data) == -(-rows * columns // 8), "bytes of regions")
+    number = int.from_bytes(data, "little")
+    require(number >> rows * columns == 0, "bits after the last region")
+    bits = [number >> n & 1 for n in range(rows * columns)]
+    return np.array(bits, bool).reshape(rows, columns)
+
+
+def base_shown(painted: list[np.ndarray], base: list[np.ndarray], regions: np.ndarray) -> None:
+    """Base samples into the painted planes, there."""
+    for n, (to, of) in enumerate(zip(painted, base, strict=True)):
+        side = SIDES[2] >> (n > 0)
+        for y, x in np.argwhere(regions):
+            square = slice(y * side, y * side + side), slice(x * side, x * side + side)
+            to[square] = of[square]
+
+
 def _places(row: int, column: int, kinds: int, size: list[list[int]]) -> list[Place]:
     """Tokens of a window, in order: those of its first `kinds` kinds that begin in the picture."""
     return [

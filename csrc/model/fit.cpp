@@ -5,8 +5,9 @@
 namespace gv {
 namespace {
 
-constexpr int kEarlier = 1, kDelta = 16, kKinds = 32;  // first bytes 16…47: 16 + m
+constexpr int kEarlier = 1, kDelta = 16;  // first bytes: 16 + m
 constexpr int kBiases = 1, kWeights = 2, kHasStrength = 4, kHasFactors = 8, kHasTokens = 16;
+constexpr int kHasUnpainted = 64, kKnown = 31 | kHasUnpainted;
 constexpr int kLeastFactor = -40, kMostFactor = 16, kMostNoise = 64;
 constexpr int kNoStep = 255, kTables = 12, kMostExponent = 20, kMostDelta = 127;
 constexpr int kGainRow = 0, kNoiseRow = 6, kKeepRow = 14;  // outputs of the head
@@ -112,11 +113,12 @@ Fit parse_fit(Bytes payload, const PainterModel& model) {
   if (kind == kEarlier)
     throw StreamError(Fault::newer, "fitted weights as release 0.7.0 coded them, which paints them; "
                                     "--fidelity does without");
-  if (mask < 0 || mask >= kKinds)
+  if (mask < 0 || mask & ~kKnown)
     throw StreamError(Fault::newer, "fitted weights of kind " + std::to_string(kind) +
                                         " need a newer version of gvcodec; --fidelity does without");
   read_strength(in, mask, fit.strength);
   if (mask & kHasTokens) fit.tokens = in.take(in.var()).copy();
+  if (mask & kHasUnpainted) fit.unpainted = in.take(in.var()).copy();
   read_deltas(in, mask, model, fit.deltas);
   return fit;
 }

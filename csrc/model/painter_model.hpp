@@ -42,6 +42,7 @@ struct Fit {
   Strength strength;
   std::vector<Delta> deltas;
   std::optional<Buffer> tokens;
+  std::optional<Buffer> unpainted;  // regions that show base frames, a bit each
 };
 
 // The payload of a `fit` packet. Throws `StreamError`.

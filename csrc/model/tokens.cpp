@@ -112,4 +112,29 @@ PainterSteering read_tokens(Bytes data, const PainterModel& model, int width, in
   return levels_of(grids, model);
 }
 
+UnpaintedRegions read_unpainted(Bytes data, int width, int height) {
+  constexpr const char* kDamage = "fitted weights: regions that are not painted do not fit";
+  const int side = kSide[kLevels - 1];
+  UnpaintedRegions regions{ceil_div(height, side), ceil_div(width, side),
+                           {data.data, data.data + data.size}};
+  const size_t count = static_cast<size_t>(regions.rows) * regions.columns;
+  require(data.size == (count + 7) / 8, kDamage);
+  require(count % 8 == 0 || regions.bits.back() >> count % 8 == 0, kDamage);
+  return regions;
+}
+
+void show_base(const UnpaintedRegions& regions, const PaintSource& base, uint16_t* const* planes) {
+  if (regions.bits.empty()) return;
+  for (int n = 0; n < 3; ++n) {
+    const int half = n ? 2 : 1, side = kSide[kLevels - 1] / half;
+    const int width = ceil_div(base.width, half), height = ceil_div(base.height, half);
+    for (int y = 0; y < height; ++y)
+      for (int x = 0; x < width; x += side) {
+        if (!regions.shows_base(y / side, x / side)) continue;
+        const size_t from = static_cast<size_t>(y) * width + x;
+        std::copy_n(base.plane[n] + from, std::min(side, width - x), planes[n] + from);
+      }
+  }
+}
+
 }  // namespace gv

@@ -1,7 +1,5 @@
 #include "model/video_painter.hpp"
 
-#include "model/tokens.hpp"
-
 namespace gv {
 
 std::vector<int32_t> stream_condition(Base base, int scale, int q) {
@@ -46,6 +44,8 @@ void VideoPainter::start_gop(const std::optional<Bytes>& payload, int look, bool
   if (identity_) return;
   PainterSteering steering;
   if (fit.tokens && use_tokens) steering = read_tokens(*fit.tokens, model_, width_, height_, q_);
+  unpainted_ = {};
+  if (fit.unpainted && use_tokens) unpainted_ = read_unpainted(*fit.unpainted, width_, height_);
   painter_.start(fitted(model_, fit), condition_, steering);
   motion_.forget();
 }
@@ -54,6 +54,7 @@ void VideoPainter::paint(const PaintSource& base, uint64_t size, uint16_t* const
   const std::vector<int16_t> vectors = motion_.push(base.plane[0]);
   painter_.paint(base, vectors.empty() ? nullptr : vectors.data(),
                  frame_condition(size, width_, height_), planes);
+  show_base(unpainted_, base, planes);
 }
 
 }  // namespace gv

@@ -1,7 +1,7 @@
 // Paints the base frames of one stream in display order: its condition, fitted weights, motion.
 #pragma once
 
-#include "model/painter_model.hpp"
+#include "model/tokens.hpp"
 #include "motion/block_motion.hpp"
 
 namespace gv {
@@ -31,6 +31,7 @@ class VideoPainter {
   std::vector<int32_t> condition_;
   FramePainter painter_;
   BlockMotion motion_;
+  UnpaintedRegions unpainted_;
   bool identity_ = false;
 };
 

@@ -3,8 +3,8 @@ frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
 `gvcodec:base=vvc`. `fit=` is `--fit`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`,
-`eye`, `speed=`, `preset=`, `keyint=`, `tokens=`, `token-rate=`, `alloc=`, `painter=` and `search=`
-are options of those names, `model=` is a file; with `base-q` qualities are values of `--base-q`.
+`eye`, `speed=`, `preset=`, `keyint=`, `tokens=`, `token-share=`, `alloc=` and `painter=` are
+options of those names, `model=` is a file; with `base-q` qualities are values of `--base-q`.
 `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
 fitting; the file that counts is fitted.
 """
@@ -29,21 +29,18 @@ _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
 #: Option of a word → flag that takes its value.
-_FLAGS = {
+FLAGS = {
     "base": "--base",
     "scale": "--base-scale",
     "speed": "--speed",
     "preset": "--preset",
     "fit": "--fit",
     "by": "--fit-by",
-    **{
-        name: f"--{name}"
-        for name in ("tokens", "token-rate", "alloc", "search", "model", "painter")
-    },
+    **{name: f"--{name}" for name in ("tokens", "token-share", "alloc", "model", "painter")},
 }
 _FITTING = ("fit", "by")
-_SWITCHES = ("low-delay", "eye")
-_OPTIONS = {*_FLAGS, *_SWITCHES, "base-q", "keyint", "output"}
+SWITCHES = ("low-delay", "eye")
+_OPTIONS = {*FLAGS, *SWITCHES, "base-q", "keyint", "output"}
 _OUTPUTS: dict[str, tuple[str, ...]] = {"fidelity": ("--fidelity",), "rendered": ()}
 
 
@@ -70,9 +67,9 @@ def gvcodec(word: str, options: Options) -> Codec:
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
-    flags = {name: f"{flag}={given[name]}" for name, flag in _FLAGS.items() if name in given}
+    flags = {name: f"{flag}={given[name]}" for name, flag in FLAGS.items() if name in given}
     encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
-    encode += tuple(f"--{name}" for name in _SWITCHES if name in given)
+    encode += tuple(f"--{name}" for name in SWITCHES if name in given)
     fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
     decode = (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y")
     decode += (f"--model={given['model']}",) if "model" in given else ()

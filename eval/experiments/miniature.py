@@ -1,11 +1,13 @@
 """GVC1D in the miniature world against other encoders, in written files:
-`python -m eval.experiments.miniature measure --model W.safetensors`, then `… summarize`.
+`python -m eval.experiments.miniature measure --model W.safetensors`, then `… summarize`;
+networks against each other: `… summarize --output docs/data/gvc1d-parts.csv --against full-1`.
 
 For each held-out seed a clip of the world is coded by a GVC1D network at several q (budget
 `uniform`) and by SVT-AV1, x265 and VVenC (random access, presets of `gvcodec compare`, intra frames
 where they like) at several quality numbers. Rows (docs/data/gvc1d-mini.csv): bytes of the file or
 elementary stream, bits of frame payloads, PSNR-Y of all frames, LPIPS-Alex and DISTS of every 4th.
-The network was trained on this world, the others were not.
+The network was trained on this world, the others were not. A network that was trained without a
+part (`training.gvc1d.variants`) is coded without it.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import argparse
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -27,9 +31,12 @@ from eval.points.bd import bd_rate, bootstrap
 from eval.tools import append_rows
 from gvcodec import perceptual
 from gvcodec.compare.peers import encode
+from gvcodec.gvc1d import frame_coder
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE
+from gvcodec.models import read_arrays
 from gvcodec.types import Planes, VideoFormat
 from training import world
+from training.gvc1d.variants import make_codec
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/gvc1d-mini.csv"
 METRICS = ("psnr_y_db", "lpips_alex", "dists")
@@ -60,14 +67,25 @@ def format_of() -> VideoFormat:
     return VideoFormat(world.SIZE, world.SIZE, rate, 1 / rate)
 
 
-def code_network(model: Path, q: float, frames: list[Planes]) -> tuple[int, int, list[Planes]]:
-    """Bytes of the file, bits of its frame payloads, decoded pictures."""
-    options: dict[str, Any] = {"base": "gvc1d", "model": str(model), "q": q, "keyint": 0}
-    data = gvcodec.encode(frames, format=format_of(), threads=1, **options)
-    reader = gvcodec.Reader(io.BytesIO(data))
-    bits = sum(8 * len(packet.payload) for packet in reader.packets() if packet.is_frame)
-    with gvcodec.open(io.BytesIO(data), models=[model]) as video:
-        shown = [frame.base_frame for frame in video.decode_range(0, len(frames))]
+@contextmanager
+def as_trained(model: Path) -> Iterator[None]:
+    """Meanwhile networks run in the form that this weight file was trained in."""
+    off = tuple(filter(None, read_arrays(model, ())[1].get("off", "").split(",")))
+    with mock.patch.object(frame_coder, "Codec", lambda *network: make_codec(*network, off)):
+        yield
+
+
+def code_network(
+    model: Path, q: float, frames: list[Planes], **options: Any
+) -> tuple[int, int, list[Planes]]:
+    """Bytes of the file, bits of its frame payloads, decoded pictures. `options` of `encode`."""
+    options = {"base": "gvc1d", "model": str(model), "q": q, "keyint": 0} | options
+    with as_trained(model):
+        data = gvcodec.encode(frames, format=format_of(), threads=1, **options)
+        reader = gvcodec.Reader(io.BytesIO(data))
+        bits = sum(8 * len(packet.payload) for packet in reader.packets() if packet.is_frame)
+        with gvcodec.open(io.BytesIO(data), models=[model]) as video:
+            shown = [frame.base_frame for frame in video.decode_range(0, len(frames))]
     return len(data), bits, shown
 
 
@@ -113,17 +131,20 @@ def measure(options: argparse.Namespace) -> None:
                     size, bits, shown = code_network(model, quality, frames)
                 else:
                     size, bits, shown = code_peer(codec, quality, frames)
-                row = {"model": model.stem if codec == "gvc1d" else "", "codec": codec}
+                row = {
+                    "model": (options.name or model.stem) if codec == "gvc1d" else "",
+                    "codec": codec,
+                }
                 row |= {"quality": quality, "seed": seed, "frames": options.frames}
                 row |= {"bytes": size, "payload_bits": bits}
                 row |= {name: round(value, 4) for name, value in judge(shown, frames).items()}
-                append_rows(OUTPUT, FIELDS, [list(row.values())])
+                append_rows(options.output, FIELDS, [list(row.values())])
                 print(*row.values(), flush=True)
 
 
-def summarize(options: argparse.Namespace) -> None:
-    """BD-rates of the network against each other encoder, by file bytes and payload bits."""
-    with OUTPUT.open() as file:
+def read_curves(path: Path) -> dict[tuple[str, str, str, str], list[tuple[float, float]]]:
+    """Points (bits a pixel, metric) by codec with its network, file or payload, metric, seed."""
+    with path.open() as file:
         rows = list(csv.DictReader(file))
     curves: dict[tuple[str, str, str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
@@ -135,13 +156,20 @@ def summarize(options: argparse.Namespace) -> None:
             for metric in METRICS:
                 key = row["codec"] + row["model"], size, metric, row["seed"]
                 curves[key].append((bits / samples, float(row[metric])))
-    models = sorted({row["codec"] + row["model"] for row in rows if row["codec"] == "gvc1d"})
-    print("network,peer,rate,metric,bd_rate_percent,low,high,clips")
-    for model in models:
-        for peer in ("svtav1", "x265", "vvenc"):
+    return curves
+
+
+def summarize(options: argparse.Namespace) -> None:
+    """BD-rates of each network against each other encoder, or against the network `against`."""
+    curves = read_curves(options.output)
+    networks = sorted({key[0] for key in curves if key[0].startswith("gvc1d")})
+    anchors = [f"gvc1d{options.against}"] if options.against else ["svtav1", "x265", "vvenc"]
+    print("network,against,rate,metric,bd_rate_percent,low,high,clips")
+    for network in networks:
+        for anchor in anchors:
             for size in ("file", "payload"):
                 for metric in METRICS:
-                    _print_row(curves, model, peer, size, metric)
+                    _print_row(curves, network, anchor, size, metric)
 
 
 def _print_row(curves: Any, model: str, peer: str, size: str, metric: str) -> None:
@@ -162,6 +190,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m eval.experiments.miniature", description=__doc__)
     parser.add_argument("what", choices=("measure", "summarize"))
     parser.add_argument("--model", type=Path, default=Path("checkpoints/gvc1d-mini.safetensors"))
+    parser.add_argument("--name", help="of the network in the rows (default: its file's)")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--against", help="summarize: the network that others are compared with")
     parser.add_argument("--codecs", default=",".join(QUALITIES))
     parser.add_argument("--first-seed", type=int, default=world.FIRST_TEST_SEED + 1000)
     parser.add_argument("--seeds", type=int, default=12)

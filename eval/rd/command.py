@@ -11,13 +11,14 @@ from pathlib import Path
 from eval import arguments as shared
 from eval.codecs import ENDLESS, Options, resolve
 from eval.metrics import DEFAULT, METRICS, missing, need, reasons, sampling
-from eval.points.profiles import PROFILES, Profile
-from eval.rd import speed
+from eval.points.profiles import PROFILES, SHORT, USUAL, Profile
+from eval.rd import short, speed
 from eval.rd.rates import CLOSE, TARGETS
 from eval.rd.runs import Plan, run_all
 from eval.report import make
+from eval.sequences import Source
 from eval.tools import EvalError, log_line, write_json
-from eval.video import Clip
+from eval.video import Clip, Part
 
 #: What a profile sets, with the defaults of these options.
 _SET_BY_PROFILE = {
@@ -27,21 +28,26 @@ _SET_BY_PROFILE = {
     "every": {},
     "rgb": "clip",
 }
+#: Metrics of `--short`: those without packages of their own, and the two of published points.
+_SHORT_METRICS = ("lpips_alex", "dists", "psnr_y", "psnr_yuv", "ms_ssim", "flicker")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_clips(parser, 96)
     add = parser.add_argument
     conditions = "the conditions of a paper: frames, rates, low delay"
-    add("--profile", choices=PROFILES, help=conditions)
+    profiles = [name for name in PROFILES if name != SHORT.name]
+    add("--profile", choices=profiles, help=conditions)
     add(
         "--presets",
         choices=("conditions", "fast"),
         default="conditions",
         help="presets of the peers",
     )
-    codecs = ["gvcodec", "x264", "x265", "svtav1", "vvenc"]
-    add("--codecs", type=shared.words, default=codecs, metavar="NAME,…")
+    tried = "a try of everything on two generated clips, in two minutes"
+    add("--short", action="store_true", help=tried)
+    codecs = f"(default: {','.join(USUAL)}, or the profile's)"
+    add("--codecs", type=shared.words, metavar="NAME,…", help=codecs)
     toml = {"type": Path, "action": "append", "default": [], "metavar": "TOML"}
     add("--codec-file", help="more codecs", **toml)
     names = f"of {', '.join(METRICS)} (default: all but the last, as far as this machine can)"
@@ -71,10 +77,10 @@ def run(options: argparse.Namespace) -> int:
     profile = profile_of(options)
     resolve(options.codecs, _resolving(options, ENDLESS))
     _period(options.keyint, 25.0)
-    shared.sources(options)
     options.out = options.out.absolute()
+    _sources(options)
     log_line(f"results go to {options.out}")
-    metrics = _measurable(options.metrics)
+    metrics = _measurable(options.metrics, _SHORT_METRICS if options.short else DEFAULT)
     found = clips_of(options, profile)
     failures = _measure(options, profile, metrics, found)
     write_json(options.out / "failures.json", failures)
@@ -114,37 +120,53 @@ def _resolving(options: argparse.Namespace, keyint: int) -> Options:
 def profile_of(options: argparse.Namespace) -> Profile | None:
     """The profile asked for, whose frames, rates and codecs are put into the options. Raises
     EvalError where these were given too."""
-    if options.profile is None:
+    if options.short:
+        given = [f"--{name}" for name in ("set", "sequences", "profile") if getattr(options, name)]
+        profile: Profile | None = SHORT
+        options.presets = "fast"
+    else:
+        given, profile = [], PROFILES[options.profile] if options.profile else None
+    if profile is None:
+        options.codecs = options.codecs or list(USUAL)
         return None
-    profile = PROFILES[options.profile]
-    given = [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
+    given += [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
     if given:
         message = f"says what {', '.join(given)} would say: leave it out"
-        raise EvalError(f"--profile {profile.name} {message}")
-    options.frames, options.targets, options.every = profile.frames, profile.targets, {"": 1}
-    options.codecs, options.rgb = profile.low_delay(options.codecs), profile.rgb
+        raise EvalError(f"{profile.option} {message}")
+    options.frames, options.targets, options.every = profile.frames, profile.targets, profile.every
+    options.codecs = profile.low_delay(options.codecs or profile.codecs)
+    options.rgb = profile.rgb
     return profile
+
+
+def _sources(options: argparse.Namespace) -> list[Source]:
+    """The clips asked for, or the generated ones. Raises EvalError."""
+    if options.short:
+        return short.make_sources(options.out / "generated")
+    return shared.sources(options)
 
 
 def clips_of(options: argparse.Namespace, profile: Profile | None = None) -> list[Clip]:
     """The clips of the command, as the profile takes them. Raises EvalError where none is left."""
-    check = profile.check if profile else None
-    found = shared.prepare(shared.sources(options), options.frames, options.out, check)
+    check, part = None, Part(options.frames)
+    if profile:
+        check, part = profile.check, Part(profile.frames, profile.step, profile.rate)
+    found = shared.prepare(_sources(options), part, options.out, check)
     return [replace(clip, rgb_by=options.rgb) for clip in found]
 
 
-def _measurable(wanted: list[str] | None) -> list[str]:
-    """The metrics of a run: by default all that this machine can measure; those left out are named.
-    Raises EvalError for a metric that was asked for and cannot be measured."""
-    if wanted is not None:
-        need(wanted)
-        return wanted
-    lacking = missing(DEFAULT)
+def _measurable(asked: list[str] | None, default: tuple[str, ...]) -> list[str]:
+    """The metrics of a run: of `default` all that this machine can measure; those left out are
+    named. Raises EvalError for a metric that was asked for and cannot be measured."""
+    if asked is not None:
+        need(asked)
+        return asked
+    lacking = missing(default)
     for line in reasons(lacking):
         log_line(line)
-    kept = [name for name in DEFAULT if name not in lacking]
-    log_line(f"measured are {', '.join(METRICS[name].label for name in kept)}")
-    return kept
+    measured = [name for name in default if name not in lacking]
+    log_line(f"measured are {', '.join(METRICS[name].label for name in measured)}")
+    return measured
 
 
 def _speed(options: argparse.Namespace, clip: Clip) -> None:
@@ -154,7 +176,7 @@ def _speed(options: argparse.Namespace, clip: Clip) -> None:
     plain = ([p for p in word.split(":") if not p.startswith("fit=")] for word in ours)
     words = list(dict.fromkeys(":".join([*parts, "fit=off"]) for parts in plain))
     if words:
-        source = next(s for s in shared.sources(options) if s.name == clip.name)
+        source = next(s for s in _sources(options) if s.name == clip.name)
         short = source.prepare(speed.FRAMES_IN_RD, options.out / "sources")
         if not speed.is_measured(short, words, options.out):
             speed.measure(short, words, 40, 2, os.cpu_count() or 1, options.out)

@@ -14,8 +14,15 @@ from eval import arguments as shared
 from eval.metrics import METRICS
 from eval.report import csv_tables, figures, tables
 from eval.report.data import Results, load
+from eval.report.published import published_parts
 from eval.report.speed_table import speed_table
 from eval.tools import fill_marks, markdown, write_text
+
+#: Begins the report of `rd --short`.
+_GENERATED = (
+    "**A try on generated clips.** They have names of HEVC Class B, are computed by this program, "
+    "and are small and short: no figure here says anything about a codec."
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +60,10 @@ def make(folder: Path, readme: Sequence[Path] = ()) -> str:
 
 def _report(results: Results, text: str) -> str:
     """The tables of `text`, the charts, speed, what failed, and versions."""
-    parts = [f"# Rate–distortion on {results.where}", text]
+    parts = [f"# Rate–distortion on {results.where}"]
+    if results.profile and results.profile.name == "short":
+        parts.append(_GENERATED)
+    parts += [text, *published_parts(results)]
     parts += [f"![{m.marked_label}](figures/{m.name}.svg)" for m in results.metrics]
     for measured in results.speed:
         header, rows, note = speed_table(measured)

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from eval.report.data import Results
+from eval.report.published import MARK, published_deltas
 from eval.report.tables import anchors, clip_deltas, overall
 
 
@@ -54,7 +55,8 @@ def points_csv(results: Results) -> str:
 
 
 def bd_csv(results: Results) -> str:
-    """Every BD-rate: anchor, row, metric, clip or "overall", percent, interval, overlap."""
+    """Every BD-rate: anchor, row, metric, clip, percent, interval, overlap; clip is "overall" for
+    the mean of BD-rates, "mean curve" for the BD-rate of mean curves against published ones."""
     header = ["anchor", "codec", "metric", "clip", "percent", "low95", "high95", "overlap"]
     lines: list[list[Any]] = [header]
     for anchor in anchors(results):
@@ -72,4 +74,7 @@ def bd_csv(results: Results) -> str:
                 if total.percent is not None:
                     mean = round(total.percent, 2)
                 lines.append([anchor, row, metric.name, "overall", mean, *interval, ""])
+    for name, row, metric_name, value in published_deltas(results):
+        percent = "no overlap" if value is None else round(value, 2)
+        lines.append([f"{name} ({MARK})", row, metric_name, "mean curve", percent, "", "", ""])
     return _text(lines)

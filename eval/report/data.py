@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.metrics import METRICS, Metric
 from eval.points.bd import ALL_RATES, RANGE
-from eval.points.profiles import PROFILES, Profile
+from eval.points.profiles import COLUMNS, PROFILES, Profile
 from eval.sequences import NAMED
 from eval.tools import EvalError, read_json
 
@@ -90,20 +90,38 @@ class Results:
             return ALL_RATES
         return min(RANGE[0], *self.targets), max(RANGE[1], *self.targets)
 
+    @property
+    def is_published_set(self) -> bool:
+        """Whether the clips are the profile's: all of a paper's and no other, or generated ones,
+        next to which published points are drawn as a try."""
+        if self.profile is None:
+            return False
+        name = self.profile.set_name
+        same_set = {clip["set"] for clip in self.clips.values()} == {name}
+        return same_set and (name not in NAMED or set(self.clips) == set(NAMED[name]))
+
+    @property
+    def compares_published(self) -> bool:
+        """Whether published curves are for these very clips and may get BD-rates."""
+        return self.is_published_set and self.profile is not None and self.profile.compares
+
     def find_published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
-        """What the profile's paper prints, as name → (bpp, value): only where the clips are the
-        paper's, all of them and no other, taken as the paper takes them."""
-        sets = {clip["set"] for clip in self.clips.values()}
-        if self.profile is None or sets != {self.profile.set_name}:
-            return {}
-        column = {"lpips_alex": 1, "dists": 2}.get(metric)
-        if column is None or set(self.clips) != set(NAMED[self.profile.set_name]):
+        """What the profile's papers print, as name → (bpp, value), where the clips are the
+        profile's."""
+        column = COLUMNS.get(metric)
+        if self.profile is None or column is None or not self.is_published_set:
             return {}
         found = {
             name: [(point[0], value) for point in points if (value := point[column]) is not None]
             for name, points in self.profile.published.items()
         }
         return {name: points for name, points in found.items() if points}
+
+    def mean_curve(self, row: str, metric: str) -> list[tuple[float, float]]:
+        """(bpp, value) at each rate that a row reaches on every headline clip, means over these
+        clips."""
+        points = (self.mean_point(row, target, metric, self.headline) for target in self.targets)
+        return sorted({point for point in points if point})
 
     def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
         """The JSON of a run, None where there is none."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from itertools import cycle
 from typing import Any
 
 from eval.metrics import Metric
 from eval.report.data import Results
+from eval.sequences import NAMED
 from eval.tools import EvalError
 from gvcodec.util.messages import count_noun
 
@@ -26,6 +28,8 @@ _OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
 _OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 #: Bits per pixel.
 _TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+#: What published points are next to generated clips.
+OTHER_CLIPS = ", other clips"
 #: No date, and names of parts that depend on their content alone: the same points give the same
 #: text.
 SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math": False}
@@ -33,7 +37,7 @@ SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math"
 
 def rd_chart(results: Results, metric: Metric) -> str:
     """SVG text: metric over bpp. A row has a point where it reaches that rate on every headline
-    clip; beside the rows stands what the profile's paper prints for these clips."""
+    clip; next to the rows are the points that the profile's papers print for these clips."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -48,15 +52,14 @@ def rd_chart(results: Results, metric: Metric) -> str:
         axes.set_ylabel(_label(metric))
         axes.grid(True)
         for row, look in _looks(results.rows).items():
-            found = (
-                results.mean_point(row, target, metric.name, results.headline)
-                for target in results.targets
-            )
-            if points := sorted({point for point in found if point}):
+            if points := results.mean_curve(row, metric.name):
                 axes.plot(*zip(*points, strict=True), label=results.rows[row]["label"], **look)
-        for name, points in results.find_published(metric.name).items():
-            look = {"color": "#9a9a9a", "linestyle": ":", "marker": "D", "markerfacecolor": "white"}
-            axes.plot(*zip(*points, strict=True), label=f"{name} (published)", **look)
+        whose = "" if results.profile is None or results.profile.set_name in NAMED else OTHER_CLIPS
+        published = results.find_published(metric.name)
+        for (name, points), marker in zip(published.items(), cycle("D^vP*"), strict=False):
+            look = {"color": "#9a9a9a", "linestyle": ":", "marker": marker}
+            label = f"{name} (published{whose})"
+            axes.plot(*zip(*points, strict=True), label=label, markerfacecolor="white", **look)
         _finish(axes)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

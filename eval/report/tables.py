@@ -225,8 +225,8 @@ def notes(results: Results) -> list[str]:
         )
     if profile := results.profile:
         found.append(
-            f"Conditions of profile {profile.name}: {profile.frames} frames, low delay, BD-rates "
-            "over all common rates."
+            f"Conditions of profile {profile.name}: {profile.describe_frames()}, low delay, "
+            "BD-rates over all common rates."
         )
     if {clip.get("rgb") for clip in results.clips.values()} == {"dcvc"}:
         found.append("RGB by BT.709 in full range, chroma linear from corner to corner (DCVC).")

@@ -55,6 +55,7 @@ COMMANDS = {
     "serve": "play streams on televisions, phones and in players, over HTTP (HLS)",
     "summarize": "add a summary for search to a stream",
     "verify": "decode and verify a stream, optionally against its source",
+    "with": "run mpv, vlc, ffmpeg or another program with painted pictures (Linux)",
 }
 
 

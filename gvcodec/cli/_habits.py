@@ -34,6 +34,8 @@ _OPTION_MAP: dict[str, dict[str, str]] = {
 def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
     """The words as gvcodec takes them."""
     arguments = list(words)
+    if arguments[:1] == ["with"]:
+        return _quote_program(arguments)
     if arguments[:1] == ["help"]:
         return [*arguments[1:2], "--help"]
     if arguments[:1] == ["-i"]:
@@ -48,6 +50,12 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         return [*join_negative(arguments[:end]), *arguments[end:]]
     check_presets(words)
     return [*_output_last(join_negative(words)), *arguments[end:]]
+
+
+def _quote_program(arguments: list[str]) -> list[str]:
+    """`with PROGRAM` and arguments of the program, none of which is an option of ours."""
+    is_program = len(arguments) > 1 and not arguments[1].startswith("-")
+    return [*arguments[:2], "--", *arguments[2:]] if is_program else arguments
 
 
 def _escape_name(word: str) -> str:

@@ -14,7 +14,7 @@
     codec_network  the whole network, one frame through it as training sees it
     model_file     its weight file
     pictures       planes as whole windows, and back
-    compressai     the codec under the names of CompressAI (an extra)
+    compressai     the network under the names of CompressAI (an extra)
 
 The paper's own form (torch): `paper`, with a map of its own.
 

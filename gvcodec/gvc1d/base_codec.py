@@ -24,7 +24,7 @@ from gvcodec.models import report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
 
 #: Operations that can use several threads.
-_THREADED = ("linear", "layer_norm", "attention", "gelu", "sigmoid")
+_THREADED = ("linear", "layer_norm", "block", "attention", "gelu", "sigmoid")
 
 
 def rate_of(base_q: float) -> int:

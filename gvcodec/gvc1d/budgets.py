@@ -57,7 +57,7 @@ class Budget(ABC):
 
 class Uniform(Budget):
     def lengths(self, coder: FrameCoder, analysis: Analysis, rate: int, keyframe: bool) -> Integers:
-        return _spread(coder, np.ones(coder.windows), self.share)
+        return spread_tokens(coder, np.ones(coder.windows), self.share)
 
 
 class RateDistortion(Budget):
@@ -81,7 +81,10 @@ class RateDistortion(Budget):
 
 
 class Uniqueness(Budget):
-    """UniComp. A frame's uniqueness is 1 - cosine of its tokens to those of its group's first."""
+    """UniComp. A frame's uniqueness is 1 - cosine of its tokens to those of its group's first;
+    below `least` it sends no token."""
+
+    least = LEAST_UNIQUENESS
 
     def __init__(self, share: float) -> None:
         super().__init__(share)
@@ -91,15 +94,15 @@ class Uniqueness(Budget):
         tokens = analysis.values.reshape(coder.windows, -1)
         if keyframe or self._first is None:
             self._first = tokens
-            return _spread(coder, np.ones(coder.windows), self.share)
+            return spread_tokens(coder, np.ones(coder.windows), self.share)
         unique = 1 - _cosine(tokens, self._first)  # [W]
-        if unique.mean() < LEAST_UNIQUENESS:
+        if unique.mean() < self.least:
             return np.zeros(coder.windows, np.int32)
         if unique.mean() > NEW_GROUP:
             self._first = tokens
         # Windows by the softmax of their uniqueness, as frames in the paper.
         weights = np.exp((unique - unique.max()) * np.sqrt(tokens.shape[1]))
-        return _spread(coder, weights, self.share)
+        return spread_tokens(coder, weights, self.share)
 
 
 class Elbo(Budget):
@@ -108,7 +111,7 @@ class Elbo(Budget):
     def lengths(self, coder: FrameCoder, analysis: Analysis, rate: int, keyframe: bool) -> Integers:
         full = np.full(coder.windows, coder.config.tokens, np.int32)
         frame = Frame(rate, full, np.rint(analysis.values).astype(np.int32))
-        return _spread(coder, cost_of(coder.estimate(frame, analysis), rate), self.share)
+        return spread_tokens(coder, cost_of(coder.estimate(frame, analysis), rate), self.share)
 
 
 _BUDGETS: dict[str, type[Budget]] = {
@@ -155,7 +158,7 @@ def cost_of(estimate: Estimate, rate: int) -> Integers:
     return cost
 
 
-def _spread(coder: FrameCoder, weights: Integers, share: float) -> Integers:
+def spread_tokens(coder: FrameCoder, weights: Integers, share: float) -> Integers:
     """Tokens of each window [W], in proportion to weights, at most T and at least T / 16 each;
     together `share` of all."""
     full, windows = coder.config.tokens, coder.windows

@@ -20,16 +20,14 @@ network for all rates, absent tokens, slots of memory with different time scales
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
-
-Weights = Mapping[str, Any]
+from gvcodec.gvc1d.attention_block import CachedBlock, Ops, Transformer, Weights
 
 #: Points of the rate embedding; λ of training rises by a factor of two from one to the next.
 RATES = 8
@@ -42,21 +40,6 @@ LARGEST = 1023
 SCALE_CENTRE, SCALE_OCTAVE, SCALE_END = 30.0, 6.0, 63.0
 #: Share of a new value in a memory vector at first, as logits from the slowest slot to the fastest.
 SLOWEST_GATE, FASTEST_GATE = -3.0, 1.0
-
-
-class Ops(Protocol):
-    """Operations on arrays of one kind; `weight` is [inputs, outputs]."""
-
-    def linear(self, x: Any, weight: Any, bias: Any = None) -> Any: ...
-    def layer_norm(self, x: Any, gain: Any, bias: Any) -> Any: ...
-    def attention(self, query: Any, key: Any, value: Any, visible: Any = None) -> Any: ...
-    def gelu(self, x: Any) -> Any: ...
-    def sigmoid(self, x: Any) -> Any: ...
-    def softsign(self, x: Any) -> Any: ...
-    def concatenate(self, arrays: list[Any], axis: int) -> Any: ...
-    def broadcast(self, x: Any, shape: tuple[int, ...]) -> Any: ...
-    def permute(self, x: Any, *axes: int) -> Any: ...
-    def zeros(self, like: Any, shape: tuple[int, ...]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -203,7 +186,7 @@ def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]
     # Finer steps at low λ: integers grow by 2^(1/4) from one rate to the next finer one.
     octaves = np.linspace(1.75, 0, RATES)[:, None] * 0.5
     weights["gain"] = np.repeat(3.0 * 2.0**octaves, config.channels, 1).astype(np.float32)
-    near = _near_patches(config)
+    near = near_patches(config)
     weights["pool"] = near / near.sum(0)
     weights["spread"] = near.T.copy()
     if config.memory:
@@ -212,7 +195,7 @@ def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]
     return weights
 
 
-def _near_patches(config: Config) -> NDArray[np.float32]:
+def near_patches(config: Config) -> NDArray[np.float32]:
     """[P, T]: 1 where a patch is in the region that a token begins with. Regions are runs of the
     Z-order of patches; with more tokens than patches several tokens share one."""
     side = config.window // config.patch
@@ -237,52 +220,15 @@ def rate_mix(rate: float) -> NDArray[np.float32]:
     return mix
 
 
-class Codec:
+class Codec(Transformer):
     """The network on weights, by the operations of `ops`. `off` names parts to leave out: memory,
     short_term, global, autoregression."""
 
     def __init__(self, config: Config, weights: Weights, ops: Ops, off: tuple[str, ...] = ()):
-        self.config, self.weights, self.ops, self.off = config, weights, ops, off
+        super().__init__(weights, ops, config.heads)
+        self.config, self.off = config, off
 
-    # ------------------------------------------------------------------ parts of all transformers
-
-    def _linear(self, name: str, x: Any) -> Any:
-        return self.ops.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
-
-    def _norm(self, name: str, x: Any) -> Any:
-        gain, bias = self.weights[f"{name}.gain"], self.weights[f"{name}.bias"]
-        return self.ops.layer_norm(x, gain, bias)
-
-    def _split_heads(self, x: Any) -> Any:
-        """[B, N, D] to [B, heads, N, D / heads]."""
-        batch, length, width = x.shape
-        heads = self.config.heads
-        return self.ops.permute(x.reshape(batch, length, heads, width // heads), 0, 2, 1, 3)
-
-    def _block(self, name: str, x: Any, context: Any = None, visible: Any = None) -> Any:
-        """Pre-norm transformer block: x [B, N, D] looks at context [B, K, D], if any, and at
-        itself; item i sees the first visible[i] of these K + N. Returns [B, N, D]."""
-        own = self._norm(f"{name}.attention_norm", x)
-        key_value = self._linear(f"{name}.key_value", own)  # [B, N, 2D]
-        if context is not None:
-            key_value = self.ops.concatenate([self._key_value(name, context), key_value], 1)
-        return self._mix(name, x, own, key_value, visible)
-
-    def _key_value(self, name: str, context: Any) -> Any:
-        """[B, K, 2D] of a context [B, K, D]."""
-        return self._linear(f"{name}.key_value", self._norm(f"{name}.attention_norm", context))
-
-    def _mix(self, name: str, x: Any, own: Any, key_value: Any, visible: Any = None) -> Any:
-        """Attention and perceptron of a block: x [B, N, D], `own` its norm, keys and values
-        [B, K, 2D]."""
-        batch, length, width = x.shape
-        query = self._split_heads(self._linear(f"{name}.query", own))
-        key = self._split_heads(key_value[..., :width])
-        value = self._split_heads(key_value[..., width:])
-        mixed = self.ops.permute(self.ops.attention(query, key, value, visible), 0, 2, 1, 3)
-        x = x + self._linear(f"{name}.attention_out", mixed.reshape(batch, length, width))
-        wide = self.ops.gelu(self._linear(f"{name}.up", self._norm(f"{name}.mlp_norm", x)))
-        return x + self._linear(f"{name}.down", wide)
+    # ------------------------------------------------------------------------------------- layers
 
     def _windows(self, name: str, layers: str, x: Any, slots: int, state: State, at: Any) -> Any:
         """The encoder's or the decoder's layers. x [B, W, slots + context, D]: a local layer sees
@@ -303,12 +249,10 @@ class Codec:
 
     def _local(self, block: str, x: Any, memory: Any, windows: int) -> Any:
         """A layer inside windows, x [B * W, N, D], that also sees the memory [B, M, D]."""
-        own = self._norm(f"{block}.attention_norm", x)
-        key_value = self._linear(f"{block}.key_value", own)
+        before = None
         if memory is not None:
-            remembered = self._per_window(self._key_value(block, memory), windows)
-            key_value = self.ops.concatenate([remembered, key_value], 1)
-        return self._mix(block, x, own, key_value)
+            before = self._per_window(self._key_value(block, memory), windows)
+        return self._run_block(block, x, before)
 
     def _memory_context(self, state: State) -> Any:
         """[B, M, D], or None without memory."""
@@ -365,7 +309,7 @@ class Codec:
         c, (batch, windows) = self.config, patches.shape[:2]
         at, rate = self._window_positions(grid), self._rate(mix)
         shape = (batch, windows, c.tokens, c.width)
-        seen = self._linear("patch_in", (patches - np.float32(0.5)) * np.float32(SAMPLE_SCALE))
+        seen = self._patch_vectors(patches)
         pooled = self._across(seen, "pool")  # [B, W, T, D]
         queries = pooled + self.ops.broadcast(self.weights["query"] + at + rate, shape)
         seen = seen + self.weights["patch_position"]
@@ -388,6 +332,14 @@ class Codec:
         sent = sent + self.weights["token_position"]
         x = self.ops.concatenate([masks, sent, self._short_term(state)], 2)  # [B, W, 2P + T, D]
         features = self._windows("decoder", c.decoder, x, c.patches, state, at)
+        return self._shown(features)
+
+    def _patch_vectors(self, patches: Any) -> Any:
+        """[B, W, P, D] of samples [B, W, P, S]."""
+        return self._linear("patch_in", (patches - np.float32(0.5)) * np.float32(SAMPLE_SCALE))
+
+    def _shown(self, features: Any) -> tuple[Any, Any]:
+        """Samples [B, W, P, S] of decoder features [B, W, P, D], and these."""
         samples = self._linear("patch_out", features)
         return samples * np.float32(1 / SAMPLE_SCALE) + np.float32(0.5), features
 
@@ -482,20 +434,17 @@ class Predictor:
         self._expected = codec._expected(state, mix, grid)  # [B, W, T, D]
         context = codec._entropy_context(state)
         names = [f"entropy.{layer}" for layer in range(codec.config.entropy_layers)]
-        self._cache = {name: codec._key_value(name, context) for name in names}
+        self._layers = [CachedBlock(codec, name, context, codec.config.tokens) for name in names]
 
     def next(self, earlier: Any) -> Prediction:
         """Mean and scale [B, W, C] of the next token, after the integers [B, W, C] of the one
         before it (zeros for the first)."""
-        codec, ops = self._codec, self._codec.ops
+        codec = self._codec
         batch, windows = earlier.shape[:2]
         x = codec._earlier(earlier) + self._expected[:, :, self._token]
         x = x.reshape(batch * windows, 1, -1)
-        for name, cache in self._cache.items():
-            own = codec._norm(f"{name}.attention_norm", x)
-            fresh = codec._linear(f"{name}.key_value", own)
-            self._cache[name] = ops.concatenate([cache, fresh], 1)
-            x = codec._mix(name, x, own, self._cache[name])
+        for layer in self._layers:
+            x = layer.next(x)
         before = self._before[:, :, self._token]
         self._token += 1
         return codec._prediction(x.reshape(batch, windows, -1), before)

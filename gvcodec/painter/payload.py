@@ -1,12 +1,14 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
-    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m, m in 0…31: a delta
-                to the painter, bit i < 2 of m set: group i of `GROUPS` is present
+    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m, m in 0…31 or 64…95: a
+                delta to the painter, bit i < 2 of m set: group i of `GROUPS` is present
     bit 2 of m  u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
                 (`model.Strength`)
     bit 3 of m  six i8 in −40…16: factors of the gains of three scales, then of their noise, in
                 eighths of an octave; the stream needs format 1.1
     bit 4 of m  var size, so many bytes of tokens (`tokens`); the stream needs format 1.1
+    bit 6 of m  var size, so many bytes: regions that are not painted (`unpainted_regions`); the
+                stream needs format 1.1
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
@@ -51,7 +53,8 @@ _DELTA = 16
 _STRENGTH = 1 << len(GROUPS)
 _FACTORS_BIT = _STRENGTH << 1
 _TOKENS = _FACTORS_BIT << 1
-_KINDS = range(_DELTA, _DELTA + (_TOKENS << 1))
+_UNPAINTED = _TOKENS << 2  # a first byte of 48 is newer to all releases
+_KINDS = frozenset(_DELTA + mask + more for mask in range(_TOKENS << 1) for more in (0, _UNPAINTED))
 _FACTORS = struct.Struct("6b")
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
@@ -93,11 +96,12 @@ def pack(deltas: list[Delta]) -> bytes:
 
 @dataclass(frozen=True)
 class FitExtras:
-    """What a payload has beside changes of weights: how strongly is painted, and the bytes of
-    tokens, where it has some."""
+    """What a payload has beside changes of weights: how strongly is painted, the bytes of tokens,
+    and of regions that are not painted, where it has some."""
 
     strength: Strength = NEUTRAL
     tokens: bytes | None = None
+    unpainted: bytes | None = None
 
 
 def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
@@ -107,7 +111,8 @@ def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
     if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:
         return payload, FitExtras()
     mask, rest = kind - _DELTA, payload[1:]
-    strength, tokens = Strength(), None
+    strength = Strength()
+    sections: list[bytes | None] = []
     if mask & _STRENGTH:
         if len(rest) < 2 or rest[0] > Strength.noise:
             raise DamagedStreamError(
@@ -122,11 +127,11 @@ def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
             raise DamagedStreamError("fitted weights: a factor is out of range", code="fit-payload")
         strength = replace(strength, gains=factors[:3], amplitudes=factors[3:])
         rest = rest[_FACTORS.size :]
-    if mask & _TOKENS:
-        cursor = Cursor(rest, "fitted weights: their tokens")
-        tokens = cursor.take(cursor.var())
-        rest = cursor.take(len(cursor))
-    return bytes([_DELTA + (mask & _STRENGTH - 1)]) + rest, FitExtras(strength, tokens)
+    cursor = Cursor(rest, "fitted weights: their tokens")
+    for bit in (_TOKENS, _UNPAINTED):
+        sections.append(cursor.take(cursor.var()) if mask & bit else None)
+    rest = cursor.take(len(cursor))
+    return bytes([_DELTA + (mask & _STRENGTH - 1)]) + rest, FitExtras(strength, *sections)
 
 
 def join_extras(payload: bytes, extras: FitExtras) -> bytes:
@@ -137,11 +142,9 @@ def join_extras(payload: bytes, extras: FitExtras) -> bytes:
     if strength.has_strength_factors:
         factors = _FACTORS.pack(*strength.gains, *strength.amplitudes)
         kind, extra_bytes = kind + _FACTORS_BIT, extra_bytes + factors
-    if extras.tokens is not None:
-        kind, extra_bytes = (
-            kind + _TOKENS,
-            extra_bytes + encode_var(len(extras.tokens)) + extras.tokens,
-        )
+    for bit, section in ((_TOKENS, extras.tokens), (_UNPAINTED, extras.unpainted)):
+        if section is not None:
+            kind, extra_bytes = kind + bit, extra_bytes + encode_var(len(section)) + section
     return bytes([kind]) + extra_bytes + payload[1:]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from gvcodec.painter.model import Strength, rate
 from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.unpainted_regions import Regions
 from gvcodec.types import Planes
 
 #: Most luma samples of a picture whose tokens are searched, for which memory holds about 24 MB for
@@ -31,6 +32,7 @@ class GopSample:
     runs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
     strength: Strength | None = None
+    unpainted: Regions | None = None
 
     @functools.cached_property
     def rates(self) -> list[list[int]]:

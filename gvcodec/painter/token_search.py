@@ -3,7 +3,7 @@ loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
 from what the encoder (`token_encoder`) finds, led by the small network that judges them
-(`token_judge`), here in torch; in the second half of the steps the loss sees them rounded. A run
+(`token_metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
 that took no part then decides what is sent (`token_trial`).
 """
 
@@ -260,6 +260,10 @@ class TokenSearch:
         self.token_encoder = EncodedTokens(
             fmt, base, scale, q, paint_strength, chooses_strengths, threads
         )
+
+    def prepare(self, sample: GopSample) -> None:
+        """As `EncodedTokens.prepare`."""
+        self.token_encoder.prepare(sample)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""

@@ -4,17 +4,26 @@ out, and join what is said of strengths and weights in `fit` packets."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH
+from gvcodec.painter.model import Strength
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.paint_strength import with_look
-from gvcodec.painter.payload import BASE, IDENTITY, FitExtras, join_extras, split_extras
+from gvcodec.painter.payload import (
+    BASE,
+    IDENTITY,
+    FitExtras,
+    join_extras,
+    split_extras,
+)
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
+from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.torch_settings import default_torch_settings
@@ -26,10 +35,19 @@ TOO_LARGE_TO_SEARCH = (
 SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({INSTALL_TORCH})"
 
 
+class GopTokens(NamedTuple):
+    """What was found for a GOP: bytes of tokens, None where they do not pay; its regions that are
+    not painted, and the strength at which the others are, None where it is too short to tell."""
+
+    tokens: bytes | None
+    unpainted: Regions | None
+    strength: Strength | None
+
+
 class TokenStage:
-    """Finds tokens for each GOP of a video once its base frames are there; `finish` gives their
-    bytes by the GOP's first frame, None where they do not pay. `chosen`: payloads by the frame from
-    which on they hold, where an earlier pass has chosen them.
+    """Finds tokens, and regions that are not painted, for each GOP of a video once its base frames
+    are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
+    has chosen, by the frame from which on they hold.
 
     Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
     for a device that is not there."""
@@ -40,12 +58,12 @@ class TokenStage:
         config: EncoderConfig,
         payloads: Mapping[int, bytes] | None = None,
     ) -> None:
-        self._find = _make_finder(header, config)
+        self._finder = _open_finder(header, config)
         self._payloads, self._paint_strength = payloads, config.look
         self._sampler = TokenSampler()
         self._sizes: dict[int, int] = {}
         self._first = 0
-        self._tokens: dict[int, bytes | None] = {}
+        self._tokens: dict[int, GopTokens] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
         """The next frame."""
@@ -61,13 +79,13 @@ class TokenStage:
     def send_base(self, number: int, planes: Planes, size: int) -> None:
         """The base frame of a number, `size` bytes of its packet or 0."""
         for gop in self._sampler.send_base(number, planes, size):
-            # Maps of the judge come and go while encoders hold what they keep.
+            # Maps of the metric come and go while encoders hold what they keep.
             keep_large_blocks()
             self._find_tokens(gop)
             map_large_blocks()
             return_memory()
 
-    def finish(self) -> dict[int, bytes | None]:
+    def finish(self) -> dict[int, GopTokens]:
         """After the last frame."""
         for gop in self._sampler.finish():
             self._find_tokens(gop)
@@ -79,7 +97,9 @@ class TokenStage:
             before = [frame for frame in self._payloads if frame <= gop.first]
             _, extras = split_extras(self._payloads[max(before)] if before else BASE)
             gop.strength = with_look(extras.strength, self._paint_strength)
-        self._tokens[gop.first] = self._find(gop, self._sizes.get(gop.first, 0))
+        self._finder.prepare(gop)
+        tokens = self._finder.find(gop, self._sizes.get(gop.first, 0))
+        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted, gop.strength)
 
 
 def search_obstacle(fmt: VideoFormat) -> str:
@@ -89,10 +109,20 @@ def search_obstacle(fmt: VideoFormat) -> str:
     return "" if has_torch() else SEARCH_NEEDS_TORCH
 
 
-def _make_finder(
-    header: SequenceHeader, config: EncoderConfig
-) -> Callable[[GopSample, int], bytes | None]:
-    """What gives the bytes of a GOP's tokens."""
+class Finder(Protocol):
+    """What chooses the strength and the regions of a GOP, then finds its tokens."""
+
+    def prepare(self, sample: GopSample) -> None:
+        """Sets `strength` and `unpainted` of the sample, where it has runs."""
+        ...
+
+    def find(self, sample: GopSample, size: int) -> bytes | None:
+        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        ...
+
+
+def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
+    """As the configuration says."""
     stream = (
         header.format,
         header.base,
@@ -105,8 +135,8 @@ def _make_finder(
     if config.tokens == "search" and not search_obstacle(header.format):
         from gvcodec.painter.token_search import TokenSearch
 
-        return TokenSearch(*stream, threads, config.device).find
-    return EncodedTokens(*stream, threads).find
+        return TokenSearch(*stream, threads, config.device)
+    return EncodedTokens(*stream, threads)
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -120,17 +150,30 @@ def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
     return result
 
 
-def add_tokens(
-    payloads: Mapping[int, bytes], tokens: Mapping[int, bytes | None]
-) -> dict[int, bytes]:
-    """Payloads of `fit` packets by the frame from which on they hold, with tokens by the first
-    frame of each GOP (None: it has none)."""
-    result, weights = dict(payloads), BASE
-    for first, coded in sorted(tokens.items()):
+def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -> dict[int, bytes]:
+    """Payloads of `fit` packets by the frame from which on they hold, with what was found for each
+    GOP by its first frame. A GOP that is too short has the strength of the one before."""
+    result, strength = dict(payloads), None
+    for first, gop in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]
-        weights = payloads[max(before)] if before else BASE
-        plain, extras = split_extras(weights)
-        if weights != IDENTITY and coded is not None:
-            weights = join_extras(plain, replace(extras, tokens=coded))
-        result[first] = weights
+        payload = payloads[max(before)] if before else BASE
+        strength = gop.strength or strength
+        result[first] = _join(payload, gop._replace(strength=strength))
     return result
+
+
+def _join(payload: bytes, gop: GopTokens) -> bytes:
+    """The payload of a GOP. Where only some regions have the texture of a slide, the others are
+    painted, whatever an earlier pass decided for the whole picture."""
+    regions = gop.unpainted
+    share = 0.0 if regions is None else float(regions.mean())
+    if share == 1 or (payload == IDENTITY and share == 0):
+        return IDENTITY
+    weights, extras = split_extras(BASE if payload == IDENTITY else payload)
+    if gop.strength is not None:
+        extras = replace(extras, strength=gop.strength)
+    if regions is not None and share > 0:
+        extras = replace(extras, unpainted=pack_regions(regions))
+    if gop.tokens is not None:
+        extras = replace(extras, tokens=gop.tokens)
+    return join_extras(weights, extras)

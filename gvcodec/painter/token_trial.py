@@ -32,6 +32,7 @@ from gvcodec.painter.tokens import (
     round_integers,
     style_offsets_of,
 )
+from gvcodec.painter.unpainted_regions import show_base
 from gvcodec.types import BLOCK, Plane, Planes
 
 #: Top, left, height and width of a window of the picture.
@@ -93,7 +94,8 @@ class GopTrial:
 
     def __init__(self, model: Model, stream: Ints, sample: GopSample, metric: WindowMetric) -> None:
         self._model, self._stream, self._metric = model, stream, metric
-        self._runs = sample.clips
+        self._runs, self._unpainted = sample.clips, sample.unpainted
+        self._bases = [[base for base, _ in run] for run in sample.runs]
         self._sources = [run[-1][1] for run in sample.runs]
         self._height, self._width = self._sources[0][0].shape
         self.windows = trial_windows(self._height, self._width)
@@ -130,6 +132,11 @@ class GopTrial:
         for tokens in options:
             style_offsets = None if tokens is None else style_offsets_of(tokens)
             painted_frames = list(self._runs.paint(self._model, self._stream, style_offsets))
+            if self._unpainted is not None and self._unpainted.any():
+                painted_frames = [
+                    [show_base(*pair, self._unpainted) for pair in zip(run, bases, strict=True)]
+                    for run, bases in zip(painted_frames, self._bases, strict=True)
+                ]
             pictures.append(painted_frames[middle][-1])
             excess = self._runs.block_excess(
                 [[planes[0] for planes in run] for run in painted_frames]

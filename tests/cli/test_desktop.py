@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import gvcodec
-
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CLIP = ROOT / "conformance/files/av1.gvc"
@@ -65,14 +63,3 @@ def test_the_thumbnailer_makes_a_picture(tmp_path: Path, program: Path) -> None:
     words = [places.get(word, word) for word in shlex.split(section["Exec"])]
     ran(*words, PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     assert (tmp_path / "made here").read_bytes().startswith(b"\x89PNG")
-
-
-@needs("mpv")
-def test_mpv_shows_every_frame(tmp_path: Path, program: Path) -> None:
-    script, out = DEPLOY / "mpv/gvc.lua", tmp_path / "shown"
-    options = ["--no-config", f"--script={script}", "--ao=null", "--vo=image"]
-    options += [f"--vo-image-outdir={out}", "--vo-image-format=png", CLIP]
-    ran("mpv", *map(str, options), GVCODEC=str(program), TMPDIR=str(tmp_path))
-    with gvcodec.open(CLIP) as video:
-        assert len(list(out.glob("*.png"))) == len(video)
-    assert not list(tmp_path.glob("gvcodec-*"))

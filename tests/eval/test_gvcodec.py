@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.codecs import Options, resolve
+from eval.codecs import Options, ours, resolve
 from eval.codecs.ours import stream_facts
 from eval.metrics import Measurer
 from eval.rd.encoding import decode, encode
@@ -21,6 +21,23 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
     )
     assert (searching.preset, searching.fit) == (4, 0)
     assert counting.preset == (1 if "preset" in word else None) and counting.fit != 0
+
+
+def test_every_option_is_one_of_encode():
+    """Options of a row are those of the command line, which refuses any other."""
+    command = ["encode", "in.mkv", "out.gvc"]
+    values = {"base": "vvc", "scale": "1/2", "speed": "fast", "fit": "off", "by": "small"}
+    values |= {"tokens": "on", "token-share": "0.5", "alloc": "rd", "painter": "off"}
+    for name, flag in ours.FLAGS.items():
+        parser().parse_args([*command, f"{flag}={values.get(name, '1')}"])
+    for name in ours.SWITCHES:
+        parser().parse_args([*command, f"--{name}"])
+    with pytest.raises(SystemExit):
+        parser().parse_args([*command, "--token-rate=1"])
+    (codec,) = resolve(["gvcodec:base=gvc1d:alloc=elbo:token-share=0.5:low-delay"], Options())
+    arguments = ["1" if w.startswith("{") else w for w in codec.encode[3:]]
+    config = parser().parse_args(arguments)
+    assert (config.alloc, config.token_share, config.low_delay) == ("elbo", 0.5, True)
 
 
 def test_one_file_av1_gives_two_rows(tmp_path):

@@ -1,6 +1,7 @@
 """Profiles of papers take their frames, rates and forms; names of their sets."""
 
 import json
+import math
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -12,14 +13,16 @@ from PIL import Image
 from eval.__main__ import main
 from eval.codecs import ENDLESS, Options, resolve
 from eval.metrics import METRICS
+from eval.points.bd import ALL_RATES, bd_rate
 from eval.points.profiles import PROFILES
 from eval.rd.command import clips_of, profile_of
 from eval.rd.encoding import encode
 from eval.report import figures, tables
 from eval.report.data import Results
+from eval.report.published import published_deltas, published_parts
 from eval.sequences import NAMED, procedural, select
 from eval.tools import EvalError
-from eval.video import prepare
+from eval.video import Part, prepare
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
 from tests.eval_helpers import GREY, frames_of
@@ -32,7 +35,7 @@ def counting(path, frames, width=32, height=16):
 
 def options(folder, out, **more):
     given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
-    given |= {"every": {}, "sequences": folder, "out": out, "rgb": "clip"}
+    given |= {"every": {}, "sequences": folder, "out": out, "rgb": "clip", "short": False}
     return SimpleNamespace(**given | more)
 
 
@@ -117,6 +120,37 @@ def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
         clips_of(SimpleNamespace(**vars(given) | {"only": ["short"]}), profile)
 
 
+def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path, capsys):
+    counting(tmp_path / "long_32x16_120.yuv", 254)
+    counting(tmp_path / "short_32x16_120.yuv", 252)
+    given = options(tmp_path, tmp_path / "out", frames=96, profile="gvc-rt", codecs=["x265"])
+    given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
+    (clip,) = clips_of(given, profile_of(given))
+    assert [int(planes[0][0, 0]) for planes in clip.raw] == list(range(0, 253, 4))
+    assert clip.fps == 30 and clip.raw.frames == 64 and clip.pixels == 64 * 32 * 16
+    printed = capsys.readouterr().err
+    assert "short: 63 frames, one in 4, --profile gvc-rt takes 64; left out" in printed
+
+
+def test_a_part_of_a_folder_of_pngs_keeps_its_references(tmp_path):
+    for number in range(6):
+        Image.new("RGB", (32, 16), (40 * number,) * 3).save(tmp_path / f"{number}.png")
+    clip = select(None, tmp_path, [])[0].prepare(Part(2, 3, Fraction(8)), tmp_path / "out")
+    assert clip.raw.frames == 2 and clip.fps == 8
+    assert 255 * clip.reference(1)[0, 0, 0] == pytest.approx(120)
+
+
+def test_default_codecs_of_a_profile(tmp_path):
+    for name, profile in PROFILES.items():
+        short = name == "short"
+        asked = None if short else name
+        given = options(None, tmp_path, frames=96, profile=asked, codecs=None, short=short)
+        given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
+        profile_of(given)
+        assert given.codecs == profile.low_delay(profile.codecs) and len(given.codecs) > 1
+        assert ("gvcodec:base=gvc1d:low-delay" in given.codecs) == (name == "gvc1d")
+
+
 def test_rgb_as_dcvc_makes_it(tmp_path):
     """BT.709 in full range whatever the clip says; chroma runs from corner to corner."""
     y = np.full((4, 6), 130, np.uint8)
@@ -155,7 +189,7 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
 
 
 def test_a_profile_runs_and_its_report_says_so(tmp_path):
-    counting(tmp_path / "one_160x96_120.yuv", 100, 160, 96)
+    counting(tmp_path / "one_160x96_120.yuv", 256, 160, 96)
     (tmp_path / "grey.toml").write_text(GREY)
     words = ["rd", "--sequences", tmp_path, "--profile", "gvc-rt"]
     words += ["--codecs", "grey", "--metrics", "psnr_y"]
@@ -164,10 +198,10 @@ def test_a_profile_runs_and_its_report_says_so(tmp_path):
     curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
     assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
-    assert all(len(run["metrics"]["psnr_y"]["values"]) == 96 for run in runs)
+    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
     assert all(run["clip"]["rgb"] == "dcvc" for run in runs)
     text = (tmp_path / "out/report.md").read_text()
-    assert "Conditions of profile gvc-rt: 96 frames, low delay" in text
+    assert "Conditions of profile gvc-rt: 64 frames (0, 4, … 252 at 30 a second), low" in text
     assert "RGB by BT.709 in full range" in text and "BD-rates over all common rates" in text
 
 
@@ -188,12 +222,70 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
         assert "GVC-RT (published)" in figures.rd_chart(uvg, metric)
     assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"])
     hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
-    assert "GVC1D (published)" in figures.rd_chart(hevc, alex)
-    assert hevc.find_published("dists") == {}
+    for metric in (alex, dists):
+        chart = figures.rd_chart(hevc, metric)
+        for name in ("GVC1D", "GLC-Video", "VTM", "HM", "DCVC-FM"):
+            assert f"{name} (published)" in chart
     names = list(NAMED["uvg"])
     others = ("uvg", names, None), ("uvg", names[1:], "gvc-rt")
     for case in (*others, ("uvg", names, "gvc1d"), ("folder", names, "gvc-rt")):
         assert "published" not in figures.rd_chart(results_of(*case), alex)
+
+
+def test_gvc1d_s_curves_are_those_of_glc_at_lower_rates():
+    hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
+    for metric, part in (("lpips_alex", 1 - 0.604), ("dists", 1 - 0.688)):
+        published = hevc.find_published(metric)
+        pairs = zip(published["GVC1D"], published["GLC-Video"], strict=True)
+        for (bpp, value), (glc_bpp, glc_value) in pairs:
+            assert bpp == pytest.approx(part * glc_bpp, abs=5e-5) and value == glc_value
+    assert [bpp for bpp, _ in hevc.find_published("lpips_alex")["GVC1D"]] == [
+        0.0029,
+        0.0041,
+        0.0057,
+        0.0074,
+    ]
+    assert "−68.8 %" in hevc.profile.notes
+
+
+def twice_the_rate(results):
+    """Rows "ours" with GLC-Video's published quality at twice its rate, on every clip."""
+    glc = results.profile.published["GLC-Video"]
+    points = {
+        target: {
+            "bpp": 2 * bpp,
+            "metrics": {"lpips_alex": {"mean": lpips}, "dists": {"mean": dists}},
+        }
+        for target, (bpp, lpips, dists) in zip((1.0, 2.0, 3.0, 4.0), glc, strict=True)
+    }
+    results.runs = {clip: {"ours": points} for clip in results.clips}
+    return results
+
+
+def test_bd_rates_against_published_curves_on_hevc_class_b_alone():
+    hevc = twice_the_rate(results_of("hevc-b", NAMED["hevc-b"], "gvc1d"))
+    deltas = {(name, metric): value for name, _, metric, value in published_deltas(hevc)}
+    assert deltas["GLC-Video", "lpips_alex"] == pytest.approx(100, abs=0.1)
+    assert deltas["GLC-Video", "dists"] == pytest.approx(100, abs=0.1)
+    # GVC1D's rates are rounded to four digits.
+    assert deltas["GVC1D", "dists"] == pytest.approx(100 * (2 / 0.312 - 1), rel=0.02)
+    # HM shares no quality with it, DCVC-FM has a single point.
+    assert deltas["HM", "lpips_alex"] is None and ("DCVC-FM", "dists") not in deltas
+    text = "\n".join(published_parts(hevc))
+    assert "| ours | GLC-Video (published, other machine) | +100.0 % | +100.0 % |" in text
+    assert "DCVC-FM (published" not in text and "a straight line" in text
+    for clips in (list(NAMED["hevc-b"])[1:], ["generated-Kimono1"]):
+        name = "generated" if clips[0].startswith("generated") else "hevc-b"
+        other = twice_the_rate(results_of(name, clips, "short" if len(clips) == 1 else "gvc1d"))
+        assert published_deltas(other) == []
+        assert "other machine) |" not in "\n".join(published_parts(other))
+    assert published_deltas(results_of("uvg", NAMED["uvg"], "gvc-rt")) == []
+
+
+def test_a_curve_of_two_points_is_a_straight_line_over_log_rate():
+    hm = [(0.0115, 0.317), (0.0183, 0.272)]
+    curve = [(2 * math.sqrt(0.0115 * 0.0183), (0.317 + 0.272) / 2), (2 * 0.0183, 0.272)]
+    assert bd_rate(hm, curve, False, ALL_RATES).percent == pytest.approx(100, abs=0.1)
 
 
 def test_bd_rates_of_a_profile_go_over_all_rates():

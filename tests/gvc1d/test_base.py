@@ -3,8 +3,6 @@
 import contextlib
 import copy
 import io
-import sys
-import types
 from fractions import Fraction
 
 import numpy as np
@@ -328,27 +326,3 @@ def test_the_shipped_transform_earns_more_than_its_beginning() -> None:
         network.transform.analysis_uv.zero_()
     network.uses_analyst = False
     assert whole < begun < cost(network, source, 40.0, 64)
-
-
-def test_pictures_under_compressai_s_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gvcodec.gvc1d.compressai import GVC1DPictures, register
-
-    model = GVC1DPictures(q=44)
-    rgb = torch.nn.functional.interpolate(torch.rand(2, 3, 6, 9), (50, 71), mode="bicubic")
-    rgb = rgb.clamp(0, 1)
-    packed, direct = model.compress(rgb), model(rgb)
-    shown = model.decompress(**packed)["x_hat"]
-    assert shown.shape == rgb.shape
-    assert (shown - direct["x_hat"]).abs().mean() < 0.005
-    assert (shown - rgb).abs().mean() < 0.1
-    for payload, likelihood in zip(packed["strings"][0], direct["likelihoods"]["y"], strict=True):
-        bits = -likelihood.log2().sum().item()
-        assert 8 * len(payload) == pytest.approx(bits, rel=0.15, abs=80)
-
-    known: dict[str, type] = {}
-    registry = types.ModuleType("compressai.registry")
-    registry.register_model = lambda name: lambda made: known.setdefault(name, made)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
-    monkeypatch.setitem(sys.modules, "compressai.registry", registry)
-    register()
-    assert known == {"gvc1d": GVC1DPictures}

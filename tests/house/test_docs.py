@@ -46,14 +46,10 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name}: {link}"
 
 
-#: Pages with longer lines, until they are rewritten.
-WIDE = {ROOT / "docs/spec/gvc1d.md"}
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_lines_outside_tables_have_at_most_160_characters(page: Path) -> None:
     lines = [ln for ln in page.read_text().splitlines() if len(ln) > 160 and ln[0] != "|"]
-    assert (page in WIDE) == bool(lines), lines
+    assert not lines
 
 
 def test_the_readme_fits_two_screens_and_names_what_this_is() -> None:

@@ -32,7 +32,7 @@ from gvcodec.painter.payload import (
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import RUNS, GopSample, TokenSampler
 from gvcodec.painter.token_search import TokenSearch, interpolate_offsets
-from gvcodec.painter.token_stage import add_tokens
+from gvcodec.painter.token_stage import GopTokens, add_tokens
 from gvcodec.painter.tokens import (
     LARGEST,
     MAX_STYLE_OFFSET,
@@ -215,7 +215,9 @@ def test_payloads_with_tokens_come_back() -> None:
 
 def test_tokens_hold_for_their_gop_alone() -> None:
     strong = join_extras(BASE, FitExtras(Strength(20, 7)))
-    found = add_tokens({0: IDENTITY, 50: strong}, {0: b"a", 25: None, 50: b"b", 75: None, 90: b"c"})
+    tokens = {0: b"a", 25: None, 50: b"b", 75: None, 90: b"c"}
+    gops = {first: GopTokens(coded, None, None) for first, coded in tokens.items()}
+    found = add_tokens({0: IDENTITY, 50: strong}, gops)
     assert found == {
         0: IDENTITY,
         25: IDENTITY,
@@ -223,7 +225,7 @@ def test_tokens_hold_for_their_gop_alone() -> None:
         75: strong,
         90: join_extras(BASE, FitExtras(Strength(20, 7), b"c")),
     }
-    assert add_tokens({}, {0: None, 10: b"a"}) == {
+    assert add_tokens({}, {0: gops[25], 10: gops[0]}) == {
         0: BASE,
         10: join_extras(BASE, FitExtras(tokens=b"a")),
     }

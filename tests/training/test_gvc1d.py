@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import tarfile
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from eval.experiments.miniature import code_network, source
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE
+from gvcodec.gvc1d.model import Config, Grid
 from gvcodec.gvc1d.weights import read_network
 from training import world
 from training.alarms import Alarm
 from training.gvc1d import train
-from training.gvc1d.data import FolderClips, draw_recall, open_data
+from training.gvc1d.cost import count_multiplications
+from training.gvc1d.data import FolderClips, draw_recall, list_sources, open_data, read_crop
+from training.gvc1d.train import read_settings
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 [model]
 width = 16
@@ -74,6 +83,26 @@ def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
     train.main([str(config), "--out", str(tmp_path), "--steps", "1", "--without", "memory"])
     _, metadata = read_arrays(tmp_path / "weights.safetensors", ())
     assert metadata["off"] == "memory" and json.loads(metadata["config"])["tokens"] == 4
+
+
+@pytest.mark.parametrize(
+    "off", ["local", "latent_queries", "latent_queries,memory_vectors", "gated_memory"]
+)
+def test_other_forms_of_the_network_train_and_code_files(
+    config: Path, tmp_path: Path, off: str
+) -> None:
+    train.main([str(config), "--out", str(tmp_path), "--steps", "2", "--without", off])
+    path, frames = tmp_path / "weights.safetensors", source(80_000, 3)
+    bits, shown = code_network(path, 30, frames)[1:]
+    assert bits and len(shown) == 3
+    with mock.patch("eval.experiments.miniature.as_trained", lambda model: nullcontext()):
+        other = code_network(path, 30, frames)[2]
+    assert (shown[1][0] != other[1][0]).any()
+
+
+def test_a_part_that_there_is_not_is_refused(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing"):
+        train.main([str(config), "--out", str(tmp_path), "--without", "memory,nothing"])
 
 
 @pytest.mark.parametrize("text", ["[model]\nwidth = 16", CONFIG.replace("world", "moon"), "x ="])
@@ -150,6 +179,45 @@ def test_folders_of_ones_own_train_and_validate(config: Path, tmp_path: Path) ->
     )
     train.main([str(config), "--out", str(tmp_path / "out")])
     assert _weights(tmp_path / "out")
+
+
+def test_shards_give_the_crops_of_their_files(tmp_path: Path) -> None:
+    for n in range(3):
+        _write_clip(tmp_path / f"film{n}_a.mkv", n)
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        for path in sorted(tmp_path.glob("*.mkv")):
+            shard.add(path, path.name)
+            path.rename(tmp_path / (path.name + ".out"))
+    inside = list_sources(tmp_path)
+    for path in tmp_path.glob("*.out"):
+        path.rename(path.with_suffix(""))
+    outside = [source for source in list_sources(tmp_path) if not source.size]
+    assert [a.name for a in inside] == [b.name for b in outside] and len(inside) == 3
+    for a, b in zip(inside, outside, strict=True):
+        crops = (read_crop(source, np.random.default_rng(4), 3, 32) for source in (a, b))
+        assert all((x == y).all() for x, y in zip(*crops, strict=True))
+    (tmp_path / "shard.tar").write_bytes(b"no shard")
+    with pytest.raises(MediaError, match="cannot be read"):
+        list_sources(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mini", "ablation", "small", "large"])
+def test_every_configuration_says_what_it_costs(name: str, capsys) -> None:
+    train.main([str(ROOT / f"training/configs/{name}.toml"), "--cost", "--teraflops", "0.03"])
+    lines = capsys.readouterr().out.splitlines()
+    stages = read_settings(ROOT / f"training/configs/{name}.toml").stages
+    assert len(lines) == 3 + len(stages) and "FLOP" in lines[-1]
+
+
+def test_costs_are_those_of_the_network_that_runs() -> None:
+    """A linear layer counted by hand: the first of the encoder."""
+    config = Config(width=16, heads=2, encoder="L", decoder="L", entropy_layers=1, memory=0)
+    whole = count_multiplications(config, Grid(1, 1))
+    deeper = count_multiplications(replace(config, encoder="LL"), Grid(1, 1))
+    items = config.tokens + 2 * config.patches
+    linear = items * 16 * 16 * (4 + 2 * config.expansion)
+    assert deeper["encode"] - whole["encode"] == linear + 2 * items * items * 16
+    assert deeper["decode"] == whole["decode"] and not whole["advance"]
 
 
 @pytest.mark.parametrize(

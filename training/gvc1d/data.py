@@ -7,6 +7,8 @@ the clips that it would have seen.
 
 from __future__ import annotations
 
+import io
+import tarfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,9 +129,10 @@ class WorldClips:
 
 @dataclass
 class FolderClips:
-    """Crops of `size` luma samples of all videos and pictures below `path`. Those named in
-    `training/held_out.txt`, and a share `held_out` of the sources (first words of names), only
-    validate. Raises `MediaError` where there is nothing to train or to validate on."""
+    """Crops of `size` luma samples of all videos and pictures below `path`, and in shards (.tar)
+    there. Those named in `training/held_out.txt`, and a share `held_out` of the sources (first
+    words of names), only validate. Raises `MediaError` where there is nothing to train or to
+    validate on."""
 
     path: str
     window: int
@@ -148,16 +151,14 @@ class FolderClips:
             )
 
     @cached_property
-    def _files(self) -> dict[bool, list[Path]]:
+    def _files(self) -> dict[bool, list[Source]]:
         """By whether they are held out."""
         root = Path(self.path)
         if not root.is_dir():
             raise MediaError(f"{self.path}: no such folder")
-        known = VIDEOS | PICTURES
-        files = sorted(f for f in root.rglob("*") if f.suffix.lower() in known)
-        sides: dict[bool, list[Path]] = {False: [], True: []}
-        for file in files:
-            sides[is_held_out(file.name, self.held_out)].append(file)
+        sides: dict[bool, list[Source]] = {False: [], True: []}
+        for source in list_sources(root):
+            sides[is_held_out(source.name, self.held_out)].append(source)
         return sides
 
     def batch(self, rng: np.random.Generator, batch: Batch) -> Labelled:
@@ -171,7 +172,9 @@ class FolderClips:
         first[:, 0] = True
         return Validation(planes, {"first": first, "next": ~first})
 
-    def _draw(self, files: list[Path], rng: np.random.Generator, clips: int, frames: int) -> Planes:
+    def _draw(
+        self, files: list[Source], rng: np.random.Generator, clips: int, frames: int
+    ) -> Planes:
         drawn: list[tuple[NDArray[np.float32], ...]] = []
         faults = 0
         while len(drawn) < clips:
@@ -186,8 +189,45 @@ class FolderClips:
         return y, u, v
 
 
+class Source(NamedTuple):
+    """A video or picture: a file, or `size` bytes from `offset` of a shard."""
+
+    path: Path
+    name: str
+    offset: int = 0
+    size: int = 0
+
+    def open(self) -> Any:
+        """What PyAV opens."""
+        if not self.size:
+            return str(self.path)
+        with self.path.open("rb") as shard:
+            shard.seek(self.offset)
+            return io.BytesIO(shard.read(self.size))
+
+
+def list_sources(root: Path) -> list[Source]:
+    """All below a folder, by name. Raises `MediaError` for a shard that cannot be read."""
+    known = VIDEOS | PICTURES
+    sources = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in known:
+            sources.append(Source(path, path.name))
+        elif path.suffix.lower() == ".tar":
+            try:
+                with tarfile.open(path, "r:") as shard:
+                    files = [member for member in shard if member.isfile() and member.size]
+            except (tarfile.TarError, OSError) as error:
+                raise MediaError(f"{path}: cannot be read ({error})") from None
+            for member in files:
+                name = Path(member.name).name
+                if Path(name).suffix.lower() in known:
+                    sources.append(Source(path, name, member.offset_data, member.size))
+    return sources
+
+
 def read_crop(
-    file: Path, rng: np.random.Generator, frames: int, size: int
+    source: Source, rng: np.random.Generator, frames: int, size: int
 ) -> tuple[NDArray[np.float32], ...]:
     """y [F, size, size] and both chroma planes of half the size, from a random place and time; a
     picture, or a shorter clip, repeats its last frame. Raises `MediaError`."""
@@ -196,21 +236,21 @@ def read_crop(
     share, across, down = rng.uniform(), rng.uniform(), rng.uniform()
     planes: list[tuple[NDArray[np.float32], ...]] = []
     try:
-        with av.open(str(file)) as container:
+        with av.open(source.open()) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             if stream.duration and stream.time_base and frames > 1:
                 container.seek(int(share * 0.9 * stream.duration), stream=stream)
             for frame in container.decode(stream):
                 if min(frame.width, frame.height) < size:
-                    raise MediaError(f"{file}: smaller than {size} samples")
+                    raise MediaError(f"{source.name}: smaller than {size} samples")
                 planes.append(_crop_of(frame, size, across, down))
                 if len(planes) == frames:
                     break
     except (av.FFmpegError, IndexError, OSError) as error:
-        raise MediaError(f"{file}: cannot be read ({error})") from None
+        raise MediaError(f"{source.name}: cannot be read ({error})") from None
     if not planes:
-        raise MediaError(f"{file}: no frames")
+        raise MediaError(f"{source.name}: no frames")
     planes += [planes[-1]] * (frames - len(planes))
     y, u, v = (np.stack(plane) for plane in zip(*planes, strict=True))
     return y, u, v

@@ -7,7 +7,8 @@
 
 Every draw follows from (seed, step, process), so a run that is stopped and started again goes on
 exactly as it would have. In DIR: state.pt (all of it), curve.csv, log.jsonl, weights.safetensors.
-Several processes: `torchrun --nproc-per-node N -m training gvc1d CONFIG.toml`.
+Several processes: `torchrun --nproc-per-node N -m training gvc1d CONFIG.toml`. FLOP and hours:
+`--cost`.
 
 Shapes: clips are y [B, F, H, W], u and v [B, F, H/2, W/2] in 0..1; bits are of a frame.
 """
@@ -36,11 +37,13 @@ from torch import Tensor, distributed, nn
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
-from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, Prediction, from_patches, to_patches
+from gvcodec.gvc1d.model import RATES, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
+from training.gvc1d.cost import describe_cost
 from training.gvc1d.data import Batch, Clips, load, open_data
-from training.world import SHOT_FRAMES
+from training.gvc1d.variants import PARTS, make_codec
+from training.world import SHOT_FRAMES, SIZE
 
 #: Least probability of an integer while training: at most 24 bits.
 LEAST_PROBABILITY = 2.0**-24
@@ -166,7 +169,7 @@ class Network(nn.Module):
         """planes y [B, F, H, W] …, rates [B] in 0..7, present [B, F, W, T, 1]. `off`: more parts to
         leave out; `change(tokens, frame)`: other tokens for the decoder."""
         config = self.config
-        codec = Codec(config, self.weights(), ops_torch, self.off + off)
+        codec = make_codec(config, self.weights(), ops_torch, self.off + off)
         y, u, v = planes
         grid = Grid(y.shape[2] // config.window, y.shape[3] // config.window)
         mix = ops_torch.rate_mix(rates, RATES)
@@ -286,8 +289,9 @@ def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimize
 class Trainer:
     """A run: network, averages, optimizer, step. Raises `UsageError`, `Alarm`."""
 
-    def __init__(self, settings: Settings, out: Path) -> None:
-        self.settings, self.out = settings, out
+    def __init__(self, settings: Settings, out: Path, board: Any = None) -> None:
+        """`board`: of TensorBoard (`open_board`)."""
+        self.settings, self.out, self._board = settings, out, board
         out.mkdir(parents=True, exist_ok=True)
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.processes = distributed.get_world_size() if distributed.is_initialized() else 1
@@ -514,6 +518,13 @@ class Trainer:
                 writer.writeheader()
             writer.writerow(row)
         print(*row.values(), flush=True)
+        self._show_on_board("train", means)
+
+    def _show_on_board(self, group: str, figures: dict[str, float]) -> None:
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(f"{group}/{name}", value, self.step)
+            self._board.flush()
 
     def _log(self, figures: dict[str, float]) -> None:
         entry = {"step": self.step, "minutes": round(self.seconds / 60, 2)}
@@ -521,6 +532,16 @@ class Trainer:
         with (self.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
         print(json.dumps(entry), flush=True)
+        self._show_on_board("validation", figures)
+
+
+def open_board(out: Path) -> Any:
+    """A writer for TensorBoard. Raises `UsageError` where the package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--tensorboard needs it: pip install tensorboard") from None
+    return SummaryWriter(str(out / "tensorboard"))
 
 
 @torch.no_grad()
@@ -616,19 +637,31 @@ def main(words: list[str]) -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time")
     parser.add_argument("--seed", type=int, help="another seed than the file's")
     parser.add_argument("--without", default="", help="parts to train without, with commas between")
+    parser.add_argument("--cost", action="store_true", help="print FLOP and hours, train nothing")
+    parser.add_argument(
+        "--teraflops", type=float, default=100.0, help="10^12 operations a second, for --cost"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write the curve for it as well")
     options = parser.parse_args(words)
     settings = read_settings(options.config)
+    if options.cost:
+        side = int(settings.data.get("size", SIZE))
+        print(describe_cost(settings, side, options.teraflops))
+        return
     changes: dict[str, Any] = {}
     if options.seed is not None:
         changes["seed"] = options.seed
     if options.without:
         changes["off"] = tuple(options.without.split(","))
+        if unknown := set(changes["off"]) - set(PARTS):
+            raise UsageError(f"--without {unknown.pop()}: the parts are {', '.join(PARTS)}")
     if changes:
         settings = Settings(
             **({f: getattr(settings, f) for f in Settings.__annotations__} | changes)
         )
     if "RANK" in os.environ:
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    trainer = Trainer(settings, options.out or Path("out") / options.config.stem)
+    out = options.out or Path("out") / options.config.stem
+    trainer = Trainer(settings, out, open_board(out) if options.tensorboard else None)
     print(f"{sum(v.numel() for v in trainer.network.values)} parameters", file=sys.stderr)
     trainer.run(options.steps, options.minutes)

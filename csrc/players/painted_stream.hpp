@@ -1,0 +1,50 @@
+// One decoder of the host: temporal units on their way to dav1d, and its pictures, painted.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "format/cursor.hpp"
+#include "include/gvc.h"
+#include "players/dav1d_abi.hpp"
+
+namespace dav1d {
+
+class PaintedStream {
+ public:
+  PaintedStream(const Library& of, const Settings& settings);
+
+  // As dav1d_send_data. dav1d gets units of gvcodec without our metadata, since dav1d 1.0 prints a
+  // line for each; any other AV1 as it is.
+  int send(Context* context, Data* in);
+  // Replaces the base picture by the painted one, in memory of `allocator`. False, and nothing
+  // changes, where it cannot be painted.
+  bool paint(Picture& picture);
+  // After dav1d_flush: the next unit is a keyframe.
+  void flush();
+
+  const Library& library;
+  const Allocator allocator;
+
+ private:
+  struct Unit {
+    gv::Buffer data;
+    int64_t tag, offset;  // DataProps::offset inside dav1d, and the host's
+    bool has_metadata;
+  };
+
+  int send_without_metadata(Context* context, Data& in, const gv::Buffer& clean);
+  bool open_unit(const Unit& unit);
+  bool paint_into(Picture& picture, const Picture& base);
+  void give_up(const char* reason = nullptr);
+
+  const int threads_;
+  // VLC's pictures keep the size of base pictures, which is another one for reduced and odd sizes.
+  bool can_resize_;
+  std::unique_ptr<gvc_decoder, void (*)(gvc_decoder*)> decoder_{nullptr, gvc_close};
+  std::deque<Unit> units_;  // whose pictures have not come
+  int64_t next_tag_ = INT64_MIN + 1;
+  bool is_ours_ = false, has_warned_ = false;
+};
+
+}  // namespace dav1d
