@@ -82,6 +82,9 @@ def read_metadata(payload: bytes) -> dict[str, object]:
         elif number == 7:
             for _ in range(8):  # encoder of the base and its version, as far as they are known
                 _ = data.var() if data.left else None
+        elif number == 8:
+            _ = data.var(0, 64)
+            _ = _decoded(data.rest())
     return found
 
 
@@ -98,7 +101,9 @@ def _is_printable(sign: str) -> bool:
 
 
 def _text(data: bytes) -> str:
-    return "".join(c if _is_printable(c) else " " for c in _decoded(data)).strip(" ")
+    controls = ("Cc", "Zl", "Zp", "Cs")
+    shown = (" " if unicodedata.category(c) in controls else c for c in _decoded(data))
+    return "".join(shown).strip()
 
 
 class Tracks:

@@ -19,7 +19,7 @@ from enum import IntEnum
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import EXTENDED_AT, Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, FormatVersionError
 
 VERSION = 1
 METADATA_TYPE = 22
@@ -240,6 +240,15 @@ def read_header(header_bytes: bytes) -> SequenceHeader:
             "metadata OBU: not the header of a stream of base av1", code="metadata-obu"
         )
     return header
+
+
+def is_painted(unit: bytes) -> bool:
+    """Whether a keyframe, as a container gives it, is of a stream with a painter."""
+    try:
+        header_bytes = parse_temporal_unit(unit).data_of(EntryType.HEADER)
+        return header_bytes is not None and read_header(header_bytes).painter_id is not None
+    except (DamagedStreamError, FormatVersionError):
+        return False
 
 
 def read_place(data: bytes) -> int:

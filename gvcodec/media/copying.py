@@ -53,9 +53,10 @@ def copier_of(
             stream.codec_context.name if stream.codec_context else stream.type
             for stream in tracks.left_out
         )
-        notes.append(
-            f"{count_noun(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
-        )
+        is_sound = any(s.type == "audio" and s.codec_context for s in tracks.left_out)
+        way_out = "; --sound opus re-encodes sound" if is_sound and rate is None else ""
+        count = count_noun(len(tracks.left_out), "track")
+        notes.append(f"{count} ({names}) left out: cannot be copied{way_out}")
     return (tracks if tracks.streams else None), notes
 
 

@@ -21,12 +21,12 @@ from typing import Any, Protocol, cast
 
 import av
 from av.container import OutputContainer
-from av.stream import Disposition, Stream
+from av.stream import Stream
 
 from gvcodec.media.codec_parameters import with_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_clock import aac_config, adts_header, is_frame
-from gvcodec.media.track_muxing import LAYOUTS, Muxing, codec_name
+from gvcodec.media.track_muxing import LAYOUTS, Muxing, codec_name, describe
 from gvcodec.media.tracks import Track, TrackPacket, TrackReader, without_hidden
 
 #: Ticks of the stream a second.
@@ -121,12 +121,7 @@ class FedTrack:
             output = container.add_stream(self.codec)
             # FFmpeg opens an encoder, which wants a head of styles; none of it is written.
             cast(Any, output.codec_context).subtitle_header = _STYLES
-        output.disposition = cast(Disposition, self.track.flags)
-        if self.track.language:
-            output.metadata["language"] = self.track.language
-        if self.track.title:
-            output.metadata["title"] = self.track.title
-        return output
+        return describe(output, self.track)
 
     def _is_held(self) -> bool:
         """Whether Matroska has a place for this codec."""

@@ -2,12 +2,14 @@
 
     folder/             pictures numbered without a gap, whatever the first number
     folder/f%04d.png    pictures of this name
+    folder/*.png        those that are there, in the order of the numbers in their names
 
 Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import itertools
 import os
 import re
@@ -155,10 +157,12 @@ def list_pictures(path: str) -> list[str] | None:
     if os.path.isdir(path):
         return _series(path, _in_folder(path))
     if not os.path.exists(path) and "*" in name and os.path.isdir(folder or os.curdir):
-        raise MediaError(
-            f"{path}: no such file; of pictures name the folder ({folder or os.curdir}), "
-            "or their numbers (f%04d.png)"
-        )
+        if names := fnmatch.filter(_pictures(folder), name):
+            names.sort(
+                key=lambda each: ([int(digits) for digits in re.findall(r"\d+", each)], each)
+            )
+            return [os.path.join(folder, each) for each in names]
+        raise MediaError(f"{path}: no pictures of this name")
     if os.path.exists(path) or len(_PATTERN.findall(name)) != 1:
         return None
     begin, end = (re.escape(part.replace("%%", "%")) for part in _PATTERN.split(name))
@@ -225,9 +229,13 @@ def _names(folder: str) -> list[str]:
         raise MediaError(f"{folder}: {error.strerror}") from error
 
 
-def _in_folder(folder: str) -> list[tuple[int, str]]:
+def _pictures(folder: str) -> list[str]:
     shown = [name for name in sorted(_names(folder)) if not name.startswith(".")]
-    names = [name for name in shown if os.path.splitext(name)[1].lower() in PICTURES]
+    return [name for name in shown if os.path.splitext(name)[1].lower() in PICTURES]
+
+
+def _in_folder(folder: str) -> list[tuple[int, str]]:
+    names = _pictures(folder)
     if not names:
         raise MediaError(f"{folder}: is a folder, not a video, and holds no pictures")
     if len(names) == 1:
@@ -243,21 +251,23 @@ def _in_folder(folder: str) -> list[tuple[int, str]]:
         first, second = ("…".join(key) for key in list(series)[:2])
         raise MediaError(
             f"{folder}: holds pictures of several names ({first}, {second}); "
-            "say which, as in folder/f%04d.png"
+            "say which, as in folder/f%04d.png or 'folder/*.png'"
         )
     return next(iter(series.values()))
 
 
 def _series(folder: str, numbered: Iterable[tuple[int, str]]) -> list[str]:
-    """Paths in order of their numbers, which may not have gaps."""
+    """Paths in order of their numbers: without gaps, or most with one (times)."""
     pictures = sorted(numbered)
+    steps = [after - before for (before, _), (after, _) in itertools.pairwise(pictures)]
+    is_dense = 2 * sum(step > 1 for step in steps) <= len(steps)
     for (before, last), (number, name) in itertools.pairwise(pictures):
         if number == before:
             raise MediaError(f"{folder or '.'}: {last} and {name} have the same number")
-        if number > before + 1:
+        if number > before + 1 and is_dense:
             missing = f"{before + 1}" + (f" to {number - 1}" if number > before + 2 else "")
             raise MediaError(
                 f"{folder or '.'}: the pictures have a gap: number {missing} is missing "
-                f"after {last}"
+                f"after {last} ('{os.path.join(folder, '*')}' takes those that are there)"
             )
     return [os.path.join(folder, name) for _, name in pictures]

@@ -10,17 +10,20 @@ bitstream (SEI messages), since PyAV cannot write the boxes that some containers
 from __future__ import annotations
 
 import io
+import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
 
 import av
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
+from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
+from gvcodec.util.messages import is_control
 
 #: Arguments of `av.open`: texts that are no UTF-8 do not stop it. From PyAV 19 on none do.
 ANY_TEXT: dict[str, Any] = (
@@ -30,7 +33,7 @@ ANY_TEXT: dict[str, Any] = (
 MAX_PAYLOAD = 1 << 16
 _MICRO = Fraction(1, 1_000_000)
 _MAX_TIME = 1 << 52
-_TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START, _ENCODER = range(1, 8)
+_TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START, _ENCODER, _NAME = range(1, 9)
 #: Encoders of bases by their numbers.
 SVT_AV1, VVENC_H266 = 1, 2
 _ENCODERS = {SVT_AV1: "SVT-AV1", VVENC_H266: "VVenC"}
@@ -48,11 +51,11 @@ _TECHNICAL = frozenset(
     generation_uid application_platform modification_date operational_pattern_ul
     material_package_umid toolkit_version_num""".split()  # noqa: SIM905
 )
-#: Tags that QuickTime, and more that MP4 has places for.
-_BOTH = "title artist album date comment genre copyright creation_time location"
-_MORE = """album_artist composer grouping lyrics description synopsis show episode_id network
-    keywords track disc"""
-_PLACES = {"mov": _BOTH, "mp4": f"{_BOTH} {_MORE}"}
+_KEEP_ALL = ("matroska", "webm")
+#: Kinds of files in which each chapter lasts until the next one.
+_GAPLESS = ("mp4", "mov")
+#: Characters of a name of a track, and most tracks.
+_NAME_ROOM, _MOST_TRACKS = 256, 64
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
 _HIGHEST = (*(0xFFFF,) * 8, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -73,7 +76,8 @@ class Metadata:
     least luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m².
     `tags`: names and texts (`creation_time`, `location`, `artist` …). `source_start`: where the
     first frame is on the clock of the source, microseconds. `encoder`: number of the base's encoder
-    and its version, as far as that is known."""
+    and its version, as far as that is known. `names`: number of a track (0: the video), "title" or
+    "language", and the text; of other tracks only titles that `tracks` packets cannot hold."""
 
     title: str = ""
     chapters: tuple[Chapter, ...] = ()
@@ -82,6 +86,7 @@ class Metadata:
     tags: tuple[tuple[str, str], ...] = ()
     source_start: int = 0
     encoder: tuple[int, ...] = ()
+    names: tuple[tuple[int, str, str], ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything that a video file could hold."""
@@ -101,6 +106,7 @@ class Metadata:
             fields.append((_START, encode_svar(self.source_start)))
         if self.encoder:
             fields.append((_ENCODER, b"".join(map(encode_var, self.encoder))))
+        fields += [(_NAME, encode_var(n) + f"{k}\0{text}".encode()) for n, k, text in self.names]
         return b"".join(bytes([number]) + encode_var(len(data)) + data for number, data in fields)
 
     @staticmethod
@@ -108,7 +114,7 @@ class Metadata:
         """Skips fields of unknown number. Raises `DamagedStreamError`."""
         if len(payload) > MAX_PAYLOAD:
             raise DamagedStreamError(f"metadata: {len(payload)} bytes are above {MAX_PAYLOAD}")
-        metadata, chapters, tags = Metadata(), [], []
+        metadata, chapters, tags, names = Metadata(), [], [], []
         cursor = Cursor(payload, "metadata")
         while len(cursor):
             number = cursor.uint(1)
@@ -134,9 +140,14 @@ class Metadata:
             elif number == _ENCODER:
                 numbers = (field.var() for _ in range(_MOST_NUMBERS) if len(field))
                 metadata = replace(metadata, encoder=tuple(numbers))
+            elif number == _NAME:
+                track = field.var(_MOST_TRACKS)
+                name, _, text = _decode(field).partition("\0")
+                if name in ("title", "language"):
+                    names.append((track, name, printable(text)[:_NAME_ROOM]))
         if abs(metadata.source_start) > _MAX_TIME:
             raise DamagedStreamError("metadata: the start of the source is out of range")
-        return replace(metadata, chapters=tuple(chapters), tags=tuple(tags))
+        return replace(metadata, chapters=tuple(chapters), tags=tuple(tags), names=tuple(names))
 
     @property
     def encoder_name(self) -> str:
@@ -170,6 +181,8 @@ class Metadata:
             yield "chapters" if len(self.chapters) > 1 else "chapter"
         if self.tags:
             yield f"tags ({', '.join(name for name, _ in self.tags)})"
+        if names := self.names_of(0):
+            yield f"{' and '.join(names)} of the video"
         if self.mastering or self.light:
             yield "HDR metadata"
 
@@ -199,43 +212,93 @@ class Metadata:
             )
 
     def needs_list(self, kind: str) -> bool:
-        """Whether a file of this kind has no places for these tags but in such a list."""
-        places = _PLACES.get(kind)
-        return places is not None and bool({name for name, _ in self.tags} - set(places.split()))
+        """Whether these tags have places in a file of this kind in such a list alone: others may
+        want a number or a date."""
+        names = {name.lower() for name, _ in self.tags}
+        return kind in _GAPLESS and not names <= self._written(kind, False)
+
+    def names_of(self, track: int) -> dict[str, str]:
+        """What `names` says of a track."""
+        return {name: text for number, name, text in self.names if number == track}
 
     def lost_in(self, kind: str) -> list[str]:
-        """Names of the tags that do not come back from a file of this kind, tried without a frame:
-        a place in MP4 may want a number or a date. Matroska keeps all."""
-        if kind not in _PLACES or not self.tags:
+        """What does not come back from a file of this kind."""
+        if kind in _KEEP_ALL:
             return []
-        data = io.BytesIO()
-        with av.open(data, "w", format=kind, options={"movflags": "empty_moov"}) as trial:
-            trial.add_stream("aac", rate=48_000)
-            replace(self, chapters=()).describe(trial)
-            trial.start_encoding()
-        with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
-            kept = {name.lower() for name, text in written.metadata.items() if text}
-        return sorted({name for name, _ in self.tags} - kept)
+        written = self._written(kind, self.needs_list(kind))
+        title = "" if "title" in written else self.title
+        chapters = () if kind in _GAPLESS else self.chapters
+        tags = tuple(sorted(tag for tag in self.tags if tag[0].lower() not in written))
+        names = tuple(name for name in self.names if f"track {name[1]}" not in written)
+        lost = Metadata(title, chapters, tags=tags, names=names)
+        gaps = any(one.end < other.begin for one, other in itertools.pairwise(self.chapters))
+        return [*lost.parts(), *["gaps between chapters"] * (gaps and kind in _GAPLESS)]
+
+    def _written(self, kind: str, listed: bool) -> set[str]:
+        """Names of tags that come back from a file of this kind, "track title" and "track language"
+        among them, tried without a frame."""
+        data, flags = io.BytesIO(), "empty_moov+use_metadata_tags" if listed else "empty_moov"
+        options = {"movflags": flags} if kind in _GAPLESS else {}
+        try:
+            with av.open(data, "w", format=kind, options=options) as trial:
+                trial.add_stream("aac", rate=48_000).metadata.update(title="name", language="eng")
+                trial.metadata.update({"title": self.title} | dict(self.tags))
+                trial.start_encoding()
+            with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
+                said = {"track title": title_of(written.streams[0])}
+                said |= {"track language": written.streams[0].language or ""} | _texts(written)
+                return {name.lower() for name, text in said.items() if text}
+        except (av.FFmpegError, ValueError):
+            # MPEG-TS, GIF and APNG say nothing.
+            return set()
 
 
 def metadata_of(
-    container: av.container.InputContainer, frame: av.VideoFrame
+    container: av.container.InputContainer, frame: av.VideoFrame, streams: Sequence[Stream]
 ) -> tuple[Metadata, list[str]]:
-    """What a file and its first frame say, and a line for what does not fit in."""
-    side = side_data(frame)
-    texts = {name.lower(): printable(text) for name, text in container.metadata.items()}
+    """What a file, its first frame, its video and copied tracks (`streams`) say, and a line for
+    what is left out."""
+    side, video, is_ogg = side_data(frame), _texts(streams[0]), container.format.name == "ogg"
+    # Ogg has tags of tracks alone.
+    texts = _texts(*streams[::-1]) if is_ogg else _texts(container)
+    plain = {name.lower(): text for name, text in texts.items()}
     metadata = Metadata(
-        texts.get("title", ""),
+        plain.get("title", ""),
         chapters_of(container),
         _mastering(side.get(number_of(Type.MASTERING_DISPLAY_METADATA), b"")),
         _light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
-        tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
+        tuple((name, text) for name, text in texts.items() if _is_kept(name, texts)),
+        names=() if is_ogg else tuple(_names(video, streams)),
     )
     metadata, lost = _shortened(metadata)
-    if not lost:
-        return metadata, []
-    names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
-    return metadata, [f"{names} left out: too long for the metadata of a file"]
+    timecode = plain.get("timecode") or video.get("timecode")
+    notes = [f"timecode {timecode} left out"] if timecode else []
+    if lost:
+        names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
+        notes.append(f"{names} left out: too long for the metadata of a file")
+    return metadata, notes
+
+
+def title_of(stream: Stream) -> str:
+    """The name of a track, which FFmpeg calls "name" in MP4."""
+    texts = _texts(stream)
+    return (texts.get("title") or texts.get("name", ""))[:_NAME_ROOM]
+
+
+def _names(video: dict[str, str], streams: Sequence[Stream]) -> Iterator[tuple[int, str, str]]:
+    named = {"title": video.get("title") or video.get("name"), "language": video.get("language")}
+    yield from ((0, k, text[:_NAME_ROOM]) for k, text in named.items() if text and text != "und")
+    for number, stream in enumerate(streams[1 : _MOST_TRACKS + 1], 1):
+        if not (title := title_of(stream)).isprintable():
+            yield number, "title", title
+
+
+def _texts(*sources: av.container.Container | Stream) -> dict[str, str]:
+    """Tags that say something; those of later sources count."""
+    texts = {name: text for source in sources for name, text in source.metadata.items()}
+    # Matroska's are in capitals, whatever they were.
+    names = {name: name.lower() if name.isupper() else name for name in texts}
+    return {names[name]: shown for name, text in texts.items() if (shown := printable(text))}
 
 
 def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
@@ -243,21 +306,16 @@ def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
     parts = {"title": Metadata(metadata.title), "chapters": Metadata(chapters=metadata.chapters)}
     parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in metadata.tags}
     sizes = {name: len(part.pack()) for name, part in parts.items()}
-    lost: list[str] = []
+    lost: dict[str, None] = {}
     excess = len(metadata.pack()) - (MAX_PAYLOAD - _ENCODER_ROOM)
     for name in sorted(sizes, key=lambda name: -sizes[name]):
-        if excess <= 0:
-            break
-        lost.append(name)
-        excess -= sizes[name]
-    gone = set(lost)
-    kept = replace(
-        metadata,
-        title="" if "title" in gone else metadata.title,
-        chapters=() if "chapters" in gone else metadata.chapters,
-        tags=tuple(tag for tag in metadata.tags if f"tag {tag[0]}" not in gone),
-    )
-    return kept, lost
+        if excess > 0:
+            lost[name] = None
+            excess -= sizes[name]
+    title = "" if "title" in lost else metadata.title
+    chapters = () if "chapters" in lost else metadata.chapters
+    tags = tuple(tag for tag in metadata.tags if f"tag {tag[0]}" not in lost)
+    return replace(metadata, title=title, chapters=chapters, tags=tags), list(lost)
 
 
 def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
@@ -273,7 +331,7 @@ def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
 def _is_kept(name: str, texts: dict[str, str]) -> bool:
     # `location-eng` says again what `location` says.
     language = len(name) > 4 and name[-4] == "-" and name[:-4] in texts
-    return name not in _TECHNICAL and not language and not name.startswith("_")
+    return name.lower() not in _TECHNICAL and not language and not name.startswith("_")
 
 
 def number_of(kind: Type) -> int:
@@ -393,4 +451,4 @@ def _decode(field: Cursor) -> str:
 def printable(text: str) -> str:
     """Without control characters, since texts are shown on terminals, and of Unicode alone."""
     text = text.encode(errors="surrogateescape").decode(errors="replace")
-    return "".join(character if character.isprintable() else " " for character in text).strip()
+    return "".join(" " if is_control(one) else one for one in text).strip()

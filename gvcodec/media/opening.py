@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
-from gvcodec.media.playlist import files_of
+from gvcodec.media.playlist import KEY, files_of
 from gvcodec.media.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
@@ -108,13 +108,16 @@ def video_of(container: av.container.InputContainer) -> av.VideoStream:
     more pictures. Raises `ValueError` where there is none."""
     best = container.streams.best("video")
 
-    def rank(stream: av.VideoStream) -> tuple[bool, ...]:
+    def rank(stream: av.VideoStream) -> tuple[int, ...]:
         return (
             not stream.disposition & _NOT_MEANT,
             # A thumbnail may be the default.
             stream.frames != 1,
             bool(stream.disposition & Disposition.default),
             stream.codec_context is not None and stream.codec_context.name not in _OF_PICTURES,
+            # Of several qualities the best one.
+            stream.width * stream.height,
+            int(stream.metadata.get("variant_bitrate", 0)),
             stream is best,
         )
 
@@ -202,7 +205,7 @@ class InputFile:
         """The files that a playlist names; of other sources none."""
         path = as_name(self._source)
         is_list = self.container.format.name == "hls" and self.pipe is None
-        return files_of(path) if is_list and path is not None else []
+        return list(files_of(path)) if is_list and path is not None else []
 
     @property
     def size(self) -> int | None:
@@ -267,6 +270,10 @@ class InputFile:
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
         options = {"pattern_type": "none", **_DEMUXING}
+        for key in (name for name, kind in files_of(path).items() if kind == KEY):
+            if not os.path.isfile(key):
+                raise ValueError(f"is encrypted, and its key {key} is missing")
+            options["allowed_extensions"] = "ALL"
         return av.open(absolute_path(path), "r", options=options, **ANY_TEXT)
 
     def why(self, error: Exception) -> str:

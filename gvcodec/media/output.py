@@ -21,7 +21,7 @@ from gvcodec.media.feed import MOV_TEXT, FedTrack, Feed
 from gvcodec.media.ffmpeg import Process, find_ffmpeg
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, tag_colour
-from gvcodec.media.track_muxing import OTHER_CODES, lost_of
+from gvcodec.media.track_muxing import OTHER_CODES, lost_of, read_back
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
@@ -127,6 +127,7 @@ class PipeWriter(VideoWriter):
         with name_errors("standard output"):
             self._feed = Feed(stream, tracks, metadata, choose=self._choose, size=size)
             self._video = _add_video(self._feed, fmt, "ffv1", _FFV1)
+            self._video.metadata.update(metadata.names_of(0))
             self._video.codec_context.thread_count = threads
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
@@ -176,7 +177,9 @@ class FileWriter(VideoWriter):
         self._pending, self._fmt, self._metadata = pending, fmt, metadata
         self._suffix = pending.path.suffix.lower()
         self._kind = FILES[self._suffix]
-        self._threads, self._tick = threads, tick_of(fmt.time_base)
+        # AVI counts frames.
+        finest = 1 / fmt.frame_rate if self._kind == "avi" else fmt.time_base
+        self._threads, self._tick = threads, tick_of(finest)
         #: Words for each track of the file.
         self._tracks: list[list[str]] = []
         self._encoder, self._words = choose_encoder(pending.path, self._kind, fmt, crf, metadata)
@@ -184,6 +187,7 @@ class FileWriter(VideoWriter):
         self._sink = _Sink()
         self._feed = Feed(self._sink, tracks, metadata, choose=self._choose, begun=self._begin)
         self._video = _add_video(self._feed, fmt, "rawvideo", {})
+        self._video.metadata.update(metadata.names_of(0))
         #: The newest frame, whose end is not known yet, and when it ends, in ticks of the file.
         self._newest: av.Packet | None = None
         self._end: int | None = None
@@ -191,7 +195,7 @@ class FileWriter(VideoWriter):
         if (metadata.mastering or metadata.light) and not has_light:
             self.notes.append(f"HDR metadata left out, {self._encoder} has none here")
         if lost := metadata.lost_in(self._kind):
-            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
+            self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         with self._pending:
@@ -261,13 +265,14 @@ class FileWriter(VideoWriter):
             self.notes += lost_of(track, *kept, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
         words += [f"-disposition:{number}", flags]
-        if language := track.language:
-            known = OTHER_CODES.get(language, language) if self._kind == "mov" else language
-            words += [f"-metadata:s:{number}", f"language={known}"]
-        if track.title:
-            words += [f"-metadata:s:{number}", f"title={track.title}"]
+        words += self._language(number, track.language)
         self._tracks.append(words)
         return True
+
+    def _language(self, number: int, code: str) -> list[str]:
+        """Words for a language that QuickTime calls otherwise; the feed says others."""
+        known = OTHER_CODES.get(code) if self._kind == "mov" else None
+        return [f"-metadata:s:{number}", f"language={known}"] if known else []
 
     def _encoder_for(self, fed: FedTrack, fits: bool) -> str | None:
         """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""
@@ -306,6 +311,7 @@ class FileWriter(VideoWriter):
             *("-tag:v", _TAGS[fmt.bit_depth], "-i", "pipe:0"),
             *("-map", "0"),
             *("-c:0", self._encoder, *self._words, "-disposition:0", "default"),
+            *self._language(0, self._metadata.names_of(0).get("language", "")),
             *("-fps_mode:0", "passthrough", "-threads:0", str(self._threads)),
             *("-enc_time_base:0", f"{self._tick.numerator}:{self._tick.denominator}"),
             *(word for words in self._tracks for word in words),
@@ -354,10 +360,10 @@ def tick_of(time_base: Fraction) -> Fraction:
     return Fraction(1, scale // factor if factor else _USUAL)
 
 
-def fits(kind: str, fed: FedTrack) -> tuple[str, int] | None:
-    """Language and flags that come back from a file of this kind with a track as it is; None where
-    it cannot be written: muxers refuse codecs when they are added, with the header, at the first
-    packets or at the end."""
+def fits(kind: str, fed: FedTrack) -> tuple[str, str, int] | None:
+    """Language, title and flags that come back from a file of this kind with a track as it is; None
+    where it cannot be written: muxers refuse codecs when they are added, with the header, at the
+    first packets or at the end."""
     data = io.BytesIO()
     try:
         with av.open(data, "w", format=kind) as trial:
@@ -371,15 +377,7 @@ def fits(kind: str, fed: FedTrack) -> tuple[str, int] | None:
                 trial.mux(made)
     except (av.FFmpegError, ValueError):
         return None
-    try:
-        with av.open(io.BytesIO(data.getvalue())) as written:
-            stream = written.streams[0]
-            if stream.type != fed.kind:
-                # MPEG-TS takes any packets, without a word of what they are.
-                return None
-            return stream.language or "", int(stream.disposition)
-    except (av.FFmpegError, IndexError):
-        return None if kind == "mpegts" else (fed.track.language, fed.track.flags)
+    return read_back(data, kind, fed.kind, fed.track)
 
 
 def choose_encoder(

@@ -10,28 +10,30 @@ from gvcodec.util import uris
 from gvcodec.util.uris import is_uri, local_path
 
 _MARK = b"#EXTM3U"
-#: What begins a fragmented recording, named in a line of its own.
-_BEGIN = re.compile(r'#EXT-X-MAP:.*URI="([^"]+)"')
-_MOST_BYTES = 1 << 24
+#: What begins a fragmented recording, another track, and a key, named in lines of their own.
+_NAMED = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
+#: What `files_of` says of a key.
+KEY = "KEY"
+_MOST_BYTES, _DEEPEST = 1 << 24, 2
 
 
-def files_of(path: str) -> list[str]:
-    """The files that the playlist at `path` names, in order, each once; none for what is no
-    playlist of this machine."""
+def files_of(path: str, depth: int = 0) -> dict[str, str]:
+    """The files that the playlist at `path` and playlists in it name, in order, and what they are;
+    none for what is no playlist of this machine."""
     if is_uri(path) or not os.path.isfile(path := local_path(path)):
-        return []
+        return {}
     with open(path, "rb") as file:
         if file.read(len(_MARK)) != _MARK:
-            return []
+            return {}
         lines = file.read(_MOST_BYTES).decode(errors="replace").splitlines()
-    names: list[str] = []
+    files: dict[str, str] = {}
     for line in map(str.strip, lines[1:]):
-        if begin := _BEGIN.match(line):
-            names.append(begin[1])
-        elif line and not line.startswith("#"):
-            names.append(line)
-    folder = os.path.dirname(path)
-    return [os.path.join(folder, name) for name in dict.fromkeys(names) if not is_uri(name)]
+        kind, name = named.groups() if (named := _NAMED.match(line)) else ("", line)
+        if name and not name.startswith("#") and not is_uri(name):
+            files[os.path.join(os.path.dirname(path), name)] = kind
+    for file_name in list(files) if depth < _DEEPEST else ():
+        files |= files_of(file_name, depth + 1)
+    return files
 
 
 def size_of(path: str) -> int | None:

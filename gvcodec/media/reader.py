@@ -22,6 +22,7 @@ from typing import BinaryIO, Self, cast
 
 import av
 
+from gvcodec.bitstream.metadata_obu import is_painted
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
@@ -138,7 +139,7 @@ class VideoReader:
         name = str(path if isinstance(path, str | os.PathLike) else getattr(path, "name", "input"))
         self.name = "standard input" if name == "-" else name
         self.notes: list[str] = []
-        self.incomplete = ""
+        self.incomplete, self._is_painted = "", False
         self.tracks: TrackCopier | None = None
         # A time in decimal digits, not the binary number just above it: a frame at exactly this
         # time counts.
@@ -174,6 +175,8 @@ class VideoReader:
         self.shift = shift
         assert self._first is not None
         self.start_pts = self._first[1] - shift
+        if self._is_painted:
+            self.notes.append("painting of a gvcodec file left out: decode it first to keep it")
         self._settle_format(frame)
         self.metadata = self._metadata_of(frame)
         self.expected_frames = self._estimate()
@@ -236,7 +239,8 @@ class VideoReader:
         return copier_of(self._container, self._stream, self._input_options)
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
-        metadata, notes = metadata_of(self._container, frame)
+        copied = self.tracks.streams if self.tracks else []
+        metadata, notes = metadata_of(self._container, frame, [self._stream, *copied])
         self.notes += notes
         if metadata.tags:
             self.notes.append(f"kept as metadata: {', '.join(name for name, _ in metadata.tags)}")
@@ -401,6 +405,8 @@ class VideoReader:
                 continue
             if packet.size:
                 self._packets += 1
+                if self._packets == 1:
+                    self._is_painted = is_painted(bytes(packet))
                 self._last_packet = packet
                 self._timeline.move(packet)
                 # What an edit list leaves out is decoded, but not shown.
@@ -637,6 +643,9 @@ class VideoReader:
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             note(f"{lost} of sound in the source left out")
+        if self.tracks is not None and self.tracks.placed:
+            cues = count_noun(self.tracks.placed, "cue")
+            note(f"settings and names of {cues} of subtitles left out: text alone is kept")
         if self.tracks is not None and self.tracks.changed is not None:
             when = f"{float(self.tracks.changed):.2f} s"
             note(

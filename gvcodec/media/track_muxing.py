@@ -18,7 +18,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.metadata import Metadata
+from gvcodec.media.metadata import Metadata, title_of
 from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import Track, TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
@@ -57,6 +57,7 @@ _HOLE = Fraction(1, 50)
 COUNTS = ("mp4", "mov")
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 8
+_Known = tuple[str, str, int]
 
 
 class Muxing:
@@ -81,6 +82,10 @@ class Muxing:
         #: Coded frames, until the header is written.
         self._held: list[av.Packet] | None = []
         self._reader = tracks or TrackReader(b"\0")
+        self._reader.tracks = [
+            replace(track, title=metadata.names_of(number).get("title", track.title))
+            for number, track in enumerate(self._reader.tracks, 1)
+        ]
         self._outputs: dict[int, Stream] = {}
         self._containers: list[InputContainer] = []
         #: When each track of sound begins to be heard, in its ticks, and seconds hidden before.
@@ -255,7 +260,7 @@ class TrackMuxer(Muxing):
 
     def _start(self) -> None:
         if lost := self._metadata.lost_in(self._kind):
-            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
+            self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
         self.container.start_encoding()
 
     def _frame(self, packet: av.Packet) -> None:
@@ -278,20 +283,12 @@ class TrackMuxer(Muxing):
 
     def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
         track = self._reader.tracks[number]
-        output = _add_stream(container, template, number in self._plain)
-        output.disposition = cast(Disposition, track.flags)
-        if track.language:
-            output.metadata["language"] = track.language
-        if track.title:
-            output.metadata["title"] = track.title
-        return output
+        return describe(_add_stream(container, template, number in self._plain), track)
 
-    def _try(
-        self, number: int, template: Stream, first: list[TrackPacket]
-    ) -> tuple[str, int] | None:
-        """Language and flags that come back from a file with this track alone; None where it cannot
-        be written: muxers refuse codecs when it is added, with the header, at the first packets or
-        at the end."""
+    def _try(self, number: int, template: Stream, first: list[TrackPacket]) -> _Known | None:
+        """Language, title and flags that come back from a file with this track alone; None where it
+        cannot be written: muxers refuse codecs when it is added, with the header, at the first
+        packets or at the end."""
         data, track = io.BytesIO(), self._reader.tracks[number]
         # What puts the index first wants to open the file again.
         options = MUXERS[self._kind] if self.delays else {}
@@ -304,12 +301,7 @@ class TrackMuxer(Muxing):
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
             return None
-        try:
-            with av.open(io.BytesIO(data.getvalue())) as written:
-                stream = written.streams[0]
-                return stream.language or "", int(stream.disposition)
-        except (av.FFmpegError, IndexError):
-            return track.language, track.flags
+        return read_back(data, self._kind, self._reader.streams[number].type, track)
 
     def _packet(self, packet: TrackPacket) -> av.Packet:
         return self._made(packet, self._outputs[packet.track])
@@ -329,9 +321,31 @@ class TrackMuxer(Muxing):
         return made
 
 
-def lost_of(track: Track, language: str, flags: int, suffix: str) -> list[str]:
-    """A line for the language and the flags of a track that do not come back from a file."""
+def describe(output: Stream, track: Track) -> Stream:
+    """Give an output stream language, title and flags of a track."""
+    output.disposition = cast(Disposition, track.flags)
+    texts = {"language": track.language, "title": track.title}
+    output.metadata.update({name: text for name, text in texts.items() if text})
+    return output
+
+
+def read_back(data: io.BytesIO, kind: str, medium: str, track: Track) -> _Known | None:
+    """Language, title and flags of the only track of a file; None where it is no `medium`."""
+    try:
+        with av.open(io.BytesIO(data.getvalue())) as written:
+            stream = written.streams[0]
+            # MPEG-TS takes any packets, without a word of what they are.
+            known = stream.language or "", title_of(stream), int(stream.disposition)
+            return known if stream.type == medium else None
+    except (av.FFmpegError, IndexError):
+        return None if kind == "mpegts" else (track.language, track.title, track.flags)
+
+
+def lost_of(track: Track, language: str, title: str, flags: int, suffix: str) -> list[str]:
+    """A line for language, title and flags of a track that do not come back from a file."""
     notes = []
+    if track.title and not title:
+        notes.append(f"the name of a track left out, {suffix} has no place")
     if track.language and language not in (track.language, OTHER_CODES.get(track.language)):
         notes.append(f"language {track.language} left out, {suffix} has no code")
     if lost := Disposition(track.flags & ~flags & ~Disposition.default):

@@ -15,13 +15,14 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.packet import PktSideDataT
 from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
-from gvcodec.media.metadata import printable
+from gvcodec.media.metadata import title_of
 from gvcodec.media.sound_clock import SoundClock, form_of, hide_end, is_frame
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
@@ -37,6 +38,8 @@ _FLAGS = 0x303FF
 #: Codecs whose last packet alone may be shorter than the others.
 _NEVER_JOINED = ("tta",)
 _DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
+#: Side data of subtitles that says where they are shown, and what they are called.
+_CUE: tuple[PktSideDataT, ...] = ("webvtt_settings", "webvtt_identifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,8 @@ class TrackCopier(TrackWriter):
     another rate than at its begin, None where it keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        self.damaged = 0
+        #: `placed`: subtitles with a place on screen or a name, for which there is no field.
+        self.damaged = self.placed = 0
         self.changed: Fraction | None = None
         #: Of each stream of AAC, what its first frame says of channels and rate.
         self._forms: dict[int, int] = {}
@@ -213,6 +217,7 @@ class TrackCopier(TrackWriter):
         form = form_of(packet.stream, data)
         if form != self._forms.setdefault(index, form) and self.changed is None:
             self.changed = pts * self._clocks[index].tick
+        self.placed += any(map(packet.has_sidedata, _CUE))
         if data:
             number, key = self._numbers[index], packet.is_keyframe
             copied = TrackPacket(number, pts, duration, data, hidden, key)
@@ -371,7 +376,7 @@ def without_hidden(packet: TrackPacket) -> TrackPacket:
 
 def track_of(stream: Stream, tick: Fraction, head: bytes) -> Track:
     """The track with the name, language and dispositions of a stream of a file."""
-    flags, title = int(stream.disposition) & _FLAGS, _text(stream.metadata.get("title", ""))
+    flags, title = int(stream.disposition) & _FLAGS, _text(title_of(stream))
     language = _text(stream.metadata.get("language", ""))
     return Track(tick, head, flags, "" if language == "und" else language, title)
 
@@ -384,8 +389,9 @@ def kinds_of(streams: Sequence[Stream]) -> str:
 
 
 def _text(text: str) -> str:
-    """Without control characters, and no longer than the format allows."""
-    return printable(text).encode()[:_MAX_TEXT].decode(errors="ignore")
+    """As the format allows: printable to Unicode, and short."""
+    text = "".join(one if one.isprintable() else " " for one in text).strip()
+    return text.encode()[:_MAX_TEXT].decode(errors="ignore").strip()
 
 
 def _joins(one: Stream, other: Stream) -> bool:

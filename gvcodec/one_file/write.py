@@ -361,6 +361,7 @@ class _Muxer:
             template = source.streams.video[0]
             video = self._container.add_stream_from_template(template, opaque=True)
         video.time_base, video.disposition = self._tick, Disposition.default
+        video.metadata.update(self.metadata.names_of(0))
         if self._header.format.sar != 1:
             video.codec_context.sample_aspect_ratio = self._header.format.sar
         return video

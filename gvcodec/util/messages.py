@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 
 _quiet = False
@@ -63,7 +64,13 @@ def is_terminal() -> bool:
 
 def one_line(text: str) -> str:
     """A message with control characters as backslash escapes."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(repr(one)[1:-1] if is_control(one) else one for one in text)
+
+
+def is_control(character: str) -> bool:
+    """Whether it is no text: a control character, a separator of lines, half a surrogate pair. What
+    joins letters of Persian, Hindi or emoji and wide spaces are text."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
 
 
 def format_time(seconds: float) -> str:
