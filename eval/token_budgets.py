@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gvcodec.allocation.router import route_to
 from gvcodec.allocation.uniqueness import TokenSelection, compress, frame_budgets
-from gvcodec.config import METHODS
+from gvcodec.option_rules import METHODS
 
 #: Tokens of a window.
 TOKENS = 32

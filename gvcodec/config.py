@@ -3,13 +3,13 @@ base layer."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
+from gvcodec.option_rules import METHODS, TOKENS, check_rules
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.options import (
     add_option_docs,
@@ -51,12 +51,6 @@ _MOST_BUNDLED = 1 << 23
 DEFAULT_SPEED = "balanced"
 #: Libraries count threads in small integers, and hardly any machine has more.
 MOST_THREADS = 1024
-
-
-#: How tokens that steer the painter are found; see `gvcodec.painter.token_encoder`, `token_search`.
-TOKENS = ("off", "on", "search")
-#: How bits are shared; see `gvcodec.rate.scenes`.
-METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 
 def _by_speed(value: Callable[[Speed], int | str]) -> str:
@@ -335,94 +329,4 @@ class ResolvedConfig(EncoderConfig):
 
     def check(self) -> None:
         """Raises `UsageError` for what cannot be encoded."""
-        base = base_of(self.base)
-        if self.eye and not base.eye:
-            raise UsageError(f"--eye needs base av1, not {self.base}", code="base-feature")
-        if self.scale != 1 and base.standard is None:
-            raise UsageError(f"base {self.base} has no reduced --base-scale", code="base-feature")
-        for name in ("preset", "zones", "encoder_params"):
-            if getattr(self, name) not in (None, "") and base.standard is None:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} needs base av1 or vvc, not {self.base}",
-                    code="base-feature",
-                )
-        if self.tokens not in TOKENS:
-            raise UsageError(
-                f"tokens is {', '.join(TOKENS)}, not {self.tokens}", code="option-value"
-            )
-        if self.tokens != "off" and base.standard is None:
-            raise UsageError(
-                f"--tokens needs base av1 or vvc, not {self.base}", code="base-feature"
-            )
-        if self.tokens != "off" and self.fit:
-            raise UsageError(
-                "--fit and --tokens exclude each other: tokens are chosen for the shipped weights",
-                code="option-conflict",
-            )
-        if self.tokens != "off" and (not self.uses_tokens or self.low_delay):
-            raise UsageError(
-                "--tokens needs the painter and whole GOPs: not with --painter off or --low-delay",
-                code="option-conflict",
-            )
-        if self.zones:
-            self._check_zones()
-        if self.maxrate and not (base.standard is not None and base.standard.can_cap_rate):
-            raise UsageError(f"--maxrate needs base av1, not {self.base}", code="base-feature")
-        if self.maxrate and self.low_delay:
-            raise UsageError(
-                "--maxrate has no effect with --low-delay: SVT-AV1 ignores it there",
-                code="option-conflict",
-            )
-        if self.maxrate and not 1000 <= self.maxrate < 1 << 41:
-            raise UsageError("maxrate is 1000 bits a second or more", code="option-value")
-        if (
-            min(self.keyint, self.threads, self.fit_step_count) < 0
-            or not self.fit_step_count < math.inf
-        ):
-            raise UsageError("keyint, fit and threads cannot be negative", code="option-value")
-        if self.alloc not in ("", *METHODS):
-            raise UsageError(
-                f"alloc is {', '.join(METHODS)}, not {self.alloc}", code="option-value"
-            )
-        if not 0 < self.token_share <= 1:
-            raise UsageError(
-                f"token_share is above 0 and at most 1, not {self.token_share:g}",
-                code="option-value",
-            )
-        if self.token_share < 1 and base.standard is not None:
-            raise UsageError(
-                f"token_share is for base gvc1d, base {self.base} has no tokens",
-                code="base-feature",
-            )
-        if self.painter not in ("on", "off"):
-            raise UsageError(f"painter is on or off, not {self.painter}", code="option-value")
-        if self.fit and self.painter == "off":
-            raise UsageError("--fit has no effect with --painter off", code="option-conflict")
-        if not 0 <= self.look <= 100:
-            raise UsageError(f"look is 0…100, not {self.look}", code="option-value")
-        if self.look != 50 and self.painter == "off":
-            raise UsageError("--look has no effect with --painter off", code="option-conflict")
-        if self.fit and not self.look:
-            raise UsageError(
-                "--fit has no effect with --look 0, which disables the painter",
-                code="option-conflict",
-            )
-        if self.fit_by not in ("", "vgg", "small"):
-            raise UsageError("fit_by is vgg or small", code="option-value")
-
-    def _check_zones(self) -> None:
-        if self.maxrate or self.alloc in METHODS[1:]:
-            other = "--maxrate" if self.maxrate else f"--alloc {self.alloc}"
-            raise UsageError(
-                f"--zones cannot be combined with {other}, which changes quality itself",
-                code="option-conflict",
-            )
-        try:
-            zones = parse_zones(self.zones)
-        except ValueError:
-            raise UsageError(f"{self.zones!r} is not {ZONES}", code="option-value") from None
-        if any(zone.target for zone in zones):
-            raise UsageError(
-                "zones with a target need a file that can be read twice: encode or encode_file",
-                code="base-feature",
-            )
+        check_rules(self)

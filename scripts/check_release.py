@@ -14,19 +14,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def wrongs(tag: str, root: Path = ROOT) -> list[str]:
-    """What is wrong, a line each."""
+    """Problems, a line each."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     version = project["version"]
-    cited = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text(), re.MULTILINE)
-    found = []
+    citation = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text(), re.MULTILINE)
+    problems = []
     if tag and tag != f"v{version}":
-        found.append(f"the tag is {tag}, pyproject.toml says {version}")
-    if cited is None or cited[1] != version:
-        found.append(f"CITATION.cff does not say {version}")
+        problems.append(f"the tag is {tag}, pyproject.toml says {version}")
+    if citation is None or citation[1] != version:
+        problems.append(f"CITATION.cff does not say {version}")
     heading = rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$"
     if not re.search(heading, (root / "CHANGELOG.md").read_text(), re.MULTILINE):
-        found.append(f"CHANGELOG.md has no section '## {version} - YYYY-MM-DD'")
-    return found
+        problems.append(f"CHANGELOG.md has no section '## {version} - YYYY-MM-DD'")
+    return problems
 
 
 if __name__ == "__main__":

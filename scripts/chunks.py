@@ -1,10 +1,10 @@
-"""Compares frames and times that `encode` gives in chunks, resumed and from a start on with those
-of one go, for every container that FFmpeg writes here, and writes docs/data/chunks.csv.
+"""Compares frames and times of encodes in chunks, resumed, and from a start time with those of a
+whole encode, for every container that FFmpeg writes here, and writes docs/data/chunks.csv.
 
     python scripts/chunks.py [--seconds 300] [MUXER …]
 
-Containers that have a row already are left out unless they are named.
-Pictures carry their number in bars, so that a wrong one shows."""
+Containers with a row are skipped unless they are named. Pictures carry their number in bars, so
+that a wrong one shows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 
 FRAMES, WIDTH, HEIGHT, KEYS = 60, 160, 96, 12
-#: The first that a container takes, and can be read from it, is used.
+#: Codecs to try in a container, in this order.
 CODECS = (
     ("libx264", {"bf": "2"}),
     ("mpeg4", {"bf": "2"}),
@@ -53,9 +53,9 @@ CODECS = (
     ("h261", {}),
     ("dnxhd", {"b": "120M"}),
 )
-#: Codecs that take no other size.
+#: Codecs with a fixed size.
 SIZES = {"dvvideo": (720, 576), "h263": (176, 144), "h261": (176, 144), "dnxhd": (1920, 1080)}
-#: Writes no file, several, or none that holds a video.
+#: Muxers that write no file, several, or none with video.
 LEFT_OUT = {"null", "hash", "framecrc", "framehash", "framemd5", "md5", "crc", "streamhash", "tee"}
 LEFT_OUT |= {"image2", "image2pipe", "segment", "stream_segment", "ssegment", "hls", "dash", "rtp"}
 LEFT_OUT |= {"smoothstreaming", "hds", "rtsp", "sap", "rtp_mpegts", "fifo", "whip"}
@@ -92,7 +92,7 @@ def frames_of(stream: Path) -> Frames:
     """Numbers and seconds."""
     with open(stream, "rb") as file:
         reader = Reader(file)
-        decoder, found = Decoder(reader.header, fidelity=True), []
+        decoder, numbered = Decoder(reader.header, fidelity=True), []
         for frame in decoder.frames_of(reader.packets()):
             luma = frame.planes[0]
             high, wide = luma.shape
@@ -102,29 +102,31 @@ def frames_of(stream: Path) -> Frames:
             ]
             number = sum(int(bar.mean() > 500) << b for b, bar in enumerate(bars))
             tick = reader.header.format.time_base
-            found.append((number, float((frame.pts - reader.header.start_pts) * tick)))
-    return found
+            numbered.append((number, float((frame.pts - reader.header.start_pts) * tick)))
+    return numbered
 
 
-def compare(found: Frames, wanted: Frames) -> str:
-    if len(found) != len(wanted):
-        return f"{len(found)} of {len(wanted)} frames"
-    wrong = sum(a != b or abs(s - t) > 0.0015 for (a, s), (b, t) in zip(found, wanted, strict=True))
+def compare(frames: Frames, expected: Frames) -> str:
+    if len(frames) != len(expected):
+        return f"{len(frames)} of {len(expected)} frames"
+    wrong = sum(
+        a != b or abs(s - t) > 0.0015 for (a, s), (b, t) in zip(frames, expected, strict=True)
+    )
     return f"{wrong} frames differ" if wrong else "same"
 
 
-def interrupted(path: Path, out: Path) -> None:
-    """Encode with `resume`, break off before the third chunk, and go on."""
+def write_interrupted(path: Path, out: Path) -> None:
+    """Encode with `resume`, stop before the third chunk, and resume."""
     every, count = tasks.encode, 0
 
-    def some(*arguments: object, **keywords: object) -> object:
+    def partial_encode(*arguments: object, **keywords: object) -> object:
         nonlocal count
         count += 1
         if count == 3:
             raise KeyboardInterrupt
         return every(*arguments, **keywords)  # type: ignore[arg-type]
 
-    tasks.encode = some  # type: ignore[assignment]
+    tasks.encode = partial_encode  # type: ignore[assignment]
     try:
         gvcodec.encode_file(path, out, resume=True, jobs=1, keyint=KEYS, **QUICK)
         return
@@ -167,7 +169,7 @@ def row_of(path: Path, codec: str, whole: Frames, batch: Path) -> dict[str, obje
     row["jobs"] = compare(frames_of(out), whole)
     row["batch"] = compare(frames_of(batch / f"{path.stem}.gvc"), whole)
     out.unlink()
-    interrupted(path, out)
+    write_interrupted(path, out)
     row["resume"] = compare(frames_of(out), whole)
     gvcodec.encode_file(path, out, start=start, overwrite=True, **QUICK)
     late = [(number, time - whole[31][1]) for number, time in whole[31:]]
@@ -201,18 +203,18 @@ def main() -> None:
     parser.add_argument("muxers", nargs="*", help="tried anew (default: those without a row)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after this")
     arguments = parser.parse_args()
-    rows, begun = rows_before(), time.monotonic()
+    rows, started = rows_before(), time.monotonic()
     for muxer in arguments.muxers or [name for name in muxers() if name not in rows]:
-        if time.monotonic() - begun > arguments.seconds:
+        if time.monotonic() - started > arguments.seconds:
             sys.exit(f"{muxer} and those after it are left: run it again")
         with tempfile.TemporaryDirectory() as name:
-            made = make(Path(name), muxer)
-            if made:
-                path, codec, whole = made
+            sample = make(Path(name), muxer)
+            if sample:
+                path, codec, whole = sample
                 batch_of(path, Path(name, "batch"))
                 rows[muxer] = row_of(path, codec, whole, Path(name, "batch"))
                 write_table(rows)
-            print(rows[muxer] if made else f"{muxer}: no video that is read", flush=True)
+            print(rows[muxer] if sample else f"{muxer}: no video that is read", flush=True)
 
 
 if __name__ == "__main__":

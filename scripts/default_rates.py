@@ -20,18 +20,18 @@ FIELDS = ("clip", "width", "height", "frames", "frame_rate", "bytes", "bpp", "kb
 def measure(clip: Path, frames: int) -> dict[str, str]:
     """The row of a clip."""
     with tempfile.TemporaryDirectory() as folder:
-        done = gvcodec.encode_file(clip, Path(folder) / "out.gvc", frames=frames)
-    fmt = done.format
+        report = gvcodec.encode_file(clip, Path(folder) / "out.gvc", frames=frames)
+    fmt = report.format
     return {
         "clip": clip.stem,
         "width": str(fmt.width),
         "height": str(fmt.height),
-        "frames": str(done.frames),
+        "frames": str(report.frames),
         "frame_rate": f"{float(fmt.frame_rate):.3f}",
-        "bytes": str(done.size),
-        "bpp": f"{done.bpp:.4f}",
-        "kbps": f"{done.kbps:.0f}",
-        "psnr_y_base": f"{done.psnr_y:.2f}",
+        "bytes": str(report.size),
+        "bpp": f"{report.bpp:.4f}",
+        "kbps": f"{report.kbps:.0f}",
+        "psnr_y_base": f"{report.psnr_y:.2f}",
     }
 
 
@@ -45,9 +45,9 @@ def main() -> None:
     if options.out.exists():
         with options.out.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    measured = {row["clip"] for row in rows}
+    finished = {row["clip"] for row in rows}
     for clip in options.clips:
-        if clip.stem in measured:
+        if clip.stem in finished:
             continue
         rows.append(measure(clip, options.frames))
         rows.sort(key=lambda row: (int(row["width"]) * int(row["height"]), row["clip"]))

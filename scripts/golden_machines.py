@@ -2,8 +2,8 @@
 
 Paints each file by x86 without vector instructions and with AVX-512 (the whole decoder, by
 $GVCODEC_CPU), by ARM (csrc/tests/golden_test.cpp, cross-compiled, under QEMU) and by WebAssembly
-(web/built in Node). The last two are given base frames and the painter's numbers as vectors, which
-the program's first lines specify; they search for motion and paint. Writes
+(web/built in Node). The last two read base frames and the painter's numbers as vectors, which the
+program's first lines specify; they search for motion and paint. Writes
 docs/data/golden-machines.csv, and with `--vector NAME` the vector of a file for the C++ tests.
 
 Debian: apt-get install g++-aarch64-linux-gnu qemu-user-static nodejs.
@@ -43,7 +43,7 @@ X86 = {"x86 plain": "plain", "x86 AVX-512": "avx512"}
 _GREY = 512
 _LAYER = ("weight", "bias", "multiplier", "shift", "step")
 
-#: What the C++ program is made of, as web/build.sh makes the page's core.
+#: Sources of the C++ program, as web/build.sh builds the page's core.
 SOURCES = (
     "csrc/tests/golden_test.cpp",
     *(f"web/core/{name}.cpp" for name in ("hash", "painter")),
@@ -98,12 +98,12 @@ for (const path of paths) {
 
 def painted_files() -> list[Path]:
     """Conformance files with a painter whose pictures are painted frames."""
-    found = []
+    paths = []
     for path in sorted(FOLDER.glob("files/*.gvc")):
         header = Reader(io.BytesIO(path.read_bytes())).header
         if header.painter_id is not None and header.gvc1d_id is None:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def painted_hash(path: Path) -> str:
@@ -123,7 +123,7 @@ def flat(planes: Planes) -> bytes:
 
 
 def vector_of(path: Path) -> bytes:
-    """What paints a file: csrc/tests/golden_test.cpp."""
+    """The vector of a file for csrc/tests/golden_test.cpp."""
     reader = Reader(io.BytesIO(path.read_bytes()))
     header = reader.header
     assert header.painter_id is not None
@@ -141,54 +141,54 @@ def vector_of(path: Path) -> bytes:
             size = 0 if header.base == "vvc" else len(packet.payload)
             gops[-1][1].append(rate(size, width, height))
     base = frames(path, painted=False)
-    made = bytearray(encode_var(width) + encode_var(height) + encode_var(len(gops)))
+    data = bytearray(encode_var(width) + encode_var(height) + encode_var(len(gops)))
     for payload, entries in gops:
         numbers = numbers_of(model, stream, payload)
         if numbers:
-            numbers += steering_of(model, header, payload)
-        made += encode_var(len(numbers)) + b"".join(map(encode_svar, numbers))
-        made += encode_var(len(entries))
-        for own, planes in zip(entries, base, strict=False):
+            numbers += offset_numbers_of(model, header, payload)
+        data += encode_var(len(numbers)) + b"".join(map(encode_svar, numbers))
+        data += encode_var(len(entries))
+        for frame_condition, planes in zip(entries, base, strict=False):
             samples = np.concatenate([[_GREY], *(plane.ravel() for plane in planes)])
-            made += encode_svar(own)
-            made += b"".join(map(encode_svar, np.diff(samples.astype(np.int64)).tolist()))
-    return bytes(made) + bytes.fromhex(painted_hash(path))
+            data += encode_svar(frame_condition)
+            data += b"".join(map(encode_svar, np.diff(samples.astype(np.int64)).tolist()))
+    return bytes(data) + bytes.fromhex(painted_hash(path))
 
 
 def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
-    """As `painter_start` takes them; none where nothing is painted."""
+    """Numbers for `painter_start`; none for GOPs without painting."""
     deltas = [] if payload is None else read_deltas(payload, model.sizes())
     if deltas is None:
         return []
     _, strength = split_strength(payload or BASE)
     model = model.add_deltas({d.name: (d.values, d.exponent) for d in deltas}, strength)
-    found = [len(_NAMES), model.depth, len(stream), *map(int, stream)]
+    values = [len(_NAMES), model.depth, len(stream), *map(int, stream)]
 
     def push(layer: Layer) -> None:
-        found.extend((len(layer.bias), *layer.weight.shape[1:3]))
+        values.extend((len(layer.bias), *layer.weight.shape[1:3]))
         for part in _LAYER:
-            found.extend(map(int, getattr(layer, part).ravel()))
+            values.extend(map(int, getattr(layer, part).ravel()))
 
     for name in _NAMES:
         push(model.layers[name])
     for number, table in enumerate(model.conditions):
         for name in ("depthwise", "expand", "project"):
             push(model.layers[f"blocks.{number}.{name}"])
-        found.extend(map(int, table.ravel()))
-    return found
+        values.extend(map(int, table.ravel()))
+    return values
 
 
-def steering_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
-    """What tokens of a payload add to the numbers of `painter_start`."""
-    _, beside = split_extras(payload or BASE)
-    if beside.tokens is None or model.tokens is None:
+def offset_numbers_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
+    """Numbers of a payload's tokens for `painter_start`."""
+    _, extras = split_extras(payload or BASE)
+    if extras.tokens is None or model.tokens is None:
         return []
     size = header.format.height, header.format.width
-    levels = style_offsets_of(unpack(beside.tokens, model.tokens, header.base_q, *size))
-    found = [*levels.shape]
-    for numbers in (model.tokens.weight, levels):
-        found.extend(map(int, numbers.ravel()))
-    return found
+    offsets = style_offsets_of(unpack(extras.tokens, model.tokens, header.base_q, *size))
+    values = [*offsets.shape]
+    for numbers in (model.tokens.weight, offsets):
+        values.extend(map(int, numbers.ravel()))
+    return values
 
 
 def by_x86(form: str, paths: list[Path]) -> list[str]:
@@ -203,12 +203,12 @@ def by_arm(vectors: list[Path], folder: Path) -> dict[str, list[str]]:
     compiler = ["aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-static", "-pthread"]
     places = [f"-I{ROOT}/csrc", f'-DGV_GOLDEN="{VECTOR}"', "-o", str(program)]
     output([*compiler, *places, *(str(ROOT / source) for source in SOURCES)])
-    found: dict[str, list[str]] = {}
+    digests: dict[str, list[str]] = {}
     command = ["qemu-aarch64-static", str(program), *map(str, vectors)]
     for line in output(command).splitlines()[:-1]:
         _, form, digest = line.split()
-        found.setdefault(f"ARM {form}", []).append(digest)
-    return found
+        digests.setdefault(f"ARM {form}", []).append(digest)
+    return digests
 
 
 def by_wasm(vectors: list[Path], folder: Path) -> list[str]:

@@ -46,8 +46,10 @@ def table_of(command: str) -> str:
     """The Markdown table of a command's options."""
     groups = rows_of(command)
     if command != "encode":
-        known = {row for rows in rows_of("encode").values() for row in rows}
-        groups = {title: [r for r in rows if r not in known] for title, rows in groups.items()}
+        encode_rows = {row for rows in rows_of("encode").values() for row in rows}
+        groups = {
+            title: [r for r in rows if r not in encode_rows] for title, rows in groups.items()
+        }
         groups = {title: rows for title, rows in groups.items() if rows}
     lines = ["| option | meaning (default) |", "|---|---|"]
     for title, rows in groups.items():
@@ -60,7 +62,7 @@ def _cell(text: str) -> str:
 
 
 def fill(page: str) -> str:
-    """The page with its tables as the commands are now."""
+    """The page with current tables."""
     return _TABLE.sub(lambda match: match[1] + table_of(match[2]) + match[3], page)
 
 

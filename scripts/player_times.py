@@ -2,9 +2,9 @@
 STREAM … [--csv FILE] [--seconds N]`.
 
 For each stream one page of `gvcodec play` plays it painted, from its start, without WebGPU. A row
-tells how many frames were shown and dropped, how far apart shown frames were (median, 95th
-percentile and longest, in milliseconds), what the page had to leave out to keep up, and what a
-frame took the painter. Needs playwright and Chromium; `$GVCODEC_CHROMIUM` names another one.
+has frames shown and dropped, intervals between shown frames (median, 95th percentile and longest,
+in milliseconds), work that the page skipped to keep up, and the painter's time per frame. Needs
+playwright and Chromium; `$GVCODEC_CHROMIUM` names another one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FIELDS = (
 )
 #: A machine without a GPU: neither WebGL nor the compositor has one.
 _FLAGS = ("--disable-gpu", "--autoplay-policy=no-user-gesture-required")
-#: Notes of every shown frame its number, when it is shown, how many were dropped before, whether
-#: its detail is moved, and what it took.
+#: Records for every shown frame its number, display time, frames dropped before, whether its detail
+#: is moved, and its painting time.
 _RECORD = """(() => { window.record = []; const shows = player.show.bind(player);
     player.show = (frame, now) => { shows(frame, now);
         const moved = Number(Boolean(frame.moved));
@@ -53,7 +53,7 @@ def row(path: Path, page: Page, seconds: float) -> dict[str, object]:
     rows = record(page, seconds)
     apart = [b[1] - a[1] for a, b in itertools.pairwise(rows)]
     longest = sorted(apart)
-    whole = (rows[-1][1] - rows[0][1]) / 1000
+    duration = (rows[-1][1] - rows[0][1]) / 1000
     return {
         "stream": path.name,
         "size": page.run("`${player.header.width}×${player.header.height}`"),
@@ -63,7 +63,7 @@ def row(path: Path, page: Page, seconds: float) -> dict[str, object]:
         "frames": int(rows[-1][0] - rows[0][0] + 1),
         "shown": len(rows),
         "dropped": page.run("player.statistics.dropped"),
-        "frames/s": round((len(rows) - 1) / whole, 1),
+        "frames/s": round((len(rows) - 1) / duration, 1),
         "median ms": round(statistics.median(apart), 1),
         "p95 ms": round(longest[int(0.95 * (len(longest) - 1))], 1),
         "longest ms": round(longest[-1], 1),
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--insist", action="store_true", help="paint every frame, however late")
     parser.add_argument("--picture", type=Path, help="a folder for a picture of each page")
     options = parser.parse_args()
-    found = []
+    rows_of_run = []
     with browser(_FLAGS) as chromium:
         for path in options.streams:
             with running(path) as server:
@@ -91,15 +91,15 @@ def main() -> None:
                 page.until(PAINTED)
                 page.run(f"player.setMode('painted'); player.setSpeed({options.speed})")
                 page.run(f"player.insists = {str(options.insist).lower()}")
-                found.append(row(path, page, options.seconds))
-                print(found[-1])
+                rows_of_run.append(row(path, page, options.seconds))
+                print(rows_of_run[-1])
                 if options.picture:
                     page.tab.screenshot(path=options.picture / f"{path.stem}.png")
     if options.csv:
         with open(options.csv, "w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
-            writer.writerows(found)
+            writer.writerows(rows_of_run)
 
 
 if __name__ == "__main__":

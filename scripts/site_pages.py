@@ -1,5 +1,5 @@
-"""A hook of mkdocs: pages and files of the repository outside docs/ are part of the site, under the
-places of `PAGES` and `files/`, and links to them lead there."""
+"""A hook of mkdocs: adds pages and files of the repository outside docs/ to the site, under the
+places of `PAGES` and `files/`, and changes links to them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links as they are in the site; one to a folder is its text."""
+    """Replace links by those of the site; a link to a folder becomes its text."""
     place = page.file.src_uri
     path = next((path for path, at in PAGES.items() if at == place), f"docs/{place}")
 
@@ -59,14 +59,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _in_repository(page: str, link: str) -> str | None:
-    """Path of what a page links to; None for other sites."""
+    """Path of a link's target; None for other sites."""
     if ":" in link:
         return None
     return posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
 
 
 def _place_of(path: str) -> str:
-    """Where a file of the repository is in the site."""
+    """Place of a repository file in the site."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     return PAGES.get(path, f"files/{path}")

@@ -1,7 +1,7 @@
 """Writes the tables of the specification: `python scripts/spec_tables.py` fills docs/spec/tables
-and its SHA256SUMS. `tests/bitstream/test_conformance.py` holds them against the code.
+and its SHA256SUMS. `tests/bitstream/test_conformance.py` compares them with the code.
 
-Laplace tables are made here once more, from the rule on docs/spec/entropy.md alone.
+Laplace tables are computed here independently, from the rule in docs/spec/entropy.md.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def resampler() -> dict[str, object]:
 
 
 def gvc1d() -> dict[str, object]:
-    """Constants of base gvc1d, made once more from the rules that they follow."""
+    """Constants of base gvc1d, computed from their rules."""
     frequencies = sorted(product(range(4), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
     rows = [
         [math.sqrt((1 + (u > 0)) / 4) * math.cos(math.pi * u * (2 * n + 1) / 8) for n in range(4)]
@@ -91,7 +91,7 @@ def gvc1d() -> dict[str, object]:
     }
 
 
-def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
+def lowest_frequencies(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     """The `count` lowest frequencies beyond a radius."""
     pairs = (p for p in product(range(64), repeat=2) if math.hypot(*p) > above)
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
@@ -109,17 +109,17 @@ def tables() -> dict[str, bytes]:
 
 
 def sums(files: dict[str, bytes]) -> str:
-    """As `sha256sum` prints them."""
+    """SHA-256 sums in the form of `sha256sum`."""
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in sorted(files.items()))
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    made = tables()
-    for name, data in made.items():
+    contents = tables()
+    for name, data in contents.items():
         (FOLDER / name).write_bytes(data)
-    (FOLDER / SUMS).write_text(sums(made))
+    (FOLDER / SUMS).write_text(sums(contents))
 
 
 if __name__ == "__main__":

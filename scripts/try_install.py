@@ -1,5 +1,5 @@
-"""Tries an installed gvcodec: encodes, verifies and decodes a clip made here and fetches the page
-of `play`. Prints a row of versions; raises where something fails."""
+"""Tries an installed gvcodec: encodes, verifies and decodes a synthetic clip and fetches the page
+of `play`. Prints a row of versions; raises if a step fails."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ command line, nor a training program.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"training.material:add"`, counts as imported
-too: that is how the package imports on first use.
+Names in strings, as in `"training.material:add"`, count as imports: the package imports them on
+first use.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
     """All modules by name."""
-    found = {}
+    paths = {}
     for path in sorted(path for name in PACKAGES for path in (root / name).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
-def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
+def imports(path: Path, modules_by_name: dict[str, Path]) -> Iterator[str]:
     """Modules that a file imports, and those that it names in strings other than docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -42,43 +42,48 @@ def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name in known else node.module for name in names]
+            names = [name if name in modules_by_name else node.module for name in names]
         elif (
             isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts
         ):
             names = [match.group() for match in _NAMED.finditer(node.value)]
-        yield from (name for name in names if name in known)
+        yield from (name for name in names if name in modules_by_name)
 
 
 def unreachable(root: Path = ROOT) -> list[str]:
-    """Names of modules that cannot be come to from `ROOTS`."""
-    known = modules(root)
-    reached: set[str] = set()
+    """Names of modules that are unreachable from `ROOTS`."""
+    modules_by_name = modules(root)
+    reachable: set[str] = set()
     # Commands and bases are found by their names; every program of training has `main`.
     programs = {
         name
-        for name, path in known.items()
+        for name, path in modules_by_name.items()
         if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*|gvcodec\.base\.(standard|gvc1d)", name)
         or (name.startswith("training.") and "def main(" in path.read_text(encoding="utf-8"))
     }
     waiting = [*ROOTS, *programs]
     while waiting:
         name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
+        if name not in reachable:
+            reachable.add(name)
             parent = name.rpartition(".")[0]
-            waiting += [*imports(known[name], known), *([parent] if parent else [])]
-    return sorted(set(known) - reached)
+            waiting += [
+                *imports(modules_by_name[name], modules_by_name),
+                *([parent] if parent else []),
+            ]
+    return sorted(set(modules_by_name) - reachable)
 
 
 def main() -> int:
-    known = modules()
-    total = sum(len(path.read_text().splitlines()) for path in known.values())
-    lost = {name: len(known[name].read_text().splitlines()) for name in unreachable()}
-    for name, lines in lost.items():
+    modules_by_name = modules()
+    total = sum(len(path.read_text().splitlines()) for path in modules_by_name.values())
+    dead_lines = {
+        name: len(modules_by_name[name].read_text().splitlines()) for name in unreachable()
+    }
+    for name, lines in dead_lines.items():
         print(f"{name}: {lines} lines")
-    print(f"{sum(lost.values())} of {total} lines are out of reach")
-    return int(bool(lost))
+    print(f"{sum(dead_lines.values())} of {total} lines are out of reach")
+    return int(bool(dead_lines))
 
 
 if __name__ == "__main__":

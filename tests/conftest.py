@@ -17,7 +17,8 @@ from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg

@@ -17,7 +17,7 @@ import pytest
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.cli.play import serve
-from gvcodec.codec.encoder import encode_stream
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat

@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.frames import decode_planes
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.media.reader import VideoReader

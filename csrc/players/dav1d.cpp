@@ -15,16 +15,13 @@ using namespace dav1d;
 
 namespace {
 
-struct Painted {
-  const Library* library;
-  Allocator allocator;
-};
+using Owner = std::pair<const Library*, Allocator>;  // of a painted picture
 
 // All decoders, and the painted pictures that the host holds, by their first plane. Never
 // destroyed: threads of the host may outlive main().
 std::mutex mutex;
 auto& streams = *new std::unordered_map<Context*, std::unique_ptr<PaintedStream>>;
-auto& pictures = *new std::unordered_map<void*, Painted>;
+auto& pictures = *new std::unordered_map<void*, Owner>;
 
 PaintedStream* stream_of(Context* context) {
   const std::lock_guard<std::mutex> lock(mutex);
@@ -52,19 +49,17 @@ EXPORT int dav1d_open(Context** out, const Settings* settings) {
   if (!library) return -ENOSYS;
   const int code = library->open(out, settings);
   if (code || !can_paint(*library, *settings)) return code;
-  auto stream = std::make_unique<PaintedStream>(*library, *settings);
   const std::lock_guard<std::mutex> lock(mutex);
-  streams[*out] = std::move(stream);
+  streams[*out] = std::make_unique<PaintedStream>(*library, *settings);
   return code;
 }
 
 EXPORT void dav1d_close(Context** context) {
   if (!context || !*context) return;
   const Library* library = library_of(stream_of(*context), CALLER);
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    streams.erase(*context);
-  }
+  std::unique_lock<std::mutex> lock(mutex);
+  streams.erase(*context);
+  lock.unlock();
   if (library) library->close(context);
 }
 
@@ -85,7 +80,7 @@ EXPORT int dav1d_get_picture(Context* context, Picture* out) {
   try {
     if (!stream->paint(*out)) return code;
     const std::lock_guard<std::mutex> lock(mutex);
-    pictures.insert_or_assign(out->data[0], Painted{library, stream->allocator});
+    pictures.insert_or_assign(out->data[0], Owner{library, stream->allocator});
   } catch (const std::bad_alloc&) {
     library->picture_unref(out);
     return -ENOMEM;
@@ -106,7 +101,7 @@ EXPORT void dav1d_picture_unref(Picture* picture) {
   std::unique_lock<std::mutex> lock(mutex);
   const auto node = pictures.extract(picture->data[0]);
   lock.unlock();
-  const Library* library = node ? node.mapped().library : find_library(CALLER);
-  if (node) node.mapped().allocator.release(picture, node.mapped().allocator.cookie);
+  const auto [library, allocator] = node ? node.mapped() : Owner{find_library(CALLER), {}};
+  if (node) allocator.release(picture, allocator.cookie);
   if (library) library->picture_unref(picture);
 }

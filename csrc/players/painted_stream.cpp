@@ -1,9 +1,12 @@
 #include "players/painted_stream.hpp"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -31,7 +34,11 @@ bool give_model(gvc_decoder* decoder) {
 }  // namespace
 
 PaintedStream::PaintedStream(const Library& of, const Settings& settings)
-    : library(of), allocator(settings.allocator), threads_(std::max(0, settings.n_threads)) {}
+    : library(of), allocator(settings.allocator), threads_(std::max(0, settings.n_threads)) {
+  Dl_info info{};
+  dladdr(reinterpret_cast<void*>(allocator.alloc), &info);
+  can_resize_ = !info.dli_fname || !std::strstr(info.dli_fname, "libdav1d_plugin");
+}
 
 int PaintedStream::send(Context* context, Data* in) {
   if (!in->data || !in->sz) return library.send_data(context, in);
@@ -46,8 +53,8 @@ int PaintedStream::send(Context* context, Data* in) {
   if (!is_ours_) return library.send_data(context, in);
   Unit unit{bytes.copy(), next_tag_, in->m.offset, !clean.empty()};
   in->m.offset = unit.tag;
-  const int code = clean.empty() ? library.send_data(context, in)
-                                 : send_without_metadata(context, *in, clean);
+  const int code =
+      clean.empty() ? library.send_data(context, in) : send_without_metadata(context, *in, clean);
   if (code) in->m.offset = unit.offset;
   if (code == -EAGAIN) return code;
   units_.push_back(std::move(unit)), ++next_tag_;
@@ -77,8 +84,8 @@ void PaintedStream::flush() {
 void PaintedStream::give_up(const char* reason) {
   gvc_error error;
   gvc_get_error(decoder_.get(), &error);
-  if (!reason) reason = error.text;
-  if (!has_warned_) std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", reason);
+  if (!has_warned_)
+    std::fprintf(stderr, "gvcodec: base frames are shown: %s\n", reason ? reason : error.text);
   has_warned_ = true;
   gvc_seek(decoder_.get(), 0);
 }
@@ -119,13 +126,14 @@ bool PaintedStream::paint(Picture& p) {
   void* const base_memory = allocator_data(p, library.major);
   if (paint_into(p, base)) return true;
   p = base, allocator_data(p, library.major) = base_memory;
-  give_up();
+  give_up(can_resize_ ? nullptr : "VLC keeps the size of the first picture");
   return false;
 }
 
 bool PaintedStream::paint_into(Picture& p, const Picture& base) {
   gvc_header header;
   if (gvc_get_header(decoder_.get(), &header)) return false;
+  if (!can_resize_ && (header.width != base.w || header.height != base.h)) return false;
   p.w = header.width, p.h = header.height;
   std::fill_n(p.data, 3, nullptr);
   allocator_data(p, library.major) = nullptr;
@@ -133,7 +141,12 @@ bool PaintedStream::paint_into(Picture& p, const Picture& base) {
   const auto view = [](const Picture& of) {
     return gvc_picture{{of.data[0], of.data[1], of.data[2]},
                        {of.stride[0], of.stride[1], of.stride[1]},
-                       of.w, of.h, of.bpc, 0, 0, 0};
+                       of.w,
+                       of.h,
+                       of.bpc,
+                       0,
+                       0,
+                       0};
   };
   const gvc_picture from = view(base);
   gvc_picture to = view(p);

@@ -32,7 +32,6 @@ class PaintedStream {
     int64_t tag, offset;  // DataProps::offset inside dav1d, and the host's
     bool has_metadata;
   };
-  using Decoder = std::unique_ptr<gvc_decoder, void (*)(gvc_decoder*)>;
 
   int send_without_metadata(Context* context, Data& in, const gv::Buffer& clean);
   bool open_unit(const Unit& unit);
@@ -40,7 +39,9 @@ class PaintedStream {
   void give_up(const char* reason = nullptr);
 
   const int threads_;
-  Decoder decoder_{nullptr, gvc_close};
+  // VLC's pictures keep the size of base pictures, which is another one for reduced and odd sizes.
+  bool can_resize_;
+  std::unique_ptr<gvc_decoder, void (*)(gvc_decoder*)> decoder_{nullptr, gvc_close};
   std::deque<Unit> units_;  // whose pictures have not come
   int64_t next_tag_ = INT64_MIN + 1;
   bool is_ours_ = false, has_warned_ = false;

@@ -33,7 +33,8 @@ from eval.metrics import METRICS, Measurer
 from eval.points.bd import ALL_RATES, bd_rate
 from eval.tools import append_rows, markdown, read_rows
 from gvcodec.api.frames import decode_planes
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.types import VideoFormat
 

@@ -10,7 +10,7 @@ qualities, near `TARGETS`:
     fast, best      the other speeds; fit: five steps of fitting; tokens, tokens:search: tokens
                     steer the painter (tokens:all and others: `token_variants`); unsteady: all GOPs
                     at one strength; strength:32:24: at that one (noise, keep); preset:6: at that
-                    preset
+                    preset; untextured: the base at SVT-AV1's own settings
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
@@ -57,7 +57,8 @@ from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.payloads import restore_unit
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.painter import strength
 from gvcodec.painter.model import Strength
@@ -90,6 +91,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},
     "unsteady": {"fit": 0},
+    "untextured": {"encoder_params": "enable-restoration=-1:ac-bias=0"},
     "tokens": {"tokens": "on"},
     "tokens:search": {"tokens": "search"},
     "fast": {"speed": "fast"},

@@ -4,7 +4,8 @@ By default a GOP shows base frames where the energies of its painted detail are 
 `texture_check.MISMATCH_LIMIT` times as far from the source's as those of base frames. For each clip
 and quality this measures that ratio, and what painting does to PSNR-Y and LPIPS-Alex, on the last
 frames of two runs of three, at preset 10; a slide made by hand comes first. Rows go to
-docs/data/slides.csv.
+docs/data/slides.csv. `--drawn` says instead which clips `drawn_pictures` takes for drawings, by
+their fourth frame.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from eval.experiments.kept_out import narrow, read, wide
 from eval.tools import append_rows
 from gvcodec import perceptual
 from gvcodec.base import open_encoder
+from gvcodec.base.drawn_pictures import is_drawn
 from gvcodec.codec.fidelity import psnr
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER
@@ -98,7 +100,13 @@ def main() -> None:
     parser.add_argument("clips", nargs="*", type=Path)
     parser.add_argument("--q", type=float, nargs="+", default=[40, 52, 62])
     parser.add_argument("--out", type=Path, default=OUTPUT)
+    parser.add_argument("--drawn", action="store_true", help="say which clips are drawn")
     options = parser.parse_args()
+    if options.drawn:
+        for path in options.clips:
+            luma, *_ = wide(read(path, float("inf"), 4)[0][-1])
+            print(path.stem, "drawn" if is_drawn(luma) else "camera", flush=True)
+        return
     distance = perceptual.lpips("alex")
     fmt = VideoFormat(*_SIZE, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     pieces = [("a slide", [slide(n) for n in range(_FRAMES)], fmt)]

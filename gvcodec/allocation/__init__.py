@@ -1,8 +1,9 @@
-"""Which window of which frame gets how many tokens: budgets for `--alloc`.
+"""Token budgets for `--alloc`. In: features or tokens of windows. Out: the number of tokens of each
+window of each frame.
 
-    uniqueness.py   UniComp: frames and tokens unlike the others get the tokens
+    uniqueness.py   UniComp: tokens go to frames and tokens that differ from the others
     router.py       InfoTok: windows get tokens in proportion to bits + distortion, or a prediction
-    patches.py      features of luma alone, where there are no encoder features
+    patches.py      features of luma alone, without an encoder
 
 Tokens of a window are ordered from coarse to fine, so a count is a prefix that decodes. Everything
 here runs in the encoder: a stream holds counts or masks as integers and a decoder needs none of it.

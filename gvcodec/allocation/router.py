@@ -1,17 +1,16 @@
 """InfoTok: a window gets tokens in proportion to its evidence lower bound.
 
-Ye et al., "InfoTok: Adaptive Discrete Video Tokenizer via Information-Theoretic Compression",
-ICLR 2026 (arXiv 2512.16975). -ELBO of a window is what it costs to code plus what coding it misses;
-the paper takes the L1 error of the decode of all tokens for the latter. With its mean over windows
-seen before, E[ELBO], a window gets
+Ye et al., "InfoTok: Adaptive Discrete Video Tokenizer via Information-Theoretic Compression", ICLR
+2026 (arXiv 2512.16975). -ELBO of a window is its code length plus its distortion, in the paper the
+L1 error of the decode of all tokens. With its mean over windows seen before, E[ELBO], a window gets
 
     N = clip(β · ELBO / E[ELBO], K/16, K)        of K tokens
 
-so that code length follows information (Shannon). `Router` predicts -ELBO from what the encoder
-puts out, so that no decode is needed; the package `training` fits it. It reads the tokens and not
-the transformer's features: layer norms take the contrast of a window out of those, and they explain
-0.36 of the variance of log(-ELBO) where tokens explain 0.9. Shapes: W windows of K tokens with C
-channels; a leading F for frames where there are several.
+so that code length follows information (Shannon). `Router` predicts -ELBO from the encoder's
+output, without a decode; the package `training` fits it. It reads the tokens and not the
+transformer's features, from which layer norms remove the contrast of a window: they explain 0.36 of
+the variance of log(-ELBO), tokens 0.9. Shapes: W windows of K tokens with C channels; a leading F
+for several frames.
 """
 
 from __future__ import annotations
@@ -28,17 +27,16 @@ from gvcodec.models import ROUTER, read_arrays
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
-#: Share of the old mean that a running mean keeps with each frame, as in the paper.
+#: Weight of the previous running mean per frame, as in the paper.
 DECAY = 0.95
-#: No window gets less than this part of all tokens, as in the paper.
+#: Least share of all tokens of a window, as in the paper.
 FLOOR = 16
-#: Parts of all tokens that training draws from, as in the paper.
+#: Shares of all tokens that training draws, as in the paper.
 BASE_RATES = (1.0, 0.75, 0.5, 0.25)
 
 
 def negative_elbo(bits: Floats, distortion: Floats, bit_price: float) -> NDArray[np.float64]:
-    """-ELBO of windows in bits: code length, and L1 error over what a bit is worth, in its units
-    of distortion."""
+    """-ELBO of windows in bits: code length plus L1 error divided by the distortion per bit."""
     return np.asarray(bits, np.float64) + np.asarray(distortion, np.float64) / bit_price
 
 
@@ -62,14 +60,14 @@ def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
 
 
 def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
-    """`route` with the β whose counts come to `total`, exactly where the clip allows it.
+    """`route` with the β whose counts sum to `total`, exactly if the clip allows it.
 
-    Where not even K/16 for each fits into `total`, the windows of least -ELBO get nothing."""
+    If not even K/16 for each fits into `total`, the windows of least -ELBO get nothing."""
     flat = np.asarray(elbo, np.float64).ravel()
     least, total = max(1, tokens // FLOOR), min(total, tokens * flat.size)
     open_windows = np.zeros(flat.size, bool)
     open_windows[np.argsort(-flat, kind="stable")[: total // least]] = True
-    # A window of no information counts a little, so that no token is left.
+    # A window without information has a small weight, so that all tokens are used.
     shares = np.maximum(flat / max(float(flat.mean()), 1e-12), 1e-6)
     low, high = 0.0, 2.0 * tokens / float(shares.min())
     for _ in range(64):  # halves the interval, so to the last bit
@@ -92,9 +90,9 @@ def training_counts(losses: Floats, mean: float, tokens: int, rates: Floats) -> 
 
 
 def magnitudes(values: Floats, rate: float) -> NDArray[np.float32]:
-    """What the router sees of windows whose tokens are `values` (..., K, C): log(1 + |value|) of
-    each token, the mean of its channels, and the share `rate` of all tokens that windows get on
-    average, (..., K + 1)."""
+    """Inputs of the router for windows with tokens `values` (..., K, C): log(1 + |value|) of each
+    token, the mean of its channels, and the share `rate` of all tokens that windows get on average,
+    (..., K + 1)."""
     logs = np.log1p(np.abs(np.asarray(values, np.float32))).mean(-1)
     share = np.full((*logs.shape[:-1], 1), rate, np.float32)
     return np.concatenate([logs, share], -1)
@@ -102,8 +100,8 @@ def magnitudes(values: Floats, rate: float) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Predicts log(-ELBO) of windows from `magnitudes`, normalised: a linear map and what one
-    hidden layer adds to it.
+    """Predicts log(-ELBO) of windows from normalised `magnitudes`: a linear map plus one hidden
+    layer.
 
     `centre`, `scale`, `linear` (K + 1); `hidden` (H, K + 1), `hidden_bias` (H); `out` (H),
     `out_bias` (1)."""
@@ -118,7 +116,7 @@ class Router:
 
     @staticmethod
     def find(tokenizer: bytes) -> Router | None:
-        """The shipped one, if it was trained for the tokenizer of this id."""
+        """The shipped router, if it was trained for the tokenizer of this id."""
         try:
             path = ROUTER.find()
         except WrongModelError:
@@ -128,7 +126,7 @@ class Router:
 
     @staticmethod
     def read(path: Path) -> Router:
-        """Raises `ValueError` where a file holds something else."""
+        """Read a router. Raises `ValueError` for another file."""
         arrays, _ = read_arrays(path)
         names = Router.__slots__
         if set(arrays) != set(names):

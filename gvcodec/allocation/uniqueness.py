@@ -30,8 +30,8 @@ FRAME_THRESHOLD, TOKEN_THRESHOLD = 0.005, 0.2
 
 @dataclass(frozen=True, slots=True)
 class TokenSelection:
-    """What is sent of a GOP. `mask` (F, N): kept tokens. `near` (F, N, N): which tokens of its
-    frame each one resembles, itself included."""
+    """Selected tokens of a GOP. `mask` (F, N): whether a token is sent. `near` (F, N, N): similar
+    tokens of its frame, itself included."""
 
     mask: Mask
     near: Mask
@@ -62,8 +62,8 @@ def uniqueness(features: Features, others: Features | None = None) -> NDArray[np
 
 
 def subtract_mean(features: Features) -> NDArray[np.float64]:
-    """Features (F, ..., D) less their mean over the GOP. Tokens of this encoder share most of what
-    they say (their cosines are above 0.95); without it the paper's thresholds fit."""
+    """Features (F, ..., D) less their mean over the GOP. Tokens of this encoder are similar (their
+    cosines are above 0.95); without the mean the paper's thresholds fit."""
     wide = features.astype(np.float64)
     result: NDArray[np.float64] = wide - wide.mean(tuple(range(wide.ndim - 1)))
     return result
@@ -106,8 +106,8 @@ def allocate_tokens(frames: Features, budget: int, most: int) -> Counts:
 
 
 def share_surplus(counts: Counts, caps: Counts, budget: int) -> Counts:
-    """`counts` (F,) and even shares of what they leave of `budget`, none above `caps`; what does
-    not divide goes to the earliest frames, from which others are predicted."""
+    """`counts` (F,) plus even shares of the remaining `budget`, none above `caps`; the remainder
+    goes to the earliest frames, from which others are predicted."""
     counts = counts.copy()
     while (surplus := budget - int(counts.sum())) > 0 and (counts < caps).any():
         open_frames = np.flatnonzero(counts < caps)

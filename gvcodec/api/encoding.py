@@ -18,7 +18,8 @@ from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream import Writer
-from gvcodec.codec.encoder import Encoder, Source, encode_source
+from gvcodec.codec.encode_stream import Source, encode_source
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions

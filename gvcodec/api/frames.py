@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from gvcodec.api.job import make_config
 from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encoder import Encoder, encode_source
+from gvcodec.codec.encode_stream import encode_source
+from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -218,7 +219,7 @@ def encode(
 
 
 class ImageSource:
-    """Frames of a program as a source of video (`gvcodec.codec.encoder.Source`), with `sound`
+    """Frames of a program as a source of video (`gvcodec.codec.encode_stream.Source`), with `sound`
     beside them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
     `UsageError`, `MediaError`."""
 

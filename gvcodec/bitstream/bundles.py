@@ -2,8 +2,8 @@
 
 At 0.007 bits a pixel a quarter of an AV1 stream is frame headers: 17 bytes for a picture that needs
 nothing else, in a pattern that each group of pictures repeats. A bundle holds the payloads of up to
-`MOST_FRAMES` frames. What describes their OBUs and the first `BUNDLE_HEAD` bytes of each are coded
-with adaptive binary models; the rest follows as it is. Payloads come back byte for byte.
+`MOST_FRAMES` frames. Descriptions of their OBUs and the first `BUNDLE_HEAD` bytes of each are coded
+with adaptive binary models; the rest follows unchanged. Payloads come back byte for byte.
 
     bundle  = u8 frames - 1  var size  size bytes of the range coder  tails of all OBUs, in order
     OBU     = symbols of eight bits, high bit first:
@@ -12,9 +12,9 @@ with adaptive binary models; the rest follows as it is. Payloads come back byte 
               its first BUNDLE_HEAD bytes, if it is an OBU
 
 `csrc/entropy/bundles.hpp` has the model of the symbols and its range coder. Every GOP begins from
-what the model learns of a shipped sample.
+the model's state after a shipped sample.
 
-The player has the decoder once more (`web/bundles.js`). `Unbundler` raises `DamagedStreamError`.
+The player has another decoder (`web/bundles.js`). `Unbundler` raises `DamagedStreamError`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_FRAMES, CLOSE_BYTES = 32, 1500
 _MOST_OBUS_OF_FRAME, _MOST_SIZE = 16, 1 << 24
 _RAW, _LAST, _LONG = 255, 16, 255
 _SIZE_FLAG, _TYPE_AND_SIZE = 2, 0x7A
-#: What the model begins from.
+#: The sample of the model's initial state.
 SAMPLE = "bundles.sample"
 
 
@@ -56,7 +56,7 @@ def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _obus(payload: bytes) -> list[tuple[int, bytes]] | None:
-    """Types and bodies of OBUs, None where they would not come back the same."""
+    """Types and bodies of OBUs, None if they would not come back unchanged."""
     try:
         obus = parse_obus(payload)
     except DamagedStreamError:
@@ -74,8 +74,8 @@ def _size_symbols(size: int) -> bytes:
 
 
 class Bundler:
-    """Frame packets to bundles, in the order of a stream. Where bundles end follows from the frames
-    alone, so a stream that was taken apart comes back the same."""
+    """Frame packets to bundles, in the order of a stream. Frames alone determine where bundles end,
+    so an unbundled stream comes back unchanged."""
 
     def __init__(self) -> None:
         self._model: BundleModel | None = None
@@ -84,8 +84,8 @@ class Bundler:
         self._bytes = self._obus = 0
 
     def send(self, packet: Packet) -> Iterator[Packet]:
-        """Take the next frame; gives what it closes. A keyframe comes after `flush`. Raises
-        `LimitError` for one of 16 MiB or more."""
+        """Take the next frame; return the bundle that it closes. A keyframe needs `flush` before.
+        Raises `LimitError` for one of 16 MiB or more."""
         obus, symbols, tails = _parse(packet.payload)
         if self._obus + obus > BUNDLE_OBUS:
             yield from self.flush()
@@ -96,7 +96,7 @@ class Bundler:
             yield from self.flush()
 
     def flush(self) -> Iterator[Packet]:
-        """The bundle of the frames that wait, if there are any."""
+        """The bundle of the buffered frames, if any."""
         if self._queue:
             kinds, symbols, tails = zip(*self._queue, strict=True)
             self._model = _model_for(kinds[0], self._model)
@@ -139,7 +139,7 @@ class Unbundler:
 
 
 def _model_for(kind: Kind, model: BundleModel | None) -> BundleModel:
-    """The model of a bundle: anew where a GOP begins."""
+    """The model of a bundle, reset at a GOP."""
     if kind is Kind.KEY:
         return _initial_model().copy()
     if model is None:

@@ -1,4 +1,4 @@
-"""Models carried inside a file: `model` packets directly after the header.
+"""Models inside a file: `model` packets directly after the header.
 
 payload = u8 role  a safetensors file        role 0: painter, 1: model of the base
 """
@@ -20,8 +20,8 @@ _MOST = 8
 
 
 def model_packets(header: SequenceHeader) -> Iterator[Packet]:
-    """The models that a header names, as packets. Raises `WrongModelError` for one that is not
-    here."""
+    """The models of a header, as packets. Raises `WrongModelError` for one that is not
+    installed."""
     for role, identity in _model_ids(header).items():
         if identity is not None:
             data = find_model(identity, "the model").read_bytes()
@@ -42,7 +42,7 @@ def load_embedded_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
             packet, _data = read_packet(recorder)
         except DamagedStreamError:
             consumed += recorder.data
-            break  # whoever reads on says where
+            break  # the next reader reports the place
         consumed += recorder.data
         if packet.kind is not Kind.MODEL:
             break
@@ -60,7 +60,7 @@ def _model_ids(header: SequenceHeader) -> dict[int, bytes | None]:
 
 
 class _RecordingStream:
-    """A source that remembers what was read of it."""
+    """A source that records the bytes read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -73,7 +73,7 @@ class _RecordingStream:
 
 
 class _ReplayStream(io.RawIOBase):
-    """Bytes that were read already, then the rest of a pipe."""
+    """Recorded bytes, then the rest of a pipe."""
 
     def __init__(self, data: bytes, rest: BinaryIO) -> None:
         self._data, self._rest = io.BytesIO(data), rest

@@ -1,7 +1,7 @@
 """Sequence header of a gvcodec file: fields, bounds, bytes (docs/spec/container.md).
 
-What this release does not know is skipped, or the file is *newer* (`FormatVersionError`), never
-damaged: docs/spec/index.md has the rules.
+Unknown parts are skipped, or the file is *newer* (`FormatVersionError`), never damaged:
+docs/spec/index.md has the rules.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 
 MAGIC = b"\x89GVC"
-#: The latest version that is read.
+#: The latest readable version.
 VERSION = (1, 1)
-#: What reading a file needs, and writes itself: usually; with factors of the painter; with tokens
-#: that steer it; with frames of a GVC1D network.
+#: Versions needed by files: usually; with factors of the painter; with painter tokens; with frames
+#: of a GVC1D network.
 NEEDS, NEEDS_STRENGTH_FACTORS, NEEDS_PAINTER_TOKENS, NEEDS_NETWORK = (1, 0), (1, 1), (1, 1), (1, 1)
-#: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
-#: every later release of the same major version shows alike.
+#: Versions for `--format`: the most that reading may need, and the highest profile that every later
+#: release of the same major version decodes to the same frames.
 FORMAT_PROFILES = {"1.0": ((1, 0), 1)}
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
-#: Numerators and denominators are below it.
+#: Bound of numerators and denominators.
 MAX_RATIO = 1 << 31
 #: Ticks from 0, either way: the difference of any two times can be coded.
 MAX_PTS = 1 << 60
@@ -66,12 +66,11 @@ NO_LEVEL = 255
 @renamed_attributes(enhanced="is_painted", hold_to="check_format")
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
-    """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
-    bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
-    `is_bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
-    `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
-    `NEEDS_STRENGTH_FACTORS` where fitted weights may have factors
-    (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
+    """Properties of the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
+    bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0. `is_bundled`: frame
+    packets hold bundles (`gvcodec.bitstream.bundles`). `embeds_models`: `model` packets follow.
+    `needs`: the version that reads the file, `NEEDS_STRENGTH_FACTORS` where fitted weights may have
+    factors (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
     (`gvcodec.painter.tokens`). `uses_network`: frames of base gvc1d are those of GVC1D's network
     (`gvcodec.gvc1d.model`), not of the learned transform of release 1.0."""
 
@@ -89,7 +88,7 @@ class SequenceHeader:
     uses_network: bool = False
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for what the format cannot hold."""
+        """Raise `UsageError` for values outside of the format."""
         fmt = self.format
         sides = 0 < fmt.width <= MAX_SIDE and 0 < fmt.height <= MAX_SIDE
         if not sides or fmt.width * fmt.height > MAX_PIXELS:
@@ -135,12 +134,12 @@ class SequenceHeader:
 
     @property
     def is_painted(self) -> bool:
-        """Whether shown frames differ from base frames: painted."""
+        """Whether output frames are painted."""
         return self.painter_id is not None
 
     @property
     def profile(self) -> int:
-        """What a decoder needs beside the container: a key of `PROFILES`."""
+        """What a decoder needs in addition to the container: a key of `PROFILES`."""
         if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
         return int(self.painter_id is not None)
@@ -151,12 +150,12 @@ class SequenceHeader:
 
     @property
     def codecs(self) -> str:
-        """The parameter of the media type that says what a decoder needs: `gvc.1.1.03.av1`."""
+        """The `codecs` parameter of the media type: `gvc.1.1.03.av1`."""
         return f"gvc.{self.needs[0]}.{self.profile}.{self.level:02d}.{self.base}"
 
     @property
     def level(self) -> int:
-        """The least level with room for its pictures at the frame rate."""
+        """The lowest level that allows its pictures at the frame rate."""
         samples = self.format.width * self.format.height
         for level, (most, a_second) in LEVELS.items():
             if samples <= most and samples * self.format.frame_rate <= a_second:
@@ -164,8 +163,8 @@ class SequenceHeader:
         return NO_LEVEL
 
     def check_format(self, version: str) -> None:
-        """Raises `UsageError` for what a release of this version does not read, or does not
-        promise to show alike for ever."""
+        """Raise `UsageError` for properties that a release of this version does not read, or does
+        not promise to decode to the same frames."""
         if version not in FORMAT_PROFILES:
             raise UsageError(
                 f"format is {', '.join(FORMAT_PROFILES)}, not {version}", code="format-promise"
@@ -281,7 +280,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             raise DamagedStreamError("header: ratio with denominator 0", code="header-field")
         return Fraction(numerator, denominator)
 
-    # Versions are checked before; profile and level inform.
+    # Versions are checked before; profile and level are informative.
     major, minor, _profile, _level = cursor.take(len(NEEDS) + 2)
     flags = cursor.var()
     if flags & ~_KNOWN_FLAGS:

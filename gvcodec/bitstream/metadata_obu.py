@@ -2,9 +2,9 @@
 docs/spec/one-file.md specifies them.
 
 A *one-file* is an MP4, Matroska or WebM file whose AV1 track is the base of a stream. Every AV1
-player shows it. What the painter needs travels in the same track, in metadata OBUs of type 22 (one
-of AV1's "unregistered user private" types, 6…31), which players skip. The container's own means
-carry sound, subtitles, title and chapters.
+player shows it. The painter's packets are in the same track, in metadata OBUs of type 22 (one of
+AV1's "unregistered user private" types, 6…31), which players skip. Sound, subtitles, title and
+chapters are the container's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OBU_SEQUENCE, _OBU_DELIMITER, _OBU_METADATA = 1, 2, 5
 _EXTENDED, _SIZED, _FORBIDDEN = 4, 2, 0x80
 #: A leb128 of AV1 has at most eight bytes and codes less than 2^32.
 _LEB_BYTES, _LEB_LIMIT = 8, 1 << 32
-#: Entries of an OBU and OBUs of a unit that are looked at. Ordinary units have less than ten.
+#: Most entries of an OBU and OBUs of a unit. Ordinary units have fewer than ten.
 _MAX_ENTRIES, _MAX_OBUS = 1 << 12, 1 << 12
 _FIRST_SKIPPABLE = 64
 _MAX_FRAMES = 1 << 40
@@ -67,7 +67,7 @@ class Entry:
     @property
     def packet(self) -> Packet:
         """The packet of `PACKET`, `TRAILER` and `STATE`. Raises `DamagedStreamError` for one that
-        cannot stand there."""
+        may not be there."""
         number = EXTENDED_AT + self.data[0] if self.data else EXTENDED_AT
         if number in _COPIED:
             return Packet(Kind(number), self.data[1:])
@@ -89,9 +89,8 @@ _COPIED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ParsedTemporalUnit:
-    """A temporal unit taken apart: `payload` without our OBU and without delimiters, every OBU with
-    a size field; `entries` of our OBUs; `damage`: a line for every one of ours that cannot be
-    read."""
+    """A parsed temporal unit: `payload` without gvcodec's OBUs and delimiters, every OBU with a
+    size field; `entries` of gvcodec's OBUs; `damage`: a line for each one that cannot be read."""
 
     payload: bytes
     entries: tuple[Entry, ...]
@@ -103,7 +102,7 @@ class ParsedTemporalUnit:
 
     @property
     def begins_sequence(self) -> bool:
-        """Whether a sequence header comes first, as before every keyframe."""
+        """Whether the unit begins with a sequence header, as every keyframe does."""
         return bool(self.payload) and self.payload[0] >> 3 & 15 == _OBU_SEQUENCE
 
 
@@ -148,8 +147,8 @@ class UnitHash:
 
 
 def hash_of_tracks(tracks: Iterable[bytes], is_described: bool, is_ordered: bool) -> bytes:
-    """Of the SHA-256 of each track, over the data of all its packets. `described`: the tracks are
-    those of the `sound` entry; `ordered`: all packets have times, which rise in each track."""
+    """Hash of the SHA-256 of each track, over the data of all its packets. `described`: the tracks
+    match the `sound` entry; `ordered`: all packets have times that rise in each track."""
     flags = bytes([is_described | is_ordered << 1])
     return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
 
@@ -177,8 +176,8 @@ def _pack_entry(entry: Entry) -> bytes:
 
 
 def parse(body: bytes) -> list[Entry] | None:
-    """Entries of a metadata OBU (what follows its size); None for one that is not ours.
-    Raises `DamagedStreamError` for one of ours that cannot be read."""
+    """Entries of a metadata OBU (its bytes after the size); None for another kind of OBU. Raises
+    `DamagedStreamError` if it cannot be read."""
     if body[:1] != bytes([METADATA_TYPE]) or body[1 : 1 + len(_MAGIC)] != _MAGIC:
         return None
     # Trailing bits may be padded with zeros.
@@ -197,8 +196,8 @@ def parse(body: bytes) -> list[Entry] | None:
 
 
 def parse_temporal_unit(unit: bytes) -> ParsedTemporalUnit:
-    """A temporal unit as a container gives it. Raises `DamagedStreamError` where OBUs do not fit
-    into each other."""
+    """Parse a temporal unit from a container. Raises `DamagedStreamError` if OBU sizes are
+    inconsistent."""
     other_obus: list[bytes] = []
     entries: list[Entry] = []
     damage: list[str] = []
@@ -219,7 +218,7 @@ def parse_temporal_unit(unit: bytes) -> ParsedTemporalUnit:
 
 def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
     """A temporal unit in the low-overhead format with an OBU of these entries: after its delimiter
-    and sequence header, or where it begins. Raises `DamagedStreamError`."""
+    and sequence header, or at its start. Raises `DamagedStreamError`."""
     if not entries:
         return unit
     ours = pack(entries)
@@ -273,8 +272,8 @@ def _entries(cursor: Cursor) -> list[Entry]:
 
 
 def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Type, head (which says that a size follows) and body of each OBU. The last may come without a
-    size. Raises `DamagedStreamError`."""
+    """Type, head (with the size flag set) and body of each OBU. The last may come without a size.
+    Raises `DamagedStreamError`."""
     obus: list[tuple[int, bytes, bytes]] = []
     cursor = Cursor(unit, "temporal unit")
     while len(cursor):
@@ -292,7 +291,7 @@ def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
 
 
 def _leb128(cursor: Cursor) -> int:
-    """AV1's own number: like `var`, but superfluous zero bytes are allowed."""
+    """AV1's variable-length integer: like `var`, but superfluous zero bytes are allowed."""
     value = 0
     for place in range(_LEB_BYTES):
         byte = cursor.uint(1)

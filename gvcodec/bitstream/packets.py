@@ -1,7 +1,7 @@
 """One packet of the container: kinds, framing bytes, checksum (docs/spec/container.md).
 
-Types that this version does not know: below 64 a decoder has to understand them (`UNKNOWN`), from
-64 on it may skip them (`EXTRA`); those below 128 are copied with their GOP, 112…127 are private.
+Types unknown to this version: below 64 a decoder must understand them (`UNKNOWN`), from 64 on it
+may skip them (`EXTRA`); those below 128 are copied with their GOP, 112…127 are private.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
 MAX_PAYLOAD = 1 << 26
-#: Packets that no sane file has in megabytes; their entries take more memory than bytes.
+#: Kinds with small packets only; their entries take more memory than bytes.
 MAX_SIDE_PAYLOAD = 1 << 20
 CHECKSUM_BYTES = 2
 
@@ -24,18 +24,18 @@ EXTENDED_BITS = 3
 #: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
-#: From this type on a packet depends on the whole file: cutting and joining drop it.
+#: Types from here on depend on the whole file: cutting and joining drop them.
 _FIRST_UNSAFE = 128
 
 
 class Source(Protocol):
-    """What packets are read from: gives the next bytes, fewer only at its end."""
+    """Source of packets: returns the next bytes, fewer only at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Kind(IntEnum):
-    """What a packet is. Below 16: the two bits in the packet's head; from 16 on: 16 + the type
+    """Kind of a packet. Below 16: the two bits in the packet's head; from 16 on: 16 + the type
     byte.
 
     `UNKNOWN` means all types that this version does not know and that a painted picture may need,
@@ -63,14 +63,14 @@ class Kind(IntEnum):
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
 _SMALL = (Kind.FIT, Kind.TIMING, Kind.LATENT, Kind.GOP, Kind.SUMMARY)
-#: Most bytes of a payload, where that is not `MAX_PAYLOAD`.
+#: Most bytes of a payload, if not `MAX_PAYLOAD`.
 _MOST = {
     **dict.fromkeys(map(int, _SMALL), MAX_SIDE_PAYLOAD),
     int(Kind.METADATA): 1 << 16,
     int(Kind.MODEL): 1 << 24,
 }
 
-#: What reading says of a file that is cut off.
+#: Message for a truncated file.
 ENDS_EARLY = "file ends early"
 
 
@@ -94,8 +94,8 @@ class Packet:
         return self.kind in (Kind.INTER, Kind.KEY)
 
     def pack(self) -> bytes:
-        """Bytes in the file: head, payload, CRC-16. An inter packet below 512 KiB takes at most 5
-        bytes besides its payload."""
+        """Bytes in the file: head, payload, CRC-16. An inter packet below 512 KiB adds at most 5
+        bytes to its payload."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ValueError(f"payload of {len(self.payload)} bytes is above {MAX_PAYLOAD}")
         kind = self.kind if self.type is None else EXTENDED_AT + self.type
@@ -149,7 +149,7 @@ def _read(stream: Source, size: int) -> bytes:
     return data
 
 
-#: Decibels that stand for frames without any error.
+#: Decibels that represent frames without error.
 EXACT = 100.0
 _STEPS = 100
 
@@ -160,7 +160,7 @@ def make_quality(psnr_y: float) -> Packet:
 
 
 def read_quality(packet: Packet) -> float | None:
-    """What such a packet says, None for one that cannot be read."""
+    """PSNR-Y in dB, None for a packet that cannot be read."""
     try:
         return Cursor(packet.payload, "quality").var(round(_STEPS * EXACT)) / _STEPS
     except DamagedStreamError:

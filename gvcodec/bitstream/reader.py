@@ -26,7 +26,7 @@ from gvcodec.util.deprecation import renamed_attributes
 _END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _MAX_FRAMES = 1 << 40
-#: Of the flags of a GOP in the index.
+#: Flags of a GOP in the index.
 _FITTED = 1
 _REPAIR = "gvcodec repair keeps its whole GOPs"
 _CUT = f"file is cut or damaged; {_REPAIR}"
@@ -44,22 +44,22 @@ class GopEntry:
     has_fit: bool
 
 
-#: Why nothing is made of a file that another tool changed, but by `repair`.
+#: Reason why only `repair` writes files from a file that another tool changed.
 NOT_WRITTEN = "was changed by another tool; gvcodec repair writes what is intact"
 
 
 class ChangedStream(io.BufferedReader):
-    """What is left of a file that is not as it was written. Its base hash is all zeros, unless the
-    frames are those of the encoder."""
+    """The remaining GOPs of a file that was changed after encoding. Its base hash is all zeros,
+    unless the encoder's frames are complete."""
 
 
 @renamed_attributes(changed="is_changed")
 class Reader:
-    """`header` is read at once, `packets()` gives the rest in file order. `name` begins
-    every error.
+    """`header` is read at once, `packets()` returns the rest in file order. Errors begin with
+    `name`.
 
-    With `limits` a header that asks for more is refused (`LimitError`); reading takes no memory to
-    speak of, decoding does, and `gvcodec.Decoder` has limits of its own."""
+    With `limits` a header that exceeds them is refused (`LimitError`); reading takes little memory,
+    decoding more: `gvcodec.Decoder` has its own limits."""
 
     def __init__(
         self, stream: BinaryIO, name: str = "stream", limits: Limits | None = None
@@ -73,26 +73,26 @@ class Reader:
             self._stream = load_embedded_models(stream, self.header)
         except DamagedStreamError as error:
             raise type(error)(f"{name}: {error}") from error
-        #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.
+        #: Set when `packets()` reaches the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
         self.is_changed = isinstance(stream, ChangedStream)
         #: Counts so far: frame packets returned, bytes read, and bytes read of `tracks` packets.
         self.frames = 0
         self.size = self._header_size
-        #: Where the packet given last begins, and its bytes; of a frame in a bundle its share.
+        #: Offset and bytes of the last packet; of a frame in a bundle its share.
         self.packet_offset = self.packet_size = 0
         self._number = 0
         self._raised_error: DamagedStreamError | None = None
         self.track_size = 0
 
     def require_unchanged(self) -> None:
-        """Raises `DamagedStreamError` for a `ChangedStream`: what is made of it would be called
-        right."""
+        """Raise `DamagedStreamError` for a `ChangedStream`: a file made from it would pass as
+        correct."""
         if self.is_changed:
             raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}", code="changed-file")
 
     def packets(self) -> Iterator[Packet]:
-        """All packets but `gop`, `index` and `end` up to the end of the file.
+        """All packets up to the end of the file, except `gop`, `index` and `end`.
 
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
@@ -147,14 +147,14 @@ class Reader:
             self._number += 1
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
-        """An error that a decoder raised over the packet given last, with file, packet and time."""
+        """A decoder's error on the last packet, with file, packet and time."""
         if error is self._raised_error or str(error).startswith(f"{self.name}: "):
             return error
         return self._damage_error(str(error))
 
     def gops(self) -> list[GopEntry]:
-        """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
-        `DamagedStreamError`."""
+        """All GOPs, from the index at the end of a seekable stream; the read position does not
+        change. Raises `DamagedStreamError`."""
         if not self._stream.seekable():
             raise UsageError(f"{self.name}: cannot seek in a pipe", code="not-seekable")
         position = self._stream.tell()
@@ -173,8 +173,8 @@ class Reader:
             self._stream.seek(position)
 
     def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
-        """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP
-        brings its own."""
+        """The `fit` packet in force at the start of GOP `at`; None without one, or if the GOP has
+        its own."""
         for gop in reversed(gops[:at] if not gops[at].has_fit else []):
             if gop.has_fit:
                 fits = [packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT]
@@ -239,7 +239,7 @@ class Reader:
             raise DamagedStreamError("end without an index", code="index")
         if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index", code="index")
-        # A pipe may stay open: whoever waits for its end would wait for ever.
+        # A pipe may stay open: waiting for its end could block forever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file", code="packet-order")
         if not self.is_changed or any(payload[:HASH_BYTES]):
@@ -267,7 +267,7 @@ def _shares(sizes: list[int], total: int) -> list[int]:
 
 
 def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
-    """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames
+    """Whether a `gop` packet matches the packets before it: their CRC-32 and, if present, frames
     since the start."""
     cursor = Cursor(payload, "gop")
     if cursor.uint(4) != crc:
@@ -279,12 +279,12 @@ def parse_index(
     payload: bytes, header_size: int, end: int, frames_a_byte: int = 1
 ) -> list[GopEntry]:
     """Entries of an `index` packet at offset `end`; a byte of the stream codes at most
-    `frames_a_byte` frames. Raises `DamagedStreamError` when entries contradict each other."""
+    `frames_a_byte` frames. Raises `DamagedStreamError` if entries contradict each other."""
     cursor = Cursor(payload, "index")
     frames, gops = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []
     first, offset = 0, header_size
-    # The loop ends by itself on a made-up count: every entry takes bytes, here and in the file.
+    # A forged count ends the loop: every entry takes bytes, here and in the file.
     for _ in range(gops):
         count, size, flags = cursor.var(_MAX_FRAMES), cursor.var(), cursor.uint(1)
         entry = GopEntry(first, count, offset, size, bool(flags & _FITTED))

@@ -1,12 +1,12 @@
-"""Reads on after damage: gives what is left of a stream and says what is missing where.
+"""Reads on after damage: returns the intact packets of a stream and the place of each loss.
 
     for event in Salvage(stream).events(): ...       # `Packet` or `Loss`
 
-A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself.
-Where the size of a packet cannot be trusted either, reading goes on after the next `gop` packet,
-which has a form that can be searched for and says how many frames there should have been. A pipe
-is read to its end first; only a damaged header ends it (`DamagedStreamError`). `Salvage` has many
-fields, since what was lost shows in all that came before.
+A damaged frame packet costs the rest of its GOP, another damaged packet only itself. If the size of
+a packet is wrong too, reading continues after the next `gop` packet, which can be searched for and
+states the number of frames. A pipe is read to its end first; only a damaged header ends it
+(`DamagedStreamError`). `Salvage` has many fields, since a loss is inferred from everything before
+it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _GOP_HEAD = re.compile(
 )
 _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
-#: Frames missing at one place: at most one for each `_LEAST_FRAME` bytes or bundle there, plus an
-#: allowance for frames whose bytes are gone.
+#: Missing frames at one place: at most one for each `_LEAST_FRAME` bytes or bundle there, plus an
+#: allowance for frames whose bytes are missing.
 _LEAST_FRAME = 3
 #: Bound on bytes examined without finding a packet: `_MAX_EXAMINED_RATIO` for each byte of the
 #: stream, plus a few packets of the largest size. A forged size costs as many bytes as it claims;
@@ -59,12 +59,12 @@ _MAX_LOST_FRAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something is missing here. `reason`: what happened, empty for more of the same.
+    """A loss at this place. `reason`: its cause, empty if it continues the previous one.
 
     `frames`: number of frames missing here. `breaks_gop`: frames cannot be decoded until the next
     `key`. `suspect_frames`: number of frames just before that may be wrong; `is_proven_wrong`: a
     checksum proves that they are. `loses_side_data`: a `fit`, `timing` or `tracks` packet may be
-    among what is lost. `is_between_gops`: the frames given so far are whole GOPs.
+    lost, too. `is_between_gops`: the frames returned so far are whole GOPs.
     """
 
     frames: int = 0
@@ -77,8 +77,7 @@ class Loss:
 
 
 class Salvage:
-    """`header` is read at once. After `events` came to the end: `base_hash`, None when it is
-    lost."""
+    """`header` is read at once. After the end of `events`: `base_hash`, None if it is lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
         self._source = spool_stream(stream)
@@ -93,7 +92,7 @@ class Salvage:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None
         self._unbundler = Unbundler() if self.header.is_bundled else None
-        #: Frames given or reported as missing so far.
+        #: Frames returned or reported as missing so far.
         self.frames = 0
         self._number = 0
         self._crc: int | None = 0
@@ -106,11 +105,11 @@ class Salvage:
         self._skipped_frame = False
         #: The last GOP ended unseen: frames of it may be missing without a trace.
         self._ended_unseen = False
-        #: Bytes of packets that were looked at and not taken.
+        #: Bytes of packets that were examined and rejected.
         self._examined = 0
 
     def events(self) -> Iterator[Packet | Loss]:
-        """Packets as `Reader.packets` gives them, and losses at their place."""
+        """Packets as from `Reader.packets`, and losses at their places."""
         while True:
             begin = self._source.tell()
             try:
@@ -155,7 +154,7 @@ class Salvage:
             yield Loss(1) if self._broken and packet.is_frame else packet
 
     def _unbundle(self, unbundler: Unbundler, packet: Packet) -> Iterator[Packet | Loss]:
-        """The frames of a bundle, which needs those before it in its GOP."""
+        """The frames of a bundle, which depends on the previous ones of its GOP."""
         count = 0
         try:
             count = frames_in(packet.payload)
@@ -169,7 +168,7 @@ class Salvage:
         yield from frames
 
     def _close(self, payload: bytes | None) -> Iterator[Loss]:
-        """The GOP ends here; `payload` of its `gop` packet, None when that is missing."""
+        """End the GOP; `payload` of its `gop` packet, None if that is missing."""
         crc, count = None, None
         if payload is not None and len(payload) >= 4:
             cursor = Cursor(payload, "gop")
@@ -180,8 +179,7 @@ class Salvage:
         position = self._source.tell() - self._begin
         most = 1 if self._unbundler is None else MOST_FRAMES
         byte_bound = most * (position - self._start) // _LEAST_FRAME + _MAX_LOST_FRAMES
-        # All together there are no more frames than the bytes could hold: a made-up count is not
-        # believed again and again.
+        # The bytes bound the total of frames, so that repeated forged counts have no effect.
         possible = most * position // _LEAST_FRAME + _MAX_LOST_FRAMES - self.frames
         missing = missing if missing <= min(byte_bound, possible) else 0
         self.frames += missing
@@ -214,8 +212,8 @@ class Salvage:
         self._unnumbered = 0
 
     def _close_unseen(self) -> Iterator[Loss]:
-        """The next GOP or the end is here, and there was no `gop` packet: it is the packet that was
-        skipped last."""
+        """End a GOP without a `gop` packet, at the next GOP or the end: it was the packet skipped
+        last."""
         if self._in_gop:
             self._unnumbered -= self._skipped_frame
             yield from self._close(None)
@@ -243,8 +241,8 @@ class Salvage:
             self._search()
 
     def _read(self) -> tuple[Packet, bytes]:
-        """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in
-        vain."""
+        """The packet at this offset. Raises `DamagedStreamError`, also if the bound on examined
+        bytes is reached."""
         _, size = self._claim()
         if (
             self._examined + size
@@ -258,8 +256,7 @@ class Salvage:
             raise
 
     def _claim(self) -> tuple[int, int]:
-        """The number of a `Kind` and the size that the packet here claims to have; size 0 when it
-        cannot be read."""
+        """Kind number and stated size of the packet at this offset; size 0 if it cannot be read."""
         head = self._peek(MAX_BYTES + 1)
         length = next((n for n, byte in enumerate(head) if byte < 0x80), 0) + 1
         try:
@@ -323,7 +320,7 @@ class Salvage:
 
 
 def _has_checksum(data: bytes, at: int) -> bool:
-    """Whether a small packet that begins here has its checksum right."""
+    """Whether a small packet at this offset has the right checksum."""
     end = at + 1 + (data[at] >> 2)
     return binascii.crc_hqx(data[at:end], 0xFFFF) == int.from_bytes(
         data[end : end + CHECKSUM_BYTES], "little"

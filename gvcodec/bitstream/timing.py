@@ -15,7 +15,7 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits, check_pace
 
 _MAX_FRAME = 1 << 40
-#: Frames that may be named before they are shown: as many as one packet can hold.
+#: Most frames that may be named before they are shown: as many as one packet can hold.
 _MAX_WAITING = 1 << 19
 
 
@@ -36,8 +36,7 @@ class _Clock:
 
 
 class PtsEncoder:
-    """Takes the timestamp of every frame in display order, gives the payload of a `timing` packet
-    when one is due."""
+    """Timestamps of all frames in display order to payloads of `timing` packets."""
 
     def __init__(self, start_pts: int, frame_rate: Fraction, time_base: Fraction) -> None:
         self._clock = _Clock(start_pts, frame_rate, time_base)
@@ -62,11 +61,11 @@ class PtsEncoder:
         self._next += 1
 
     def pop_payload(self, key: int | None = None, end: int | None = None) -> bytes:
-        """Entries since the last call, of frames before number `end`; empty when these frames kept
+        """Entries since the last call, of frames before number `end`; empty if these frames keep
         the rate.
 
-        `key`: number of the frame whose `key` packet comes next. Then the entries make sense
-        without those before, as long as any frame has been late.
+        `key`: number of the frame whose `key` packet comes next. Then the entries are valid without
+        earlier ones, if any frame was late.
         """
         payload = bytearray()
         if key and self._late:
@@ -86,8 +85,8 @@ class PtsEncoder:
 
 
 class PtsDecoder:
-    """Takes payloads of `timing` packets, gives the timestamp of every frame in display order.
-    `limits`: how many frames a second may have."""
+    """Payloads of `timing` packets to timestamps of all frames in display order. `limits`: most
+    frames a second."""
 
     def __init__(
         self, start_pts: int, frame_rate: Fraction, time_base: Fraction, limits: Limits = DEFAULT
@@ -104,26 +103,26 @@ class PtsDecoder:
         self._span = start_pts, start_pts
 
     def mark_lost(self) -> None:
-        """A `timing` packet may be lost: what follows counts from an unknown frame until the next
-        GOP sets it right."""
+        """A `timing` packet may be lost: later entries count from an unknown frame until the next
+        GOP."""
         self._is_lost = True
 
     def start_gop(self) -> None:
         """A `key` packet follows; `timing` packets of its GOP that precede it have been sent."""
         if self._is_lost:
-            # Nothing set the count right, so nothing was late up to here.
+            # No entry restored the state, so no frame was late up to here.
             self._next_named, self._is_lost = 0, False
 
     def restart(self, frame: int) -> None:
-        """Go on with the first frame of a GOP, whatever came or did not come before it."""
+        """Continue with the first frame of a GOP, independent of earlier ones."""
         self._clock.anchor(0, self._start)
         self._next, self._next_named, self._is_lost = frame, 0, False
         self._late.clear()
         self._exact.clear()
 
     def send(self, payload: bytes) -> None:
-        """Raises `DamagedStreamError` for entries that cannot be read or name a frame already
-        shown."""
+        """Parse a payload. Raises `DamagedStreamError` for entries that cannot be read or name a
+        frame already shown."""
         cursor = Cursor(payload, "timing")
         while len(cursor):
             frame = self._next_named + cursor.var(_MAX_FRAME)
@@ -148,8 +147,8 @@ class PtsDecoder:
             self._next_named = frame + 1
 
     def receive(self) -> int:
-        """Timestamp of the next frame. Raises `DamagedStreamError` when it is out of all bounds,
-        `LimitError` when too many frames came in the time so far."""
+        """Timestamp of the next frame. Raises `DamagedStreamError` if it is out of bounds,
+        `LimitError` for too many frames in the time so far."""
         frame = self._next
         late = self._late.pop(frame, 0)
         pts = self._exact.pop(frame, self._clock.predict(frame) + late)

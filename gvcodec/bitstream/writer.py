@@ -11,11 +11,11 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
 HASH_BYTES = 8
-#: What a GOP begins with, in this order.
+#: Packets at the start of a GOP, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
-#: Which GOP these belong to is known only when the next frame packet comes.
+#: Packets whose GOP depends on the next frame packet.
 _PENDING_KINDS = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
-#: What needs a frame after it.
+#: Packets that need a frame after them.
 _BEFORE_FRAME = {*_FIRST, Kind.LATENT}
 
 
@@ -57,7 +57,7 @@ class Writer:
         if packet.kind is Kind.KEY:
             self._close_gop()
             self._gop_fitted = any(pending.kind is Kind.FIT for pending in self._pending)
-            # Who searches reads the beginning of each GOP only.
+            # Search reads only the beginning of each GOP.
             self._pending.sort(key=lambda pending: _FIRST.get(pending.kind, len(_FIRST)))
         elif packet.kind is Kind.INTER and not self._gop_frames:
             raise ValueError("the first frame packet has to be a key")

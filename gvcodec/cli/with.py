@@ -36,8 +36,7 @@ _OTHER_WAY = "gvcodec play FILE or gvcodec serve FILE shows it painted"
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("program", metavar="PROGRAM", help="mpv, vlc, ffplay, ffmpeg, or another with libdav1d")
-    rest = add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="passed on as they are")
-    rest.required = False
+    add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="passed on as they are")
 
 
 def run(options: argparse.Namespace) -> None:

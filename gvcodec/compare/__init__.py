@@ -4,9 +4,9 @@
     Path("film.html").write_text(made.html, encoding="utf-8")
 
 `peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
-Distances: LPIPS-Alex and DISTS where their weights are installed, otherwise the small network that
-ships with gvcodec; nothing where torch is missing. gvcodec's painter is trained and fitted with
-DISTS and the small network as losses; LPIPS-Alex is kept for judging.
+Distances: LPIPS-Alex and DISTS if their weights are installed, otherwise the small network that
+ships with gvcodec; none without torch. gvcodec's painter is trained and fitted with DISTS and the
+small network as losses; LPIPS-Alex is held out.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from gvcodec.util.torch_settings import default_torch_settings
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
-#: Title of a peer, frames in all, number of its attempt, frames that went in.
+#: Title of a peer, total frames, number of its attempt, frames sent.
 ProgressWrapper = Callable[[str, int, int, int], None]
 
-#: Samples of all pictures that are held at a time: about two gigabytes.
+#: Most samples of all pictures in memory: about two gigabytes.
 _MOST_SAMPLES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`rows`: one a codec, gvcodec first; `notes`: on peers that need more bytes, and on distances;
-    `verdict`: who is nearest to the source, by how much."""
+    `verdict`: the codec nearest to the source, and by how much."""
 
     rows: list[Row]
     html: str
@@ -66,12 +66,12 @@ def compare(
     watch: ProgressWrapper = lambda title, total, attempt, done: None,
     blind: bool = False,
 ) -> Comparison:
-    """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
+    """Compare the decoded `stream` with `peers` at the bytes of its video.
 
-    `say` gets a line for each codec when it is done, `watch` how far a peer is. `input_options`:
-    what the source does not state itself. `blind`: a page that asks which of two clips looks better
-    and hides which is which. Raises `UsageError` for a peer that is unknown or that
-    no ffmpeg holds, a source of other frames, or a clip too long to hold in memory; `MediaError`,
+    `say` gets a line for each finished codec, `watch` the progress of a peer. `input_options`:
+    missing properties of the source. `blind`: a page that asks which of two clips looks better and
+    hides which is which. Raises `UsageError` for a peer that is unknown or not in any ffmpeg, a
+    source of other frames, or a clip too long to hold in memory; `MediaError`,
     `DamagedStreamError`.
     """
     for name in peers:
@@ -132,7 +132,8 @@ def compare(
 
 
 def tell_nearest(rows: Sequence[Row]) -> str:
-    """Who is nearest to the source by each distance, and how much nearer than the next."""
+    """Name the codec nearest to the source by each distance, and how much nearer it is than the
+    next."""
     ours = rows[0]
     size = f"At {sum(ours.sizes):,} bytes"
     if len(rows) == 1:
@@ -163,8 +164,8 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
 
 
 def _decode(reader: Reader) -> tuple[PeerEncode, list[int], bytes]:
-    """Shown frames and bytes of their packets (the first counts all that is neither frame nor
-    sound), timestamps, and the `metadata` packet."""
+    """Decoded frames and bytes of their packets (the first includes everything other than frames
+    and sound), timestamps, and the `metadata` packet."""
     decoder = Decoder(reader.header, limits=NO_LIMITS)
     sizes: list[int] = []
 
@@ -182,15 +183,15 @@ def _decode(reader: Reader) -> tuple[PeerEncode, list[int], bytes]:
 
 
 Picture = NDArray[np.uint8]
-#: Frames that are looked at, evenly over the clip.
+#: Frames that are measured, evenly over the clip.
 _LOOKS = 12
-#: Networks take no smaller pictures.
+#: Least side of a picture for the networks.
 _SMALLEST = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """`name` as tables have it; `is_trained_on`: a loss of gvcodec's training or fitting."""
+    """`name` as in tables; `is_trained_on`: a loss of gvcodec's training or fitting."""
 
     name: str
     is_trained_on: bool
@@ -198,7 +199,7 @@ class Distance:
 
 
 def distances(height: int, width: int) -> list[Distance]:
-    """What can be taken here of pictures of this size, the one that counts most first."""
+    """Distances available for pictures of this size, the most important first."""
     if not has_torch() or min(height, width) < _SMALLEST:
         return []
     from gvcodec import perceptual

@@ -1,6 +1,7 @@
-"""The page of a blind comparison: a person sees two clips in hidden order and says which is better.
+"""The page of a blind comparison: a person sees two clips in hidden order and chooses the better
+one.
 
-Every pair of codecs comes twice, with sides exchanged, in random order. Votes are downloaded as
+Every pair of codecs appears twice, with sides exchanged, in random order. Votes are downloaded as
 JSON for `python -m eval votes`. Clips are (H, W, 3) uint8 pictures, coded as H.264 without visible
 loss; the page needs nothing else.
 """
@@ -25,9 +26,9 @@ from gvcodec.errors import UsageError
 
 Picture = NDArray[np.uint8]
 
-#: What the file of votes calls its format.
+#: Format name in the file of votes.
 VOTES = "gvcodec-votes-1"
-#: Quality of x264 at which no difference is seen, 4:4:4 being what few browsers play.
+#: Visually lossless quality of x264; few browsers play 4:4:4.
 _CRF, _PRESET = "8", "fast"
 
 
@@ -44,7 +45,7 @@ def write_blind_page(
     data = {
         "format": VOTES,
         "clip": name,
-        # Votes of one page belong together, whatever the file is called.
+        # Identifies the votes of one page, whatever the file's name.
         "page": hashlib.sha256("".join(clips).encode()).hexdigest()[:16],
         "size": [width, height],
         "source": _as_video(originals, frame_rate),

@@ -16,7 +16,7 @@ from gvcodec.codec.fidelity import MeanPsnr
 
 Picture = NDArray[np.uint8]
 
-#: Pictures of a row at most, and their width: a page of some megabytes.
+#: Most pictures of a row, and their width: a page of some megabytes.
 _PICTURES, _WIDEST = 24, 960
 _QUALITY = 90
 _SIZES, _QUALITY_COLUMNS = (
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def mean_psnr(self) -> float:
-        """In dB, as `encode` and `verify` take the mean."""
+        """Mean in dB, as in `encode` and `verify`."""
         mean = MeanPsnr()
         for value in self.psnr:
             mean.add(value)
@@ -121,7 +121,7 @@ def _webp(picture: Picture) -> str:
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.options = {"quality": str(_QUALITY)}
-    converted = frame.reformat(*size, "yuv420p", dst_colorspace="itu601", interpolation="LANCZOS")
-    packets = [*encoder.encode(converted), *encoder.encode(None)]
+    yuv_frame = frame.reformat(*size, "yuv420p", dst_colorspace="itu601", interpolation="LANCZOS")
+    packets = [*encoder.encode(yuv_frame), *encoder.encode(None)]
     data = b"".join(bytes(packet) for packet in packets)
     return "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -1,5 +1,5 @@
-"""Other encoders, through the program `ffmpeg`: a table of them, and their pictures at a given
-number of bytes.
+"""Other encoders, through the program `ffmpeg`: a table of them, and their pictures at a number of
+bytes.
 
 Streams are elementary and without SEI texts. At a number of bytes each encoder runs at a quality
 number that `gvcodec.rate.bracket` finds, in its random-access form.
@@ -27,19 +27,19 @@ from gvcodec.util.file_io import work_folder
 
 Result = TypeVar("Result")
 
-#: Frames between intra frames where there is to be only the first one.
+#: Intra period for a single intra frame.
 ENDLESS = 9999
-#: More than the wanted bytes a peer may have, and the least where the search ends.
+#: Largest and least bytes of a peer, relative to the target.
 SLACK, _NEAR = 1.02, 0.985
 _FINEST, STEPS = 10.0, 7
-#: Smaller pictures are not tried at half size: SVT-AV1 may not take them.
+#: Smaller pictures are not tried at half size: SVT-AV1 may refuse them.
 _SMALLEST = 64
 #: Steps of the quality number that halve the bytes, as a first guess.
 _HALVES = 6.0
 #: A period that no clip reaches: a multiple of every GOP size, by which VVenC lays out its
 #: hierarchy.
 _NEVER = 1 << 20
-#: x265 takes no more threads of frames.
+#: Most frame threads of x265.
 _MOST_THREADS = 16
 
 
@@ -49,9 +49,8 @@ class Peer:
     names "compare" (`gvcodec compare`), "conditions" and "fast" (evaluation), `muxer` of its
     elementary stream. Options hold `{q}`, `{keyint}`, `{threads}`, `{single}`, `{period}`.
 
-    `single` goes in for `{single}` where only the first frame is to be intra, and `{period}` is the
-    encoder's own intra period. `quality_range`: finest and coarsest quality number, `unit`: its
-    step."""
+    `single` replaces `{single}` for a single intra frame, and `{period}` is the encoder's own intra
+    period. `quality_range`: finest and coarsest quality number, `unit`: its step."""
 
     label: str
     library: str
@@ -77,7 +76,7 @@ class Peer:
         scene_cuts: bool = False,
     ) -> list[str]:
         """Options of a form, low delay or random access, for an intra period; `{q}`, `{keyint}` and
-        `{threads}` are left to fill in. `scene_cuts`: the encoder may place more intra frames."""
+        `{threads}` remain placeholders. `scene_cuts`: the encoder may place more intra frames."""
         only_first = keyint == ENDLESS
         single = self.single if only_first and not scene_cuts else ""
         period = str(_NEVER if only_first else keyint)
@@ -95,7 +94,7 @@ _X265 = (
 #: FFmpeg's own CRF ends at 63, SVT-AV1's at 70.
 _SVT = "lp={threads}:keyint={keyint}:crf={q}"
 #: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
-#: any, libvvenc gives nothing at all where the video ends before its first frame is out.
+#: any, libvvenc gives nothing if the video ends before its first frame is out.
 _VVENC = "threads=0:intraperiod={period}"
 
 PEERS = {
@@ -184,7 +183,7 @@ PEERS = {
 @dataclass(frozen=True, slots=True)
 class PeerEncode:
     """`sizes`: bytes of the packets in decode order; `frames`: decoded planes in display order;
-    `scale`: part of their size at which they were coded."""
+    `scale`: coded size relative to theirs."""
 
     sizes: list[int]
     frames: list[Planes]
@@ -198,8 +197,8 @@ def encode_at(
     size: int,
     watch: Callable[[int, int], None] = lambda attempt, done: None,
 ) -> PeerEncode | None:
-    """The most bytes of a peer within 2 % of `size`, at half the size where its coarsest has more;
-    None where that has more too. `watch` gets attempt and frames."""
+    """The largest encode of a peer within 2 % of `size`, at half resolution if its coarsest has
+    more; None if that has more too. `watch` gets attempt and frames."""
     attempts = 0
     for scale in (Fraction(1), Fraction(1, 2)):
         down = Scaler(fmt, scale)
@@ -230,7 +229,7 @@ def nearest(
     coarsest: float,
     unit: float = 0.01,
 ) -> tuple[int, Result]:
-    """The most bytes within `SLACK` of `size`, else the coarsest. `coded`: (bytes, result) of a
+    """The largest result within `SLACK` of `size`, else the coarsest. `coded`: (bytes, result) of a
     quality number."""
     bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
     best: tuple[int, Result] | None = None
@@ -252,10 +251,10 @@ def encode(
     quality: float,
     watch: Callable[[int], None] = lambda done: None,
 ) -> PeerEncode:
-    """Code frames by peer `name` and decode them; `watch` gets how many went in. Raises
+    """Code frames by peer `name` and decode them; `watch` gets the number of frames sent. Raises
     `UsageError` without an ffmpeg that has the encoder, `MediaError` when it fails."""
     peer = PEERS[name]
-    # x265 crashes on small pictures now and then where it has a pool of threads.
+    # x265 sometimes crashes on small pictures with a pool of threads.
     small = fmt.width * fmt.height < POOL_PIXELS
     values = {
         "q": f"{quality:.2f}" if peer.unit < 1 else str(round(quality)),

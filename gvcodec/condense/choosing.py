@@ -17,11 +17,11 @@ from gvcodec.condense.clips import Clips
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
 
-#: Qualities that are tried, and the place where that begins.
+#: Qualities to try, and the index of the first.
 QUALITIES, _BEGIN = (43, 47, 51, 55, 59, 63), 3
-#: Bytes of a stream besides its clips.
+#: Bytes of a stream without its clips.
 _FIXED = 96
-#: Clips that are put in an order, at most.
+#: Most clips to order.
 MOST_ORDERED = 4096
 #: Clips whose size is measured first.
 _FEW = 8
@@ -29,7 +29,7 @@ _FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Numbers of the clips in the data set, places (N, K) of the frames kept of each, quality; the
+    """Numbers of the clips in the data set, places (N, K) of their selected frames, quality; the
     stream."""
 
     clips: NDArray[np.int64]
@@ -50,11 +50,11 @@ def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]
 def fill_budget(
     clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, byte_budget: int
 ) -> Choice:
-    """Clips in this order, of each the frames at `places` (K) or (N, K), as long as their stream
-    fits; one at least."""
+    """The first clips of this order whose stream fits, at least one; of each the frames at `places`
+    (K) or (N, K)."""
     selected = np.array(list(order))
     every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[selected]
-    # The first few say about how many are worth looking at.
+    # The first few give an estimate of how many fit.
     few = subsample(clips.only(selected[:_FEW]), every[:_FEW])
     most = max(0, int(1.5 * byte_budget / float(sizes(encode(few, q)).mean()))) + _FEW
     parts = subsample(clips.only(selected[:most]), every[:most])
@@ -75,8 +75,8 @@ def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) 
 
 
 def herding_order(clips: Clips, features: NDArray[np.float64]) -> list[int]:
-    """By class: each time the clip that brings the mean of the chosen ones nearest to the mean of
-    all."""
+    """Order by class: next the clip that brings the mean of the selected ones nearest to the mean
+    of all."""
     order = []
     for label in range(len(clips.classes)):
         members = np.flatnonzero(clips.labels == label)
@@ -95,8 +95,8 @@ def herding_order(clips: Clips, features: NDArray[np.float64]) -> list[int]:
 def validation_loss(
     clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int
 ) -> float:
-    """Validation loss of a network that learned from this choice alone. A regression on features
-    of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
+    """Validation loss of a network that learned from this choice alone. A regression on features of
+    a network trained on all clips is misleading here: it prefers fewer, better clips."""
     # Repeated frames are the same pairs again.
     frames = max(2, choice.count)
     pictures = np.stack([repeat(clip, frames) for clip in decode(choice.stream)])
@@ -113,8 +113,8 @@ def choose_quality(
     seed: int,
     starts: Sequence[NDArray[np.int64]],
 ) -> tuple[float, Choice]:
-    """The places of frames, one of `starts`, then the quality, at which clips in this order teach
-    most, and the validation loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
+    """The places of frames, one of `starts`, then the quality with the least validation loss, and
+    that loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
     order = list(order)
 
     def try_quality(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:

@@ -53,5 +53,5 @@ def decode(stream: bytes) -> list[Pictures]:
 
 
 def sizes(stream: bytes) -> NDArray[np.int64]:
-    """Bytes of each clip: its GOP and its three bytes or so of the index."""
+    """Bytes of each clip: its GOP and about three bytes of the index."""
     return np.array([gop.size + 3 for gop in Reader(io.BytesIO(stream)).gops()])

@@ -15,9 +15,9 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
-#: How `gvcodec.condense.making` condenses.
+#: Methods of `gvcodec.condense.making`.
 METHODS = ("frames", "selector", "joint")
-#: Frames of a clip, and pixels of their sides.
+#: Frames of a clip, and their side in pixels.
 FRAMES, SIDE = 8, 32
 
 
@@ -40,7 +40,7 @@ class Clips:
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:
-    """Videos of a folder with a folder for each class, as UCF101 and HMDB51 come."""
+    """Videos of a folder with a folder for each class, as in UCF101 and HMDB51."""
     clips = [
         (path, inner.name)
         for inner in sorted(folder.iterdir() if folder.is_dir() else [])

@@ -4,9 +4,9 @@
     codes of a set = var bytes of tables  zlib of the tables  rANS packet  u32 CRC-32 of all before
 
 A table is the scale index (`gvcodec.entropy.streams`) of a token, or of each channel of it,
-whichever takes less in all; means are 0. The decoder is frozen: pictures are what it makes of the
-integers, equal to rounding on all machines. Raises `DamagedStreamError`, `WrongModelError`.
-Functions that decode import torch."""
+whichever gives fewer bytes; means are 0. The decoder is frozen; its pictures are equal on all
+machines up to rounding. Raises `DamagedStreamError`, `WrongModelError`. Functions that decode
+import torch."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ Values = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a manifest says of codes: `tokenizer` (hexadecimal id of its file) and its `rate`,
-    `clips` of `count` pictures of `side` pixels, `tokens` of `channels` integers each."""
+    """The manifest of codes: `tokenizer` (hexadecimal id of its file) and its `rate`, `clips` of
+    `count` pictures of `side` pixels, `tokens` of `channels` integers each."""
 
     tokenizer: str
     rate: int
@@ -50,7 +50,7 @@ class Form:
 
     @staticmethod
     def of(fields: Any) -> Form:
-        """Raises `DamagedStreamError` for what is out of range."""
+        """Parse a manifest. Raises `DamagedStreamError` for values out of range."""
         try:
             form = Form(**fields)
             bytes.fromhex(form.tokenizer)
@@ -81,11 +81,11 @@ def pack(values: Values) -> bytes:
 
 def _pack(rows: NDArray[np.int32], means: NDArray[np.float64]) -> bytes:
     table = streams.scale_index(means)
-    coded = streams.encode(
+    code_bytes = streams.encode(
         rows.reshape(1, -1), _spread(table, rows.shape), np.zeros((1, rows.size), np.int16)
     )[0]
     tables = zlib.compress(table.tobytes(), 9)
-    data = encode_var(len(tables)) + tables + coded
+    data = encode_var(len(tables)) + tables + code_bytes
     return data + zlib.crc32(data).to_bytes(4, "little")
 
 
@@ -97,9 +97,9 @@ def unpack(data: bytes, form: Form) -> Values:
         )
     cursor = Cursor(data[:-4], "condensed set")
     try:
-        packed = cursor.take(cursor.var(1 << 16))
+        compressed = cursor.take(cursor.var(1 << 16))
         table = np.frombuffer(
-            zlib.decompressobj().decompress(packed, 1 << 16), np.uint8
+            zlib.decompressobj().decompress(compressed, 1 << 16), np.uint8
         ).reshape(form.tokens, -1)  # fmt: skip
     except (zlib.error, ValueError) as error:
         raise DamagedStreamError(
@@ -123,7 +123,7 @@ def _spread(table: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
 
 
 def tiles(count: int) -> int:
-    """Pictures along each side of a window that holds `count` of them."""
+    """Pictures along each side of a window of `count` pictures."""
     return math.ceil(math.sqrt(count))
 
 
@@ -170,7 +170,7 @@ def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> T
 
 
 def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
-    """The clips (K, side, side, 3) that codes stand for."""
+    """Decode codes to clips (K, side, side, 3)."""
     import torch
 
     from gvcodec.gvc1d.tokenizer import Tokenizer

@@ -6,8 +6,8 @@
     manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…},
         "codes": {…}}
 
-A clip is a GOP of the stream, K of T frames; the stream's own index leads to them. `codes` is there
-in version 2 (`gvcodec.condense.codes`), which takes torch and the tokenizer to read.
+A clip is a GOP of the stream, K of T frames; the stream's index locates them. Version 2 has `codes`
+(`gvcodec.condense.codes`) and needs torch and the tokenizer.
 
     data = CondensedSet("small.gvset")            # for torch.utils.data.DataLoader, too
     pictures, label = data[3]                     # (T, side, side, 3) uint8, int
@@ -131,6 +131,5 @@ class CondensedSet:
 
 
 def repeat(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
-    """K pictures as `frames`: one after another, again and again, so that neighbours stay
-    neighbours."""
+    """K pictures as `frames` frames, repeated in order, so that neighbours stay neighbours."""
     return clip[np.arange(frames) % len(clip)]

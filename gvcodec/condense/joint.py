@@ -1,15 +1,15 @@
 """Frames and codes of a set, optimised together with a network that learns from them
 (VideoCompressa, arXiv 2511.18831). Imports torch.
 
-    selector   scores the frames of every clip; the K drawn ones are kept (`selector`)
-    codes      the tokens that the frozen tokenizer makes of the kept frames, then learned
-               themselves: rounded, decoded by the frozen decoder (`codes`)
-    task       a classifier, trained on real clips and on what is decoded
+    selector   scores the frames of every clip and draws K of them (`selector`)
+    codes      tokens of these frames by the frozen tokenizer, then optimised themselves:
+               rounded, decoded by the frozen decoder (`codes`)
+    task       a classifier, trained on real and decoded clips
 
-One loss moves all three: the classifier's cross-entropy; the codes' bits as a share of the bytes
-there are, a bit being worth what the rANS packet took of the estimate when it was last written; the
-squared error of the decoded frames, without which codes learn what misleads the next classifier.
-The gradient reaches the selector through the decoded frames as if they were the source's.
+One loss trains all three: the classifier's cross-entropy; the codes' bits as a share of the budget,
+with estimates scaled by the last written rANS packet; the squared error of the decoded frames,
+without which codes mislead the next classifier. The gradient reaches the selector through the
+decoded frames as if they were the source's.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 _BATCH, _REAL = 8, 16
 #: Rates of codes (integers a step), and of selector and classifier. At 0.3, without the squared
-#: error, codes teach a third of what they teach as the tokenizer makes them.
+#: error, codes teach a third as much as the tokenizer's own.
 _CODE_RATE, _RATE = 0.1, 2e-3
-#: Weight of the squared error, in parts of the frames' variance.
+#: Weight of the squared error, relative to the frames' variance.
 _FIDELITY = 250.0
-#: Steps between looks at the real bytes.
+#: Steps between measurements of the real bytes.
 _ANEW = 10
-#: Clips that are optimised for one that fits as the tokenizer codes them.
+#: Clips that are optimised for each one that fits with the tokenizer's codes.
 _AGAIN = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is optimised, for ablations.
+    """Parts to optimise, for ablations.
 
     `select`: which frames (else the middle ones); `learn`: codes; `together`: both at once
     (else frames in the first half of the steps, codes in the second)."""
@@ -59,7 +59,7 @@ ALL = Parts()
 
 
 class CodedSet:
-    """Codes of clips: `places` (N, K) of the kept frames and `values` (N, tokens, channels)."""
+    """Codes of clips: `places` (N, K) of the selected frames and `values` (N, tokens, channels)."""
 
     def __init__(
         self, clips: Clips, tokenizer: Tokenizer, count: int, byte_budget: int, parts: Parts = ALL
@@ -71,15 +71,15 @@ class CodedSet:
         self._source = torch.from_numpy(clips.pictures).float()
         shape = codes.tokenize(tokenizer, clips.pictures[:1, :1]).shape[1:]
         self.change = torch.zeros(len(clips), *shape, requires_grad=True)
-        #: The frames that each clip's change was learned for.
+        #: The frames for which each clip's change was learned.
         self._learned = np.full((len(clips), count), -1)
         self._bytes_a_bit = 1 / 8
-        #: Codes that were decoded.
+        #: Decoded codes.
         self.steps_seen: list[NDArray[np.int16]] = []
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """Frames that are kept, without noise."""
+        """Selected frames, without noise."""
         return self._choose(self.clips)
 
     @property
@@ -90,7 +90,7 @@ class CodedSet:
         return (begin + self.change.detach()).round().numpy().astype(np.int16)
 
     def fitting(self, byte_budget: int) -> NDArray[np.int16]:
-        """The integers of the first clips whose codes fit; of one at least."""
+        """The integers of the first clips whose codes fit, at least one."""
         values = self.values
         low, high = 1, len(values)
         while low < high:
@@ -100,13 +100,13 @@ class CodedSet:
         return values[:low]
 
     def weigh(self, values: NDArray[np.int16]) -> None:
-        """Takes the real bytes a bit of the estimate from these codes."""
+        """Measure the real bytes per estimated bit of these codes."""
         with torch.no_grad():
             bits = float(self._tokenizer.bits(torch.from_numpy(values).float()[:, None]).sum())
         self._bytes_a_bit = len(codes.pack(values)) / max(bits, 1.0)
 
     def decode(self, which: NDArray[np.int64], share: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (n, K, side, side, 3) of these clips; their bytes as a part of the room, and
+        """Pictures (n, K, side, side, 3) of these clips; their bytes as a share of the budget, and
         their squared error."""
         source = self._source[torch.from_numpy(which)]
         early = share < 0.5
@@ -137,8 +137,8 @@ class CodedSet:
 
     @torch.no_grad()
     def step(self, which: NDArray[np.int64]) -> None:
-        """Moves the codes of these clips by `_CODE_RATE` integers in the root mean square. A clip
-        is seen a few times only: moments of Adam would move it while it is not seen."""
+        """Change the codes of these clips by `_CODE_RATE` integers in the root mean square. A clip
+        is used only a few times: Adam's moments would change it in between."""
         if self.change.grad is not None:
             slopes = self.change.grad[torch.from_numpy(which)]
             length = slopes.square().mean((1, 2), keepdim=True).sqrt()
@@ -147,20 +147,20 @@ class CodedSet:
 
     @torch.no_grad()
     def _forget(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-        """What was learned for other frames of a clip says nothing of these."""
+        """Discard changes that were learned for other frames of a clip."""
         other = (self._learned[which] != places).any(1)
         self.change[torch.from_numpy(which[other])] = 0
         self._learned[which] = places
 
     def _choose(self, clips: Clips) -> NDArray[np.int64]:
-        """Places (N, K) of the frames to keep of these clips, without noise."""
+        """Places (N, K) of the selected frames of these clips, without noise."""
         if self.parts.select:
             return choose_places(self.selector.eval(), clips, self.count)
         first = (clips.pictures.shape[1] - self.count) // 2
         return np.tile(np.arange(first, first + self.count), (len(clips), 1))
 
     def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
-        """What the tokenizer makes of these frames."""
+        """Tokens of these frames."""
         keys = [
             (int(n), *map(int, frame_numbers))
             for n, frame_numbers in zip(which, places, strict=True)
@@ -186,8 +186,8 @@ def optimise(
     seed: int,
     parts: Parts = ALL,
 ) -> CodedSet:
-    """A set of the first clips in this order, some more than fit before the rate has worked;
-    selector, codes and the classifier that judges them are moved together."""
+    """Optimise a set of the first clips in this order, more than fit at first; selector, codes and
+    classifier are trained together."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     few = codes.tokenize(tokenizer, real.pictures[order[:_BATCH], :count])
@@ -207,8 +207,10 @@ def optimise(
         task_loss = F.cross_entropy(
             task(show(synthesised)), torch.from_numpy(coded_set.clips.labels[which])
         )
-        some = rng.integers(0, len(real), _REAL)
-        pictures, labels = (torch.from_numpy(x[some]) for x in (real.pictures, real.labels))
+        sample_indices = rng.integers(0, len(real), _REAL)
+        pictures, labels = (
+            torch.from_numpy(x[sample_indices]) for x in (real.pictures, real.labels)
+        )
         loss = task_loss + F.cross_entropy(task(pictures), labels) + part + _FIDELITY * error
         optimiser.zero_grad()
         loss.backward()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 _BATCH, _RATE = 16, 2e-3
 WIDTHS = (16, 32, 32)
-#: Sides from which a fourth block keeps 4 × 4 places comparable.
+#: Least side with a fourth block, so that 4 × 4 places stay comparable.
 _LARGE = 96
 
 
@@ -45,7 +45,7 @@ class Pairs(nn.Module):
         """(N, T, H, W, 3) → (N, 512)."""
         x = pictures.float() / 64 - 2
         pairs = torch.cat([x[:, :-1:2], x[:, 1::2] - x[:, :-1:2]], 4).flatten(0, 1)
-        maps = self.body(pairs.permute(0, 3, 1, 2))  # channels last: two thirds of the time
+        maps = self.body(pairs.permute(0, 3, 1, 2))  # channels last takes two thirds of the time
         return maps.flatten(1).view(len(x), -1, 16 * WIDTHS[-1]).mean(1)
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """From clips to the bytes of a `.gvset`. Imports torch.
 
 frames     clips in herding order, few frames of each as AV1; quality, number of frames and
-           whether they are spread or neighbours by what teaches most
-selector   the same with the frames that a trained selector chooses (`selector`)
-joint      selector and latent codes optimised with the task (`joint`)"""
+           their spacing by validation loss
+selector   the same with frames by a trained selector (`selector`)
+joint      selector and latent codes optimised with the task (`joint`)
+"""
 
 from __future__ import annotations
 
@@ -25,23 +26,23 @@ from gvcodec.condense.selector import COUNTS, choose_places, train_selector
 from gvcodec.errors import UsageError
 from gvcodec.models import model_id
 
-#: Part of the clips that validates, steps of a network's training that chooses, and of the one that
-#: judges what was made: in 300 it learns a thousand clips by half only.
+#: Share of clips for validation, training steps of a network for choices and of one for the final
+#: measurement: in 300 it learns only half of a thousand clips.
 _VALIDATION, _STEPS, _JUDGED = 0.2, 300, 900
-#: Frames of a clip that are tried, in this order.
+#: Numbers of frames of a clip to try, in this order.
 _COUNTS = (2, 4, 1)
 #: Frames of a clip in codes, and the tokenizer's coarsest rate: codes of four frames of Motion8 are
 #: limited by their number, not by their steps (at rates 3, 5, 7 mean squared errors of 1044, 1057,
 #: 1104 in 208, 148, 95 bytes).
 _JOINT_COUNT, _JOINT_RATE = 4, 7
-#: Steps of a network's training for one of codes, which takes a second.
+#: Training steps of a network per step of codes, which takes a second.
 _JOINT_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CondensedClips:
-    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `pictures`
-    (N, K, side, side, 3), and the bytes: a `stream` of quality `q`, or codes of a `form`."""
+    """Content of the file: numbers of the `clips` (N,), their decoded frames `pictures` (N, K,
+    side, side, 3), and the bytes: a `stream` of quality `q`, or codes of a `form`."""
 
     clips: NDArray[np.int64]
     pictures: NDArray[np.uint8]
@@ -60,20 +61,20 @@ class CondensedClips:
         return self.pictures.shape[1]
 
     def repeat_frames(self, frames: int) -> NDArray[np.uint8]:
-        """(N, frames, side, side, 3): what a network sees."""
+        """(N, frames, side, side, 3): input of a network."""
         return np.stack([repeat(clip, frames) for clip in self.pictures])
 
 
 def condense(
     clips: Clips, size: int, seed: int, method: str = METHODS[0]
 ) -> tuple[bytes, dict[str, Any]]:
-    """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a
-    clip fits."""
+    """The file of at most `size` bytes, and its figures. Raises `UsageError` if not even a clip
+    fits."""
     learn, validation = split_validation(clips, np.random.default_rng(seed))
     network = fit(learn.pictures, learn.labels, len(clips.classes), _STEPS, seed)
     assert isinstance(network, Pairs)
     make = MAKERS[method](learn, validation, network, seed, _STEPS)
-    # The manifest is as large as a clip or two: what it takes is known only with the labels.
+    # The manifest is as large as a clip or two; its size depends on the labels.
     byte_budget = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
         condensed = make(byte_budget)
@@ -117,17 +118,17 @@ def make_frames(learn: Clips, validation: Clips, network: Pairs, seed: int, step
 
 
 def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int) -> Maker:
-    """Frames by a selector: as many of each clip as teach most."""
+    """Frames by a selector, with the number per clip by validation loss."""
     selector = train_selector(learn, steps, seed)
     order = herding_order(learn, features(network, learn.pictures))
 
     def make(byte_budget: int) -> CondensedClips:
         counts = (count for count in COUNTS if count <= learn.pictures.shape[1])
         starts = ([choose_places(selector, learn, count)] for count in counts)
-        tried = (
+        candidates = (
             choose_quality(learn, validation, order, byte_budget, steps, seed, s) for s in starts
         )
-        return CondensedClips.of(min(tried, key=lambda pair: pair[0])[1])
+        return CondensedClips.of(min(candidates, key=lambda pair: pair[0])[1])
 
     return make
 
@@ -135,7 +136,7 @@ def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, st
 def make_joint(
     learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int, parts: Parts = ALL
 ) -> Maker:
-    """Codes: optimised for the first room, later ones drop the last clips."""
+    """Codes, optimised for the first budget; for later ones the last clips are dropped."""
     from gvcodec.gvc1d.tokenizer import Tokenizer
     from gvcodec.models import GVC1D_SMALL
 
@@ -147,16 +148,16 @@ def make_joint(
 
     def make(byte_budget: int) -> CondensedClips:
         if not optimised:
-            some = steps // _JOINT_EVERY
+            step_share = steps // _JOINT_EVERY
             optimised.append(
-                optimise(learn, order, tokenizer, count, byte_budget, some, seed, parts)
+                optimise(learn, order, tokenizer, count, byte_budget, step_share, seed, parts)
             )
         values = optimised[0].fitting(byte_budget)
         name, clips = model_id(path).hex(), len(values)
         form = codes.Form(name, _JOINT_RATE, clips, count, side, *values.shape[1:])
         pictures = np.stack(codes.pictures_of(form, values))
-        own = np.array(order[:clips])
-        return CondensedClips(own, pictures, float(_JOINT_RATE), codes.pack(values), form)
+        clip_indices = np.array(order[:clips])
+        return CondensedClips(clip_indices, pictures, float(_JOINT_RATE), codes.pack(values), form)
 
     return make
 
@@ -167,8 +168,8 @@ MAKERS = {"frames": make_frames, "selector": make_selected, "joint": make_joint}
 def choose(
     learn: Clips, validation: Clips, network: Pairs, byte_budget: int, seed: int, steps: int
 ) -> dict[str, Choice]:
-    """`best`: the number of frames of a clip, and the quality, with which a network learns most in
-    `steps`, by validation; `whole`: the same with all frames."""
+    """`best`: the number of frames of a clip, and the quality, with the least validation loss after
+    `steps`; `whole`: the same with all frames."""
     order = herding_order(learn, features(network, learn.pictures))
     frames = learn.pictures.shape[1]
 
@@ -177,7 +178,7 @@ def choose(
 
     results = {frames: search([np.arange(frames)])}
     for count in _COUNTS:
-        # A single frame is tried where two taught more than four.
+        # Try a single frame if two taught more than four.
         if count >= frames or (count == 1 and results[2][0] > results[min(4, frames)][0]):
             continue
         middle = (frames - count) // 2
@@ -187,13 +188,13 @@ def choose(
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
-    """Clips to choose from, and to validate by: of every class with two clips or more a part, one
-    at least."""
+    """Clips to choose from and clips for validation: at least one of every class with two clips or
+    more."""
     validation_clips: list[int] = []
     for label in range(len(clips.classes)):
-        own = rng.permutation(np.flatnonzero(clips.labels == label))
-        count = max(1, round(_VALIDATION * len(own))) * (len(own) > 1)
-        validation_clips += [int(n) for n in own[:count]]
+        shuffled = rng.permutation(np.flatnonzero(clips.labels == label))
+        count = max(1, round(_VALIDATION * len(shuffled))) * (len(shuffled) > 1)
+        validation_clips += [int(n) for n in shuffled[:count]]
     if not validation_clips:
         raise UsageError("a data set needs two clips of a class at least", code="data-set")
     rest = np.setdiff1d(np.arange(len(clips)), validation_clips)

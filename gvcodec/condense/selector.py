@@ -1,4 +1,4 @@
-"""Which frames of a clip are kept: a light ConvNet scores them, and the K best are drawn by
+"""Selects frames of a clip: a light ConvNet scores them, and the K best are drawn by
 straight-through Gumbel-Softmax (the selector of VideoCompressa, arXiv 2511.18831). Imports torch.
 
     scores = selector(pictures)                       # [N, T] of (N, T, side, side, 3)
@@ -6,7 +6,7 @@ straight-through Gumbel-Softmax (the selector of VideoCompressa, arXiv 2511.1883
     kept = torch.einsum("nkt,nthwc->nkhwc", chosen, pictures)
 
 Forward, rows of `chosen` are the frames of highest score plus Gumbel noise, in order of time;
-backward, they are softmaxes at this temperature, which falls while training goes on."""
+backward, they are softmaxes at this temperature, which falls during training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REACH = 5
 #: Temperature of the softmaxes, first and last.
 WARM, COLD = 1.0, 0.2
 _BATCH, _RATE = 16, 2e-3
-#: Counts of frames that one selector is trained for.
+#: Numbers of frames for which one selector is trained.
 COUNTS = (1, 2, 4)
 
 
@@ -63,12 +63,12 @@ def draw(scores: Tensor, count: int, temperature: float, noise: Tensor | None = 
 
 
 def gumbel(shape: tuple[int, ...]) -> Tensor:
-    """Noise with which the highest score is drawn as often as a softmax says."""
+    """Noise with which the highest score has the probability of a softmax."""
     return -torch.empty(shape).exponential_().log()
 
 
 def temperature_at(share: float) -> float:
-    """Of a step after this share (0…1) of all steps."""
+    """Temperature after this share (0…1) of all steps."""
     return WARM * (COLD / WARM) ** share
 
 
@@ -93,7 +93,7 @@ def train_selector(clips: Clips, steps: int, seed: int) -> Selector:
 
 
 def show(frames: Tensor) -> Tensor:
-    """What a network sees of kept frames: two at least, a single one twice."""
+    """Input of a network from selected frames: at least two, a single one twice."""
     return frames if frames.shape[1] > 1 else frames.repeat(1, 2, 1, 1, 1)
 
 

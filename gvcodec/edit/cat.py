@@ -30,7 +30,7 @@ _MAY_DIFFER = ("start_pts", "format", "time_base", "is_bundled", "embeds_models"
 
 @dataclass(frozen=True, slots=True)
 class CatReport:
-    """How many frames were written, and what was left out, a line each."""
+    """Number of frames written, and omitted parts, a line each."""
 
     frames: int
     notes: tuple[str, ...] = ()
@@ -47,9 +47,9 @@ def cat(
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
 ) -> CatReport:
-    """Write streams of one format one after another. Nothing is coded again. `models` as for
-    `decode_file`. Raises `UsageError` where they do not fit together,
-    `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`, `WrongModelError`."""
+    """Join streams of one format without re-encoding. `models` as for `decode_file`. Raises
+    `UsageError` if their formats differ, `DamagedStreamError`, `LimitError`, `MissingFileError`,
+    `MediaError`, `WrongModelError`."""
     names = names_of(sources)
     if names.count("-") > 1:
         raise UsageError("standard input can be read only once")
@@ -64,8 +64,8 @@ def cat(
 
 
 class _Piece:
-    """A stream to join. Files are opened when it is their turn: there may be more of them than a
-    process may have open. What can be read but once stays open."""
+    """A stream to join. Files are opened in turn, since there may be more than a process may have
+    open; pipes stay open."""
 
     def __init__(self, source: Source, stack: contextlib.ExitStack) -> None:
         self._source, self.name = source, name_of(source)
@@ -149,7 +149,7 @@ def _join(
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
-    """The longest time that all are multiples of, or the shortest of them."""
+    """The greatest common divisor of time bases, or the shortest of them."""
     common = Fraction(
         gcd(*(tick.numerator for tick in ticks)), lcm(*(tick.denominator for tick in ticks))
     )
@@ -162,7 +162,7 @@ def token_model_of(headers: Iterable[SequenceHeader]) -> bytes | None:
 
 
 def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
-    """Raises `UsageError` that says in what a stream of this name differs."""
+    """Raise `UsageError`, with the difference, if a stream cannot be joined."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
             if entry.name in _MAY_DIFFER:

@@ -30,7 +30,7 @@ from gvcodec.util.progress import Mode, ProgressBar
 
 @dataclass(frozen=True, slots=True)
 class CutReport:
-    """What was kept: frame numbers in the original and seconds since its first frame."""
+    """The part of the cut: frame numbers in the original and seconds since its first frame."""
 
     first: int
     frames: int
@@ -54,9 +54,9 @@ def cut(
     enforce_rlimit: bool = False,
 ) -> CutReport:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
-    (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
-    only frames of that time are left; `models` and `progress` as for `decode_file`. Raises
-    `UsageError` where nothing is left, `DamagedStreamError`, `LimitError`, `MissingFileError`,
+    (None = to the last), without re-encoding. `exact` re-encodes the first and last GOP, so that
+    only frames of that time remain; `models` and `progress` as for `decode_file`. Raises
+    `UsageError` if no frame remains, `DamagedStreamError`, `LimitError`, `MissingFileError`,
     `MediaError`, `WrongModelError`."""
     check_kind("start", start, "float")
     check_kind("end", end, "float | None")
@@ -126,8 +126,7 @@ def _cut(
                     begin_seconds, until, shift * tick
                 )
                 splicer.metadata, splicer.models = metadata.pack(), source.models
-            # What comes before the first frame and after the last belongs to the piece that holds
-            # them.
+            # Packets before the first frame and after the last belong to the piece with that frame.
             is_last = following is None and not cut_short
             span = (start_tick * tick if is_late else None, None if is_last else stop * tick)
             tracks.hand_on(splicer, *span, shift * tick)
@@ -153,7 +152,7 @@ def _cut(
 def _frames_in_part(
     gop: Gop, stop: int, begin: Fraction, end: Fraction | None, header: SequenceHeader
 ) -> list[int]:
-    """Numbers within the GOP of its frames before `end`; none where it ends before `begin`."""
+    """Numbers within the GOP of its frames before `end`; none if the GOP ends before `begin`."""
     times = [] if _seconds(stop, header) <= begin else gop.times
     return [n for n, time in enumerate(times) if end is None or _seconds(time, header) < end]
 
@@ -166,8 +165,8 @@ def _trim_frames(
     end: Fraction | None,
     header: SequenceHeader,
 ) -> tuple[list[int], int, bool]:
-    """The frames of `inside` from `begin` on, the tick at which the last ends, and whether that is
-    cut short. Frames on screen begin and end at the cut."""
+    """The frames of `inside` from `begin` on, the tick at which the last ends, and whether the cut
+    shortens it. Frames on screen begin and end at the cut."""
     tick, period = header.format.time_base, header.format.period
     first = header.start_pts + begin / tick
     ends = [*gop.times[1:], stop]
@@ -191,7 +190,7 @@ def _reencode(
     models: Sequence[str | Path],
     limits: Limits,
 ) -> list[Gop]:
-    """GOPs of some frames of a GOP, coded again with the stream's index and weights."""
+    """GOPs of some frames of a GOP, re-encoded with the stream's index and weights."""
     decoder = Decoder(header, True, threads, models, limits=limits)
     pictures = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
     model_id, model = header.base_model_id, ""

@@ -16,14 +16,15 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.util.file_io import PendingFile, name_errors
 
-#: What FFmpeg calls the bitstream, by the ending of its files.
+#: FFmpeg's names of the bitstreams, by file suffix.
 _RAW = {".obu": "obu", ".266": "vvc"}
 
 
 def extract(
     reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write the base of a stream as .obu or .266; return the number of frames and what is left out.
+    """Write the base of a stream as .obu or .266; return the number of frames and notes on omitted
+    parts.
 
     Raises `UsageError` for a base that is no standard bitstream, `DamagedStreamError`,
     `MediaError`."""

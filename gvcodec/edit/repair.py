@@ -1,4 +1,4 @@
-"""Repairs streams: writes what is left of a damaged one as a whole one."""
+"""Repairs streams: writes the intact GOPs of a damaged stream as a complete one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
-from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
+from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
@@ -21,14 +22,14 @@ from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
 
-#: Lines that are kept about losses.
+#: Most lines about losses.
 _MAX_LOSSES = 1000
 
 
 @dataclass(slots=True)
 class RepairReport:
-    """`kept` frames were written, `lost` ones are missing; `losses`: one line each. `gaps`: how
-    many are missing before a kept frame, by its number among these (`kept`: at the end)."""
+    """`kept` frames were written, `lost` ones are missing; `losses`: a line each. `gaps`: missing
+    frames before a frame, by its number in the new stream (`kept`: at the end)."""
 
     kept: int = 0
     lost: int = 0
@@ -36,7 +37,7 @@ class RepairReport:
     gaps: Counter[int] = field(default_factory=Counter)
 
     def note(self, line: str) -> None:
-        """Keep a line; beyond `_MAX_LOSSES` they would take more memory than the stream."""
+        """Add a line; more than `_MAX_LOSSES` could take more memory than the stream."""
         if len(self.losses) < _MAX_LOSSES:
             self.losses.append(line)
         elif len(self.losses) == _MAX_LOSSES:
@@ -55,7 +56,7 @@ def repair(
     enforce_rlimit: bool = False,
 ) -> RepairReport:
     """Write all frames of a damaged or cut-off stream that can be decoded, at their times. `models`
-    as for `decode_file`. Raises `DamagedStreamError` where nothing is left, `LimitError`,
+    as for `decode_file`. Raises `DamagedStreamError` if no frame is intact, `LimitError`,
     `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
     with (
         protect_inputs(names_of([source])),
@@ -150,7 +151,7 @@ def _drop_undecodable(
     """Keep a GOP's frames before the first one that cannot be decoded."""
     for is_second_try in (False, True):
         sent_count = 0
-        # It does not know when frames are shown.
+        # This decoder does not know display times.
         limits = replace(limits, max_fps=NO_LIMITS.max_fps)
         decoder = Decoder(header, True, threads, models, limits=limits)
         try:
@@ -171,7 +172,7 @@ def _drop_undecodable(
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:
-    """Of a GOP without its end keep packets that are the first frames in display order too."""
+    """Truncate an incomplete GOP to packets that are also the first frames in display order."""
     if not gop.is_damaged:
         return
     frames = [packet.payload for packet in gop.packets if packet.is_frame]

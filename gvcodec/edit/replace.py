@@ -1,4 +1,4 @@
-"""Replaces a video by its coded file, so that nothing is lost, whenever the process is killed.
+"""Replaces a video by its coded file, without loss even if the process is killed.
 
     checked = check_copy(coded, source, rules)       # decoded in full, compared with the source
     replace_original(source, coded, target, rules)   # only a checked copy, after fsync
@@ -6,12 +6,12 @@
 The order of a replacement, with `fsync` of files and folders after each step:
 
     1. the coded file gets the source's times, owner, mode and extended attributes
-    2. with `keep`, the original gets a second name in that folder (another disk: a compared copy)
+    2. with `keep`, the original gets a second name in that folder (on another disk: a checked copy)
     3. the coded file takes its place next to the original, or takes the original's name
-    4. the original's own name goes
+    4. the original's name is removed
 
-so at any time the original exists, or the checked copy stands in its place. Raises
-`NotReplacedError` for a copy that fails a check; nothing has changed then."""
+so at any time the original or the checked copy exists. Raises `NotReplacedError` for a copy that
+fails a check; the original is unchanged then."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import count_noun
 from gvcodec.util.signals import OnAbort
 
-#: PSNR-Y in dB below which a copy is not taken for the film: films at usual qualities have more.
+#: PSNR-Y in dB below which a copy is another film: usual qualities have more.
 FLOOR = "psnr=24"
 _FLOORS = re.compile(r"(psnr|ssimulacra2)=(-?\d+(?:\.\d+)?)")
-#: Frames between two that SSIMULACRA2 scores.
+#: Distance in frames between those that SSIMULACRA2 scores.
 _SCORED = 8
 _LANGUAGE = re.compile(r"-[a-z]{3}$")
-#: Tags of cameras and of people that a copy has to have.
+#: Tags of cameras and people that a copy needs.
 _PERSONAL = re.compile(
     r"location|creat\w*(time|date)|(^|[._])(make|model|artist|date)$", re.IGNORECASE
 )
@@ -62,9 +62,9 @@ _PERSONAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ReplaceRules:
-    """`keep`: folder for originals, "" = they are deleted. `floor`: least mean quality of the shown
-    frames, `psnr=…` (dB of luma) or `ssimulacra2=…`. `least_gain`: share of the original's bytes
-    that the copy saves at least."""
+    """`keep`: folder for originals, "" = delete them. `floor`: least mean quality of the output,
+    `psnr=…` (dB of luma) or `ssimulacra2=…`. `least_gain`: least share of the original's bytes that
+    the copy saves."""
 
     keep: str = ""
     floor: str = FLOOR
@@ -88,7 +88,7 @@ class ReplaceRules:
 @dataclass(frozen=True, slots=True)
 class CheckedCopy:
     """Measures of a copy that passed: `seconds` of its `frames`, kinds of its tracks, `quality` by
-    the floor's metric, `gain` as a share; `left_out`: tracks of other kinds that it lacks."""
+    the floor's metric, `gain` as a share; `left_out`: omitted tracks of other kinds."""
 
     frames: int
     seconds: float
@@ -114,7 +114,7 @@ class CheckedCopy:
 
 
 def check_source(source: str) -> None:
-    """Raises `UsageError` for what cannot be replaced: no plain file, or a file of gvcodec."""
+    """Raise `UsageError` for a source that is not a plain file, or that is a gvcodec file."""
     try:
         status = os.lstat(source)
     except OSError as error:
@@ -158,12 +158,12 @@ def _check(
     if gain <= 0 or gain < rules.least_gain:
         least = f"at least {100 * rules.least_gain:g} %" if rules.least_gain else "more than 0 %"
         raise refuse(f"the coded file saves {100 * gain:.1f} %, and has to save {least}")
-    verified = verify(stream_path, source)
+    report = verify(stream_path, source)
     frames, seconds = _measure_source(source)
-    if not verified.frames == verified.compared == frames:
+    if not report.frames == report.compared == frames:
         raise refuse(
-            f"the coded file has {verified.frames} frames, the original {frames}, of which "
-            f"{verified.compared} have the same times"
+            f"the coded file has {report.frames} frames, the original {frames}, of which "
+            f"{report.compared} have the same times"
         )
     copy = _read_contents(stream_path)
     tick = seconds / frames
@@ -179,9 +179,9 @@ def _check(
             raise refuse(f"the coded file lacks the tag {name}")
     if original.chapters != copy.chapters:
         raise refuse(f"{copy.chapters} of {count_noun(original.chapters, 'chapter')} are kept")
-    shown = verified.painted_psnr or verified.base_psnr
-    assert shown is not None
-    quality = shown[0] if rules.metric == "psnr" else _score(stream_path, source)
+    shown_psnr = report.painted_psnr or report.base_psnr
+    assert shown_psnr is not None
+    quality = shown_psnr[0] if rules.metric == "psnr" else _score(stream_path, source)
     if not quality >= rules.least_quality:
         raise refuse(f"its {rules.metric} is {quality:.2f}, below {rules.least_quality:g}")
     left_out = tuple(kind for kind in original.tracks if kind not in ("audio", "subtitle"))
@@ -197,7 +197,7 @@ class _Contents:
 
 
 def _measure_source(source: str) -> tuple[int, float]:
-    """Frames of a video, which are decoded, and seconds until the last one ends."""
+    """Number of frames of a video, by decoding it, and seconds until the last one ends."""
     with VideoReader(source) as reader:
         reader.tracks = None
         times = [mark.pts for mark in reader.marks()]
@@ -206,7 +206,7 @@ def _measure_source(source: str) -> tuple[int, float]:
 
 
 def _read_contents(stream_path: str) -> _Contents:
-    """What packets of a stream say of tracks, tags and times."""
+    """Tracks, tags and times in the packets of a stream."""
     tracks, metadata = list[str](), Metadata()
     with open_reader(stream_path) as reader:
         header, fmt = reader.header, reader.header.format
@@ -220,14 +220,14 @@ def _read_contents(stream_path: str) -> _Contents:
                 times.send(packet.payload)
             elif packet.is_frame:
                 times.receive()
-        # The time after the last frame is when that ends.
+        # The time after the last frame is its end.
         seconds = (times.receive() - header.start_pts) * fmt.time_base
     tags = {name.lower(): text for name, text in metadata.tags}
     return _Contents(tracks, tags, len(metadata.chapters), float(seconds))
 
 
 def _read_container(source: str) -> _Contents:
-    """Kinds of tracks besides the video, personal tags, and chapters as FFmpeg reads them."""
+    """Kinds of tracks other than the video, personal tags, and chapters, read by FFmpeg."""
     with av.open(source, "r", **ANY_TEXT) as container:
         video = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         others = [str(s.type) for s in container.streams if s not in video[:1]]
@@ -243,7 +243,7 @@ def _read_container(source: str) -> _Contents:
 
 
 def _score(stream_path: str, source: str) -> float:
-    """Mean SSIMULACRA2 of shown frames, of every eighth."""
+    """Mean SSIMULACRA2 of every eighth output frame."""
     scores = []
     with open_reader(stream_path) as reader, VideoReader(source) as video:
         decoder = Decoder(reader.header, reader.header.is_painted)
@@ -267,8 +267,8 @@ def _picture(planes: Planes, colour: Colour) -> NDArray[np.float32]:
 
 @contextlib.contextmanager
 def open_waiting(source: str, suffix: str) -> Iterator[str]:
-    """The name of a coded file that waits for its check: in a hidden folder next to the source,
-    which is gone afterwards, also one that a killed call left."""
+    """The name of a coded file before its check: in a hidden folder next to the source, which is
+    removed afterwards, also after a killed call."""
     mark = hashlib.sha256(os.fsencode(os.path.basename(source))).hexdigest()[:12]
     folder = os.path.join(os.path.dirname(source), f".gvcodec-{mark}")
     abort = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
@@ -282,7 +282,7 @@ def open_waiting(source: str, suffix: str) -> Iterator[str]:
 
 
 def target_path(source: str, suffix: str) -> str:
-    """The source's name with another ending."""
+    """The source's name with another suffix."""
     return os.path.splitext(source)[0] + suffix
 
 
@@ -294,9 +294,8 @@ def replace_checked(
     sound: bool = True,
     subtitles: bool = True,
 ) -> tuple[CheckedCopy, str]:
-    """Check a coded file and put it in the place of its source; its measures, and where the
-    original is, "" = deleted. `coded`: a file on the disk of the source. Raises
-    `NotReplacedError`, `OSError`."""
+    """Check a coded file and replace its source; return its measures and the original's place, "" =
+    deleted. `coded`: a file on the disk of the source. Raises `NotReplacedError`, `OSError`."""
     before = os.stat(source)
     checked = check_copy(stream_path, source, rules, sound, subtitles)
     now = os.stat(source)
@@ -318,10 +317,9 @@ def find_earlier(source: str, suffix: str) -> bool:
 
 
 def replace_original(source: str, stream_path: str, target: str, rules: ReplaceRules) -> str:
-    """Put a checked copy in the place of its source, in the order that the module describes, and
-    return where the original is, "" = deleted. `coded`: a file on the disk of `target`, which it
-    becomes; `target` is in the folder of `source`, and may be `source`. Raises
-    `NotReplacedError`, `OSError`."""
+    """Replace a source by its checked copy, in the module's order, and return the original's place,
+    "" = deleted. `coded`: a file on the disk of `target`, which it becomes; `target` is in the
+    folder of `source`, and may be `source`. Raises `NotReplacedError`, `OSError`."""
     folder = os.path.dirname(os.path.abspath(source))
     if stream_path != target and target != source and os.path.lexists(target):
         raise NotReplacedError(f"{source}: not replaced: {target} exists")
@@ -332,7 +330,7 @@ def replace_original(source: str, stream_path: str, target: str, rules: ReplaceR
         if target == source:
             os.replace(stream_path, target)
         else:
-            # Unlike a rename, this never overwrites a file that has appeared meanwhile.
+            # Unlike a rename, this never overwrites a file that appeared meanwhile.
             _rename_new(stream_path, target)
         _sync(folder)
     if target != source:
@@ -343,7 +341,7 @@ def replace_original(source: str, stream_path: str, target: str, rules: ReplaceR
 
 def copy_attributes(source: str, stream_path: str) -> None:
     """Give a file the times, owner, mode and extended attributes of another; on macOS and Windows
-    also the time of its birth. An owner that may not be set stays as it is."""
+    also the time of its birth. An owner that may not be set is not changed."""
     status = os.stat(source)
     with contextlib.suppress(OSError, AttributeError):
         os.chown(stream_path, status.st_uid, status.st_gid)
@@ -371,9 +369,8 @@ def _copy_birth_time(path: str, nanoseconds: int) -> None:
 
 
 def _keep(source: str, folder: str) -> str:
-    """A second name of the original in a folder, durable; where that is on another disk or has no
-    links, a copy that was read again. One that is there already stays; another file's name gets a
-    number. Raises `OSError`."""
+    """Give the original a second name in a folder, durably; on another disk or without links, a
+    copy that is read back. An existing one stays; a name in use gets a number. Raises `OSError`."""
     os.makedirs(folder, exist_ok=True)
     stem, ending = os.path.splitext(os.path.basename(source))
     number = 0

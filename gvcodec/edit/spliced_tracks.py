@@ -1,8 +1,8 @@
 """Copies tracks of sound and subtitles from streams into a new one.
 
-At a join, packets that begin after it, or before it in the second stream, are left out, and one
-that reaches into the next is shortened, or left out if less than half of it would be heard. So
-sound keeps its place beside the pictures, and a gap or an overlap lasts at most half a packet."""
+At a join, packets that begin after it, or before it in the second stream, are dropped. A packet
+that reaches into the next stream is shortened, or dropped if less than half of it would be heard.
+So sound stays synchronous, and a gap or an overlap lasts at most half a packet."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -28,7 +28,7 @@ class SplicedTracks:
         self._joined_tracks: set[int] = set()
 
     def next_stream(self) -> None:
-        """What is read from now on belongs to another stream, which follows."""
+        """Later packets belong to the next stream."""
         self._reader = None
         self._joined_tracks = set(self._last)
 
@@ -51,8 +51,8 @@ class SplicedTracks:
         shift: Fraction,
         is_joined: bool = False,
     ) -> None:
-        """Packets that are heard or seen within these seconds go on, `shift` seconds later; earlier
-        ones are dropped. `joined`: another stream may follow."""
+        """Pass on packets of these seconds, `shift` seconds later; drop earlier ones. `joined`:
+        another stream may follow."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
@@ -87,7 +87,7 @@ class SplicedTracks:
     ) -> None:
         number = packet.track
         if number in self._joined_tracks and packet.audible is None:
-            # What a decoder needs before the first sound would be heard in the middle.
+            # A decoder's pre-roll would be heard in the middle.
             return
         packet = splicer.shift_packet(packet, reader.ticks[number], shift)
         last = self._last.pop(number, None)
@@ -100,13 +100,13 @@ class SplicedTracks:
 
 
 def _shorten(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
-    """A packet up to `end`, None where less than half is left; `cuts`: at every sample."""
-    over = packet.pts + packet.duration - end
-    if over <= 0:
+    """A packet up to `end`, None if less than half remains; `cuts`: at every sample."""
+    excess = packet.pts + packet.duration - end
+    if excess <= 0:
         return packet
-    left = packet.duration - over
+    remaining = packet.duration - excess
     begin, hidden = packet.hidden
-    if left <= begin or (2 * left < packet.duration and not cuts):
+    if remaining <= begin or (2 * remaining < packet.duration and not cuts):
         return None
-    shorter = replace(packet, duration=left, hidden=(begin, hidden + over))
+    shorter = replace(packet, duration=remaining, hidden=(begin, hidden + excess))
     return without_hidden(shorter) if cuts else shorter

@@ -33,20 +33,20 @@ from gvcodec.util.file_io import as_name
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
 
-#: Part of a frame's duration that times may be off: clocks of containers are coarse.
+#: Tolerance of times, in frame durations: clocks of containers are coarse.
 _OFF = Fraction(1, 4)
-#: How far from the source's shape a smaller stream's may be, whose sides are even.
+#: Tolerance of a smaller stream's aspect ratio, since its sides are even.
 _OTHER_SHAPE = Fraction(1, 20)
 
 
 class Originals:
-    """Frames of `source` (planes), found by time, since a stream may be a piece and have a lower
-    frame rate; asked for in display order of a stream with this header. Raises `UsageError` where
-    pictures of the stream have another shape, or are larger."""
+    """Frames of `source` (planes) by time, since a stream may be a piece and have a lower frame
+    rate; in display order of a stream with this header. Raises `UsageError` if the stream's
+    pictures have another aspect ratio or are larger."""
 
     def __init__(self, source: VideoReader, header: SequenceHeader) -> None:
         fmt, own = header.format, source.format
-        #: Width and height that smaller pictures are made, None = nothing is.
+        #: Size to which smaller pictures are enlarged, None = they are not.
         self.enlarged_to: tuple[int, int] | None = None
         if (own.width, own.height) != (fmt.width, fmt.height):
             self.enlarged_to = own.width, own.height
@@ -61,17 +61,17 @@ class Originals:
         self._source, self._header = source, header
         self._frames: Iterator[Frame] = iter(source)
         self._next = next(self._frames, None)
-        # Where the source has no times, they are by the rate that it was encoded with.
+        # Without times in the source, the frame rate of the encode gives them.
         self._tick = own.time_base if source.has_times else 1 / fmt.frame_rate
-        #: Seconds of the source that come before the stream.
+        #: Seconds of the source before the stream.
         self._offset: Fraction | None = None
 
     def as_large(self, planes: Planes) -> Planes:
-        """A picture of the stream, as large as the source's."""
+        """Enlarge a picture of the stream to the source's size."""
         return self._scaler.apply(planes) if self.enlarged_to else planes
 
     def at(self, pts: int, metadata: bytes) -> Planes | None:
-        """The frame shown at a time of the stream, if any; its `metadata` packet has come."""
+        """The source's frame at a time of the stream, if any; call after its `metadata` packet."""
         fmt = self._header.format
         if self._offset is None:
             start = Metadata.unpack(metadata).source_start if metadata else 0
@@ -91,12 +91,11 @@ class Originals:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
-    was painted), where a source was given, in which `compared` frames have the same time. Hashes in
-    hexadecimal digits, which are right; of painted frames None where there is none. `worst`: of
-    what is shown, seconds and dB of Y of the frame with the lowest PSNR, which a mean hides.
-    `enlarged_to`: the size of the source, at which a smaller stream was compared. `incomplete`:
-    what the source lacks, in words, "" = nothing."""
+    """PSNR: dB of Y, U, V, mean over the `compared` frames with the same time in the source, of
+    base frames and painted ones (None: not painted). Hashes: verified, hexadecimal; of painted
+    frames None without one. `worst`: seconds and dB of Y of the output frame with the lowest PSNR.
+    `enlarged_to`: size of the source to which a smaller stream was enlarged. `incomplete`: missing
+    parts of the source, in words."""
 
     frames: int
     base_hash: str
@@ -123,12 +122,12 @@ def verify(
     enforce_rlimit: bool = False,
     allow_damaged: bool = False,
 ) -> VerifyReport:
-    """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
-    of the painted frames unless `fidelity`. `original`: the video that was encoded gives the PSNR.
-    `progress` as for `decode_file`. `hold`: the system holds this process to the limit of memory
-    meanwhile. Raises `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`,
-    `MissingFileError`, `MediaError`, `UsageError`; `IncompleteSourceError` where all is right, but
-    `original` is damaged or cut off, unless `allow_damaged`."""
+    """Check a stream: checksums, decoding, the base hash, and the painted hash unless `fidelity`.
+    `original`: the source, for PSNR. `progress` as for `decode_file`. `hold`: the system holds this
+    process to the limit of memory meanwhile. Raises `DamagedStreamError`, `VerificationError`,
+    `WrongModelError`, `LimitError`, `MissingFileError`, `MediaError`, `UsageError`;
+    `IncompleteSourceError` where all is right, but `original` is damaged or cut off, unless
+    `allow_damaged`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None if original is None else stack.enter_context(VideoReader(original))
@@ -155,11 +154,11 @@ def verify(
         frames = count_noun(decoder.frames, "frame")
         what = f"{frames} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}", code="changed-file")
-    wanted = decoder.expected_painted_hash if painted else None
-    verified = VerifyReport(
+    expected_hash = decoder.expected_painted_hash if painted else None
+    report = VerifyReport(
         decoder.frames,
         decoder.base_hash.hex(),
-        wanted.hex() if wanted is not None else None,
+        expected_hash.hex() if expected_hash is not None else None,
         None if video is None else video.name,
         base_frames.frames,
         base_frames.mean(),
@@ -169,12 +168,12 @@ def verify(
         "" if video is None else video.incomplete,
     )
     if video is not None and video.incomplete and not allow_damaged:
-        raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), verified)
-    return verified
+        raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), report)
+    return report
 
 
 def _count(source: Source, reader: Reader) -> int | None:
-    """Frames of a file by its index, None where it has to be read for that."""
+    """Number of frames by the index, None for pipes and one-files."""
     name = as_name(source)
     if name is None or not os.path.isfile(name) or one_file_suffix(name):
         return None

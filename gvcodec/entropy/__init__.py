@@ -1,8 +1,9 @@
-"""Entropy model and coder. The code that runs is C++ (`gvcodec._core`); docs/spec/entropy.md
-defines it, conformance/decoder/entropy.py and networks.py are the same in Python.
+"""Entropy model and coder. In: integers and their tables or networks. Out: bytes, or the reverse.
+The code is C++ (`gvcodec._core`); docs/spec/entropy.md defines it, conformance/decoder/entropy.py
+and networks.py are the same in Python.
 
 `streams`: many streams of integers side by side, on a processor or a device; `network`: layers of
-an integer network; `tables`: symbols by tables of one's own, for research. Everything is integer
+an integer network; `tables`: symbols by your own tables, for research. Everything is integer
 arithmetic on decoded integers: equal on every machine.
 """
 

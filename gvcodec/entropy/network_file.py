@@ -21,16 +21,18 @@ _MOST_LAYERS, _OUTPUTS = 8, 3
 _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
-def check_form(path: Path, metadata: Mapping[str, str], form: str, what: str) -> None:
-    """Raises `NewerModelError` for a file of another form."""
-    stated = metadata.get("form", "none")
-    if stated != form:
-        raise NewerModelError(f"{path}: {what} of form {stated!r:.20}, this decoder's is {form}")
+def check_form(path: Path, metadata: Mapping[str, str], form: str, file_kind: str) -> None:
+    """Raise `NewerModelError` for a file of another form."""
+    file_form = metadata.get("form", "none")
+    if file_form != form:
+        raise NewerModelError(
+            f"{path}: {file_kind} of form {file_form!r:.20}, this decoder's is {form}"
+        )
 
 
 def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "") -> list[Layer]:
-    """The layers among a file's tensors. Raises `KeyError`, `ValueError`, `UsageError` for what is
-    no network of `inputs` inputs."""
+    """The layers among a file's tensors. Raises `KeyError`, `ValueError`, `UsageError` unless they
+    are a network of `inputs` inputs."""
     layers: list[Layer] = []
     while (name := f"{prefix}{len(layers)}.") + "weight" in arrays and len(layers) < _MOST_LAYERS:
         layers.append(layer_in(arrays, name))

@@ -2,22 +2,22 @@
 everywhere.
 
 A batch is a matrix (streams, steps) of which the first `counts[s]` integers of row s are coded
-(default: all), each row as a packet of its own. Every integer has a Laplace table (`cdf_encode` of
-the core). Its scale index and mean are given, or a network of `gvcodec.entropy.network` predicts
-them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
-stream that went before: its inputs after the n are those values, latest first, or the ones that
-`back` (streams, steps, m) names by how many values before they are, 0 = none, as `clip(value,
--64, 63) + 64`. An entry of `back` below 0, -(far · 2^14 + length), is the mean magnitude of a span
-(`span`), by its logarithm (`span_activation` of the core). Its outputs are scale index, mean in
-eighths and, where there is a third, zero inflation 0…127 (about 2^(-i / 8) of the table's
-probability stays, the rest goes to the value zero), clipped to what tables there are.
+(default: all), each row as its own packet. Every integer has a Laplace table (`cdf_encode` of the
+core). Its scale index and mean are arguments, or a network of `gvcodec.entropy.network` predicts
+them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from previous values
+of its stream: its inputs after the n are those values, latest first, or those at the distances
+`back` (streams, steps, m), 0 = none, as `clip(value, -64, 63) + 64`. An entry of `back` below 0,
+-(far · 2^14 + length), is the mean magnitude of a span (`span`), by its logarithm
+(`span_activation` of the core). Its outputs are scale index, mean in eighths and optionally zero
+inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
+zero), clipped to the tables' range.
 
-`backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA
-device run on the processor, slowly. Arrays are NumPy's throughout. Any bytes decode to some values;
-`whole` is False for packets that do not end with their last value.
+`backend`: "cpu", "cuda", or "emulated", the CUDA code on the processor, slowly. Arrays are NumPy's
+throughout. Any bytes decode to some values; `whole` is False for packets that do not end with their
+last value.
 
-Raises `UsageError` when there is no such back-end here and when arrays do not fit together,
-`RuntimeError` when a device fails.
+Raises `UsageError` for a missing back-end and for arrays whose shapes do not match, `RuntimeError`
+if a device fails.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DecodedStreams = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 @cache
 def cuda_missing() -> str | None:
-    """Why there is no CUDA back-end here; None when there is one."""
+    """Reason why there is no CUDA back-end here; None if there is one."""
     if not _core.CUDA:
         return "gvcodec was built without CUDA (pip install . -C cmake.define.GVCODEC_CUDA=ON)"
     if not _core.cuda_device():
@@ -54,7 +54,7 @@ def cuda_missing() -> str | None:
 
 
 def backend_of(device: str) -> Backend:
-    """Where to code by torch's name of a device: the CPU where the CUDA code is missing."""
+    """The back-end for torch's name of a device: the CPU if the CUDA code is missing."""
     return "cuda" if device.startswith("cuda") and cuda_missing() is None else "cpu"
 
 
@@ -76,17 +76,17 @@ def forward(
 
 
 def span(far: ArrayLike, length: ArrayLike) -> NDArray[np.int32]:
-    """Entries of `back` for spans of `length` values, the first of them `far` before; 0, for
-    nothing, where either is."""
+    """Entries of `back` for spans of `length` values, the first of them `far` before; 0 (none) if
+    either is 0."""
     first, count = _array(far, np.int32), _array(length, np.int32)
     return np.where((first > 0) & (count > 0), -(first << _SPAN_BITS | count), 0).astype(np.int32)
 
 
 def contexts(side: ArrayLike, values: ArrayLike, back: ArrayLike) -> NDArray[np.uint8]:
-    """What a network sees of each value of one stream (steps): `side` (steps, n) and what `back`
-    (steps, m) names, (steps, n + m)."""
-    given = _array(side, np.uint8), _array(values, np.int32), _array(back, np.int32)
-    result: NDArray[np.uint8] = _call(_core.streams_contexts, *given)
+    """Inputs of a network for each value of one stream (steps): `side` (steps, n) and the values at
+    the distances `back` (steps, m), (steps, n + m)."""
+    arrays = _array(side, np.uint8), _array(values, np.int32), _array(back, np.int32)
+    result: NDArray[np.uint8] = _call(_core.streams_contexts, *arrays)
     return result
 
 
@@ -173,16 +173,16 @@ def decode_predicted(
 
 
 def _array(values: ArrayLike, kind: type[np.generic]) -> NDArray[Any]:
-    """A dense array of this kind. Values that do not fit are refused rather than wrapped."""
-    given = np.asarray(values)
-    if given.dtype == kind:
-        return np.ascontiguousarray(given)
-    if given.dtype.kind not in "iub":
-        raise UsageError(f"whole numbers are needed, not {given.dtype}", code="entropy-input")
+    """A dense array of this kind. Values out of range are refused, not wrapped."""
+    numbers = np.asarray(values)
+    if numbers.dtype == kind:
+        return np.ascontiguousarray(numbers)
+    if numbers.dtype.kind not in "iub":
+        raise UsageError(f"whole numbers are needed, not {numbers.dtype}", code="entropy-input")
     limits = np.iinfo(kind)  # type: ignore[type-var]
-    if given.size and (given.min() < limits.min or given.max() > limits.max):
+    if numbers.size and (numbers.min() < limits.min or numbers.max() > limits.max):
         raise UsageError(f"values are {limits.min}…{limits.max}", code="entropy-input")
-    return np.ascontiguousarray(given, kind)
+    return np.ascontiguousarray(numbers, kind)
 
 
 def _counts(counts: ArrayLike | None, rows: NDArray[Any]) -> NDArray[Any]:

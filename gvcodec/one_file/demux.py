@@ -1,8 +1,8 @@
-"""Demuxes a one-file (MP4, Matroska or WebM with our metadata OBUs): temporal units of its AV1
-track with their entries, and packets of its sound and subtitles.
+"""Demuxes a one-file (MP4, Matroska or WebM with gvcodec's metadata OBUs): temporal units of its
+AV1 track with their entries, and packets of its sound and subtitles.
 
-What is opened comes from strangers: FFmpeg gets the format, opens nothing else, and decodes
-nothing here; tables of an MP4 file that claim more than the file has room for are refused before.
+Files are untrusted: FFmpeg gets the format, opens no other file, and decodes nothing here; tables
+of an MP4 file that claim more than its bytes are refused first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 
 class FileView(BorrowedFile):
-    """A place of its own in a seekable file that others read, too. The file stays the owner's."""
+    """An independent position in a shared seekable file. Closing the view leaves the file open."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -59,7 +59,7 @@ class FileView(BorrowedFile):
 
 @dataclass(frozen=True, slots=True)
 class TimedUnit:
-    """A unit, when it is shown (seconds of the container), and whether an edit list hides it."""
+    """A unit, its display time (seconds of the container), and whether an edit list hides it."""
 
     unit: ParsedTemporalUnit
     seconds: Fraction
@@ -67,7 +67,7 @@ class TimedUnit:
 
 
 class Demuxer:
-    """A container to read any number of times. Raises `DamagedStreamError` without AV1."""
+    """A container that can be read repeatedly. Raises `DamagedStreamError` without AV1."""
 
     def __init__(self, source: BinaryIO, kind: str, name: str) -> None:
         self._source, self._kind, self._name = source, kind, name
@@ -76,7 +76,7 @@ class Demuxer:
                 check_mp4(FileView(source))
 
     def units(self) -> Iterator[TimedUnit]:
-        """All units of the AV1 track, one after another."""
+        """All units of the AV1 track, in order."""
         with self._open() as container, self._name_errors():
             stream = self._av1(container)
             for packet in container.demux(stream):
@@ -88,7 +88,7 @@ class Demuxer:
                 yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_discard))
 
     def tracks(self) -> Tracks | None:
-        """Sound and subtitles, None where there are none that can be copied."""
+        """Sound and subtitles, None without tracks that can be copied."""
         container = self._open()
         streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
         copier = TrackCopier(streams)
@@ -129,7 +129,7 @@ class Demuxer:
                 raise
             raise type(error)(f"{self._name}: {error}") from error
         except MemoryError:
-            # FFmpeg refuses to allocate what a table claims.
+            # FFmpeg refuses to allocate the table's claim.
             raise DamagedStreamError(
                 f"{self._name}: the container asks for more memory than there is", code="container"
             ) from None
@@ -147,9 +147,9 @@ class Tracks:
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer
         self._packets = self._read()
-        #: The tracks are as the stream describes them.
+        #: Whether the tracks match the stream's description.
         self._is_described = False
-        #: All packets so far have times, which rise in each track.
+        #: Whether all packets so far have times that rise in each track.
         self._is_ordered = True
         self._latest: dict[int, int] = {}
         self._hashes = {stream.index: hashlib.sha256() for stream in writer.streams}
@@ -158,19 +158,19 @@ class Tracks:
         self.begin: Fraction | None = None
 
     def adopt(self, description: bytes) -> None:
-        """Before the first packet: take a stream's descriptions of the same tracks."""
+        """Use a stream's description of the same tracks; call before the first packet."""
         with contextlib.suppress(DamagedStreamError):
             original = TrackReader(description)
             self.writer.adopt(original)
             self._is_described = self.writer.tracks == original.tracks
 
     def copy(self, count: int) -> None:
-        """The next packets, as many as there are."""
+        """Copy at most the next `count` packets."""
         for packet in islice(self._packets, count):
             self.writer.copy(packet, self.shift)
 
     def copy_until(self, seconds: Fraction | None) -> None:
-        """All packets up to a time of the container; None = all that are left."""
+        """Copy all packets up to a time of the container; None = all."""
         while packet := self._next or next(self._packets, None):
             self._next = packet
             if seconds is not None and _seconds(packet) >= seconds:
@@ -179,7 +179,7 @@ class Tracks:
             self.writer.copy(packet, self.shift)
 
     def digest(self) -> bytes:
-        """Hash of what the tracks hold, the packets that are not copied among it."""
+        """Hash of the tracks' packets, including those that are not copied."""
         for _ in self._packets:
             pass
         tracks = (track.digest() for track in self._hashes.values())

@@ -1,8 +1,8 @@
 """Reads a one-file (see `gvcodec.bitstream.metadata_obu`) as a stream.
 
-A file that is whole gives the packets that it was made from. Of one that another tool cut, joined
-or changed, or that is damaged, the GOPs that are there come as a `ChangedStream`: with times by the
-container's clock, and without a hash, since nobody wrote such a stream."""
+A complete file becomes its original stream. A file that another tool cut, joined or changed, or a
+damaged one, becomes a `ChangedStream` of its remaining GOPs, with times by the container's clock
+and without a hash."""
 
 import tempfile
 import zlib
@@ -47,13 +47,13 @@ from gvcodec.util.messages import count_noun, log_line
 _MOST = 1 << 26
 #: Seconds by which a container's clock may be off: Matroska rounds to milliseconds.
 _CLOCK_TOLERANCE = Fraction(1, 1000)
-#: Seconds between what two such times say.
+#: Largest difference of two such times, in seconds.
 _TIME_TOLERANCE = 2 * _CLOCK_TOLERANCE
 
 
 def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
-    """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; where the file is
-    not as it was written, a `ChangedStream`, and a line says so. Raises `DamagedStreamError`."""
+    """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; a `ChangedStream`,
+    with a line, if the file was changed. Raises `DamagedStreamError`."""
     source = spool_stream(source)
     out = tempfile.TemporaryFile()  # noqa: SIM115
     try:
@@ -69,8 +69,8 @@ def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
 
 
 def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> str:
-    """Write the stream of a container to `out`. Says what is not as it was written, "" for a whole
-    file. Raises `DamagedStreamError`, `LimitError`."""
+    """Write the stream of a container to `out`. Return the change in words, "" for a complete file.
+    Raises `DamagedStreamError`, `LimitError`."""
     try:
         return _copy_whole(demuxer, out)
     except _ChangedFileError as error:
@@ -86,12 +86,12 @@ def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> st
 
 
 class _ChangedFileError(Exception):
-    """The frames are not as they were written; says how."""
+    """The frames were changed; the text says how."""
 
 
 def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
-    """Write the stream that a whole file was made from. Says what of its sound is not as it was
-    written. Raises `_ChangedFileError` where frames are not."""
+    """Write the original stream of a complete file. Return changes of its sound in words. Raises
+    `_ChangedFileError` if frames were changed."""
     copy: _ExactCopy | None = None
     tracks = demuxer.tracks()
     try:
@@ -112,7 +112,7 @@ def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
 
 
 class _ExactCopy:
-    """`opening`: the first two units, of a file of one frame that one."""
+    """`opening`: the first two units, or the only one."""
 
     def __init__(self, opening: Sequence[TimedUnit], tracks: Tracks | None, out: BinaryIO) -> None:
         first = opening[0]
@@ -176,7 +176,7 @@ class _ExactCopy:
         self._on_trailing_entries(unit)
 
     def finish(self) -> str:
-        """All units have come. Says what of the tracks is not as it was written."""
+        """End the stream. Return changes of the tracks in words."""
         if self._base_hash is None or self._gop_open:
             raise _ChangedFileError("its end is missing")
         digest = FileDigest.read(self._whole) if self._whole else None
@@ -230,7 +230,7 @@ class _ExactCopy:
                 self._whole = entry.data
 
     def _copy_tracks_packet(self, data: bytes) -> None:
-        """The place of a `tracks` packet in the original stream."""
+        """Copy the packets of a `tracks` packet of the original stream."""
         if self._tracks is not None and not self._has_added_tracks:
             self._tracks.copy(Cursor(data[1:], "tracks").var(_MOST))
             self._write_tracks()
@@ -251,9 +251,9 @@ def _timing_in(unit: ParsedTemporalUnit) -> Iterator[bytes]:
 
 
 def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
-    """Seconds of the container at which tick 0 of the stream is shown, by the first unit. Where
-    sound begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first
-    one earlier: then by the second."""
+    """Seconds of the container at which tick 0 of the stream is shown, by the first unit. If sound
+    begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first one
+    earlier: then by the second."""
     timing, zeros = _open_timing(header), []
     for timed_unit in opening:
         for payload in _timing_in(timed_unit.unit):
@@ -265,7 +265,8 @@ def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Frac
 @dataclass(slots=True)
 class _FileSurvey:
     """`header`: the first that can be read; `is_painted`: all keyframes have metadata that can be
-    read, `is_damaged`: a metadata OBU has not; `is_hidden`: frames that an edit list leaves out."""
+    read, `is_damaged`: a metadata OBU cannot be read; `is_hidden`: frames that an edit list
+    hides."""
 
     header: SequenceHeader | None = None
     is_painted: bool = True
@@ -288,8 +289,8 @@ def _is_gop_start(unit: ParsedTemporalUnit) -> bool:
 
 
 def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
-    """Write the GOPs of a file that is not whole, up to where another stream begins; says how much
-    that is. Raises `DamagedStreamError`, `LimitError`."""
+    """Write the GOPs of an incomplete file, up to the begin of another stream; return the loss in
+    words. Raises `DamagedStreamError`, `LimitError`."""
     survey = _FileSurvey()
     for timed_unit in demuxer.units():
         survey.send(timed_unit)
@@ -325,7 +326,7 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
 
 
 class _RestWriter:
-    """Units of a file that is not whole to a stream, whose first frame is shown at 0, unless it is
+    """Writes units of an incomplete file as a stream whose first frame is shown at 0, unless it is
     the first of its stream."""
 
     def __init__(
@@ -333,7 +334,7 @@ class _RestWriter:
     ) -> None:
         self._demuxer, self._tracks, self._out, self._header = demuxer, tracks, out, header
         self._writer: Writer | None = None
-        #: The frame before has its GOP open.
+        #: The previous frame's GOP is open.
         self._gop_open = False
         self._place = self._gop_frames = self._crc = 0
         self._weights = BASE_WEIGHTS
@@ -344,8 +345,8 @@ class _RestWriter:
         self._expected, self._last = Fraction(0), -1
 
     def send(self, timed_unit: TimedUnit) -> bool:
-        """Take the next unit; whether there can be more. Raises `DamagedStreamError` for frames
-        that the encoder did not write."""
+        """Take the next unit; return whether more may follow. Raises `DamagedStreamError` for
+        frames that the encoder did not write."""
         unit, key = timed_unit.unit, _is_gop_start(timed_unit.unit)
         if not key and not self._gop_open:
             return True
@@ -390,7 +391,7 @@ class _RestWriter:
         return self._writer.frames
 
     def _is_same_stream(self, header_bytes: bytes) -> bool:
-        """Whether a header is that of the same stream, but for when it begins."""
+        """Whether a header belongs to the same stream, apart from its start."""
         ours = self._header
         other = replace(read_header(header_bytes), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
         if ours.painter_id is None:
@@ -416,7 +417,7 @@ class _RestWriter:
             self._tracks.begin = None if whole else self._begin
 
     def _metadata(self, unit: ParsedTemporalUnit) -> bytes:
-        """What the stream says; title and chapters from the container, which cuts them."""
+        """The stream's metadata, with title and chapters of the container, which cuts them."""
         packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
         payload = next((p.payload for p in packets if p.kind is Kind.METADATA), b"")
         container_metadata = self._demuxer.describe().during(
@@ -437,7 +438,7 @@ class _RestWriter:
         self._gop_open = True
         if self._header.painter_id is None:
             return
-        # Each GOP has its weights with it.
+        # Each GOP carries its weights.
         packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
         fits = [packet.payload for packet in packets if packet.kind is Kind.FIT]
         weights = fits[-1] if fits else BASE_WEIGHTS
@@ -446,15 +447,15 @@ class _RestWriter:
             self._weights = weights
 
     def _is_copied(self, packet: Packet) -> bool:
-        """Whether a packet means the same in the new stream. Weights are written with the GOP,
-        metadata and models with the first one; hashes and PSNR are those of the whole file."""
+        """Whether a packet is valid in the new stream. Weights are written with the GOP, metadata
+        and models with the first one; hashes and PSNR belong to the whole file."""
         if packet.kind is Kind.LATENT:
             return self._header.gvc1d_id is not None
         return packet.kind in (Kind.SUMMARY, Kind.EXTRA)
 
     def _write_time(self, seconds: Fraction, key: bool) -> None:
-        """When the next frame is shown, in ticks of the new stream. One that comes about when the
-        frame rate expects it comes then."""
+        """Write the display time of the next frame, in ticks of the new stream, rounded to the
+        frame rate if it is near."""
         assert self._writer is not None
         since = seconds - self._begin
         if abs(since - self._expected) <= _CLOCK_TOLERANCE:
@@ -466,7 +467,7 @@ class _RestWriter:
             self._writer.write(Packet(Kind.TIMING, late))
 
     def _write_tracks(self, until: Fraction | None, least: int = 0) -> None:
-        """Sound and subtitles up to a time of the container; None: all that are left."""
+        """Write sound and subtitles up to a time of the container; None: all."""
         if self._tracks is None or self._writer is None:
             return
         self._tracks.copy_until(until)

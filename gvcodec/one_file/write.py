@@ -45,14 +45,14 @@ from gvcodec.util.messages import log_line
 ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
-#: In an MP4 file with its index in front: bytes from the start that hold the first track header,
+#: In an MP4 file with its index in front: bytes from the start up to the first track header's end,
 #: and bytes from its name to width and height (16.16 bits each), by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
 
 
 def check_one_file(path: str, base: str) -> None:
-    """Raises `UsageError` for a name in `ONE_FILE` and a base other than av1."""
+    """Raise `UsageError` for a name in `ONE_FILE` with a base other than av1."""
     suffix = Path(path).suffix
     if one_file_suffix(path) and base != "av1":
         raise UsageError(
@@ -63,7 +63,7 @@ def check_one_file(path: str, base: str) -> None:
 
 
 def one_file_suffix(path: str | None) -> str:
-    """The ending of a name in `ONE_FILE`, in small letters, "" of any other."""
+    """The suffix of a name if it is in `ONE_FILE`, in lower case, otherwise ""."""
     suffix = Path(path or "").suffix.lower()
     return suffix if suffix in ONE_FILE else ""
 
@@ -90,15 +90,16 @@ def tracks_in(path: str) -> tuple[int, int, str] | None:
 def write_one_file(
     reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write a stream of base av1; gives its frames and a line for each loss. Raises `UsageError`,
-    `DamagedStreamError`, `LimitError`, `MediaError`."""
+    """Write a stream of base av1; return its number of frames and a line for each loss. Raises
+    `UsageError`, `DamagedStreamError`, `LimitError`, `MediaError`."""
     with PendingFile(path, overwrite) as pending:
         return _write(reader, pending, limits)
 
 
 @contextlib.contextmanager
 def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write; when the block ends well, `path` is its one-file. Raises `UsageError`."""
+    """Context with a stream to write; without an exception, `path` is its one-file afterwards.
+    Raises `UsageError`."""
     with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
         yield spool  # type: ignore[misc]
         spool.seek(0)
@@ -123,7 +124,7 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
         try:
             for packet in reader.packets():
                 writer.send(packet)
-            assert reader.base_hash is not None  # known at the end of what is unchanged
+            assert reader.base_hash is not None  # known at the end of an unchanged stream
             whole, entries = writer.finish(reader.base_hash)
             sound = writer.sound
         finally:
@@ -136,18 +137,18 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
 
 
 def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound: bytes) -> None:
-    """Put the hash of the tracks, as they are read from the file, into the `whole` entry after
-    these entries. `sound`: data of that entry."""
+    """Put the hash of the tracks in the file into the `whole` entry after these entries. `sound`:
+    data of that entry."""
     with open(path, "r+b") as file:
         tracks = Demuxer(file, "mov" if kind == "mp4" else "matroska", str(path)).tracks()
         if tracks is None:
             return
         try:
             tracks.adopt(sound)
-            sealed = replace(whole, tracks=tracks.digest())
+            complete = replace(whole, tracks=tracks.digest())
         finally:
             tracks.close()
-        before, after = (pack([*entries, one.entry()]) for one in (whole, sealed))
+        before, after = (pack([*entries, one.entry()]) for one in (whole, complete))
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
             if at < 0:
@@ -158,8 +159,8 @@ def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound:
 
 
 def _padding(header: SequenceHeader) -> list[str]:
-    """A line where players show more than the picture: the coded one has even sides, of at least
-    64, and no field of AV1 or of these files that all of them heed takes the rest away."""
+    """A line if players show more than the picture: coded sides are even and at least 64, and no
+    field of AV1 or of these files crops the rest in all players."""
     fmt = header.format
     coded = Resampler(fmt.width, fmt.height, header.scale)
     size = coded.coded_width, coded.coded_height
@@ -170,7 +171,7 @@ def _padding(header: SequenceHeader) -> list[str]:
 
 
 def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
-    """Say in the container how large pictures are shown; a line where they are coded smaller."""
+    """Write the display size into the container; return a line if pictures are coded smaller."""
     fmt = header.format
     # MP4 gets the aspect ratio from FFmpeg.
     if header.scale == 1 and (fmt.sar == 1 or kind == "mp4"):
@@ -188,7 +189,7 @@ def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
 
 
 def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
-    """FFmpeg's muxer takes the size of the coded pictures."""
+    """FFmpeg's muxer writes the size of the coded pictures."""
     with open(path, "r+b") as file:
         head = file.read(_FRONT)
         at = head.find(b"tkhd")
@@ -229,7 +230,8 @@ class _Muxer:
         #: The unit of the newest frame, whose end is not known yet, and entries after it.
         self._held: _Unit | None = None
         self._before: list[Entry] = []
-        #: What later keyframes say again, and what of it stands before the next one anyway.
+        #: Packets that later keyframes repeat, and those among them that precede the next one
+        #: anyway.
         self._state: dict[Kind, bytes] = {}
         self._fresh: set[Kind] = set()
         self._frames = self._gop_frames = self._crc = 0
@@ -256,8 +258,8 @@ class _Muxer:
             self._note(packet)
 
     def finish(self, base_hash: bytes) -> tuple[FileDigest, list[Entry]]:
-        """Write the last unit and the rest of the tracks. Gives its `whole` entry, of a file
-        without tracks, and the entries before it."""
+        """Write the last unit and the remaining tracks. Return its `whole` entry, without tracks,
+        and the entries before it."""
         if (unit := self._held) is None:
             raise DamagedStreamError("the stream holds no frames", code="no-frames")
         self._close_gop(unit)
@@ -278,7 +280,7 @@ class _Muxer:
         self._container.close()
 
     def _begin_unit(self, packet: Packet) -> None:
-        """Hold the unit of a frame, after that of the frame before is written."""
+        """Write the previous frame's unit and buffer this one."""
         key = packet.kind is Kind.KEY
         unit = _Unit(packet.payload, key, self._timing.receive())
         if self._held is not None:
@@ -310,7 +312,8 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.GOP, encode_var(self._gop_frames) + crc))
 
     def _send_tracks(self, payload: bytes) -> None:
-        """Note in the unit how many packets of sound stand here, first what they are."""
+        """Add to the unit the number of packets of sound at this place, at first also their
+        description."""
         before = len(self._tracks.waiting) if self._tracks else 0
         if self._tracks is None:
             self._tracks = TrackReader(payload, self._limits)
@@ -340,7 +343,7 @@ class _Muxer:
         if self._muxed is None:
             # All tracks are named before the first frame. A process `ffmpeg -c copy` fed with them
             # would show 752 samples more at the end of AAC that MP4 hides there, begin late sound
-            # 21 ms early and write subtitles of MP4 anew: the stream would not come back.
+            # 21 ms early and rewrite subtitles of MP4: the stream would not come back.
             self._video = self._add_video(unit)
             kind, zero = (self._kind, self._suffix), self._header.start_pts * self._tick
             self._muxed = TrackMuxer(self._container, *kind, self._tracks, self.metadata, zero)

@@ -37,8 +37,8 @@ WEIGHTS_VARIABLE = "GVCODEC_METRIC_WEIGHTS"
 _FILES = {"alex": "lpips_alex.safetensors", "vgg": "lpips_vgg.safetensors"}
 
 # Stages of the two feature networks: (index of the convolution in the weight file, stride,
-# padding). A pooling step lies between stages where `pool` says so; a stage's output is taken
-# after its last ReLU.
+# padding). `pool` marks stages that begin with a pooling step; a stage's output is taken after its
+# last ReLU.
 _ALEX = (((0, 4, 2),), ((3, 1, 2),), ((6, 1, 1),), ((8, 1, 1),), ((10, 1, 1),))
 _ALEX_POOL = (False, True, True, False, False)
 _VGG = tuple(
@@ -49,14 +49,14 @@ _VGG_POOL = (False, True, True, True, True)
 
 
 class MissingWeightsError(GvcodecError):
-    """The weight files of the perceptual metrics were not found, or are none."""
+    """The weight files of the perceptual metrics are missing or invalid."""
 
     default_code = "weights-missing"
     exit_code = 4
 
 
 def usual_folder() -> Path | None:
-    """Where weights are kept, `~/.cache/gvcodec/metrics`; None for a user without a home, as in
+    """Default folder of weights, `~/.cache/gvcodec/metrics`; None for a user without a home, as in
     many containers."""
     try:
         return Path.home() / ".cache/gvcodec/metrics"
@@ -65,8 +65,8 @@ def usual_folder() -> Path | None:
 
 
 def find_weights() -> Path | None:
-    """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, or where that is not set
-    `usual_folder`; None when it does not."""
+    """Folder of both weight files: $GVCODEC_METRIC_WEIGHTS, or `usual_folder` if it is not set;
+    None without them."""
     override = os.environ.get(WEIGHTS_VARIABLE)
     folder = Path(override) if override else usual_folder()
     if folder is None or not all((folder / name).is_file() for name in _FILES.values()):
@@ -75,7 +75,8 @@ def find_weights() -> Path | None:
 
 
 def require_weights() -> Path:
-    """The folder of `find_weights`. Raises MissingWeightsError that says how to get them."""
+    """The folder of `find_weights`. Raises MissingWeightsError with the command that downloads
+    them."""
     folder = find_weights()
     if folder is None:
         raise MissingWeightsError(
@@ -92,7 +93,7 @@ def load_weights(network: str) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weight file, fp32. Raises MissingWeightsError for a file that is none."""
+    """Tensors of a weight file, fp32. Raises MissingWeightsError for another file."""
     try:
         return {name: tensor.float() for name, tensor in models.read_weights(path).items()}
     except (OSError, ValueError) as error:
@@ -100,8 +101,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def guide_network(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
-    """What leads fitting and its weights: "vgg", or else "small", the network that is shipped with
-    the painters; only `leader` where one is named. None where they are missing."""
+    """The perceptual network of fitting and its weights: "vgg", or else "small", shipped with the
+    painters; only `leader` if named. None if they are missing."""
     if leader != "small" and find_weights():
         return "vgg", load_weights("vgg")
     if leader == "vgg":
@@ -114,8 +115,8 @@ def guide_network(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
 
 class Features(nn.Module):
     """Convolution stages of AlexNet or VGG16. (N, 3, H, W) normalised input → five maps, one a
-    stage, each made when it is asked for: without gradients a pair of 1080p pictures then needs two
-    maps at a time, not ten."""
+    stage, each computed on demand: without gradients a pair of 1080p pictures then needs two maps
+    at a time, not ten."""
 
     hann: Tensor
 
@@ -175,8 +176,8 @@ class Lpips(nn.Module):
             self.register_buffer(f"lin{i}", weights[f"lin{i}.weight"], persistent=False)
 
     def maps(self, x: Tensor) -> Iterator[Tensor]:
-        """What is compared, of (N, 3, H, W) RGB in [0, 1]: five maps. A list of them saves half of
-        the time where one picture is compared with many."""
+        """Features of (N, 3, H, W) RGB in [0, 1]: five maps. A list of them saves half of the time
+        for comparisons of one picture with many."""
         return self.features((2 * x - 1 - self.shift) / self.scale)
 
     def forward(self, x: Tensor, y: Tensor | list[Tensor]) -> Tensor:
@@ -222,7 +223,7 @@ class Dists(nn.Module):
         self.register_buffer("beta", beta / total, persistent=False)
 
     def maps(self, x: Tensor) -> Iterator[Tensor]:
-        """What is compared, of (N, 3, H, W) RGB in [0, 1]: the picture and five maps."""
+        """Features of (N, 3, H, W) RGB in [0, 1]: the picture and five maps."""
         return chain([x], self.features((x - self.mean) / self.std))
 
     def forward(self, x: Tensor | list[Tensor], y: Tensor | list[Tensor]) -> Tensor:

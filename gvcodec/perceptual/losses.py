@@ -1,7 +1,7 @@
 """Losses that need no network, for training and fitting the painter, on planes in 0…1. The
 perceptual loss is in `vgg`.
 
-VMAF and flicker appear in neither: they are kept for judging.
+VMAF is held out: it is in none of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FilterBank(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Interleaved luma `(B, 4, h, w)` → fine bands `(B, 12, h, w)`, coarse bands `(B, 6, h,
-        w)`, what is left `(B, 1, h, w)`."""
+        w)`, residual `(B, 1, h, w)`."""
         bands = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.fine)
         half = bands[:, 12:]
         second = F.conv2d(F.pad(half, (2, 2, 2, 2), mode="replicate"), self.coarse)
@@ -73,11 +73,10 @@ class FilterBank(nn.Module):
 
 
 def eight_bits(plane: Tensor) -> Tensor:
-    """What a viewer of 8-bit video gets: 10-bit samples in 0…1 rounded as the decoder rounds them.
-    Gradients pass as if it did nothing.
+    """10-bit samples in 0…1 rounded to 8 bits, as decoders output them. Gradients pass unchanged.
 
-    To LPIPS and DISTS the steps that are left in smooth areas are texture: unrounded, such areas
-    are far from an 8-bit source."""
+    LPIPS and DISTS treat 8-bit steps in smooth areas as texture: unrounded, such areas are far from
+    an 8-bit source."""
     rounded = torch.floor(plane.detach() * (1023 / 4) + 0.5).clamp(0, 255) * (4 / 1023)
     return plane + (rounded - plane).detach()
 
@@ -111,15 +110,15 @@ def temporal_loss(
 
 
 def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, tolerance_db: float) -> Tensor:
-    """Decibels of luma PSNR given up beyond `allowed`, `(B,)`; planes as good as 60 dB may be
-    repainted freely."""
+    """Loss of luma PSNR beyond `allowed`, in dB, `(B,)`; planes as good as 60 dB may be repainted
+    freely."""
     ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, base_frame))
     return F.relu(10 * torch.log10(ours / base) - tolerance_db)
 
 
 def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
-    """Error that shows, beyond the base frame's own, `(B,)`: in each of four scales of a pyramid
-    the band's difference to the source over what masks it there, the source's contrast around."""
+    """Visible error beyond that of the base frame, `(B,)`: in each of four scales of a pyramid the
+    band's difference to the source, divided by the masking contrast of the source around it."""
     total = luma.new_zeros(luma.shape[0])
     planes = [luma, base_frame, source]
     for _ in range(4):
@@ -127,15 +126,15 @@ def contrast_guard(luma: Tensor, base_frame: Tensor, source: Tensor) -> Tensor:
         ours, base, theirs = (plane - low for plane, low in zip(planes, lows, strict=True))
         contrast = F.avg_pool2d(F.pad(theirs.abs(), (3, 3, 3, 3), mode="replicate"), 7, 1)
         mask = 1 / (contrast + 4 / 255)
-        seen, tolerance_db = (_root_mean((band - theirs) * mask) for band in (ours, base))
-        total = total + F.relu(seen - tolerance_db)
+        painted_rms, tolerance_db = (_root_mean((band - theirs) * mask) for band in (ours, base))
+        total = total + F.relu(painted_rms - tolerance_db)
         planes = [low[:, :, ::2, ::2] for low in lows]
     return total
 
 
 def _root_mean(x: Tensor) -> Tensor:
-    """Root of the mean of 16×16 squares, averaged, `(B,)`: a spoilt place is not made up for by
-    good ones."""
+    """Root of the mean of 16×16 squares, averaged, `(B,)`: good places do not compensate a bad
+    one."""
     return torch.sqrt(F.avg_pool2d(x.square(), min(16, *x.shape[2:])) + 1e-6).mean((1, 2, 3))
 
 

@@ -1,16 +1,15 @@
-"""LPIPS-VGG and DISTS as one loss with its own backward pass: VGG16 in 8-bit integers where the CPU
-has the kernels for it.
+"""LPIPS-VGG and DISTS as one loss with its own backward pass: VGG16 in 8-bit integers if the CPU
+has the kernels.
 
 The loss is most of the cost of training and fitting, so it is written out: one pass through VGG16
-with DISTS' pooling serves both distances, the source's maps are computed once and kept, only the
-gradient with respect to the picture is formed, each stage's gradient is assembled from a few matrix
+with DISTS' pooling serves both distances, the source's maps are computed once, only the gradient
+with respect to the picture is computed, each stage's gradient is assembled from a few matrix
 products instead of a chain of elementwise operations, and convolutions (forward, and backward as
 convolutions of the gradient with turned weights) run in int8 with fp32 results on AVX-512 VNNI,
 three to four times as fast as fp32. DISTS is exact up to that rounding; the LPIPS weights act on
-maps pooled by L2 instead of maximum, so that distance is not LPIPS to the digit but goes up and
-down with it. Samples are handled one by one: their scales differ and their maps stay in cache. On a
-GPU all that would only be in the way: there the same distances are taken of whole batches, and
-gradients are autograd's.
+maps pooled by L2 instead of maximum, so that distance correlates with LPIPS but is not equal to it.
+Samples are processed one by one: their scales differ and their maps stay in cache. A GPU needs none
+of this: there the same distances use whole batches and autograd.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class _Convolution:
             self.zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def __call__(self, x: Tensor, limit: float, is_signed: bool, relu: bool) -> Tensor:
-        """`limit`: the largest magnitude in `x` that has to be represented."""
+        """`limit`: the largest magnitude in `x` to represent."""
         if not self.integer:
             out = F.conv2d(x, self.weight, self.bias, padding=1)
             return out.relu_() if relu else out
@@ -90,8 +89,8 @@ class _Convolution:
 
 
 def _integers_work() -> bool:
-    """Whether the int8 kernels exist here and compute what they should: torch has no public
-    convolution of int8 with fp32 results (its dynamic one takes ten times as long)."""
+    """Whether the int8 kernels exist here and are correct: torch has no public convolution of int8
+    with fp32 results (its dynamic one takes ten times as long)."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
     generator = torch.Generator().manual_seed(0)
@@ -101,14 +100,15 @@ def _integers_work() -> bool:
     )
     x = x.contiguous(memory_format=torch.channels_last)
     try:
-        # Torch says once a process that `quantize_per_tensor` will go; fp32 takes over then.
+        # Torch warns once per process that `quantize_per_tensor` will be removed; fp32 replaces it
+        # then.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            got = _Convolution(weight, None, True)(x, 1.0, False, False)
+            actual = _Convolution(weight, None, True)(x, 1.0, False, False)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     expected = F.conv2d(x, weight, padding=1)
-    return float((got - expected).norm()) < 0.05 * float(expected.norm())
+    return float((actual - expected).norm()) < 0.05 * float(expected.norm())
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class PerceptualLoss(nn.Module):
                 x = self._pool(x)
                 pooled.append(x)
             for index, _, _ in stage:
-                # Its largest value is asked for only where it is of use: a device would wait.
+                # Its largest value is read only if it is used: a device would wait.
                 limit = float(x.amax()) if self.ahead[index].integer else 0.0
                 x = self.ahead[index](x, limit, False, True)
                 outputs[index] = x
@@ -218,7 +218,7 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def reference(self, rgb: Tensor) -> Any:
-        """What is needed of each source picture in `(N, 3, H, W)`; about 8 MB for 128²."""
+        """Maps of each source picture in `(N, 3, H, W)`; about 8 MB for 128²."""
         if self.is_batched:
             return list(self.dists.maps(rgb))
         references = []

@@ -1,2 +1,2 @@
-"""The player of `gvcodec play`: a page that decodes in the browser (`web/` of the checkout), and a
-local server for it."""
+"""The player of `gvcodec play`. In: a stream. Out: a page that decodes in the browser (`web/` of
+the checkout), by a local server that also sends decoded frames to browsers that cannot decode."""

@@ -1,6 +1,6 @@
-"""What the servers of `play` and `serve` share: answers in bytes, ranges of bytes, short texts.
+"""HTTP for the servers of `play` and `serve`: answers in bytes, byte ranges, short texts.
 
-Errors of a connection are one line on standard error; a client that has gone is none.
+Errors of a connection are one line on standard error; a closed connection is no error.
 """
 
 import http.server
@@ -47,7 +47,7 @@ class AnswerServer(http.server.ThreadingHTTPServer):
             ) from error
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """One line; a client that has gone is nothing to report."""
+        """Print one line, nothing for a closed connection."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError | TimeoutError):
             log_line(f"a request could not be answered: {type(error).__name__}: {error}")
@@ -59,7 +59,7 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "gvcodec", ""
     timeout = PATIENCE
-    disable_nagle_algorithm = True  # else the body waits 40 ms for the reader's word on the head
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the head's acknowledgement
     common_headers: ClassVar[Mapping[str, str]] = HEADERS
     _RANGE: ClassVar = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -67,9 +67,8 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
         """Nobody reads it."""
 
     def requested_range(self, size: int) -> tuple[int, int] | None:
-        """First and last byte that are asked for, the last before the first where the file has none
-        of them; None = the whole file: nothing is asked for, or what is cannot be read (RFC 9110,
-        14.2)."""
+        """First and last requested byte, the last before the first if the file has none of them;
+        None = the whole file: no range, or one that cannot be parsed (RFC 9110, 14.2)."""
         match = self._RANGE.fullmatch(self.headers.get("Range", ""))
         if match is None or not (match[1] or match[2]):
             return None
@@ -82,17 +81,17 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
 
     def begin_part(self, kind: str, size: int) -> tuple[int, int]:
         """Send the head of an answer with `size` bytes or the requested part of them. Returns the
-        first byte and the number of bytes to send, 0 where the request is refused."""
-        asked = self.requested_range(size)
-        first, last = asked or (0, size - 1)
-        if asked is not None and first > last:
+        first byte and the number of bytes to send, 0 for a refused request."""
+        byte_range = self.requested_range(size)
+        first, last = byte_range or (0, size - 1)
+        if byte_range is not None and first > last:
             place = {"Content-Range": f"bytes */{size}"}
             text = f"the file has {size} bytes"
             self.answer_text(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, place)
             return 0, 0
-        status = HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT
+        status = HTTPStatus.OK if byte_range is None else HTTPStatus.PARTIAL_CONTENT
         extra = {"Content-Length": str(last - first + 1), "Accept-Ranges": "bytes"}
-        if asked is not None:
+        if byte_range is not None:
             extra["Content-Range"] = f"bytes {first}-{last}/{size}"
         self.begin_answer(status, kind, extra)
         return first, last - first + 1

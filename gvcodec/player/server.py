@@ -1,9 +1,9 @@
 """HTTP server for one stream and its page, on this machine only.
 
-It listens on 127.0.0.1, answers requests that name it so (a page of another site cannot lead here
-by a name of its own), and gives out what is in its list: the files of the player, the stream with
-range requests, the model that the stream names, and frames. No path of a request is ever looked up
-on the disk.
+It listens on 127.0.0.1, answers only requests to that name (so a page of another site cannot reach
+it by its own name), and serves a fixed list: the files of the player, the stream with range
+requests, the model that the stream names, and frames. No path of a request is ever looked up on the
+disk.
 """
 
 import itertools
@@ -26,12 +26,11 @@ class FrameServer:
     """Decoded frames of one stream, for pages that cannot decode or paint themselves.
 
         u32 frame  u32 parts  parts × planes        parts 1: the base frame, 2: then the painted one
-        u32 size   u32 0      size bytes of UTF-8   an error, the last thing that comes
+        u32 size   u32 0      size bytes of UTF-8   an error, the end of the answer
 
-    Planes are Y, U, V as `<u2`, 0…1023, without gaps. For one reader at a time: a
-    new request ends the previous response. A second `Video` decodes keyframes for thumbnails.
-    Requests come in threads of their own, and a `Video` is an object of one thread: they take
-    turns, a frame each."""
+    Planes are Y, U, V as `<u2`, 0…1023, without gaps. For one reader at a time: a new request ends
+    the previous response. A second `Video` decodes keyframes for thumbnails. Requests have their
+    own threads, but a `Video` belongs to one thread at a time: they alternate, a frame each."""
 
     def __init__(self, video: Video, open_keyframes: Callable[[], Video]) -> None:
         self._video = video
@@ -62,7 +61,7 @@ class FrameServer:
             yield _describe(error)
 
     def keyframe(self, number: int) -> Iterator[bytes]:
-        """Pieces of the answer with base frame `number`; none where there is no such frame."""
+        """Pieces of the answer with base frame `number`; none if it does not exist."""
         try:
             with self._keyframe_turn:
                 self._keyframes = video = self._keyframes or self._open_keyframes()
@@ -157,12 +156,16 @@ class _Handler(AnswerHandler):
     def _frames(self, query: Mapping[str, list[str]], alone: bool) -> None:
         if self.server.frames is None:
             return self.answer_text(HTTPStatus.NOT_FOUND, "this file is not decoded here")
-        given = query.get("from", ["0"])[-1]
-        if not given.isdecimal() or len(given) > len(str(_MOST_FRAME)) or self.command != "GET":
+        start_text = query.get("from", ["0"])[-1]
+        if (
+            not start_text.isdecimal()
+            or len(start_text) > len(str(_MOST_FRAME))
+            or self.command != "GET"
+        ):
             return self.answer_text(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
         self.close_connection = True
         self.begin_answer(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
-        frames, first = self.server.frames, int(given)
+        frames, first = self.server.frames, int(start_text)
         is_painted = query.get("painted") == ["1"]
         for piece in frames.keyframe(first) if alone else frames.frames(first, is_painted):
             self.wfile.write(piece)
@@ -172,12 +175,16 @@ class _Handler(AnswerHandler):
         try:
             with open(path, "rb") as file:
                 kind = _TYPES.get(path.suffix, "application/octet-stream")
-                first, left = self.begin_part(kind, file.seek(0, 2))
+                first, remaining = self.begin_part(kind, file.seek(0, 2))
                 file.seek(first)
-                while left and self.command == "GET" and (data := file.read(min(left, _PIECE))):
+                while (
+                    remaining
+                    and self.command == "GET"
+                    and (data := file.read(min(remaining, _PIECE)))
+                ):
                     self.wfile.write(data)
-                    left -= len(data)
-                self.close_connection |= left > 0
+                    remaining -= len(data)
+                self.close_connection |= remaining > 0
         except OSError as error:
             self.close_connection = True
             if isinstance(error, ConnectionError | TimeoutError):

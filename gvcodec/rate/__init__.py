@@ -1,4 +1,5 @@
-"""Rate control in bytes of the written file: `one_pass` runs an encoder over a
-video and has the `Budget`, `size` finds the file that fits, `target` the smallest file of a
-quality, which `quality` judges; `scenes` shares bits among GOPs (`--alloc`).
+"""Rate control in bytes of the written file. In: a source, settings without a quality, and a budget
+or a target. Out: the encoded file. `one_pass` runs the encoder once, `size` finds the largest file
+that fits a budget, `target` the smallest file of a quality (measured by `quality`), `scenes` shares
+bits among GOPs (`--alloc`).
 """

@@ -1,13 +1,13 @@
-"""One search for sizes, bitrates, targets and comparisons: finds the `q` at which a value that
-falls with it meets the wanted one.
+"""Search over q, for sizes, bitrates, targets and comparisons: finds the `q` at which a value that
+falls with q meets a target.
 
     bracket = Bracket(0, 63, slope=0.1, guess=40)
     for q in bracket:
-        bracket.known[q] = log(size(q) / limit)      # above 0: q has to rise
+        bracket.samples[q] = log(size(q) / limit)    # above 0: q has to rise
         if ...: break
 
-Beyond what is known it follows the line through the nearest points; between two points around the
-wanted value it interpolates, and halves the interval where the last guess hardly narrowed it.
+Outside of the samples it extrapolates from the nearest two; between two samples around the target
+it interpolates, and bisects if the last guess hardly narrowed the interval.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: Least steps beyond what is known that are worth a bisection where the line goes astray.
+#: Least steps beyond the samples for a bisection if extrapolation fails.
 _MIN_BISECTION = 4.0
-#: How far measured slopes may be from the usual one.
+#: Largest ratio of measured slopes to the usual one.
 _SLOPE_RANGE = 3.0
 
 
 @dataclass(slots=True)
 class Bracket:
     """q from `low` to `high` in steps of `q_step`; `slope`: usual fall of the excess by a step of
-    1; `guess`: where to begin; `least_step`: the least step over the edge of what is known,
-    `margin`: what is added to those. `samples`: excess over the wanted value by q."""
+    1; `guess`: first q; `least_step`: least step beyond the samples, `margin`: addition to such
+    steps. `samples`: excess over the target by q."""
 
     low: float
     high: float
@@ -44,12 +44,12 @@ class Bracket:
             yield q
 
     def round(self, q: float) -> float:
-        """The nearest q that there is."""
+        """The nearest q of the grid."""
         q = min(max(q, self.low), self.high)
         return min(max(round(q / self.q_step) * self.q_step, self.low), self.high)
 
     def propose(self) -> float | None:
-        """The next q to try, None where none is left that could be nearer."""
+        """The next q to try, None if no other can be nearer."""
         if not self.samples:
             return self.round(self.guess)
         fine, coarse = self.sides
@@ -63,20 +63,20 @@ class Bracket:
 
     @property
     def estimate(self) -> float:
-        """Where what is known says that the wanted value is."""
+        """The q of the target by the samples."""
         near = min(self.samples, key=lambda q: abs(self.samples[q]))
         return min(max(near + self.samples[near] / self.local_slope, self.low), self.high)
 
     @property
     def sides(self) -> tuple[float | None, float | None]:
-        """The coarsest q that has to rise, and the next coarser one."""
+        """The coarsest sample whose q has to rise, and the next coarser one."""
         fine = max((q for q, excess in self.samples.items() if excess > 0), default=None)
         coarse = min((q for q in self.samples if fine is None or q > fine), default=None)
         return fine, coarse
 
     @property
     def local_slope(self) -> float:
-        """Fall of the excess by a step of q, where it is nearest to what is wanted."""
+        """Fall of the excess by a step of q, nearest to the target."""
         points = sorted(self.samples, key=lambda q: abs(self.samples[q]))[:2]
         fine, coarse = self.sides
         if fine is not None and coarse is not None:

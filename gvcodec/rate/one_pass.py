@@ -1,5 +1,5 @@
-"""One encode of a video for rate control: `encode_pass`, to a file in memory, with the figures that
-it needs; `measure_video` reads a video without coding it."""
+"""One encode of a video for rate control: `encode_pass` writes a file in memory and measures it;
+`measure_video` reads a video without coding it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encoder import Encoder, Progress, Source, encode_source
+from gvcodec.codec.encode_stream import Source, encode_source
+from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame
@@ -60,18 +61,18 @@ class Budget:
         return int(self.bpp * samples / 8)
 
 
-#: Opens the same video anew for every pass.
+#: Opens the same video again for every pass.
 SourceFactory = Callable[[], AbstractContextManager[Source]]
 
 
-#: Shows that frames go by: gives back those that it gets; what for, and how many there are.
+#: Wraps an iterator of frames to report progress: frames, title, total.
 ProgressWrapper = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
 
 
 @dataclass(frozen=True, slots=True)
 class VideoStats:
-    """What all passes share: number of frames, bytes of the sound and subtitles, roughly, and how
-    long the video lasts (None: by its frame rate)."""
+    """Figures that all passes share: number of frames, approximate bytes of sound and subtitles,
+    duration of the video in seconds (None: by its frame rate)."""
 
     format: VideoFormat
     frames: int
@@ -82,7 +83,7 @@ class VideoStats:
 @dataclass(frozen=True, slots=True)
 class EncodePass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
-    file. `base_q`: the index of base layer `base`. `incomplete`: what the source lacks."""
+    file. `base_q`: the index of base layer `base`. `incomplete`: missing parts of the source."""
 
     format: VideoFormat
     data: bytes
@@ -108,7 +109,7 @@ class EncodePass:
 def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoStats:
     """Read the video once without coding it."""
     with open_source() as source:
-        # In the pieces in which `encode_pass` sends them, since every piece costs something.
+        # In the pieces of `encode_pass`, since every piece has a header.
         tracks = source.tracks
         frames, track_bytes = 0, len(tracks.take()) if tracks else 0
         last = 0
@@ -135,7 +136,7 @@ def encode_pass(
     writes_painted_hash: bool = True,
 ) -> EncodePass:
     """Encode the first `frames` frames. `base_encoder` and `fit_payloads` as for `Encoder`,
-    `paints` as for `encode_stream`. Raises what the encoder raises."""
+    `paints` as for `encode_stream`. Raises the encoder's errors."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(
@@ -164,7 +165,7 @@ def encode_pass(
 
 
 def _first(source: Source, count: int) -> Iterator[Frame]:
-    """The first `count` frames; where these are all the source comes to its end."""
+    """The first `count` frames; if these are all, the source is read to its end."""
     for number, frame in enumerate(source):
         if number == count:
             return

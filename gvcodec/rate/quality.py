@@ -1,12 +1,12 @@
 """Quality of an encoded video by the metric of a target: `decode`'s output against the source,
 pooled over all of it, its worst twentieth, or its worst scene.
 
-Pictures that were coded smaller than the source has them are compared at the source's size.
+Pictures coded at a smaller size are compared at the source's size.
 
 SSIMULACRA2 and ColorVideoVDP come from the packages `ssimulacra2` and `cvvdp` (extra `metrics`);
-nothing in gvcodec is trained on them. SSIMULACRA2 looks at a frame rounded to 8 bits a channel: 100
-= equal, below 0 = very poor. ColorVideoVDP looks at a video: JOD, 10 = no visible difference, one
-less = three of four people see which is worse.
+nothing in gvcodec is trained on them. SSIMULACRA2 scores a frame rounded to 8 bits a channel: 100 =
+equal, below 0 = very poor. ColorVideoVDP scores a video: JOD, 10 = no visible difference, one less
+= three of four people see which is worse.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ Pair = tuple[Picture, Picture]
 
 
 def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device: str) -> float:
-    """JOD of a video: `pair(i)` gives frame i decoded and of the source, (3, H, W) in [0, 1];
+    """JOD of a video: `pair(i)` returns frame i decoded and of the source, (3, H, W) in [0, 1];
     `frames` without gaps."""
     import torch
 
@@ -110,12 +110,11 @@ def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device
 
 @functools.cache
 def _colorvideovdp(device: str) -> tuple[Any, Any]:
-    """(metric, base class of its sources). Raises UsageError where the package cannot be
-    imported."""
+    """(metric, base class of its sources). Raises UsageError if the package cannot be imported."""
     import torch
 
     # The package imports torchvision for a blur (and one class of a variant that is not used here),
-    # and torchvision often does not fit the torch beside it: these stand in for it.
+    # and torchvision often does not match the installed torch: these classes replace it.
     names: dict[str, dict[str, Any]] = {
         "torchvision": {},
         "torchvision.transforms": {"GaussianBlur": GaussianBlur},
@@ -160,9 +159,9 @@ class GaussianBlur:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`sign`: +1 = more is better. `unit`: of a value, for messages. `tolerance`: how near is near
-    enough. `typical`: value at q 40, `slope`: its change by a step of q, `best`: the best one.
-    `sample_share`: part of the usual number of frames that is looked at."""
+    """`sign`: +1 = more is better. `unit`: of a value, for messages. `tolerance`: allowed distance
+    to a target. `typical`: value at q 40, `slope`: its change by a step of q, `best`: the best
+    value. `sample_share`: share of the usual number of frames that is measured."""
 
     sign: int
     unit: str
@@ -181,15 +180,15 @@ METRICS = {
 }
 #: Pools by name, in words.
 POOLS = {"mean": "", "p5": "worst 5 %", "worst-scene": "worst scene"}
-#: Frames that are looked at, evenly over the video: for a mean, for its worst twentieth, of each
-#: scene; and frames in a row that ColorVideoVDP sees of a video and of a scene.
+#: Frames that are measured, evenly over the video: for a mean, for its worst twentieth, of each
+#: scene; and consecutive frames for ColorVideoVDP, of a video and of a scene.
 _MEAN_FRAMES, _P5_FRAMES, _SCENE_FRAMES, _CLIP_FRAMES, _SCENE_CLIP_FRAMES = 12, 60, 6, 96, 32
-#: No scene is longer for the pools.
+#: Longest scene of the pools, in frames.
 _MAX_SCENE = 1 << 20
 
 
 def require_metric(metric: str) -> None:
-    """Raises `MissingWeightsError`, `UsageError` where a metric cannot be taken here."""
+    """Raise `MissingWeightsError` or `UsageError` if a metric cannot be measured here."""
     if metric == "lpips":
         from gvcodec.perceptual import require_weights
 
@@ -219,7 +218,7 @@ class QualityMetric:
 
     @default_torch_settings()
     def __call__(self, encoded_pass: EncodePass, fidelity: bool = False) -> float:
-        """The pooled value of what `decode` shows, or of base frames."""
+        """The pooled value of decoded frames, painted or base."""
         measure = self._measure_clips if self._metric == "cvvdp" else self._measure_frames
         return measure(encoded_pass, fidelity)
 
@@ -235,7 +234,7 @@ class QualityMetric:
         return self._pool_values([one for one in values if one])
 
     def _measure_clips(self, encoded_pass: EncodePass, fidelity: bool) -> float:
-        """ColorVideoVDP of each run of frames."""
+        """ColorVideoVDP of each clip of frames."""
         last = {looks[-1]: looks for looks in self._samples}
         frame_numbers = {number for looks in self._samples for number in looks}
         clip: list[Pair] = []
@@ -250,7 +249,7 @@ class QualityMetric:
         return self._pool_values(values)
 
     def _pool_values(self, values: Sequence[Sequence[float]]) -> float:
-        """Of values by scene."""
+        """Pool values by scene."""
         sign = METRICS[self._metric].sign
         if self._pool == "p5":
             return float(np.percentile(values[0], 5 if sign > 0 else 95, method="nearest"))

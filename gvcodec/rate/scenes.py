@@ -1,12 +1,12 @@
 """Quality of each scene (`--alloc` in av1 and vvc): shares a file's bytes among its GOPs.
 
-A GOP is the smallest part whose quality these encoders let us choose: FFmpeg's `libsvtav1` ignores
+A GOP is the smallest part whose quality these encoders can set: FFmpeg's `libsvtav1` ignores
 regions of interest (side data of frames) and has no option for a map or a list of qualities. One
 constant quality gives all scenes about the same slope of squared error; viewers and perceptual
-metrics want more for what is cheap and less for what is dear.
+metrics reward more bits for cheap scenes and fewer for expensive ones.
 
 A fast trial at half the size measures bits and L1 error of each GOP at three qualities. Budgets,
-relative to what the GOPs take at constant quality and the same in sum:
+relative to the GOPs' bytes at constant quality and with the same sum:
 
     elbo         N = clip(β · ELBO / E[ELBO], 1/16, …): -ELBO = bits + L1 error, in units of their
                  means [InfoTok]
@@ -39,11 +39,11 @@ from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.rate.one_pass import ProgressWrapper, SourceFactory
 from gvcodec.types import Planes, VideoFormat
 
-#: Qualities of the trial, relative to the one that is asked for, finest first.
+#: Qualities of the trial, relative to the requested one, finest first.
 STEPS = (-6.0, 0.0, 3.0)
-#: No GOP is coded finer or coarser than by this.
+#: Largest offset of a GOP, in steps of q.
 MAX_OFFSET = 9.0
-#: Pictures smaller than this are tried as they are.
+#: Smaller pictures are tried at full size.
 _MIN_HALVED = 256
 #: Offsets are multiples of this; the parts that Token Allocation shares out.
 _OFFSET_STEP, _PARTS = 0.25, 10000
@@ -70,7 +70,7 @@ def allocate_scenes(
     watch: ProgressWrapper,
     frames: int | None = None,
 ) -> EncoderConfig:
-    """The settings with the quality of each GOP that a trial of the first `frames` frames finds."""
+    """The settings with the quality of each GOP, by a trial of the first `frames` frames."""
     with open_source() as source:
         total = frames or getattr(source, "expected_frames", None)
         video = watch(itertools.islice(source, frames), "probe", total)
@@ -81,8 +81,8 @@ def allocate_scenes(
 def gop_offsets(
     frames: Iterable[Planes], fmt: VideoFormat, config: ResolvedConfig
 ) -> tuple[float, ...]:
-    """What to add to the index of each GOP for `config.alloc`; empty for a single GOP. `config` is
-    settled; `frames` are those that will be coded."""
+    """Offsets of the GOPs' indices for `config.alloc`; empty for a single GOP. `config` is
+    resolved; `frames` are those to be coded."""
     scenes = measure_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
@@ -154,7 +154,7 @@ class _Trial:
 
 
 def choose_offsets(scenes: list[Scene], method: str) -> list[float]:
-    """Offsets of the GOPs' indices, which leave the sum of the trial's bytes as it is."""
+    """Offsets of the GOPs' indices that preserve the sum of the trial's bytes."""
     assert method in ("uniform", "rd", "elbo", "uniqueness", "both"), method
     middle_step = STEPS.index(0.0)
     frames = np.array([scene.frames for scene in scenes], np.float64)
@@ -170,7 +170,7 @@ def choose_offsets(scenes: list[Scene], method: str) -> list[float]:
         factor *= _uniqueness_factor(scenes)
     target_sizes = size[:, middle_step] * factor
     low, high = -5.0, 5.0
-    for _ in range(40):  # of the log of what all budgets are multiplied by
+    for _ in range(40):  # of the log of the common factor of all budgets
         middle = (low + high) / 2
         offsets = _offsets(size, target_sizes * math.exp(middle))
         is_over = _bytes_at(size, offsets).sum() > size[:, middle_step].sum()

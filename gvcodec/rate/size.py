@@ -1,9 +1,8 @@
 """The file that fits a budget: never larger, and as near to it as the base allows, in one to three
 full encodes.
 
-One bracket along one `Scale` serves all bases. Fast presets go before the
-full one, each with a bracket of its own that begins where the last one ended. Only the file that is
-kept is painted.
+One bracket along one `Scale` serves all bases. Fast presets run before the full one, each with its
+own bracket that begins at the last one's end. Only the final file is painted.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import numpy as np
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import base_of
-from gvcodec.codec.encoder import PAINTED_BYTES, Progress, add_painted
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
+from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
@@ -33,22 +33,22 @@ from gvcodec.rate.one_pass import (
 )
 from gvcodec.rate.scenes import allocate_scenes
 
-#: Steps of the index of a base that has no trim, and the most that they are on the scale.
+#: Steps of the index of a base without trims, and the largest step on the scale.
 _STEP, _MAX_STEP = 0.25, 0.035
 #: Places nearer to each other than this have the same bytes.
 _FINEST_OFFSET = 0.002
 
 
 class Scale:
-    """How few bytes a file has, in natural logs, from `low`, the finest index, to `high`, the
-    coarsest one or the largest trim beyond. An index has the place of the average bytes of its
-    files (`Base.rates`); between indices, and beyond the coarsest one, trims of lambda subdivide
-    the scale. So a step saves about the same share of bytes in every base."""
+    """Negative natural log of a file's bytes, from `low`, the finest index, to `high`, the coarsest
+    one or the largest trim beyond. An index has the place of the average bytes of its files
+    (`Base.rates`); between indices, and beyond the coarsest one, trims of lambda subdivide the
+    scale. So a step saves about the same share of bytes in every base."""
 
     def __init__(self, config: EncoderConfig) -> None:
         base = base_of(config.base)
         self._standard, self._max_base_q = base.standard, config.max_base_q
-        # Between the coarsest picture of full size and the coarsest of all a trim is better.
+        # A trim is better between the coarsest picture of full size and the coarsest of all.
         self._full = min(base.coarsest_full, config.max_base_q)
         self._index = [index for index, _ in base.rates]
         self._rate = [-math.log(bpp) for _, bpp in base.rates]
@@ -66,8 +66,8 @@ class Scale:
         return position + slope * (log_lambda_offset - self._default_offset)
 
     def settings_at(self, x: float, near: float | None = None) -> tuple[float, float]:
-        """Index and trim of a place. The index is `near` as far as a trim goes from there, since
-        the least change of the index shakes all frames."""
+        """Index and trim of a place. The index is `near` if a trim from there suffices, since the
+        least change of the index changes all frames."""
         index = float(np.interp(x, self._rate, self._index))
         if self._standard is None:
             return min(round(index / _STEP) * _STEP, self._max_base_q), 0.0
@@ -94,8 +94,8 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class RatedFile:
-    """A file of rate control, made in `passes` full encodes: of at most `limit` bytes, None where
-    a target is met; at `base_q`; `values` of a target's metrics."""
+    """A file of rate control after `passes` full encodes: of at most `limit` bytes (None for a
+    target), at `base_q`; `values` of a target's metrics."""
 
     encoded_pass: EncodePass
     passes: int
@@ -105,17 +105,17 @@ class RatedFile:
 
     @property
     def value(self) -> float:
-        """Of the first metric; not a number without a target."""
+        """Value of the first metric; NaN without a target."""
         return self.values[0] if self.values else math.nan
 
 
-#: What to do about sound that takes too much of a file.
+#: Advice if sound takes too much of a file.
 SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
 
 
 class TooSmallError(UsageError):
-    """Nothing fits into `limit` bytes: the smallest file has `least`, in words, `copied` of them
-    sound and subtitles of these `kinds`. `smallest`: that file, None where a trial says so."""
+    """Nothing fits into `limit` bytes: the smallest file has `least` (text), `copied` of them sound
+    and subtitles of these `kinds`. `smallest`: that file, None if only a trial was made."""
 
     default_code = "size-unreachable"
 
@@ -135,7 +135,7 @@ class TooSmallError(UsageError):
 
 
 def check_sound_size(limit: float, track_bytes: int) -> None:
-    """Raises `UsageError` where sound and subtitles leave no room for a picture."""
+    """Raise `UsageError` if sound and subtitles leave no bytes for a picture."""
     if track_bytes >= limit:
         raise UsageError(
             f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
@@ -159,13 +159,13 @@ class Search:
     can_give_up: bool = True
     #: Full encodes so far.
     full_passes: int = 0
-    #: What the pass that fitted the painter had to say, and what fitting came to at each scale.
+    #: Notes of the pass that fitted the painter, and the result of fitting at each scale.
     notes: list[str] = field(default_factory=list)
     fit_payloads: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
     @property
     def byte_budget(self) -> int:
-        """Most bytes of a pass, which is painted at last."""
+        """Most bytes of a pass, before its painter packets."""
         return self.limit - PAINTED_BYTES
 
     def run(
@@ -175,8 +175,8 @@ class Search:
         trial: bool = False,
         stage: str = "",
     ) -> EncodePass:
-        """A pass over the video, or a trial; the first pass at a scale fits. What is not kept need
-        not be painted: `make_file` paints. `what`: how the bar calls it."""
+        """A pass over the video, or a trial; the first pass at a scale fits. Passes are not
+        painted: `make_file` paints the final one. `stage`: title of the progress bar."""
         is_fitting = not trial and config.scale not in self.fit_payloads
         if not is_fitting:
             config = replace(config, fit=0, tokens="off" if trial else config.tokens)
@@ -201,7 +201,7 @@ class Search:
         return encoded_pass
 
     def make_file(self, encoded_pass: EncodePass) -> RatedFile:
-        """A pass as the file that is wanted, painted."""
+        """The final file of a pass, painted."""
 
         def report(frames: int) -> None:
             if self.progress is not None:
@@ -213,24 +213,25 @@ class Search:
         return RatedFile(encoded_pass, self.full_passes, encoded_pass.base_q, self.limit)
 
 
-#: Part of the limit that a pass aims at, part that is enough, passes if one of them fits: with a
-#: trim; among coarse qualities, from `_COARSE` on; where there are steps of 2 to 4 % of the bytes.
+#: Share of the limit that a pass aims at, share that is enough, number of passes if one of them
+#: fits: with a trim; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of the
+#: bytes.
 _FINE_AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 5), (0.98, 0.95, 3), (0.985, 0.97, 7)
 _COARSE = 58.0
 #: Trials use a preset `_TRIAL_PRESET_STEP` above the full one, at most `_STEADY_PRESET`: 45 % of
 #: its time (a fifth where the full one is 2), and bytes within 2 % of it.
 _TRIAL_PRESET_STEP, _STEADY_PRESET = 2, 7
-#: Most trials with the fastest preset and with the steady one, and how far from the limit, in logs,
-#: the last one may be; where only the fastest preset is tried the second row holds.
+#: Most trials with the fastest preset and with the steady one, and the largest distance of the last
+#: one to the limit, in logs; with the fastest preset alone the second row holds.
 _TRIALS, _ROUGH, _STEADY_TRIALS, _CLOSE = 6, 0.4, 2, 0.08
 _NEAR = 0.08
-#: Bytes of fitted weights, which trials do without; of small files they are a fiftieth at most.
+#: Bytes of fitted weights, which trials lack; at most a fiftieth of small files.
 _FITTED_BYTES = 250
-#: Log of the bytes above the limit, at the end of the scale, that no slower preset makes up for
-#: (it saves up to 0.2), and what a refusal adds to a trial for what fitting adds.
+#: Log of the excess over the limit, at the end of the scale, that no slower preset compensates (it
+#: saves up to 0.2), and the factor for fitted weights in a refusal.
 _OUT_OF_REACH, _SPARE = 0.35, 1.03
-#: Bytes of a frame that hardly changes: their number does not fall with quality. Qualities that
-#: are tried then.
+#: Bytes of a frame that hardly changes: they do not fall with quality. Qualities that are tried
+#: then.
 _STILL, _FINER = 40, 4
 
 
@@ -242,10 +243,9 @@ def encode_to_budget(
     progress: Progress | None = None,
     is_file: bool = True,
 ) -> RatedFile:
-    """Encode within a budget; the quality of `config` does not matter. `is_file`: the
-    stream is the file that counts; otherwise a container adds to it, or leaves sound out, and
-    nothing is refused without a full pass. Raises `UsageError` with the smallest possible size
-    where the budget cannot be met."""
+    """Encode within a budget; the quality of `config` is ignored. `is_file`: the stream is the
+    final file; otherwise a container adds to it or drops sound, and nothing is refused without a
+    full pass. Raises `UsageError` with the smallest possible size if the budget cannot be met."""
     if config.maxrate:
         raise UsageError(
             "--maxrate needs -q, not a budget for the whole file", code="option-conflict"
@@ -259,17 +259,17 @@ def encode_to_budget(
 
 
 def _try_presets(search: Search) -> float:
-    """The place at which the full preset may begin, by faster ones. Raises `TooSmallError` for a
-    limit far below what the end of the scale takes."""
+    """First place for the full preset, by faster ones. Raises `TooSmallError` for a limit far below
+    the bytes at the end of the scale."""
     scale, slope, stats = Scale(search.config), 1.0, search.stats
     samples, track_bytes = stats.format.width * stats.format.height, stats.track_bytes
-    # Where files of this many bits a pixel are on average.
+    # The average place of files with this many bits a pixel.
     guess = -math.log(8 * max(1, search.limit - track_bytes) / (stats.frames * samples))
     base, full = base_of(search.config.base), search.config.preset_of(samples)
     if base.standard is None or full is None:
         return guess
     has_steady_preset = full < _STEADY_PRESET < base.presets - 1
-    # Preset, most trials, how near the last one is to the limit in logs.
+    # Preset, most trials, largest distance of the last one to the limit in logs.
     presets = [(base.presets - 1, _TRIALS, _ROUGH if has_steady_preset else _NEAR)]
     if has_steady_preset:
         presets.append((min(full + _TRIAL_PRESET_STEP, _STEADY_PRESET), _STEADY_TRIALS, _CLOSE))
@@ -316,7 +316,7 @@ def _encode(search: Search, guess: float) -> RatedFile:
 def _run_passes(
     search: Search, scale: Scale, bracket: Bracket, trial: int | None = None
 ) -> Iterator[tuple[float, float, EncodePass]]:
-    """Passes where the bracket wants them, each with its place and index, by this preset if it is a
+    """Passes at the bracket's places, each with its place and index, by this preset if it is a
     `trial`."""
     q: float | None = None
     for position in bracket:
@@ -330,8 +330,8 @@ def _run_passes(
 
 
 def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
-    """All passes were too large: where frames hardly change, as in a black clip, finer qualities
-    may take less. Raises `TooSmallError`."""
+    """All passes were too large: if frames hardly change, as in a black clip, finer qualities may
+    take less. Raises `TooSmallError`."""
     scale = Scale(search.config)
     if sum(smallest.frame_bytes) <= _STILL * len(smallest.frame_bytes):
         for part in range(_FINER):
@@ -346,14 +346,15 @@ def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
 
 
 def _aims(config: EncoderConfig, q: float) -> tuple[float, float, int]:
-    """Part of the limit that is aimed at, part that is enough, and passes if one of them fits."""
+    """Share of the limit to aim at, share that is enough, and number of passes if one of them
+    fits."""
     if base_of(config.base).standard is None:
         return _STEPPED
     return _COARSE_AIMS if q >= _COARSE else _FINE_AIMS
 
 
 def _excess(search: Search, encoded_pass: EncodePass, q: float, trial: int | None) -> float:
-    """Log of the bytes of a pass over those that are aimed at."""
+    """Log of a pass's bytes relative to the aim."""
     config, byte_budget = search.config, search.byte_budget
     base, fmt = base_of(config.base), search.stats.format
     fit_bytes = preset_excess = 0.0

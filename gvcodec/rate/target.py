@@ -1,7 +1,7 @@
-"""The smallest file of a given quality: `--target psnr=32`, of what `decode` shows.
+"""The smallest file of a quality: `--target psnr=32`, measured on the output of `decode`.
 
-Trials without fitting find the index; for PSNR they judge base frames, which saves painting. Then
-the painter is fitted once, and the remaining passes correct the shift that fitting causes.
+Trials without fitting find the index; for PSNR they measure base frames, which saves painting. Then
+the painter is fitted once, and the remaining passes correct the resulting shift.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gvcodec.zones import Zone, parse_zones
 
 #: Trials, and passes with the fitted painter after them.
 _TRIALS, _PASSES = 8, 4
-#: Trials end within this multiple of the tolerance: fitting shifts the quality by about as much.
+#: Trials end within this multiple of the tolerance, about the shift by fitting.
 _ROUGH = 4.0
 
 
-#: In the line that says which of several targets was met last.
+#: Text of the deciding target among several.
 DECIDES = " decides, of "
 
 
@@ -37,8 +37,8 @@ DECIDES = " decides, of "
 class Target:
     """A `value` of "psnr" (dB of luma; infinite when exact), "lpips" (LPIPS-VGG), "ssimulacra2" or
     "cvvdp" (JOD): the mean over the frames, or `of` the worst twentieth of them ("p5") or the worst
-    scene. `most_bytes`: where a file of this quality is larger, the best that is not. `others`: of
-    other metrics, which hold too."""
+    scene. `most_bytes`: if a file of this quality is larger, the best that is not. `others`:
+    targets of other metrics, which hold too."""
 
     metric: str
     value: float
@@ -67,7 +67,7 @@ class Target:
 
     @property
     def all(self) -> tuple[Target, ...]:
-        """This one and the others, each by itself."""
+        """This target and the others, as separate targets."""
         return (replace(self, others=()) if self.others else self, *self.others)
 
     @property
@@ -80,20 +80,20 @@ class Target:
         return ", ".join([f"{self.metric}{pool} {self.value:.4g}", *map(str, self.others)])
 
     def excess(self, value: float) -> float:
-        """What a value is better by."""
+        """How much better a value is than the target."""
         return METRICS[self.metric].sign * (value - self.value)
 
     def with_values(self, values: Sequence[float]) -> Target:
         """The same metrics with these values, in the order of `all`."""
         pairs = zip(self.others, values[1:], strict=True)
         reached = copy.copy(self)
-        # Not checked: what a file has may be no possible target, as no distance at all.
+        # Not checked: a file's values may be impossible targets, such as a distance of 0.
         object.__setattr__(reached, "value", values[0])
         object.__setattr__(reached, "others", tuple(one.with_values([v]) for one, v in pairs))
         return reached
 
     def with_pool(self, of: str) -> Target:
-        """All of them of this pool."""
+        """The same targets with another pool."""
         return replace(self, of=of, others=tuple(replace(one, of=of) for one in self.others))
 
 
@@ -101,8 +101,8 @@ TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items(
 
 
 def parse_target(text: str) -> Target:
-    """`psnr=32`, `lpips=0.15`, or several: `ssimulacra2=70,psnr=36`. Raises `ValueError`, which
-    says what is wrong."""
+    """`psnr=32`, `lpips=0.15`, or several: `ssimulacra2=70,psnr=36`. Raises `ValueError` with the
+    reason."""
     first, *others = (_parse_one(part) for part in text.split(","))
     try:
         return replace(first, others=tuple(others))
@@ -122,7 +122,7 @@ def _parse_one(text: str) -> Target:
 
 @dataclass(slots=True)
 class _TargetPasses:
-    """Passes at qualities, what they are to reach, and what judges them."""
+    """Passes by quality, with their target and metric."""
 
     search: Search
     target: Target
@@ -130,7 +130,7 @@ class _TargetPasses:
     passes: int = 0
 
     def run(self, q: float, trial: bool) -> tuple[EncodePass, tuple[float, ...]]:
-        """A pass and its values: `trial`: unfitted, where only base frames count for PSNR."""
+        """A pass and its values; `trial`: unfitted, with PSNR of base frames."""
         self.passes += 1
         config = replace(self.search.config, base_q=q).resolve()
         stage = f"{'trial' if trial else 'pass'} {self.passes}"
@@ -144,8 +144,7 @@ class _TargetPasses:
         )
 
     def excess(self, values: Sequence[float]) -> float:
-        """What the value that is nearest to its target is better by, on the scale of the first
-        metric."""
+        """Excess of the value nearest to its target, on the scale of the first metric."""
         excess, _ = self._nearest(values)
         return excess
 
@@ -173,10 +172,10 @@ def encode_to_target(
     progress: Progress | None = None,
     open_original: SourceFactory | None = None,
 ) -> RatedFile:
-    """The quality of `config` does not matter. `open_original`: the video that
-    decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
-    quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
-    metric cannot be taken."""
+    """Encode at the coarsest quality that meets a target; the quality of `config` is ignored.
+    `open_original`: the reference of decoded pictures, which may be larger. Raises `UsageError` if
+    even the best quality misses the target, and at once `MissingWeightsError` or `UsageError` if
+    the metric cannot be measured."""
     for one in target.all:
         require_metric(one.metric)
     stats, original = measure_video(open_source, watch), open_original or open_source
@@ -197,7 +196,7 @@ def encode_to_target(
 
 
 def _run_trials(aim: _TargetPasses) -> RatedFile | None:
-    """None where a file of the quality has more bytes."""
+    """Trials; None if a file of the quality exceeds `most_bytes`."""
     config, target, sizes = aim.search.config, aim.target, dict[float, int]()
     bracket = make_bracket(target, base_of(config.base).finest, config.max_base_q)
     guess: float | None = None
@@ -211,7 +210,7 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
             guess = bracket.round(bracket.estimate)
     meeting = [q for q, excess in bracket.samples.items() if excess >= 0]
     if guess is None:
-        # Of still pictures a coarser file may be larger.
+        # A coarser file of still pictures may be larger.
         guess = min(
             meeting or sizes, key=lambda q: (sizes[q], -q) if meeting else (-bracket.samples[q], q)
         )
@@ -227,8 +226,8 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
 
 
 def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> RatedFile | None:
-    """From where the trials ended, with the painter fitted, until the target is met as decoded.
-    `met`: it is by trials."""
+    """Continue from the trials with the painter fitted, until decoded frames meet the target.
+    `met`: trials met it."""
     target, close = aim.target, METRICS[aim.target.metric].tolerance
     best: RatedFile | None = None
     files: list[RatedFile] = []
@@ -237,7 +236,7 @@ def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> Ra
         file = RatedFile(encoded_pass, aim.passes, q, values=values)
         files.append(file)
         excess = aim.excess(values)
-        # The middle of what is near enough is aimed at.
+        # Aim at the middle of the tolerance.
         bracket.samples[q] = excess - close / 2
         if excess >= 0 and (best is None or len(encoded_pass.data) <= len(best.encoded_pass.data)):
             best = file
@@ -261,7 +260,7 @@ def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> Ra
 
 
 def _use_base_frames(aim: _TargetPasses, files: list[RatedFile]) -> RatedFile | None:
-    """Painting does not keep what is nearly lossless: base frames meet the target."""
+    """Show base frames: painting changes nearly lossless pictures too much for the target."""
     for file in files:
         values = aim.measure(file.encoded_pass, trial=True)
         if aim.excess(values) >= 0:
@@ -275,7 +274,7 @@ def _use_base_frames(aim: _TargetPasses, files: list[RatedFile]) -> RatedFile | 
 
 
 def make_bracket(target: Target, finest: float, coarsest: float) -> Bracket:
-    """Of what a pass exceeds the target by."""
+    """Bracket of the excess over the target."""
     metric = METRICS[target.metric]
     guess = min(map(_typical_q, target.all))
     return Bracket(finest, coarsest, metric.slope, guess, margin=0.5)
@@ -287,9 +286,8 @@ def _typical_q(target: Target) -> float:
 
 
 def next_q(bracket: Bracket) -> float | None:
-    """The next to try, None where no better one is left. Where not even the finest q meets the
-    target and a coarser one is better, as with still pictures, it is between the best and the
-    next."""
+    """The next q, None if no better one remains. If even the finest q misses the target and a
+    coarser one is better, as with still pictures, it is between the best and the next."""
     samples = bracket.samples
     if bracket.low not in samples or max(samples.values()) >= 0:
         return bracket.propose()
@@ -299,12 +297,12 @@ def next_q(bracket: Bracket) -> float | None:
     return None if is_narrow else bracket.round((q + coarser) / 2)
 
 
-#: Opens a part of the source (begin and end in its seconds) as it is coded, or as large as it is.
+#: Opens a part of the source (begin and end in its seconds) at the coded size or its own.
 OpenPart = Callable[[float, float, bool], SourceFactory]
 
 
 def has_targets(config: EncoderConfig) -> bool:
-    """Whether a zone has a target. Raises `UsageError` where one cannot be, and
+    """Whether a zone has a target. Raises `UsageError` if a target is impossible there, and
     `MissingWeightsError`."""
     zones = _zones_with_targets(config)
     for zone in zones:
@@ -324,8 +322,8 @@ def has_targets(config: EncoderConfig) -> bool:
 def resolve_zones(
     open_part: OpenPart, config: EncoderConfig, watch: ProgressWrapper, progress: Progress | None
 ) -> tuple[EncoderConfig, list[str]]:
-    """The settings with qualities in place of targets, and a line for each. Raises `UsageError`
-    where one is out of reach."""
+    """The settings with qualities instead of targets, and a line for each. Raises `UsageError` if
+    one is out of reach."""
     resolved: list[Zone] = []
     notes: list[str] = []
     for zone in parse_zones(config.zones):
@@ -356,7 +354,7 @@ def _zones_with_targets(config: EncoderConfig) -> list[Zone]:
     try:
         return [zone for zone in parse_zones(config.zones) if zone.target]
     except ValueError:
-        # Said where the settings are checked.
+        # The check of the settings reports this.
         return []
 
 

@@ -6,10 +6,9 @@ bytes.
     lp      LP-Comp of XComp on the tokenizer's latent tokens (`gvcodec.retrieval.lp_comp`),
         torch
 
-`register` adds a maker of another one, which may take words: `examples/search_by_words.py` has one
-for CLIP models. What one needs is imported when it is made. Raises
-`WrongModelError` (exit code 4) for a missing file or package, `UsageError` for a query that it
-cannot take.
+`register` adds another one, which may take words: `examples/search_by_words.py` has one for CLIP
+models. An embedder's packages are imported when it is created. Raises `WrongModelError` (exit code
+4) for a missing file or package, `UsageError` for an unsupported query.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.torch_settings import default_torch_settings
 
 _GRID = 4
-#: Convolutions of the stages of VGG16's form, by their numbers in the file, as far as they count:
-#: the maps of the first stage see edges only, the fifth has eight channels.
+#: Convolutions of the stages of VGG16's form that are used, by their numbers in the file: the first
+#: stage sees edges only, the fifth has eight channels.
 _STAGES = (0, 2), (5, 7), (10, 12, 14), (17, 19, 21)
 _MEAN, _DEVIATION = (
     np.array(values, np.float32) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -44,8 +43,8 @@ Floats = NDArray[np.floating[Any]]
 
 class PatchTokens:
     """Patch tokens of pictures, from maps of the small perceptual network. NumPy alone: importing
-    torch takes longer than a search. Called with RGB (N, H, W, 3) uint8, sides multiples of 32,
-    gives (N, 16, features) float32: mean and deviation of every channel, region by region."""
+    torch takes longer than a search. Maps RGB (N, H, W, 3) uint8, sides multiples of 32, to (N, 16,
+    features) float32: mean and deviation of every channel, region by region."""
 
     def __init__(self, network: Path) -> None:
         """Raises `OSError`, `SafetensorError`."""
@@ -81,10 +80,10 @@ def _layer(file: Any, number: int) -> tuple[Floats, Floats]:
 def _convolve(x: Floats, weights: Floats, bias: Floats) -> Floats:
     """3 × 3, padded with zeros, then ReLU: (H, W, inputs) → (H, W, outputs)."""
     height, width, inputs = x.shape
-    # Every sample beside its neighbours: a row of weights is one product of matrices.
-    beside = np.zeros((height + 2, width, 3, inputs), np.float32)
-    beside[1:-1, 1:, 0], beside[1:-1, :, 1], beside[1:-1, :-1, 2] = x[:, :-1], x, x[:, 1:]
-    rows = beside.reshape(-1, 3 * inputs)
+    # Every sample next to its neighbours: a row of weights is one matrix product.
+    padded = np.zeros((height + 2, width, 3, inputs), np.float32)
+    padded[1:-1, 1:, 0], padded[1:-1, :, 1], padded[1:-1, :-1, 2] = x[:, :-1], x, x[:, 1:]
+    rows = padded.reshape(-1, 3 * inputs)
     out = rows[: height * width] @ weights[0]
     for down in (1, 2):
         out += rows[down * width :][: height * width] @ weights[down]
@@ -101,7 +100,7 @@ def _pool(x: Floats) -> Floats:
 
 
 DEFAULT = "small"
-#: Pixels of the pictures that it looks at.
+#: Side of its input pictures, in pixels.
 SMALL_SIDE = 128
 
 Pictures = NDArray[np.uint8]
@@ -110,8 +109,8 @@ Vectors = NDArray[np.float32]
 
 @runtime_checkable
 class Embedder(Protocol):
-    """`id`: eight bytes. `dim`: numbers of a vector. `side`: pixels of the square pictures it looks
-    at. `step`: of its integers in a file, 2^(-step / 8)."""
+    """`id`: eight bytes. `dim`: numbers of a vector. `side`: pixels of its square input pictures.
+    `step`: of its integers in a file, 2^(-step / 8)."""
 
     id: bytes
     dim: int
@@ -127,13 +126,13 @@ class Embedder(Protocol):
         ...
 
     def query(self, content: Pictures | str) -> Vectors:
-        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or
+        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), several for a clip, or
         of words."""
         ...
 
 
 class _OfPictures:
-    """An embedder that takes no words; `name` as users say it."""
+    """An embedder of pictures only; `name` as in options."""
 
     name: str
 
@@ -153,11 +152,11 @@ class Small(_OfPictures):
     (`gvcodec.retrieval.compressor`)."""
 
     name, side = "small", SMALL_SIDE
-    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more.
+    #: A length of √64 as 64 integers of about 3: finer ones cost bytes without better search.
     step = 13
 
     def __init__(self, checkpoint: str | Path | None = None) -> None:
-        """`checkpoint`: another one than what is shipped."""
+        """`checkpoint`: instead of the shipped one."""
         from safetensors import SafetensorError, safe_open
 
         path = SUMMARY.find(checkpoint)
@@ -177,14 +176,14 @@ class Small(_OfPictures):
         self.id, self.dim = model_id(path), DIM
         self.frames: Callable[[Pictures], Any] = PatchTokens(network)
         self.compress: Callable[[Any], Vectors] = compressor
-        #: (N, 16, dim): tokens before they are pooled.
+        #: (N, 16, dim): tokens before pooling.
         self.narrow: Callable[[Any], Vectors] = compressor.narrow
 
 
 class FrameTokens:
-    """What LP-Comp makes one token of, of RGB (N, 256, 256, 3) uint8: `patches` (N, 16, features)
-    of the small perceptual network, and features of `latents` (N, 32, features). `tokenizer`:
-    another one than what is shipped."""
+    """Inputs of LP-Comp from RGB (N, 256, 256, 3) uint8: `patches` (N, 16, features) of the small
+    perceptual network, and features of `latents` (N, 32, features). `tokenizer`: instead of the
+    shipped one."""
 
     def __init__(self, tokenizer: Any = None) -> None:
         if tokenizer is None:
@@ -202,13 +201,13 @@ class FrameTokens:
 
 
 class Lp(_OfPictures):
-    """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures squeezed to one window of the tokenizer."""
+    """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures scaled to one window of the tokenizer."""
 
     name, side = "lp", 2 * SMALL_SIDE
     dim, step = DIM, Small.step
 
     def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
-        """`checkpoint` and `tokenizer`: others than what is shipped."""
+        """`checkpoint` and `tokenizer`: instead of the shipped ones."""
         import torch
 
         from gvcodec.retrieval.lp_comp import load
@@ -220,8 +219,8 @@ class Lp(_OfPictures):
     def frames(self, rgb: Pictures) -> Any:
         read = self._read
         with default_torch_settings(), self._torch.inference_mode():
-            given = read.small.narrow(read.patches(rgb)), read.latents(rgb)
-            return self.model.tokens(*map(self._torch.from_numpy, given)).numpy()
+            inputs_of_model = read.small.narrow(read.patches(rgb)), read.latents(rgb)
+            return self.model.tokens(*map(self._torch.from_numpy, inputs_of_model)).numpy()
 
     def compress(self, tokens: Any) -> Vectors:
         with default_torch_settings(), self._torch.inference_mode():
@@ -232,7 +231,7 @@ _makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:
-    """Add an embedder: `maker` gets what follows `name`, between colons."""
+    """Add an embedder: `maker` gets the arguments after `name`, separated by colons."""
     _makers[name] = maker
 
 
@@ -254,7 +253,7 @@ def make(text: str) -> Embedder:
 
 
 def shipped_ids() -> dict[bytes, str]:
-    """Names of the shipped embedders by what files name them by, without loading any."""
+    """Names of the shipped embedders by their ids in files, without loading any."""
     names = {}
     for name, of in (("small", lambda: model_id(SUMMARY.find())), ("lp", lp_id)):
         with contextlib.suppress(WrongModelError):
@@ -263,15 +262,15 @@ def shipped_ids() -> dict[bytes, str]:
 
 
 def lp_id(checkpoint: Path | None = None) -> bytes:
-    """Id of embedder `lp`: of its checkpoint and of the tokenizer that it reads with, since its
-    vectors depend on both. Raises `WrongModelError`."""
+    """Id of embedder `lp`: of its checkpoint and of its tokenizer, since its vectors depend on
+    both. Raises `WrongModelError`."""
     files = LP_COMP.find(checkpoint), GVC1D_SMALL.find()
     return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
 
 
 def attention_of(identity: bytes) -> Attention:
-    """The attention that ranks an embedder's vectors: LP-Comp's is trained, any other one's works
-    on the vectors themselves. Raises `WrongModelError`."""
+    """The attention that ranks an embedder's vectors: trained for LP-Comp, otherwise on the vectors
+    themselves. Raises `WrongModelError`."""
     from safetensors.numpy import load_file
 
     if shipped_ids().get(identity) != "lp":

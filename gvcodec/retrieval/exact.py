@@ -1,6 +1,6 @@
-"""The exact frame of a moment, which a summary names only to within the distance of its vectors:
-frames around it are decoded and compared with the query, every few first, then those next to the
-best."""
+"""The exact frame of a moment, which a summary gives only within the distance of its vectors:
+frames around it are decoded and compared with the query, first every few, then the neighbours of
+the best."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gvcodec.retrieval.queries import QueryVectors
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.video import Video
 
-#: Frames to either side that are looked at, at most; frames of a clip that are compared, and how
-#: many frames after its first one they may come.
+#: Most frames to either side that are compared; frames of a clip that are compared, and their
+#: largest distance to its first one.
 MOST_REACH, _COMPARED, _SPAN = 128, 3, 48
-#: Part of the mean deviation that every feature has at least.
+#: Least deviation of a feature, as a share of the mean deviation.
 _FLOOR = 0.05
 
 
@@ -31,8 +31,8 @@ def locate(
     threads: int = 0,
     limits: Limits = DEFAULT,
 ) -> int:
-    """Number of the frame next to `frame`, at most `reach` away, that is most like the query's
-    first picture (of a clip: whose followers are most like the following ones)."""
+    """Number of the frame, at most `reach` from `frame`, that is most similar to the query's first
+    picture (with a clip: it and its successors to the clip's)."""
     reach = min(reach, MOST_REACH)
     with Video(path, fidelity=True, threads=threads, limits=limits) as video:
         rate = float(video.header.format.frame_rate)
@@ -59,7 +59,7 @@ def locate(
 
 
 class _Window:
-    """Decoded pictures and, of those that were asked for, tokens."""
+    """Decoded pictures and, on request, their tokens."""
 
     def __init__(self, pictures: list[NDArray[np.uint8]], embedder: Embedder) -> None:
         self._pictures, self._embedder = pictures, embedder
@@ -68,7 +68,7 @@ class _Window:
     def nearest(
         self, candidates: list[int], offsets_of_vectors: list[tuple[int, int]], query: QueryVectors
     ) -> int:
-        """The candidate at which the pictures of the query fit best."""
+        """The candidate that matches the pictures of the query best."""
         offsets_inside = [
             (offset, n)
             for offset, n in offsets_of_vectors
@@ -103,8 +103,8 @@ class _Window:
 
 
 def _distance(tokens: NDArray[Any], query_tokens: NDArray[Any], deviation: NDArray[Any]) -> float:
-    """Between the tokens (tokens, features) of two pictures, or of one and the other mirrored,
-    where they form a square. Roots, since a part of the picture may be another one."""
+    """Distance of the tokens (tokens, features) of two pictures, or of one and the other mirrored
+    if they form a square. Roots, since a part of the picture may differ."""
     side = round(len(query_tokens) ** 0.5)
     others = [query_tokens]
     if side * side == len(query_tokens):

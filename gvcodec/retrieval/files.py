@@ -1,11 +1,10 @@
-"""Reads the summaries of a file without the rest of it: header, end, index, and the first packet of
-each GOP.
+"""Reads only the summaries of a file: header, end, index, and the first packet of each GOP.
 
     with open_summarised("talk.gvc") as file:
         file.vectors[embedder id].values        # (N, dim) float32, of frames .frames (N,)
         file.seconds(308)
 
-Memory is bound by the file's size, time by what its packets claim (`gvcodec.retrieval.summary`).
+Memory is bounded by the file's size, time by its packets' counts (`gvcodec.retrieval.summary`).
 Raises `MediaError`, `DamagedStreamError`.
 """
 
@@ -39,7 +38,7 @@ from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
 from gvcodec.util.file_io import BorrowedFile
 
-#: Bytes of a packet that are read to know what it is.
+#: Bytes of a packet that hold its kind and size.
 _HEAD = 12
 #: Lines about refused packets of a file.
 _MOST_NOTES = 5
@@ -67,8 +66,8 @@ class Vectors:
 
 
 class SummarisedFile:
-    """`gops`, `frames`, `size` of the file in bytes; `vectors` are read when they are asked for,
-    with `notes` on packets that were left out."""
+    """`gops`, `frames`, `size` of the file in bytes; `vectors` are read on demand, with `notes` on
+    refused packets."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._counted = _Counted(stream)
@@ -83,8 +82,8 @@ class SummarisedFile:
         return self._counted.count
 
     def seconds(self, frame: int) -> float:
-        """When a frame is shown, after the first one. Reads what `timing` packets its GOP has, and
-        steps over the others."""
+        """Display time of a frame after the first one, in seconds. Reads the `timing` packets of
+        its GOP."""
         header = self.reader.header
         gop = self.gop_of(frame)
         fmt = header.format
@@ -151,7 +150,7 @@ class SummarisedFile:
         return kind_of_packet, length + size + CHECKSUM_BYTES
 
     def _first_packet(self, gop: GopEntry) -> bytes | None:
-        """Payload of the summary that a GOP begins with, None where it begins otherwise."""
+        """Payload of the summary at the start of a GOP, None without one."""
         kind, size = self._head(gop.offset)
         if kind is not Kind.SUMMARY:
             return None
@@ -164,11 +163,11 @@ class SummarisedFile:
 
 @contextlib.contextmanager
 def open_summarised(path: str) -> Iterator[SummarisedFile]:
-    """A file that can be read from any place."""
+    """Open a seekable file."""
     with open_stream(path) as stream:
         raw = stream.raw if isinstance(stream, io.BufferedReader) and path != "-" else stream
         if raw.seekable():
-            raw.seek(0)  # the buffer has read ahead
+            raw.seek(0)  # the buffer reads ahead
         yield SummarisedFile(raw, path)  # type: ignore[arg-type]
 
 
@@ -189,7 +188,7 @@ def moments(path: str, count: int = 12) -> list[int]:
 
 
 def streams_in(path: str) -> list[str]:
-    """The path itself, of a folder all streams in it."""
+    """The path itself, or all streams in a folder."""
     if not os.path.isdir(path):
         return [path]
     paths = (p for p in Path(path).rglob("*") if p.suffix.lower() in STREAMS and p.is_file())

@@ -4,10 +4,10 @@
                     └► tokenizer (gvc1d) ────────► 32 latent tokens ┴► L causal layers ─► 1 token
 
 A frame has K = 48 tokens, patches first. Layer i of L is causal self-attention and an MLP; after it
-the last `goal(i, K, L)` tokens remain (later ones have seen the earlier ones): 41, 25, 8, 1. What
-the last token says is added to the frame's discriminants (`gvcodec.retrieval.compressor`), with
-weights that begin at zero: before training the result equals embedder `small`. The picture is
-squeezed to one window of the tokenizer, so K does not depend on its size.
+the last `goal(i, K, L)` tokens remain (later ones have seen the earlier ones): 41, 25, 8, 1. The
+last token is added to the frame's discriminants (`gvcodec.retrieval.compressor`), with weights that
+begin at zero: before training the result equals embedder `small`. The picture is scaled to one
+window of the tokenizer, so K does not depend on its size.
 
 Trained by `python -m training lp_comp`. Importing this module imports torch."""
 
@@ -28,7 +28,7 @@ LAYERS, HEADS = 4, 4
 
 
 def goal(layer: int, tokens: int, layers: int) -> int:
-    """Tokens that remain after layer 1…`layers` of `tokens`: the schedule of the paper."""
+    """Number of the `tokens` that remain after layer 1…`layers`: the paper's schedule."""
     share = 0.5 * (1 + math.cos(math.pi * layer / layers))
     return 1 + int((tokens - 1) * share + 0.5)
 

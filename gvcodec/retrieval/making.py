@@ -1,7 +1,7 @@
 """Makes summary packets for a stream: its frames are decoded, not re-encoded.
 
-Vectors are of base frames. Each GOP has a stride of its own, the finest of `STRIDES` with which all
-summary packets so far take at most `SHARE` of the bytes so far; a GOP has one vector at least.
+Vectors describe base frames. Each GOP has its own stride, the finest of `STRIDES` with which all
+summary packets so far take at most `SHARE` of the bytes so far; a GOP has at least one vector.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.progress import ProgressBar
 
-#: Frames between two vectors; the last ones are for streams of very few bytes.
+#: Distances of vectors in frames; the last ones are for very small streams.
 STRIDES = (1, 4, 8, 16, 32, 64, 128, 256)
-#: Part of the file that summaries may take.
+#: Largest share of the file for summaries.
 SHARE = 0.01
 _BATCH = 16
 #: Head and checksum of a summary packet.
@@ -34,14 +34,14 @@ _FRAMING = 5
 
 
 class Embedding:
-    """Takes frames, gives quantised vectors (frames, dim), a batch at a time."""
+    """Maps frames to quantised vectors (frames, dim), in batches."""
 
     def __init__(self, embedder: Embedder, colour: Colour) -> None:
         self._embedder, self._colour = embedder, colour
         self._waiting: list[NDArray[np.uint8]] = []
 
     def send(self, planes: Planes) -> NDArray[np.int8]:
-        """The vectors that are ready now."""
+        """Take a frame; return the vectors that are complete."""
         self._waiting.append(thumbnail(planes, self._colour, self._embedder.side))
         return self.flush() if len(self._waiting) == _BATCH else self.none()
 
@@ -57,7 +57,7 @@ class Embedding:
 
 
 class Budget:
-    """Chooses the stride of each GOP. `strides`: those allowed, fine to coarse."""
+    """Chooses the stride of each GOP. `strides`: allowed ones, fine to coarse."""
 
     def __init__(
         self, embedder: Embedder, strides: Sequence[int] = STRIDES, share: float = SHARE
@@ -68,7 +68,8 @@ class Budget:
         self._each = embedder.dim / 4
 
     def likely(self, frames: int, size: int) -> int:
-        """The finest stride that a GOP of `frames` frames and `size` bytes is likely to afford."""
+        """The finest stride that the budget of a GOP of `frames` frames and `size` bytes probably
+        allows."""
         byte_budget = self._share * (self._bytes + size) - self.spent_bytes
         return next(
             (s for s in self._strides if -(-frames // s) * self._each * 0.7 <= byte_budget),
@@ -109,10 +110,10 @@ def summarize(
     limits: Limits = DEFAULT,
     bar: ProgressBar | None = None,
 ) -> tuple[int, int, int]:
-    """Write the stream with a new summary of every GOP, in place of those that it has; bytes of
-    frames stay.
+    """Write the stream with a new summary of every GOP, instead of existing ones; bytes of frames
+    do not change.
 
-    `stride`: frames between vectors, None: as `SHARE` allows. Gives frames, bytes of all summary
+    `stride`: frames between vectors, None: as `SHARE` allows. Returns frames, bytes of all summary
     packets, bytes of the file. Raises `UsageError` on a pipe, `DamagedStreamError`,
     `VerificationError`."""
     entries = reader.gops()

@@ -1,7 +1,7 @@
-"""Queries of a search: a picture or a clip (any file that is read as video), a time in a stream
-(`FILE@1:02.5`), words.
+"""Queries of a search: a picture or a clip (any file that FFmpeg reads as video), a time in a
+stream (`FILE@1:02.5`), words.
 
-A time costs no network where the stream has a summary by the same embedder.
+A time needs no network if the stream has a summary by the same embedder.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import parse_time
 from gvcodec.video import Video
 
-#: Frames that stand for a clip.
+#: Frames that represent a clip.
 _OF_CLIP = 8
 
 
 @dataclass(frozen=True, slots=True)
 class QueryVectors:
-    """What an embedder makes of a query: `vectors` (M, dim), taken `seconds` (M,) after the first
-    one; `tokens` (M, …) of pictures, None for words and for what was stored."""
+    """A query after embedding: `vectors` (M, dim), `seconds` (M,) after the first one; `tokens` (M,
+    …) of pictures, None for words and stored vectors."""
 
     vectors: NDArray[np.float32]
     seconds: NDArray[np.float64]
@@ -47,7 +47,7 @@ class Query:
 
     @staticmethod
     def parse(text: str) -> Query:
-        """Raises `UsageError` for what is neither a file nor words."""
+        """Parse a query. Raises `UsageError` for a text that is neither a file nor words."""
         path, by, time = text.rpartition("@")
         if os.path.isfile(text):
             return Query(text)
@@ -61,7 +61,7 @@ class Query:
         return Query(words=text)
 
     def look(self, embedder: Embedder) -> QueryVectors:
-        """What the embedder sees of it."""
+        """Embed the query."""
         if self.words:
             vectors = embedder.query(self.words)
             return QueryVectors(vectors, np.zeros(len(vectors)))
@@ -72,7 +72,7 @@ class Query:
         return QueryVectors(embedder.compress(tokens), seconds - seconds[0], tokens)
 
     def stored_vectors(self) -> dict[bytes, QueryVectors]:
-        """Vectors (1, dim) by embedder that the stream has for this time."""
+        """Stored vectors (1, dim) of the stream for this time, by embedder."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with open_summarised(self.path) as file:

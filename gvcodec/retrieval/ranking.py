@@ -1,8 +1,7 @@
-"""Which moments fit a query: cosines of vectors in their order, or the attention that the query
-pays to them, and the most distinct moments.
+"""Scores of moments for a query: cosines of vectors in order, or the query's attention; and the
+most distinct moments.
 
-Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is
-asked for.
+Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several for a clip.
 
     cosine   mean cosine of the query's vectors with the file's (`scores`)
     qc       QC-Comp of XComp (arXiv 2604.14149): cross-attention from the query to the frames of
@@ -18,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Frames between two moments at least.
+#: Least distance of two moments, in frames.
 APART = 64
 #: Vectors of a segment that share one softmax; 0 in `attend` makes the file one segment.
 SEGMENT = 16
-#: A softmax of cosines at this inverse temperature, where no projections are learned.
+#: Inverse temperature of the softmax of cosines, without learned projections.
 SHARPNESS = 14.0
 #: Largest logit beyond that of the query itself, so that nothing overflows.
 _MOST_LOGIT = 30.0
@@ -41,7 +40,7 @@ def scores(
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Projections `ask` and `look` (dim, dim) of query and key, None for the vectors themselves;
+    """Projections of query (`ask`) and key (`look`), (dim, dim), None for the vectors themselves;
     `sharpness` multiplies their products."""
 
     ask: Floats | None = None
@@ -49,7 +48,7 @@ class Attention:
     sharpness: float = SHARPNESS
 
     def logits(self, query: Floats, values: Floats) -> NDArray[np.float64]:
-        """(N, M): of every vector of the file, less the logit of the query's vector to itself."""
+        """(N, M): logit of every vector of the file, minus that of the query's vector to itself."""
         unit_query, unit = _unit(query), _unit(values)
         sent = unit_query if self.ask is None else unit_query @ self.ask
         keys, query_keys = (x if self.look is None else x @ self.look for x in (unit, unit_query))
@@ -101,7 +100,7 @@ def _in_order(
     matches: NDArray[np.float64], offsets: Sequence[float] | Floats, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(N,): mean over the M columns of `matches` (N, M), each read `offsets` (M,) frames later,
-    interpolated between two frames. What would lie behind the file counts as 0."""
+    interpolated between two frames. Values beyond the end count as 0."""
     if not len(matches):
         return np.zeros(0)
     if len(matches) == 1:
@@ -128,7 +127,7 @@ def best(scores: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> 
 
 
 def distinct(values: Floats, count: int) -> list[int]:
-    """Places of the vectors that differ most, each the farthest from those before."""
+    """Places of the most distinct vectors, each the farthest from the previous ones."""
     if not len(values):
         return []
     unit = _unit(values)

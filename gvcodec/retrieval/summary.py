@@ -4,10 +4,10 @@
         u8 later  rANS packet
 
 Vector n belongs to frame n · stride of the GOP, in display order; there are ceil(frames / stride)
-of them. Their integers stand for integer · 2^(-step / 8). The packet holds, vector by vector, the
-difference to round(vector before · leak / 8), half away from zero, with the Laplace tables of scale
-`first` (the first vector) and `later`, mean 0 (`gvcodec.entropy.streams`). Raises
-`DamagedStreamError` for payloads that break a bound, in time and memory bound by frames · dim.
+of them. A number is integer · 2^(-step / 8). The packet holds, vector by vector, the difference to
+round(vector before · leak / 8), half away from zero, with the Laplace tables of scale `first` (the
+first vector) and `later`, mean 0 (`gvcodec.entropy.streams`). Raises `DamagedStreamError` for
+payloads that break a bound; time and memory are bounded by frames · dim.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Summary:
         return self.vectors.astype(np.float32) * np.float32(2 ** (-self.step / 8))
 
     def pack(self) -> bytes:
-        """The smallest payload of those that differ in `leak`."""
+        """The smallest payload over all values of `leak`."""
         leaks = _LEAKS[: len(self.vectors) * len(_LEAKS)]
         return min(map(self._pack, leaks), key=len)
 
@@ -96,7 +96,7 @@ class Summary:
 
 
 def quantise(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
-    """Vectors as integers of `step`. Not a number becomes 0."""
+    """Vectors as integers of `step`. NaN becomes 0."""
     unit = 2 ** (-step / 8)
     inside = np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit)
     return np.rint(inside / unit).astype(np.int8)

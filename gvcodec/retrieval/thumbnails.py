@@ -10,7 +10,8 @@ from gvcodec.types import Colour, Plane, Planes
 
 
 def thumbnail(planes: Planes, colour: Colour, side: int) -> NDArray[np.uint8]:
-    """RGB (side, side, 3) of 10-bit planes; the whole picture, squeezed. `side` is even."""
+    """RGB (side, side, 3) of 10-bit planes; the whole picture, scaled to a square. `side` is
+    even."""
     y, u, v = planes
     small = (
         area_mean(y, side, side),

@@ -9,7 +9,8 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture

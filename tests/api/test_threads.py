@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import gvcodec
 from gvcodec import _core
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encoder import encode_stream
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import in_process, moving_texture

@@ -7,8 +7,9 @@ from fractions import Fraction
 import pytest
 
 import gvcodec
-from gvcodec.config import SPEEDS, TOKENS, EncoderConfig
+from gvcodec.config import SPEEDS, EncoderConfig
 from gvcodec.models import GVC1D
+from gvcodec.option_rules import TOKENS
 from tests.clips import make_clip
 
 CLIP = make_clip(96, 80, 8, seed=5)

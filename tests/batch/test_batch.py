@@ -148,7 +148,7 @@ def test_no_chunk_is_painted_and_all_have_rows(videos: Path, tmp_path, monkeypat
             return super().submit(task)
 
     # Nothing can be painted.
-    monkeypatch.setattr("gvcodec.codec.encoder.PaintedHash", None)
+    monkeypatch.setattr("gvcodec.codec.encode_stream.PaintedHash", None)
     driver = encode(tmp_path, videos / "b.mkv", settings=quick(start=0.2), engine=Noting())
     assert not driver.errors
     rows, chunks = table_of(tmp_path), table_of(tmp_path, CHUNK_TABLE)

@@ -14,8 +14,9 @@ import gvcodec
 from gvcodec._core import BundleModel
 from gvcodec.api.info import read_info
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, bundles
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, bundles
 from gvcodec.bitstream.packets import read_packet
+from gvcodec.bitstream.recovery import Salvage
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.types import VideoFormat

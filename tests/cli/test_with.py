@@ -19,7 +19,8 @@ import pytest
 
 import gvcodec
 from gvcodec.cli import main
-from gvcodec.codec.encoder import encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
@@ -57,8 +58,8 @@ def encode(path: Path, depth: int, **settings: object) -> None:
     """Two GOPs, for each of which the painter has other weights."""
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), depth)
     config = gvcodec.EncoderConfig(q=50, base="av1", preset=10, fit=0, keyint=GOP, **settings)
-    encoder = gvcodec.Encoder(fmt, config)
-    encoder.fit_payloads = {first: other_biases(first) for first in (0, GOP)}
+    fitted = {first: other_biases(first) for first in (0, GOP)}
+    encoder = Encoder(fmt, config, fit_payloads=fitted)
     clip = moving_texture(WIDTH, HEIGHT, FRAMES)
     with open(path, "wb") as file:
         encode_stream(encoder, file, zip(clip, range(FRAMES), strict=True))
@@ -219,21 +220,36 @@ def test_a_picture_of_mpv_after_a_seek_is_painted(films, tmp_path) -> None:
     assert show(run_with, "painted") != show(run_plain, "base")
 
 
-@needs("cvlc")
-def test_vlc_gives_the_frames_of_decode(films, tmp_path) -> None:
-    output = films.folder / "vlc"
+def play_in_vlc(run, film: Path) -> list[bytes]:
+    """The frames that VLC shows; it refuses to run as root."""
+    output = film.with_suffix(f".{run.__name__}")
     output.mkdir()
-    if as_root := os.geteuid() == 0:  # which VLC refuses
+    words = ["env", f"HOME={output}", "cvlc", "--ignore-config", "--intf", "dummy", "--no-audio"]
+    words += ["--play-and-exit", "--vout", "yuv", "--no-osd", "--no-video-title-show"]
+    words += [f"--yuv-file={output}/out", "--yuv-yuv4mpeg2", film]
+    if os.geteuid() == 0:
         os.chown(output, NOBODY, NOBODY)
-    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    options = ["--intf", "dummy", "--no-audio", "--play-and-exit", "--vout", "yuv", "--no-osd"]
-    options += ["--no-video-title-show", f"--yuv-file={output}/out", "--yuv-yuv4mpeg2"]
-    options += ["--ignore-config", films.folder / "8.mkv"]
-    run_with(*(user if as_root else []), "cvlc", *options, HOME=str(output))
-    frames = (output / "out").read_bytes().split(b"FRAME\n")[1:]
-    # It may drop the last frames when it ends.
-    assert len(frames) >= FRAMES - 3
+        words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *words]
+    run(*words)
+    return (output / "out").read_bytes().split(b"FRAME\n")[1:]
+
+
+@needs("cvlc")
+def test_vlc_gives_the_frames_of_decode(films) -> None:
+    frames = play_in_vlc(run_with, films.folder / "8.mkv")
+    assert len(frames) >= FRAMES - 3  # it may drop the last ones when it ends
     assert all(frame in films.frames[8] for frame in frames)
+
+
+@needs("cvlc")
+def test_vlc_gives_base_frames_of_a_film_of_reduced_size(films) -> None:
+    # A picture of another size would not fit into VLC's memory.
+    encode(films.folder / "half.gvc", 8, scale=Fraction(1, 2))
+    film = films.folder / "half.mp4"
+    assert main(["extract", str(film.with_suffix(".gvc")), str(film)]) == 0
+    base = play_in_vlc(run_plain, film)
+    frames = play_in_vlc(run_with, film)
+    assert len(frames) >= FRAMES - 3 and all(frame in base for frame in frames)
 
 
 def test_the_libdav1d_of_pyav_paints(films) -> None:

@@ -20,7 +20,8 @@ from parts_fuzz import instrumented
 with instrumented(__name__):
     from gvcodec.api import info
     from gvcodec.base import base_model_id
-    from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
+    from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+    from gvcodec.bitstream.recovery import Salvage
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
     from gvcodec.config import EncoderConfig

@@ -163,6 +163,10 @@ def _codes_in_source() -> Iterator[tuple[str, str]]:
             values: list[ast.expr] = []
             if isinstance(node, ast.Call) and re.search(r"Error\b", ast.unparse(node.func)):
                 values = [k.value for k in node.keywords if k.arg == "code"]
+                # Of a rule, in whose place the constant is.
+                values = [value for value in values if ast.unparse(value) != "rule.code"]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Rule":
+                values = node.args[:1]
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "default_code":
                 values = [node.value]
             for value in values:

@@ -28,7 +28,7 @@ PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md")), ROOT / "examples/R
 #: Lines that do not run here.
 REASONS = {
     r"^gvcodec serve ": "serves until it is stopped",
-    r"^(mpv|vlc) ": "another program",
+    r"^(gvcodec with|mpv|vlc) ": "another program: tests/cli/test_with.py",
     r"^\./(demo|test)\.sh": "sets up a machine: .ci/run and the workflow `commands` run both",
     r"^(git clone|cd |python3 -m venv|pip install|ray |\. \.venv)": "changes the machine",
     r"^ffmpeg -f v4l2": "needs a camera; tests/bitstream/test_pace.py has both ends of the pipe",

@@ -97,7 +97,7 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
         return answer, ""
 
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.codec.encoder.choose_payloads", fit)
+    monkeypatch.setattr("gvcodec.codec.painter_stage.choose_payloads", fit)
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
     assert data == stream(clip, fitted=answer), "as in a later pass of rate control"

@@ -13,7 +13,7 @@ import pytest
 import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.codec.encoder import PAINTED_BYTES, add_painted
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.painter.model import Model, rate

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import gvcodec
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, save_weights

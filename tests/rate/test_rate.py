@@ -178,8 +178,10 @@ def test_fitted_weights_count(monkeypatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
     answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
-    monkeypatch.setattr("gvcodec.codec.encoder.paints_exactly", lambda *given: False)
-    monkeypatch.setattr("gvcodec.codec.encoder.choose_payloads", lambda *given: answers.pop(0))
+    monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
+    monkeypatch.setattr(
+        "gvcodec.codec.painter_stage.choose_payloads", lambda *given: answers.pop(0)
+    )
     config = dataclasses.replace(FAST, fit=1)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
@@ -264,9 +266,14 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
 def test_target_is_met_by_no_more_than_needed() -> None:
     clip = make_clip(128, 96, 12, seed=6)
     reached = encode_to_target(opener(clip), FAST, parse_target("psnr=33.3"), unwatched)
-    shown = api.decode_planes(reached.encoded_pass.data)
-    assert 33.3 <= np.mean([*map(psnr, clip, shown)]) == pytest.approx(reached.value)
-    assert coded_by(clip, FAST, base_q=reached.base_q + 1).psnr_y < 33.3
+    assert 33.3 <= shown_psnr(clip, reached.encoded_pass.data) == pytest.approx(reached.value)
+    coarser = coded_by(clip, FAST, base_q=reached.base_q + 1)
+    assert shown_psnr(clip, coarser.data) < 33.3
+
+
+def shown_psnr(clip: list[Planes], data: bytes) -> float:
+    """Mean PSNR-Y in dB of the painted frames."""
+    return float(np.mean([*map(psnr, clip, api.decode_planes(data))]))
 
 
 def still(luma: np.ndarray) -> list[Planes]:

@@ -16,7 +16,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from gvcodec.api.frames import decode_planes
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.recovery import Salvage
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.cli.play import serve
 from gvcodec.codec.gops import GopSource

@@ -12,7 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec import EncoderConfig, public
-from gvcodec.codec.encoder import _log_function
+from gvcodec.codec.painter_stage import log_function
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.progress import State
 
@@ -110,5 +110,5 @@ def test_progress_objects_of_1_0_still_get_their_lines() -> None:
         say = staticmethod(lines.append)
 
     with pytest.warns(DeprecationWarning, match="use progress.log_line"):
-        _log_function(Old())("fitting")  # type: ignore[arg-type]
+        log_function(Old())("fitting")  # type: ignore[arg-type]
     assert lines == ["fitting"]

@@ -38,7 +38,7 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import ResolvedConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 
 #: Width and height that SVT-AV1 takes.
@@ -51,7 +51,8 @@ class StandardEncoder(BaseEncoder):
 
     `log_lambda_offset` makes a change of rate that is too small for `base_q`: it adds to the log of
     lambda. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `texture_params`,
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, `camera_params` others that
+    prevail less and hold in GOPs whose first picture is not drawn, such as `texture_params`;
     `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
@@ -75,6 +76,7 @@ class StandardEncoder(BaseEncoder):
         preset: int | None = None,
         maxrate: float = 0,
         gop_q: Sequence[float] = (),
+        camera_params: Sequence[str] = (),
     ) -> None:
         if preset is not None and preset not in range(base_of(codec).presets):
             raise UsageError(
@@ -105,17 +107,21 @@ class StandardEncoder(BaseEncoder):
                 code="picture-size",
             )
 
-        def make_encoder(offset: float) -> UnitEncoder:
+        def make_encoder(offset: float, keeps_texture: bool) -> UnitEncoder:
             gop_settings = dataclasses.replace(
-                settings, base_q=min(max(base_q + offset, 0.0), max_base_q)
+                settings,
+                base_q=min(max(base_q + offset, 0.0), max_base_q),
+                params=(*camera_params, *params) if keeps_texture else params,
             )
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, gop_settings)
 
         self._make_encoder = make_encoder
         self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
-        #: What the zone adds, and what the encoder in use was made with.
-        self._zone, self._offset = 0.0, self._offsets[0]
-        self._encoder = make_encoder(self._offset)
+        self._zone = 0.0
+        self._keeps_texture = bool(camera_params)
+        #: What the encoder in use was made with: an offset, and whether it keeps texture.
+        self._gop_settings = self._offsets[0], self._keeps_texture
+        self._encoder = make_encoder(*self._gop_settings)
 
     def set_q_offset(self, offset: float) -> None:
         """From the next GOP on `offset` is added to `base_q`."""
@@ -124,18 +130,23 @@ class StandardEncoder(BaseEncoder):
     def send(self, planes: Planes, force_key: bool = False) -> EncodeResult:
         """Take the next frame (full size)."""
         key = self._starts.is_gop_start(planes[0], force_key)
-        result = self._begin_gop() if key else EncodeResult()
+        result = self._begin_gop(planes[0]) if key else EncodeResult()
         result.add(self._decode(self._encoder.encode(self._resampler.downsample(planes), key)))
         return result
 
-    def _begin_gop(self) -> EncodeResult:
-        """Another encoder where the quality is another: what the one before held back."""
+    def _begin_gop(self, luma: Plane) -> EncodeResult:
+        """Another encoder where the quality or the kind of picture is another: what the previous
+        one held back."""
+        from gvcodec.base.drawn_pictures import is_drawn  # decoders need none of it
+
         result = EncodeResult()
         offset = self._offsets[min(self._gop, len(self._offsets) - 1)] + self._zone
-        if offset != self._offset:
+        gop_settings = offset, self._keeps_texture and not is_drawn(luma)
+        if gop_settings != self._gop_settings:
             for unit in self._encoder.drain() if self._gop else ():
                 result.add(self._decode([unit]))
-            self._encoder, self._offset = self._make_encoder(offset), offset
+            self._encoder = self._make_encoder(*gop_settings)
+            self._gop_settings = gop_settings
         self._gop += 1
         return result
 
@@ -241,14 +252,20 @@ def base_encoder(
         config.low_delay,
         config.threads,
         log_lambda_offset,
-        params=(
-            *(texture_params(eye=True) if config.eye else ()),
-            *parse_params(config.base, config.encoder_params),
-        ),
+        params=parse_params(config.base, config.encoder_params),
         preset=config.preset_of(fmt.width * fmt.height),
         maxrate=config.maxrate,
         gop_q=config.gop_q,
+        camera_params=_camera_params(config),
     )
+
+
+def _camera_params(config: ResolvedConfig) -> tuple[str, ...]:
+    """Settings for pictures that are painted, measured at full size (docs/results.md)."""
+    is_painted = config.painter == "on" and config.look > 0 and config.scale == 1
+    if config.base != "av1" or not (config.eye or is_painted):
+        return ()
+    return texture_params(config.eye)
 
 
 def base_decoder(

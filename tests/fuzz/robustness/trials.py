@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gvcodec.bitstream import Reader, Salvage, SequenceHeader
+from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream.recovery import Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import GvcodecError

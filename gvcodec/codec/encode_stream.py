@@ -1,0 +1,165 @@
+"""Whole videos to streams: `encode_source`, `encode_stream`, and the hash of painted frames."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.packets import make_quality
+from gvcodec.bitstream.writer import HASH_BYTES
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
+from gvcodec.limits import NO_LIMITS
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.tracks import CHUNK, TrackCopier
+from gvcodec.painter.open import paints_exactly
+from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.media.reader import Frame
+
+
+class Source(Protocol):
+    """A video that can be read once; `gvcodec.media.reader.VideoReader` is one."""
+
+    format: VideoFormat
+    start_pts: int
+    end: int | None
+    notes: list[str]
+    incomplete: str
+    tracks: TrackCopier | None
+    metadata: Metadata
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def encode_source(
+    source: Source,
+    frames: Iterable[Frame],
+    encoder: Encoder,
+    output: BinaryIO,
+    writes_painted_hash: bool = True,
+) -> Writer:
+    """`encode_stream` of a source with its tracks and metadata; `frames`: what iterating over it
+    gives, seen by a progress bar or cut short."""
+
+    def pieces() -> Iterator[tuple[Planes, int, bool]]:
+        for frame in frames:
+            yield frame.planes, frame.pts, frame.new_size
+        encoder.send_end(source.end)
+
+    return encode_stream(
+        encoder, output, pieces(), source.metadata.pack(), source.tracks, writes_painted_hash
+    )
+
+
+def encode_stream(
+    encoder: Encoder,
+    output: BinaryIO,
+    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
+    metadata: bytes = b"",
+    tracks: TrackCopier | None = None,
+    writes_painted_hash: bool = True,
+) -> Writer:
+    """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
+    is flushed with every frame that made packets.
+
+    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
+    bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
+    frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
+    source raise."""
+    painted: PaintedHash | None = None
+    if writes_painted_hash and paints_exactly(encoder.header):
+        painted = PaintedHash(encoder.header, encoder.config, encoder.report_painted)
+    writer = Writer(output, encoder.header)
+    chunk = 0 if encoder.config.low_delay else CHUNK
+
+    def write_ready() -> None:
+        before = writer.size
+        while (packet := encoder.receive_packet()) is not None:
+            writer.write(packet)
+            if painted is not None:
+                painted.send(packet)
+        if writer.size > before:
+            # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
+            output.flush()
+
+    encoder.send_metadata(metadata)
+    if tracks:
+        # A decoder that writes as it reads needs to know the tracks before the first frame.
+        encoder.send_tracks(tracks.take())
+    for planes, pts, *new in frames:
+        encoder.send_frame(planes, pts, *new)
+        if tracks:
+            encoder.send_tracks(tracks.take(chunk))
+        write_ready()
+    if tracks:
+        encoder.send_tracks(tracks.take())
+    for _ in encoder.flush_in_steps():
+        write_ready()
+    write_ready()
+    writer.write(make_quality(encoder.psnr_y))
+    if painted is not None:
+        writer.write(painted.finish())
+    writer.finish(encoder.base_hash)
+    return writer
+
+
+class PaintedHash:
+    """Decodes and paints what was written, for the `painted` packet at its end; `tell` receives how
+    many frames are painted. Base frames are decoded again (5 of 510 ms a frame of 720p): strengths
+    and weights are known when all is coded, and memory does not hold the frames of a long video."""
+
+    def __init__(
+        self, header: SequenceHeader, config: EncoderConfig, report: Callable[[int], None]
+    ) -> None:
+        self._decoder = Decoder(
+            header,
+            threads=config.threads,
+            limits=NO_LIMITS,
+            device=config.device,
+            read_only=True,
+        )
+        self._report, self._frames = report, 0
+
+    def send(self, packet: Packet) -> None:
+        """Take the next packet of the file."""
+        if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
+            self._decoder.send_packet(packet)
+        self._drop_frames()
+
+    def finish(self) -> Packet:
+        """The `painted` packet."""
+        self._decoder.flush()
+        self._drop_frames()
+        painted = self._decoder.painted_hash
+        assert painted is not None
+        return Packet(Kind.PAINTED, painted)
+
+    def _drop_frames(self) -> None:
+        while self._decoder.receive_frame() is not None:
+            self._frames += 1
+            self._report(self._frames)
+
+
+#: Bytes that the `painted` packet adds to a stream, with one by which the size of its GOP may grow.
+PAINTED_BYTES = len(Packet(Kind.PAINTED, bytes(HASH_BYTES)).pack()) + 1
+
+
+def add_painted(data: bytes, config: EncoderConfig, report: Callable[[int], None]) -> bytes:
+    """The stream that `encode_stream` would have made with `paints`. `tell` receives how many
+    frames are painted."""
+    reader, output = Reader(io.BytesIO(data)), io.BytesIO()
+    if not paints_exactly(reader.header):
+        return data
+    writer, painted = Writer(output, reader.header), PaintedHash(reader.header, config, report)
+    for packet in reader.packets():
+        writer.write(packet)
+        painted.send(packet)
+    writer.write(painted.finish())
+    assert reader.base_hash is not None  # the end was read
+    writer.finish(reader.base_hash)
+    return output.getvalue()
