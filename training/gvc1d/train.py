@@ -40,6 +40,7 @@ from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
 from gvcodec.gvc1d.model import RATES, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from training.alarms import Alarm
+from training.gvc1d import titok
 from training.gvc1d.cost import describe_cost
 from training.gvc1d.data import Batch, Clips, load, open_data
 from training.gvc1d.variants import PARTS, make_codec
@@ -642,6 +643,7 @@ def main(words: list[str]) -> None:
         "--teraflops", type=float, default=100.0, help="10^12 operations a second, for --cost"
     )
     parser.add_argument("--tensorboard", action="store_true", help="write the curve for it as well")
+    parser.add_argument("--from-titok", type=Path, help="begin with weights of TA-TiTok (a file)")
     options = parser.parse_args(words)
     settings = read_settings(options.config)
     if options.cost:
@@ -664,4 +666,8 @@ def main(words: list[str]) -> None:
     out = options.out or Path("out") / options.config.stem
     trainer = Trainer(settings, out, open_board(out) if options.tensorboard else None)
     print(f"{sum(v.numel() for v in trainer.network.values)} parameters", file=sys.stderr)
+    if options.from_titok and not trainer.step:
+        networks = trainer.network, trainer.average
+        lines = titok.begin_with(options.from_titok, settings.model, networks)
+        print("\n".join(lines), file=sys.stderr)
     trainer.run(options.steps, options.minutes)
