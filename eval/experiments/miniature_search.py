@@ -6,11 +6,11 @@ shot that returns; right answers are frames of the same scene in the same clip b
 of all clips compete, except those of the query's own shot and after it. Vectors are projected by
 principal components of the tokens (of other clips) and stored as int8, with the same bytes a clip:
 
-    one token a frame      every frame, the mean of its tokens
+    one token a frame      every frame, the first components of its tokens
     many tokens, few frames  every fourth frame, four times the numbers
     shuffled               every frame, tokens of another frame
-    chosen by the query    a quarter of the frames (those that the query attends to most by a first
-                           vector of a quarter of the numbers), compared by the rest
+    chosen by the query    a quarter of the frames, those nearest to the query by a vector of
+                           fewer numbers, compared by four times the numbers
 
 "By quarter": hits by the quarter of the index in which the first right answer lies. Comparisons
 have no positions, so a bias can only come from the clips.
@@ -35,7 +35,8 @@ from gvcodec.gvc1d.weights import read_network
 from training import world
 
 Vectors = NDArray[np.float32]
-NUMBERS = 4
+#: int8 numbers a frame.
+NUMBERS = (2, 3, 4)
 
 
 class Coded(NamedTuple):
@@ -115,13 +116,19 @@ def main(words: Sequence[str] | None = None) -> None:
     first = world.FIRST_TEST_SEED + 3000
     coded = [code(options.model, first + n, options.frames) for n in range(options.clips + 8)]
     clips, basis = coded[8:], components(coded[:8])
+    for numbers in NUMBERS:
+        compare(clips, basis, numbers)
+
+
+def compare(clips: list[Coded], basis: tuple[Vectors, Vectors], numbers: int) -> None:
+    """All ways at so many bytes a frame."""
     rng = np.random.default_rng(1)
-    whole = [project(clip.tokens, basis, NUMBERS) for clip in clips]
-    wide = [project(clip.tokens, basis, 4 * NUMBERS) for clip in clips]
-    mixed = [project(rng.permutation(clip.tokens), basis, NUMBERS) for clip in clips]
+    whole = [project(clip.tokens, basis, numbers) for clip in clips]
+    wide = [project(clip.tokens, basis, 4 * numbers) for clip in clips]
+    mixed = [project(rng.permutation(clip.tokens), basis, numbers) for clip in clips]
     every, fourth = build(clips, whole, 1), build(clips, wide, 4)
     shuffled = build(clips, mixed, 1)
-    coarse = [v[:, : NUMBERS // 4] for v in whole]
+    coarse = [v[:, : max(2, numbers // 2)] for v in whole]
     narrow = build(clips, coarse, 1)
 
     def chosen(number: int, frame: int) -> Vectors:
@@ -151,8 +158,19 @@ def main(words: Sequence[str] | None = None) -> None:
             100 * np.mean([r for _, place, r in found if place * 4 // size == quarter] or [np.nan])
             for quarter in range(4)
         ]
-        append_rows(OUTPUT, FIELDS, [[*("search", name), *[""] * 7, round(np.mean(by_clip), 2)]])
-        print(name, len(found), show(by_clip), "by quarter", *np.round(quarters, 1), sep=" | ")
+        append_rows(
+            OUTPUT,
+            FIELDS,
+            [[*("search", f"{numbers} bytes, {name}"), *[""] * 7, round(np.mean(by_clip), 2)]],
+        )
+        print(
+            f"{numbers} bytes, {name}",
+            len(found),
+            show(by_clip),
+            "by quarter",
+            *np.round(quarters, 1),
+            sep=" | ",
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from eval.tools import append_rows
 from gvcodec import perceptual
 from gvcodec.api.frames import decode_planes
 from gvcodec.bitstream import Kind
-from gvcodec.codec.encoder import Encoder, encode_stream
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.opening import open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
@@ -204,7 +205,7 @@ def psnr_of(mask: NDArray[np.bool_], shown: Sequence[Planes], source: Sequence[P
         float(np.mean((a[0][mask].astype(np.float64) - b[0][mask]) ** 2))
         for a, b in zip(shown, source, strict=True)
     ]
-    return float(10 * np.log10(255**2 / max(1e-9, np.mean(errors))))
+    return float(10 * np.log10(255**2 / max(1e-9, float(np.mean(errors)))))
 
 
 @torch.inference_mode()

@@ -284,6 +284,10 @@ class Encoder:
         """Payloads of `fit` packets by the frame from which on they hold; all after `flush`."""
         return self._painter.payloads
 
+    @fit_payloads.setter
+    def fit_payloads(self, payloads: Mapping[int, bytes]) -> None:
+        self._painter.payloads = payloads
+
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
         ready = self._order.ready

@@ -20,6 +20,7 @@ import pytest
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
@@ -57,8 +58,8 @@ def encode(path: Path, depth: int, **settings: object) -> None:
     """Two GOPs, for each of which the painter has other weights."""
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), depth)
     config = gvcodec.EncoderConfig(q=50, base="av1", preset=10, fit=0, keyint=GOP, **settings)
-    encoder = gvcodec.Encoder(fmt, config)
-    encoder.fit_payloads = {first: other_biases(first) for first in (0, GOP)}
+    fitted = {first: other_biases(first) for first in (0, GOP)}
+    encoder = Encoder(fmt, config, fit_payloads=fitted)
     clip = moving_texture(WIDTH, HEIGHT, FRAMES)
     with open(path, "wb") as file:
         encode_stream(encoder, file, zip(clip, range(FRAMES), strict=True))

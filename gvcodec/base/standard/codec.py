@@ -21,7 +21,6 @@ from fractions import Fraction
 import av
 
 from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
-from gvcodec.base.drawn_pictures import is_drawn
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.decoders import decode_unit, open_decoder, unit_of
@@ -108,20 +107,20 @@ class StandardEncoder(BaseEncoder):
                 code="picture-size",
             )
 
-        def make_encoder(offset: float, is_drawing: bool) -> UnitEncoder:
+        def make_encoder(offset: float, keeps_texture: bool) -> UnitEncoder:
             gop_settings = dataclasses.replace(
                 settings,
                 base_q=min(max(base_q + offset, 0.0), max_base_q),
-                params=params if is_drawing else (*camera_params, *params),
+                params=(*camera_params, *params) if keeps_texture else params,
             )
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, gop_settings)
 
         self._make_encoder = make_encoder
         self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
         self._zone = 0.0
-        self._tells_drawn = bool(camera_params)
-        #: What the encoder in use was made with: an offset, and whether pictures are drawn.
-        self._gop_settings = self._offsets[0], False
+        self._keeps_texture = bool(camera_params)
+        #: What the encoder in use was made with: an offset, and whether it keeps texture.
+        self._gop_settings = self._offsets[0], self._keeps_texture
         self._encoder = make_encoder(*self._gop_settings)
 
     def set_q_offset(self, offset: float) -> None:
@@ -138,9 +137,11 @@ class StandardEncoder(BaseEncoder):
     def _begin_gop(self, luma: Plane) -> EncodeResult:
         """Another encoder where the quality or the kind of picture is another: what the previous
         one held back."""
+        from gvcodec.base.drawn_pictures import is_drawn  # decoders need none of it
+
         result = EncodeResult()
         offset = self._offsets[min(self._gop, len(self._offsets) - 1)] + self._zone
-        gop_settings = offset, self._tells_drawn and is_drawn(luma)
+        gop_settings = offset, self._keeps_texture and not is_drawn(luma)
         if gop_settings != self._gop_settings:
             for unit in self._encoder.drain() if self._gop else ():
                 result.add(self._decode([unit]))
