@@ -7,7 +7,7 @@ const SIZED = 2, EXTENDED = 4, FORBIDDEN = 0x80, MOST_OBUS = 1 << 12;
 const DELIMITER = Uint8Array.of(0x12, 0);
 /** Frames in the decoder, and how long nothing may come out of it. */
 const MOST_INSIDE = 12, PATIENCE_MS = 20_000;
-/** Levels 4.0, 5.0, 6.0 by luma samples: what a decoder has to be ready for. */
+/** Levels 4.0, 5.0, 6.0 by luma samples, for the decoder's configuration. */
 const LEVELS = [[2_228_224, "08"], [8_912_896, "12"], [35_651_584, "16"]];
 
 /** Configuration of a decoder for a stream, or why there is none. */
@@ -65,13 +65,13 @@ export class Av1Decoder {
     this.scratch = new Uint16Array(samplesOf(...this.size));
   }
 
-  /** Planes of a keyframe, sooner than `frames` gives them. Throws `Damaged`. */
+  /** Planes of a keyframe, sooner than by `frames`. Throws `Damaged`. */
   async first(unit, room) {
     for await (const planes of this.frames([unit], room, true)) return planes;
     throw new Damaged("there is no frame");
   }
 
-  /** Planes of the frames of a GOP one after another, in buffers that `room` gives. Throws `Damaged`. */
+  /** Planes of the frames of a GOP in order, in buffers from `room`. Throws `Damaged`. */
   async *frames(units, room, soon = false) {
     const waiting = [];
     let failure = null, flushed = false, wake = () => {};

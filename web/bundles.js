@@ -71,7 +71,7 @@ class Model {
     return other;
   }
 
-  /** Eight bits; only the sample gives `value`. */
+  /** Eight bits; `value` is for the sample only. */
   symbol(at, hashes, value) {
     const { counters } = this, weights = this.weights[Math.min(at, ROWS - 1)];
     const slots = Array(CONTEXTS), logits = Array(CONTEXTS);

@@ -1,6 +1,6 @@
 // Fields, checksums and errors of the file format, as in gvcodec/bitstream.
 
-/** The file is not what it should be; the message is for the reader. */
+/** The file is damaged; the message is for the user. */
 export class Damaged extends Error {}
 
 /** The format that the player reads. */

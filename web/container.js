@@ -1,6 +1,6 @@
 // A gvcodec file: its header, its GOPs, their packets. docs/spec specifies the format.
 //
-// Everything is checked before it is used. What is damaged is left out and reported; what stands before it plays.
+// Everything is checked before it is used. Damaged parts are skipped and reported; the part before them plays.
 
 import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, VERSION, crc16, crc32, hex, joined, newer } from "./bytes.js";
@@ -99,7 +99,7 @@ export class Stream {
     }
   }
 
-  /** The `fit` payload in force in GOP `number`, or null. Throws `Damaged` where a later version would paint otherwise. */
+  /** The `fit` payload in force in GOP `number`, or null. Throws `Damaged` if a later version would paint differently. */
   async fitOf(number) {
     if (this.unpaintable) throw this.unpaintable;
     for (let at = number; at >= 0; --at) {
@@ -155,7 +155,7 @@ export class Stream {
     return packet.payload;
   }
 
-  /** Finds GOPs by reading on from the header; the last one may be open, which is to say cut off. */
+  /** Finds GOPs by reading on from the header; the last one may be truncated. */
   async scan(reason) {
     let offset = this.header.size, crc = 0, frames = 0, number = 0, rest = new Uint8Array();
     let gop = { first: 0, frames: 0, offset, size: 0, fitted: false, open: true };

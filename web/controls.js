@@ -1,4 +1,4 @@
-// What stands around the picture: buttons, times, what is shown, remarks, facts. It shows the player's state, and changes it by hand.
+// The controls around the picture: buttons, times, mode, notes, facts. They show the player's state and change it.
 
 import { Compare } from "./compare.js";
 import { Graph } from "./graph.js";
@@ -9,10 +9,10 @@ import { Thumbnails } from "./thumbnails.js";
 import { clock, short } from "./words.js";
 
 const MOST_NOTES = 20;
-/** How long a frame may take before the page says that it is on its way. */
+/** Time that a frame may take before the page shows that it is loading. */
 const PATIENCE_MS = 400;
 const FACTS_MS = 250;
-/** While it plays, what stands around the picture is drawn so often. */
+/** Interval for drawing the controls during playback. */
 const UPDATE_MS = 100;
 const BASES = { av1: "AV1", vvc: "H.266/VVC", gvc1d: "GVC1D" };
 const element = (id) => document.getElementById(id);
@@ -48,7 +48,7 @@ export class Controls {
     for (const id of ["help-button", "help-close"]) on(id, "click", () => this.help());
   }
 
-  /** Another stream, or none: what the last one has left goes. */
+  /** Reset for another stream, or none. */
   begin(player) {
     this.player = player;
     this.thumbnails?.close();
@@ -91,7 +91,7 @@ export class Controls {
     this.showMode();
   }
 
-  /** Whether there are tokens that steer what is painted is known. */
+  /** Show whether the stream has painter tokens. */
   steered({ canPaint, steered }) {
     element("tokens").hidden = !(canPaint && steered);
   }
@@ -122,7 +122,7 @@ export class Controls {
     this.showsSource = !this.showsSource && this.original.isThere;
   }
 
-  /** How boldly the page paints; null: as the file says. */
+  /** Painting strength of the page; null: the file's. */
   turnLook(look) {
     this.player?.setLook(look);
     this.showLook(look);
@@ -286,7 +286,7 @@ function madeBy({ byPage, reason, painter, paintsByPage, canPaint }) {
   };
 }
 
-/** What the hashes say. */
+/** Result of the hashes. */
 function checks({ verified, whole }) {
   if (!verified) return whole ? "not yet: while it plays from beginning to end, every sample is compared with the encoder's" : "";
   const parts = Object.entries(verified).map(([name, same]) => {

@@ -1,4 +1,4 @@
-// The C++ core as WebAssembly: the painter and the hash. web/build.sh makes what is in built/.
+// The C++ core as WebAssembly: the painter and the hash. web/build.sh writes built/.
 
 /** Pages of 64 KiB that the core begins with, and that it may have. */
 const PAGES = { initial: 256, maximum: 16384 };
@@ -11,7 +11,7 @@ const RELAXED = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0
 /** Whether this browser has it; the core has a form for either. */
 export const hasRelaxed = WebAssembly.validate(Uint8Array.from(RELAXED));
 
-/** The core for loops of `threads` threads, or of one where they cannot be started. */
+/** The core with `threads` threads, or one if they cannot be started. */
 export async function loadCore(options = {}, threads = 1, relaxed = hasRelaxed) {
   const form = relaxed ? "-relaxed" : "";
   if (threads > 1) {

@@ -6,10 +6,10 @@
 //       { ended: token }, { note }, { verified: { base, painted } }, { failed }
 //
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
-// `painter` says what paints, null for nothing.
+// `painter`: name of the painter, null for none.
 //
 // Frames have the samples of all planes (uint16) in one buffer. One is sent for each credit: the page has a ring of so many frames, whose buffers come back.
-// Where the ring runs empty while it plays, every other frame is not painted anew but gets the detail of the one before, moved; nearly empty, three of four.
+// If the ring runs low during playback, every other frame reuses the previous frame's detail, moved; if it is nearly empty, three of four.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
@@ -30,7 +30,7 @@ const WITHOUT_TOKENS = "1.0";
 
 /** Frames in a row whose detail is moved, by the least share of the ring that is empty. */
 const EASE = [[0.75, 3], [0.5, 1]];
-/** The share of a frame's time on screen that painting one anew may take; how much of what it took before counts. */
+/** The share of a frame's display time that painting may take; weight of previous painting times in their mean. */
 const SPARE = 0.9, INERTIA = 0.7;
 
 let stream, decoder, numbers, painter, sparePainter, native, current = 0, credits = 0, ring = 1, eases = 0, cost = 0, granted = () => {}, spare = [];
@@ -38,11 +38,11 @@ let hashing = null;
 /** GOPs that are read, around the one that plays; those whose sound the page has; whether there is none. */
 const read = new Map(), reported = new Set();
 let silent = null;
-/** Whether tokens of the painter have been found. */
+/** Whether the stream has painter tokens. */
 let steered = false;
 /** Called with the first credit. */
 let began = () => {};
-/** What plays: the next one begins where it has ended, for there is one painter. */
+/** The current playback: the next one waits for its end, since there is one painter. */
 let running = Promise.resolve();
 
 self.onmessage = ({ data }) => {
@@ -116,7 +116,7 @@ async function begin() {
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
     credits = 1;
-    return play(0, 0, false); // it says what is wrong
+    return play(0, 0, false); // it reports the error
   }
   while (!credits && current === 0) await new Promise((resolve) => (granted = resolve));
   if (current === 0) await play(0, 0, false, 1);
@@ -179,7 +179,7 @@ async function play(from, token, painted, sent = 0) {
     };
     try {
       if (!brush && due === gop.first && due === from) {
-        // A keyframe that is looked for comes by itself, before the decoder has taken in more.
+        // While seeking, a keyframe is sent alone, before the decoder takes further frames.
         const base = await decoder.first(data.units[0], room);
         if (token !== current) return keep(base.buffer);
         await send({ frame: from, token, base, painted: null, ms: performance.now() - since, ...when(data, gop, from) });
@@ -216,7 +216,7 @@ async function play(from, token, painted, sent = 0) {
       await Promise.allSettled(late);
     }
   }
-  if (painted && numbers?.look !== null) stopHash(); // no hash is of what was shown
+  if (painted && numbers?.look !== null) stopHash(); // no hash describes these pictures
   else endHash(painted && data?.paintedHash);
   self.postMessage({ ended: token });
 }
@@ -246,7 +246,7 @@ async function playNative(from, token, painted) {
       ++next;
     }
     if (token !== current) return;
-    // The server lets go of a page that stands still for long.
+    // The server disconnects a page that is paused for long.
     if (next === first) throw new Error("the server sends no frames");
   }
   self.postMessage({ ended: token });
@@ -266,7 +266,7 @@ function sendFacts(gop, { units, times }) {
   findTokens(gop).catch(() => {}); // a damaged `fit` is reported when it is to paint
 }
 
-/** Says, once, that the file has tokens which steer the painter: where a GOP has some in force. */
+/** Reports once that the file has painter tokens, at the first GOP with tokens in force. */
 async function findTokens(gop) {
   const { painterId, needs } = stream.header;
   if (steered || !painterId || needs === WITHOUT_TOKENS) return;
@@ -293,7 +293,7 @@ function gopAt(number) {
   return read.get(number);
 }
 
-/** Sound stands near its frames in the file, up to a GOP before or behind. The first GOP says what it is. */
+/** Sound is near its frames in the file, up to a GOP before or after. The first GOP describes it. */
 async function around(number) {
   const from = Math.max(0, number - 1), to = Math.min(number + 1, stream.gops.length - 1);
   for (const each of read.keys()) if (each < from || each > to) read.delete(each);
@@ -308,10 +308,10 @@ async function around(number) {
   }
 }
 
-/** Copies: a message takes along all of the buffer that a part belongs to. */
+/** Copies, since a message transfers the whole buffer of a part. */
 const owned = (payloads) => payloads.map((payload) => payload.slice());
 
-/** Whether there is no sound; the page gets what the first GOP says of it. */
+/** Whether there is no sound; the page gets the description in the first GOP. */
 async function silence() {
   const { tracks } = await stream.read(0);
   if (!tracks.length) return true;

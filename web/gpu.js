@@ -39,7 +39,7 @@ export async function openGpu(core, model, header, any) {
   }
 }
 
-/** What is wrong with the samples of one painter against another's of the same size; "" where they are the same. */
+/** Difference of one painter's samples from another's of the same size, in words; "" if they are equal. */
 async function differs(one, other) {
   const { width, height, frames } = TRIAL;
   const samples = samplesOf(width, height);
@@ -135,7 +135,7 @@ class Gpu {
     this.numbers = numbers;
     const quarter = half(outputs("stem") / 16), trunk = blocks(c);
     const seen = blocks(c / 4);
-    /** Where levels of tokens lie, right after what `style` sees of the trunk. */
+    /** Offset of the tokens' style offsets, directly after the inputs of `style` from the trunk. */
     this.steering = blocks((COPIES * model.dimensions) / 4);
     const wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
     const style = blocks(outputs("style") / 4);
@@ -307,7 +307,7 @@ class Gpu {
   }
 }
 
-/** The level that means nothing in what a layer reads. */
+/** Zero point of a layer's input. */
 function zeroOf(name) {
   if (name === "statistics") return 0;
   return ["stem", "style"].includes(name) || name.endsWith("expand") ? MIDDLE : ZERO;
@@ -349,7 +349,7 @@ function apart({ outputs, side, weight }) {
   return packed;
 }
 
-/** Bias (less what `zero` adds to the sums), multiplier, shift and step of four outputs side by side. */
+/** Bias (minus the contribution of `zero`), multiplier, shift and step of four adjacent outputs. */
 function scalesOf({ outputs, bias, multiplier, shift, step, weight }, zero) {
   const scales = new Int32Array(16 * Math.ceil(outputs / 4)).fill(10);
   const each = weight.length / outputs;

@@ -11,7 +11,7 @@ export class Graph {
     this.drawn = "";
   }
 
-  /** With a cursor at frame `at`. Drawn anew where something has changed. */
+  /** With a cursor at frame `at`. Redrawn after a change. */
   draw(at) {
     const { canvas, timeline } = this, style = getComputedStyle(canvas);
     const width = Math.min(MOST_COLUMNS, Math.round((canvas.clientWidth - 2 * MARGIN) * devicePixelRatio));

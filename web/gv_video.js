@@ -1,7 +1,7 @@
 // <gv-video src="film.gvc" controls>: a painted video in any page, used like <video>.
 //
 // Attributes: src, controls, autoplay, muted, loop, width, height, and fidelity, which shows base frames. Properties, methods and events are named as those of
-// <video>; `painted` says whether the picture on screen is painted. Where a browser cannot decode a file by itself but plays it, a <video> shows its base frames.
+// <video>; `painted` says whether the picture on screen is painted. If a browser can play a file but not decode it frame by frame, a <video> shows its base frames.
 
 import { Player } from "./player.js";
 import { clock } from "./words.js";
@@ -111,7 +111,7 @@ export class GvVideo extends HTMLElement {
     if (name === "muted") this.muted = value !== null;
   }
 
-  /** Open what `src` names, from its beginning. */
+  /** Open `src` from its beginning. */
   load() {
     this.#close();
     this.error = null;
@@ -306,7 +306,7 @@ export class GvVideo extends HTMLElement {
     return low;
   }
 
-  /** Called at every refresh of the screen: says what has changed since the last one. */
+  /** Called at every refresh of the screen: sends events for changes since the last one. */
   #update(now) {
     const player = this.#player, seen = this.#seen, { shown, playing, wanted, at } = player;
     if (!shown) return;

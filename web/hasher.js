@@ -1,4 +1,4 @@
-// A worker that hashes frames beside their decoding: { name, samples } …; { wanted: { name: hash } } asks whether all are these.
+// A worker that hashes frames in parallel to their decoding: { name, samples } …; { wanted: { name: hash } } asks whether all are these.
 
 import { hex } from "./bytes.js";
 import { Hash, loadCore } from "./core.js";

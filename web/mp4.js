@@ -1,4 +1,4 @@
-// Samples of the tracks of an MP4 file: where they are, and when they are shown.
+// Samples of the tracks of an MP4 file: their offsets and display times.
 
 import { Damaged } from "./bytes.js";
 

@@ -4,7 +4,7 @@
 const STEP = 0.06;
 
 export class Original {
-  /** `failed()` is called where the browser does not play it. */
+  /** `failed()` is called if the browser cannot play it. */
   constructor(video, failed) {
     this.video = video;
     video.addEventListener("error", () => video.src && failed());
@@ -26,7 +26,7 @@ export class Original {
     return this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && !this.video.error;
   }
 
-  /** Be at `time` (seconds), and go on at `speed`, or stand (null). */
+  /** Go to `time` (seconds) and play at `speed`, or pause (null). */
   follow(time, speed) {
     const { video } = this;
     if (!this.isThere || video.seeking) return;

@@ -1,4 +1,4 @@
-// The page: opens what is named, chosen or dropped.
+// The page: opens files by URL, choice or drop.
 
 import { Controls } from "./controls.js";
 import { listenToKeys } from "./keys.js";
@@ -27,7 +27,7 @@ async function begin() {
 
 const isVideo = ({ name, type }) => type.startsWith("video/") || /\.(mp4|m4v|mov|webm|mkv)$/i.test(name);
 
-/** A stream plays; another video that is dropped on one is what it is compared with. */
+/** Play a stream; another video dropped on it becomes its reference. */
 async function openFile(file) {
   if (!file) return;
   const gpu = new URLSearchParams(location.search).get("gpu") ?? "";

@@ -1,6 +1,6 @@
 // The painter in the page: its model, its condition, its fitted changes, and painting by the core (gpu.js has the other way).
 //
-// docs/spec/painter.md defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
+// docs/spec/painter.md defines the computation; gvcodec/painter/model.py and payload.py are the formats.
 
 import { Cursor, Damaged, newer } from "./bytes.js";
 import { samplesIn, samplesOf, wordsOf } from "./core.js";
@@ -36,13 +36,13 @@ export const hasTokens = (payload) => isKnown(payload?.[0] - DELTA) && Boolean((
 export class Model {
   constructor(data, header) {
     this.header = header;
-    /** Where the dial is turned to, 0…100; null: as the file says. */
+    /** The viewer's painting strength, 0…100; null: the file's. */
     this.look = null;
     this.tensors = Object.fromEntries(Object.entries(tensorsOf(data)).map(([name, { dtype, shape, bytes }]) => {
       const kind = NUMBERS[dtype];
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
     }));
-    /** Levels of a block that tokens give; 0: none can steer this painter. */
+    /** Style offsets of a block from tokens; 0: this painter takes no tokens. */
     this.dimensions = dimensionsOf(this.tensors);
     this.blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
   }
@@ -152,7 +152,7 @@ export class Painter {
     if (!done) this.refuse();
   }
 
-  /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 where these come in another order. */
+  /** Painted planes of the next frame into `out`; `size`: bytes of its packet, 0 if packets are not in display order. */
   async paint(base, size, out) {
     if (this.identity) return out.set(base);
     const { core } = this;
@@ -162,7 +162,7 @@ export class Painter {
     showBase(this.unpainted, base, out, this.model.header);
   }
 
-  /** As `paint` without painting anew: the detail of the frame before is moved. */
+  /** As `paint`, but with the previous frame's detail, moved. */
   async carry(base, out) {
     if (this.identity) return out.set(base);
     const { core } = this;
@@ -227,7 +227,7 @@ function scaled(multiplier, shift, eighths) {
   return [Math.min(found, MOST_MULTIPLIER), shift];
 }
 
-/** The head with so much noise, in 64ths, so much more kept of the detail before, and factors of gains and noise. */
+/** The head with this strength of noise (64ths), additional weight of previous detail, and factors of gains and noise. */
 function strengthened(layer, { noise, keep, factors }) {
   const multiplier = layer.multiplier.slice(), bias = layer.bias.slice(), shift = layer.shift.slice();
   for (const row of NOISE_ROWS) multiplier[row] = (multiplier[row] * noise + 32) >> 6;

@@ -1,4 +1,4 @@
-// Plain samples of sound, as `AudioDecoder` decodes what is coded: no browser takes all of their kinds, and one ends its tab at 24 bits.
+// PCM sound with the interface of `AudioDecoder`: no browser supports all kinds, and one crashes its tab at 24 bits.
 
 /** [bytes of a sample, its value −1…1 at a byte of a view] by name; `little`: the first byte is the lowest. */
 const SAMPLES = {
@@ -11,7 +11,7 @@ const SAMPLES = {
 };
 
 export class PcmDecoder {
-  /** `output` gets what `AudioDecoder` gives out, as far as the player reads it. */
+  /** `output` gets the fields of `AudioDecoder`'s output that the player reads. */
   constructor({ output }) {
     this.output = output;
     this.state = "unconfigured";

@@ -1,4 +1,4 @@
-// Shows frames where there is no GPU: the core makes pictures of them, which a 2D canvas takes. WebGL would run as a program there, several times as slow.
+// Shows frames without a GPU: the core converts them to pictures for a 2D canvas. WebGL would run in software, several times as slow.
 
 import { toRgb } from "./colour.js";
 import { floatsOf, loadCore, pictureOf, samplesIn, samplesOf, wordsOf } from "./core.js";
@@ -67,7 +67,7 @@ export class PlainView {
   }
 }
 
-/** From (Y, 16·Cb, 16·Cr) to red, green, blue of 0…255: three factors and what is added, for each. */
+/** From (Y, 16·Cb, 16·Cr) to red, green, blue of 0…255: three factors and an offset for each. */
 function rowsOf({ offset, gain, matrix }) {
   const sixteenths = [1, 16, 16];
   return [0, 1, 2].flatMap((row) => {

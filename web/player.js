@@ -1,4 +1,4 @@
-// Plays a stream: asks the engine, a worker, for frames, keeps the clock and shows what is due. What stands around the picture is the page's.
+// Plays a stream: requests frames from the engine, a worker, keeps the clock and shows due frames. The controls belong to the page.
 
 import { Pace } from "./pace.js";
 import { PlainView } from "./plain_view.js";
@@ -6,14 +6,14 @@ import { Sound } from "./sound.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 
-/** Frames that may be decoded ahead, and the bytes that they may take. */
+/** Most frames to decode ahead, and their most bytes. */
 const MOST_AHEAD = 12, MOST_BYTES = 96 << 20;
 /** How long sound is off after a late frame. */
 const SILENCE_MS = 400;
 /** Frames whose decoding times are averaged. */
 const MEAN_OF = 60;
 
-/** Begun before anything else, for a worker takes a while; it says when it is awake. */
+/** Started first, since a worker takes a while; it reports when it is ready. */
 let ready = newEngine();
 
 function newEngine() {
@@ -98,7 +98,7 @@ export class Player {
     this.onfirst = () => best ? this.go(best) : this.engine.postMessage({ credit: this.ahead - 1 });
   }
 
-  /** What paints in the page, { name, reason }; null: nothing, for which the machine may do it. It comes after the first frame. */
+  /** The page's painter, { name, reason }; null: none, the server may paint. Known after the first frame. */
   setPainter(painter) {
     const first = this.painter === undefined;
     Object.assign(this, { painter, paintsByPage: Boolean(painter) });
@@ -124,7 +124,7 @@ export class Player {
     else if (this.shown) this.draw();
   }
 
-  /** How boldly the page paints, 0…100; null: as the file says. */
+  /** Painting strength of the page, 0…100; null: the file's. */
   setLook(look) {
     this.look = look;
     this.engine.postMessage({ look });
@@ -193,7 +193,7 @@ export class Player {
     return this.playing && this.wanted === undefined && Boolean(this.shown);
   }
 
-  /** Whether it plays and frames come in time: there is no sound where the picture does not keep up. */
+  /** Whether it plays and frames are in time: there is no sound if the picture is too slow. */
   keepsUp(now) {
     return this.runs && now - (this.lateAt ?? -SILENCE_MS) >= SILENCE_MS;
   }
@@ -272,7 +272,7 @@ export class Player {
     this.mayEase();
   }
 
-  /** Whether the engine may move detail instead of painting it anew, where it does not keep up. */
+  /** Whether the engine may move detail instead of painting if it is too slow. */
   mayEase() {
     this.engine.postMessage({ eases: this.playing && !this.insists ? this.speed : 0 });
   }
@@ -303,13 +303,13 @@ export class Player {
     this.go(this.at + frames);
   }
 
-  /** The keyframe before or after what is shown. */
+  /** The keyframe before or after the current frame. */
   seekKey(forward) {
     const keys = this.gops.map(({ first }) => first);
     this.go(forward ? (keys.find((key) => key > this.at) ?? this.frames - 1) : (keys.findLast((key) => key < this.at) ?? 0));
   }
 
-  /** The next of the moments that were found, or that a summary names; after the last one the first. */
+  /** The next search result or moment of the summary; after the last one the first. */
   seekMoment() {
     this.go(this.moments.find((number) => number > this.at) ?? this.moments[0] ?? this.at);
   }

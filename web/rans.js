@@ -6,7 +6,7 @@ const DECAY = [4280046474n, 4281671832n, 4283120382n, 4284411306n, 4285561716n, 
 const distance = (index) => (index % 2 ? (index + 1) / 2 : -index / 2);
 const tables = new Map();
 
-/** { edges, golomb }: what the symbols 0, 1, -1, 2 …, escape occupy of 2^16, and the order of the code after an escape. `late`: the mean
+/** { edges, golomb }: edges of the symbols 0, 1, -1, 2 …, escape in 2^16, and the order of the code after an escape. `late`: the mean
  * less that of symbol 0, in eighths, -4…3. */
 function tableOf(scale, late) {
   const key = 8 * scale + late;
@@ -32,7 +32,7 @@ function makeTable(scale, late) {
   return { edges, golomb: Math.max(0, Math.floor((scale - 21) / 6)) };
 }
 
-/** Edges of a table whose value zero takes what inflation takes from the others. */
+/** Edges of a table after zero inflation, which moves probability from other values to zero. */
 function inflated(edges, centre, inflation) {
   const last = edges.length - 2, kept = ((16 - (inflation & 7)) << 12) >> (inflation >> 3);
   const zero = Math.min(centre < 0 ? -2 * centre - 1 : 2 * centre, last);

@@ -45,7 +45,7 @@ class Network {
 export const dimensionsOf = (tensors) => tensors["tokens.weight"]?.shape[1] ?? 0;
 
 /**
- * Levels of regions that bytes of tokens give: { dimensions, rows, columns, levels }, int8 by (dimension, row, column). Beside them what is
+ * Style offsets of regions from bytes of tokens: { dimensions, rows, columns, levels }, int8 by (dimension, row, column). Beside them what is
  * coded: `count` tokens in `bytes`, `kinds` (0…3) of each window, in rows. Throws `Damaged`.
  */
 export function readTokens(data, tensors, { width, height, q }) {

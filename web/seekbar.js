@@ -1,4 +1,4 @@
-// The seek bar: where the video is, and over it the time and a thumbnail of the place pointed at.
+// The seek bar: the position, and above it time and thumbnail at the pointer.
 
 import { clock } from "./words.js";
 
@@ -18,7 +18,7 @@ export class SeekBar {
     bar.addEventListener("pointerup", ({ pointerType }) => pointerType === "touch" && this.leave());
   }
 
-  /** For another stream. `thumbnails`: null where there are none. */
+  /** Reset for another stream. `thumbnails`: null without any. */
   open({ timeline, moments, hits }, thumbnails) {
     Object.assign(this, { timeline, thumbnails });
     Object.assign(this.input, { max: timeline.frames - 1, disabled: false });

@@ -3,7 +3,7 @@
 import { PcmDecoder } from "./pcm.js";
 import { openTracks, packetsOf } from "./tracks.js";
 
-/** Seconds that are decoded ahead, that a decoder gets before what is heard, and by which sound may be out of step. */
+/** Seconds to decode ahead, pre-roll of a decoder, and largest drift of the sound. */
 const AHEAD = 1, BEFORE = 0.1, STEP = 0.08;
 const MOST_IN_DECODER = 16;
 /** FFmpeg's mark of the track to play unless another is asked for. */
@@ -17,7 +17,7 @@ const isPcm = ({ codec }) => codec.startsWith("pcm-");
 const takes = async (config) => isPcm(config) || (globalThis.AudioDecoder && (await AudioDecoder.isConfigSupported(config).catch(() => null))?.supported);
 
 export class Sound {
-  /** `start`: seconds on the clock of the timestamps where the video begins; `note` tells the reader what does not work. */
+  /** `start`: seconds on the clock of the timestamps where the video begins; `note` reports problems to the user. */
   constructor(start, note) {
     this.start = start;
     this.note = note;
@@ -47,7 +47,7 @@ export class Sound {
     }
   }
 
-  /** The first track that the browser takes; those marked as default come first. */
+  /** The first track that the browser can play; default tracks come first. */
   async choose() {
     const sounds = this.tracks.map((track, number) => ({ ...track, number })).filter(({ name }) => name);
     sounds.sort((one, other) => (other.flags & DEFAULT) - (one.flags & DEFAULT));
@@ -78,7 +78,7 @@ export class Sound {
     if (this.gain) this.gain.gain.value = muted ? 0 : this.volume ** 2;
   }
 
-  /** Called often: the picture is at `time` (seconds) and goes on at `speed`, or stands (null). */
+  /** Called often: the picture is at `time` (seconds) and plays at `speed`, or is paused (null). */
   follow(time, speed) {
     if (!this.track) return;
     const { context, running } = this;
@@ -89,7 +89,7 @@ export class Sound {
     this.feed();
   }
 
-  /** Where the sound is, in the seconds of the picture; null where there is none. */
+  /** Position of the sound on the picture's clock, in seconds; null without sound. */
   heard() {
     const { running, context } = this;
     return running && running.time + (context.currentTime - running.at) * running.speed;
@@ -105,7 +105,7 @@ export class Sound {
     this.running = { decoder, time, speed, at: this.context.currentTime, fed: time - BEFORE, hidden: new Map() };
   }
 
-  /** Packets in their order, so far ahead as it takes. */
+  /** Packets in order, as far ahead as needed. */
   feed() {
     const { running, track } = this;
     const until = this.heard() + AHEAD * Math.max(1, running.speed);

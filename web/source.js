@@ -41,7 +41,7 @@ class Local {
 }
 
 class Remote {
-  /** `parts`: what is there already. */
+  /** `parts`: bytes received so far. */
   constructor(url, size, parts) {
     Object.assign(this, { url, size, parts });
   }
@@ -71,7 +71,7 @@ async function request(url, headers = {}, stop = null) {
   return answer;
 }
 
-/** The body of an answer, stopped where it is longer than it may be. */
+/** The body of an answer, aborted above its limit. */
 async function whole(answer) {
   const parts = [];
   let size = 0;

@@ -1,5 +1,5 @@
-// A worker that makes keyframes small: { open: { url | file, native } }, { gop } …; { gop, image } comes back for the GOP asked for last.
-// It decodes them beside the engine, or the server does (H.266). What cannot be decoded has no picture.
+// A worker that makes thumbnails of keyframes: { open: { url | file, native } }, { gop } …; it answers { gop, image } for the last request.
+// It decodes them in parallel to the engine, or the server does (H.266). GOPs that cannot be decoded have no picture.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { toRgb } from "./colour.js";
@@ -18,7 +18,7 @@ self.onmessage = ({ data }) => {
   if (!busy && wanted !== null) work();
 };
 
-/** The header, and what gives the planes of a GOP's keyframe. */
+/** The header, and a function for the planes of a GOP's keyframe. */
 async function open({ url, file, native }) {
   const stream = await openStream(file ?? url), { header } = stream;
   const { config } = header.base === "av1" && header.scale === 1 ? await av1Support(header) : {};

@@ -1,6 +1,6 @@
 // Small pictures of keyframes, from a worker that is started with the first one asked for.
 
-/** Pictures that are kept. */
+/** Cached pictures. */
 const MOST_KEPT = 200;
 
 export class Thumbnails {
@@ -9,8 +9,8 @@ export class Thumbnails {
     this.kept = new Map();
   }
 
-  /** The ImageData of a GOP's keyframe; where it is not there yet, undefined, and `arrived` is called when it is. Of what is asked for
-   *  in the meantime the last one comes. */
+  /** The ImageData of a GOP's keyframe; undefined until it arrives, when `arrived` is called. Of several requests
+   *  in the meantime only the last is answered. */
   get(gop, arrived) {
     if (this.kept.has(gop)) return this.kept.get(gop);
     if (this.closed) return undefined;

@@ -1,4 +1,4 @@
-// What is known of the frames of a stream: when each one is shown, how many bits it takes.
+// Frames of a stream, as far as known: display times and bits.
 
 export class Timeline {
   constructor({ frames, gops, header }) {
@@ -43,7 +43,7 @@ export class Timeline {
     return (sum * this.rate) / Math.max(1, last - first);
   }
 
-  /** Seconds at which a frame is shown: by its timestamp where its GOP has been read, else by the frame rate from the last one known. */
+  /** Display time of a frame in seconds: its timestamp if its GOP has been read, else by the frame rate from the last known one. */
   timeOf(frame) {
     const number = this.gopOf(frame), known = this.times.get(number);
     if (known) return known[frame - this.gops[number].first];

@@ -1,5 +1,5 @@
 // The map of tokens, a canvas over the picture: which windows have which kinds of tokens in the GOP that is shown, and how strongly
-// each region is steered by their sum (docs/spec/fit.md). Beside the controls stands what it means.
+// each region is steered by their sum (docs/spec/fit.md). A legend is next to the controls.
 
 import { SIDES } from "./region_tokens.js";
 import { short } from "./words.js";
@@ -7,11 +7,11 @@ import { short } from "./words.js";
 const [WINDOW, , REGION] = SIDES;
 /** Length of a region's levels where the scale ends. Of the regions of files by `--tokens on` and `search`, 0 to 4 % go beyond. */
 export const STRONGEST = 64;
-/** Colours from hardly to strongly steered: red, green, blue. Light ones last, so that strong regions stand out of dark and light pictures. */
+/** Colours from weak to strong offsets: red, green, blue. The last ones are light, so that strong regions are visible on dark and light pictures. */
 const SCALE = [[65, 30, 140], [190, 50, 130], [245, 125, 70], [255, 225, 80]];
 /** How opaque they are, so that the picture stays visible. */
 const OPACITY = [0.4, 0.65];
-/** GOPs whose tokens are kept. */
+/** GOPs with cached tokens. */
 const MOST_KEPT = 200;
 const element = (id) => document.getElementById(id);
 
@@ -59,7 +59,7 @@ export class TokenMap {
     this.drawn = "";
   }
 
-  /** Called at every refresh of the screen: draws anew where another GOP is shown, or the picture has another size. */
+  /** Called at every refresh of the screen: redraws for another GOP or size of the picture. */
   update() {
     const { player, canvas, byGop } = this;
     if (!this.on || !player.shown) return;
@@ -92,7 +92,7 @@ export class TokenMap {
   /** Tints of regions, then outlines of windows. */
   draw({ steering: { rows, columns, kinds }, strengths }) {
     const { canvas, player: { header } } = this, context = canvas.getContext("2d");
-    // Where a sample of the picture lies on the canvas; what sticks out of the picture is cut.
+    // Position of a sample of the picture on the canvas, cut to the picture.
     const along = (x) => Math.round((Math.min(x, header.width) * canvas.width) / header.width);
     const down = (y) => Math.round((Math.min(y, header.height) * canvas.height) / header.height);
     strengths.forEach((strength, region) => {
@@ -105,7 +105,7 @@ export class TokenMap {
   }
 }
 
-/** A window's frame, dashed where nothing is coded, and the borders of its quadrants and regions where these have tokens. */
+/** A window's frame, dashed without tokens, and the borders of quadrants and regions with tokens. */
 function outline(context, kind, x, y, along, down) {
   const unit = devicePixelRatio, inset = 2 * unit; // lines cover whole pixels
   const left = along(x) + inset, top = down(y) + inset, right = along(x + WINDOW) - inset, bottom = down(y + WINDOW) - inset;

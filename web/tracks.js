@@ -1,4 +1,4 @@
-// Packets of sound in `tracks` packets, and what their codecs are: gvcodec/media/tracks.py.
+// Packets of sound in `tracks` packets, and their codecs: gvcodec/media/tracks.py.
 
 import { Cursor, Damaged } from "./bytes.js";
 
@@ -42,7 +42,7 @@ function packetsFrom(cursor, count) {
   return packets;
 }
 
-/** What `openTracks` has of the track of a Matroska head; of an MP4 head, which holds what Matroska does not, the name of sound. */
+/** Entry of `openTracks` for a Matroska head; for an MP4 head (codecs that Matroska lacks) only the name of the codec. */
 function soundOfHead(head) {
   const cursor = new Cursor(head, "tracks: codec parameters");
   if (head.length < 4 || new DataView(head.buffer, head.byteOffset).getUint32(0) !== EBML) {
@@ -72,7 +72,7 @@ function soundOf(track) {
   return { name: named.replace(/^A_/, ""), config };
 }
 
-/** As WebCodecs names it; "" where it does not. */
+/** WebCodecs' name of the codec; "" without one. */
 function codecOf(named, description, bits) {
   const names = { A_OPUS: "opus", "A_MPEG/L3": "mp3", A_FLAC: "flac", A_VORBIS: "vorbis" };
   if (named === "A_AAC") return `mp4a.40.${(description?.[0] ?? 16) >> 3}`;

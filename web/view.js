@@ -47,12 +47,12 @@ void main() {
 export const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
 
 export class View {
-  /** WebGL 2 on this canvas; null where there is none, or by default where it is a program on the processor. */
+  /** WebGL 2 on this canvas; null without it, or by default if it runs in software. */
   static contextOf(canvas, slowToo) {
     return slowToo || hasGpu() ? canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false }) : null;
   }
 
-  /** Compiling takes long, so it begins before a stream is there. */
+  /** Compiling takes long, so it begins before a stream is open. */
   constructor(canvas, gl) {
     this.canvas = canvas;
     this.gl = gl;
@@ -117,7 +117,7 @@ export class View {
   }
 }
 
-/** What programs that stand in for a GPU call themselves. */
+/** Names of software renderers. */
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 /** Whether WebGL runs on a GPU here. */

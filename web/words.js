@@ -1,6 +1,6 @@
 // Numbers as a viewer reads them.
 
-/** 1:02.3, and hours where there are any. */
+/** 1:02.3, with hours if needed. */
 export function clock(seconds) {
   const tenths = Math.max(0, Math.floor(seconds * 10 + 1e-6)), minutes = Math.floor(tenths / 600);
   const pair = (number) => String(number).padStart(2, "0");
