@@ -32,7 +32,14 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs, require_inputs
+from gvcodec.util.file_io import (
+    as_name,
+    copy_time,
+    name_of,
+    open_rereadable,
+    protect_inputs,
+    require_inputs,
+)
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, split_options
 from gvcodec.util.progress import Mode, ProgressBar
@@ -165,6 +172,7 @@ def encode_job(job: Job) -> EncodeReport:
     if _file_version(source) != version and not report.incomplete:
         report = replace(report, incomplete="it changed while it was coded")
     report = _with_container_size(report, job.output)
+    copy_time(source or "-", as_name(job.output) or "-")
     if report.gain is not None and report.gain < 0:
         report = replace(report, notes=(*report.notes, _describe_gain(report)))
     return report

@@ -23,8 +23,8 @@ _OUTPUT = ("-o", "--output")
 _OPTION_MAP: dict[str, dict[str, str]] = {
     "encode": {
         **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--video-bitrate",
-        "-maxrate": "--maxrate", "-fs": "--size", "-r": "--fps", "-framerate": "--rate", "-g": "--keyint",
-        "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
+        "-maxrate": "--maxrate", "-fs": "--size", "-r": "--fps", "-framerate": "--rate",
+        "-g": "--keyint", "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
     },
     "decode": {**_PART, **_FRAMES, "-i": "", "-crf": "--crf"},
     "cut": {**_PART, "-i": ""},
