@@ -137,6 +137,9 @@ class InputOptions:
         "WxH|1/2",
         help="size of the pictures; x480: width by their aspect ratio (the source's)",
     )
+    deinterlace: bool = option(
+        False, help="deinterlace, at the frame rate of the source (FFmpeg's bwdif)"
+    )
     no_subtitles: bool | None = option(
         None, action="store_const", const=True, help="leave subtitles out"
     )
