@@ -101,9 +101,11 @@ def _is_printable(sign: str) -> bool:
 
 
 def _text(data: bytes) -> str:
-    controls = ("Cc", "Zl", "Zp", "Cs")
-    shown = (" " if unicodedata.category(c) in controls else c for c in _decoded(data))
-    return "".join(shown).strip()
+    return "".join(" " if _is_control(c) else c for c in _decoded(data)).strip()
+
+
+def _is_control(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Zl", "Zp", "Cs") or sign in "\u202d\u202e"
 
 
 class Tracks:

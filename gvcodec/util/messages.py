@@ -62,15 +62,19 @@ def is_terminal() -> bool:
     return bool(callable(isatty) and isatty())
 
 
+#: They would show a name backwards.
+OVERRIDES = "\u202d\u202e"
+
+
 def one_line(text: str) -> str:
     """A message with control characters as backslash escapes."""
     return "".join(repr(one)[1:-1] if is_control(one) else one for one in text)
 
 
 def is_control(character: str) -> bool:
-    """Whether it is no text: a control character, a separator of lines, half a surrogate pair. What
-    joins letters of Persian, Hindi or emoji and wide spaces are text."""
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
+    """Whether it is not text: a control character, an override of the writing direction, a
+    separator of lines, half a surrogate pair. Joiners of letters and wide spaces are text."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or character in OVERRIDES
 
 
 def format_time(seconds: float) -> str:
