@@ -91,6 +91,7 @@ def test_budgets() -> None:
     assert Budget(bitrate=8000).file_bytes(fmt, 50, 99) == 2000
     assert Budget(bitrate=8000).file_bytes(fmt, 50, 99, 4.0) == 4000
     assert Budget(bpp=0.1).file_bytes(fmt, 50, 99) == 3125 + 99
+    assert Budget(video_bitrate=8000).file_bytes(fmt, 50, 99, 4.0) == 4000 + 99
     for wrong in ({}, {"size": 1, "bpp": 1}, {"size": 0}, {"bpp": math.inf}):
         with pytest.raises(UsageError):
             Budget(**wrong)
