@@ -8,6 +8,7 @@ from gvcodec.api.frames import decode, decode_planes, encode
 from gvcodec.api.info import Info, info
 from gvcodec.api.moments import search, summarize
 from gvcodec.api.results import DecodeReport, EncodeReport, Moment, SearchReport, SummarizeReport
+from gvcodec.api.tokens import TokenSet, tokens
 from gvcodec.bitstream import Reader, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
@@ -71,6 +72,7 @@ __all__ = [
     "SearchReport",
     "State",
     "SummarizeReport",
+    "TokenSet",
     "UsageError",
     "VerificationError",
     "VerifyReport",
@@ -89,5 +91,6 @@ __all__ = [
     "repair",
     "search",
     "summarize",
+    "tokens",
     "verify",
 ]

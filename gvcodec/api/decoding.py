@@ -32,7 +32,14 @@ from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.tokens import check_tokens_option
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
-from gvcodec.util.file_io import BorrowedFile, Readable, as_name, name_of, protect_inputs
+from gvcodec.util.file_io import (
+    BorrowedFile,
+    Readable,
+    as_name,
+    copy_time,
+    name_of,
+    protect_inputs,
+)
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import (
     add_option_docs,
@@ -202,7 +209,9 @@ def decode_file(
         stack.enter_context(
             memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
-        return _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
+        report = _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
+        copy_time(source_name or "-", output_name or "-")
+        return report
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:

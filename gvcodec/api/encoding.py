@@ -32,7 +32,14 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import as_name, name_of, open_rereadable, protect_inputs, require_inputs
+from gvcodec.util.file_io import (
+    as_name,
+    copy_time,
+    name_of,
+    open_rereadable,
+    protect_inputs,
+    require_inputs,
+)
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, split_options
 from gvcodec.util.progress import Mode, ProgressBar
@@ -72,10 +79,12 @@ def encode_file(
     Only what codes a video in one go holds for them: not `size`, `target`, `jobs` and the like.
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
-    `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15",
-    "ssimulacra2=70", "cvvdp=9.3"; `target_of` "mean", "p5", "worst-scene"; with `max_size` at most)
-    takes the place of `q`. `jobs`: code in chunks, this many at a time; `resume` keeps finished
-    chunks in OUTPUT.part and continues from them. `progress`: a function that gets a `State` about
+    `video_bitrate` (bits a second of the picture, without sound), `bpp` (bits per luma pixel,
+    without sound) and `target` ("psnr=38", "lpips=0.15", "ssimulacra2=70", "cvvdp=9.3"; `target_of`
+    "mean", "p5", "worst-scene"; with `max_size` at most) takes the place of `q`.
+
+    `jobs`: code in chunks, this many at a time; `resume` keeps finished chunks in OUTPUT.part and
+    continues from them. `progress`: a function that gets a `State` about
     ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
     shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
     `input_options`: what the input does not say itself (frame rate, colour), and the size and frame
@@ -129,7 +138,8 @@ def encode_file(
     job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
         raise UsageError(
-            "give either a quality or one of size, bitrate, bpp and target", code="option-conflict"
+            "give either a quality or one of size, bitrate, video_bitrate, bpp and target",
+            code="option-conflict",
         )
     result = encode_job(job)
     require_complete(job, result)
@@ -162,6 +172,7 @@ def encode_job(job: Job) -> EncodeReport:
     if _file_version(source) != version and not report.incomplete:
         report = replace(report, incomplete="it changed while it was coded")
     report = _with_container_size(report, job.output)
+    copy_time(source or "-", as_name(job.output) or "-")
     if report.gain is not None and report.gain < 0:
         report = replace(report, notes=(*report.notes, _describe_gain(report)))
     return report

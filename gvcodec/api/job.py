@@ -75,6 +75,13 @@ class Job:
         group="rate",
         help="largest rate in bits per luma pixel, without sound",
     )
+    video_bitrate: float | str | None = option(
+        None,
+        amount,
+        "BITS",
+        group="rate",
+        help="largest bitrate of the picture alone, without sound (-b:v of ffmpeg)",
+    )
     target: str | Target | None = option(
         None,
         _target,
@@ -161,11 +168,13 @@ class Job:
         """What rate control is to reach. Raises `UsageError`."""
         *amounts, max_size = (
             parse_option(parse_amount, value, _AMOUNTS)
-            for value in (self.size, self.bitrate, self.bpp, self.max_size)
+            for value in (self.size, self.bitrate, self.bpp, self.video_bitrate, self.max_size)
         )
         rate_count = sum(value is not None for value in (*amounts, self.target))
         if rate_count > 1:
-            raise UsageError("give one of size, bitrate, bpp and target", code="option-conflict")
+            raise UsageError(
+                "give one of size, bitrate, video_bitrate, bpp and target", code="option-conflict"
+            )
         if self.target is None and (max_size is not None or self.target_of != "mean"):
             name = "target_of" if max_size is None else "max_size"
             raise UsageError(f"--{name.replace('_', '-')} needs --target", code="option-conflict")

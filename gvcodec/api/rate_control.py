@@ -51,7 +51,7 @@ def encode_rated(
             budget = rate if most is None else Budget(size=most)
             return encode_to_budget(job.open, job.config, budget, bar, bar, is_file=not suffix)
 
-        bounds = "" if rate.bpp is not None else suffix
+        bounds = suffix if rate.counts_tracks else ""
         rated_file = _fit_container(bounds, rate.size, encode, fills=True)
     output.write(rated_file.encoded_pass.data)
     source_bytes: int | None = None
@@ -64,7 +64,7 @@ def encode_rated(
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
     """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
     decodes nothing. Sound that is coded anew is known after the first pass."""
-    if rate.bpp is not None or isinstance(source.tracks, SoundCoder):
+    if not rate.counts_tracks or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size
     if limit is None and source.expected_frames is not None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from gvcodec.batch.probe import holds_video
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.inputs import VIDEOS
 from gvcodec.util import uris
 from gvcodec.util.uris import is_uri
 
@@ -30,14 +31,6 @@ NO_VIDEO = "no video"
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 #: White space of tables. Other kinds, as in titles of downloads, belong to names.
 _BLANKS = " \t\r\n"
-_ENDINGS = """
-    .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
-    .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .ivf .obu .h264 .264
-    .hevc .h265 .265 .av1 .vc1 .gif .apng .mjpeg .mjpg .amv .wtv
-"""
-#: Files with these endings are videos without a look at them, and files on a store that has others
-#: are not.
-VIDEOS = frozenset(_ENDINGS.split())
 #: The types that Python itself knows, not those of the machine.
 _TYPES = mimetypes.MimeTypes()
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")

@@ -37,7 +37,7 @@ from gvcodec.media import playlist
 from gvcodec.media.reader import VideoReader
 from gvcodec.one_file.write import tracks_in, write_one_file
 from gvcodec.util import uris
-from gvcodec.util.file_io import work_folder, write_atomically
+from gvcodec.util.file_io import copy_time, work_folder, write_atomically
 
 
 def join(
@@ -61,6 +61,7 @@ def join(
             _check_gain(settings, row["bytes"], source_bytes)
     except NoGainError as error:
         return {"no gain": str(error)}
+    copy_time(uri, output)
     return row | {"source_bytes": source_bytes}
 
 

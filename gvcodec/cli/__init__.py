@@ -29,7 +29,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-import gvcodec
 from gvcodec.cli import _standard_streams
 from gvcodec.cli._habits import ADVICE, HINTS, map_ffmpeg_options
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
@@ -37,6 +36,7 @@ from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs, require_inputs
 from gvcodec.util.messages import log_line, one_line, silence
 from gvcodec.util.process import let_threads_sleep, manage_process
+from gvcodec.util.version import describe_version
 
 #: Commands and their lines in `gvcodec --help`.
 COMMANDS = {
@@ -155,7 +155,7 @@ class _Parser(argparse.ArgumentParser):
                 return f"{first}: one file too many{many}"
             return f"{first} …: {len(words)} files too many{many}"
         name = first.partition("=")[0]
-        if self.command == "encode" and name in ADVICE:
+        if self.command in ("encode", "batch") and name in ADVICE:
             return f"there is no option {name}: {ADVICE[name]}"
         ours = [HINTS[name]] if HINTS.get(name) in self.options else []
         near = ours or difflib.get_close_matches(name, self.options, 1, 0.8)
@@ -173,7 +173,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of these arguments: with the one command that they name, since only its module is
     loaded, or where they name none with the list of all. Without arguments: of all commands."""
     top_parser = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
-    top_parser.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
+    top_parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     subparsers = top_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     if arguments and arguments[0] not in COMMANDS:
         for name, text in COMMANDS.items():
@@ -200,6 +200,14 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
                 list(command_parser._option_string_actions),
             )
     return top_parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up where it is asked for only: git may take a while."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        parser._print_message(f"gvcodec {describe_version()}\n", sys.stdout)
+        parser.exit()
 
 
 class _Help(argparse.Action):

@@ -22,9 +22,9 @@ _OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.
 _OPTION_MAP: dict[str, dict[str, str]] = {
     "encode": {
-        **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--bitrate", "-maxrate": "--maxrate",
-        "-fs": "--size", "-r": "--fps", "-framerate": "--rate", "-g": "--keyint",
-        "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
+        **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--video-bitrate",
+        "-maxrate": "--maxrate", "-fs": "--size", "-r": "--fps", "-framerate": "--rate",
+        "-g": "--keyint", "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
     },
     "decode": {**_PART, **_FRAMES, "-i": "", "-crf": "--crf"},
     "cut": {**_PART, "-i": ""},
@@ -87,6 +87,7 @@ ADVICE = {
     **dict.fromkeys(
         ("-c:a", "-acodec", "-codec:a", "-b:a", "-ab"), "--sound copy, opus:24k or none"
     ),
+    "-b": "--video-bitrate is the picture's, --bitrate the whole file's",
     **dict.fromkeys(("-pix_fmt", "-profile:v", "-level"), "it follows from the source"),
     **dict.fromkeys(("-tune", "-x264-params", "-x265-params"), "--encoder-params K=V sets some"),
     "-map": "the first video and all sound and subtitles are taken",
@@ -132,5 +133,5 @@ HINTS = {
     "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--tune": "--speed",
     "--gop": "--keyint", "--start-time": "--start", "--end": "--to", "--resize": "--scale",
     "--no-audio": "--no-sound", "--audio": "--sound", "--workers": "--jobs", "--overwrite": "-y",
-    "--force": "-y",
+    "--force": "-y", "-b:v": "--video-bitrate", "-crf": "-q", "-preset": "--preset",
 }  # fmt: skip

@@ -47,7 +47,7 @@ USUAL = (
 )
 #: Files that are no videos and are named.
 _NAMED = 5
-_RATES = ("base_q", "size", "bitrate", "bpp", "target")
+_RATES = ("base_q", "size", "bitrate", "bpp", "video_bitrate", "target")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

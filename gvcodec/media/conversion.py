@@ -143,6 +143,10 @@ class Conversion:
             if turn and mirrored:
                 how += " and mirrored"
             self.notes.append(f"{how} as the file asks")
+        if first.interlaced_frame and not input_options.deinterlace:
+            self.notes.append(
+                "interlaced video is coded as progressive frames (--deinterlace removes the combs)"
+            )
         self.format = self._format_of(first, stream, rate, tick)
         self.format = replace(self.format, colour=self._choose_colour(first, input_options))
         self._first_size = self.format.width, self.format.height
@@ -275,8 +279,6 @@ class Conversion:
         if rotation.swaps:
             width, height = height, width
             sar = 1 / sar
-        if frame.interlaced_frame:
-            self.notes.append("interlaced video is coded as progressive frames")
         depth = max(component.bits for component in frame.format.components)
         full = is_full_range(frame)
         matrix = int(frame.colorspace)

@@ -28,6 +28,13 @@ PICTURES = frozenset(
     """.png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic .heif .exr .dpx .hdr .pfm .pbm .pgm .ppm
     .pnm .pam .jp2 .j2k .jls .jxl .qoi .fits .tga .sgi .pcx""".split()  # noqa: SIM905
 )
+#: Files with these endings are videos without a look at them, and files on a store that has others
+#: are not.
+VIDEOS = frozenset(
+    """.mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
+    .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .ivf .obu .h264 .264 .hevc .h265
+    .265 .av1 .vc1 .gif .apng .mjpeg .mjpg .amv .wtv""".split()  # noqa: SIM905
+)
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")
 #: PBM, PGM and PPM in binary: width, height and, except for PBM, the largest sample.
@@ -129,6 +136,9 @@ class InputOptions:
         picture_size,
         "WxH|1/2",
         help="size of the pictures; x480: width by their aspect ratio (the source's)",
+    )
+    deinterlace: bool = option(
+        False, help="deinterlace, at the frame rate of the source (FFmpeg's bwdif)"
     )
     no_subtitles: bool | None = option(
         None, action="store_const", const=True, help="leave subtitles out"
@@ -236,6 +246,8 @@ def _pictures(folder: str) -> list[str]:
 
 def _in_folder(folder: str) -> list[tuple[int, str]]:
     names = _pictures(folder)
+    if len(names) < 2 and any(os.path.splitext(n)[1].lower() in VIDEOS for n in _names(folder)):
+        raise MediaError(f"{folder}: is a folder of videos: gvcodec batch {folder} -o OUT")
     if not names:
         raise MediaError(f"{folder}: is a folder, not a video, and holds no pictures")
     if len(names) == 1:

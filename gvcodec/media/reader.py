@@ -26,6 +26,7 @@ from gvcodec.bitstream.metadata_obu import is_painted
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
+from gvcodec.media.deinterlacing import deinterlace
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures, video_behind
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import InputFile, read_pictures, reason, video_of
@@ -279,7 +280,12 @@ class VideoReader:
         self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        for frame, _, pts in self._wanted():
+        frames: Iterator[tuple[av.VideoFrame, int]] = (
+            (frame, pts) for frame, _, pts in self._wanted()
+        )
+        if self._input_options.deinterlace:
+            frames = deinterlace(frames, self.name, self.notes)
+        for frame, pts in frames:
             planes, new_size = self._conversion.apply(frame)
             yield Frame(planes, pts, new_size)
 

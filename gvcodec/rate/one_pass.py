@@ -15,6 +15,7 @@ from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import Frame
+from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.media.tracks import CHUNK
 from gvcodec.types import VideoFormat
 from gvcodec.util.messages import MOST_AMOUNT
@@ -22,12 +23,18 @@ from gvcodec.util.messages import MOST_AMOUNT
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One of three: `size` bytes or `bitrate` bits a second for the whole file with its sound,
-    `bpp` bits a luma pixel for the file without it."""
+    """One of four: `size` bytes or `bitrate` bits a second for the whole file with its sound,
+    `bpp` bits a luma pixel or `video_bitrate` bits a second for the file without it."""
 
     size: float | None = None
     bitrate: float | None = None
     bpp: float | None = None
+    video_bitrate: float | None = None
+
+    @property
+    def counts_tracks(self) -> bool:
+        """Whether sound and subtitles are part of it."""
+        return self.bpp is None and self.video_bitrate is None
 
     @property
     def is_global(self) -> bool:
@@ -35,10 +42,12 @@ class Budget:
         return True
 
     def __post_init__(self) -> None:
-        amounts = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
+        values = (self.size, self.bitrate, self.bpp, self.video_bitrate)
+        amounts = [value for value in values if value is not None]
         if len(amounts) != 1 or not 0 < amounts[0] <= MOST_AMOUNT:
             raise UsageError(
-                "a budget is one of size, bitrate and bpp, above 0 and at most 1e18", code="target"
+                "a budget is one of size, bitrate, bpp and video_bitrate, above 0 and at most 1e18",
+                code="target",
             )
 
     def file_bytes(
@@ -48,15 +57,16 @@ class Budget:
         `seconds`: its duration, None = by the frame rate."""
         seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
         video_bytes = self.bytes_allowed(frames * fmt.width * fmt.height, seconds)
-        return video_bytes if self.bpp is None else video_bytes + track_bytes
+        return video_bytes if self.counts_tracks else video_bytes + track_bytes
 
     def bytes_allowed(self, samples: int, seconds: float) -> int:
-        """Bytes allowed for `samples` luma samples in `seconds`; with `bpp`, bytes without
-        sound."""
+        """Bytes allowed for `samples` luma samples in `seconds`; with `bpp` and `video_bitrate`
+        without sound."""
         if self.size is not None:
             return int(self.size)
-        if self.bitrate is not None:
-            return int(self.bitrate * seconds / 8)
+        bitrate = self.video_bitrate if self.bitrate is None else self.bitrate
+        if bitrate is not None:
+            return int(bitrate * seconds / 8)
         assert self.bpp is not None
         return int(self.bpp * samples / 8)
 
@@ -97,6 +107,8 @@ class EncodePass:
     base: str
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
+    #: Whether sound is the source's own, not coded anew.
+    copies_sound: bool = False
     seconds: float = 0.0
     incomplete: str = ""
 
@@ -146,6 +158,7 @@ def encode_pass(
         writer = encode_source(source, watched, encoder, stream, writes_painted_hash)
         data = stream.getvalue()
         reader = Reader(io.BytesIO(data))
+        kinds = source.tracks.kinds if source.tracks else ""
         sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]
         return EncodePass(
             source.format,
@@ -158,7 +171,8 @@ def encode_pass(
             [*source.notes, *encoder.notes],
             encoder.config.base_q,
             encoder.config.base,
-            source.tracks.kinds if source.tracks else "",
+            kinds,
+            "audio" in kinds and not isinstance(source.tracks, SoundCoder),
             encoder.seconds,
             source.incomplete,
         )

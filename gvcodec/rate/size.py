@@ -255,7 +255,20 @@ def encode_to_budget(
     if is_file:
         check_sound_size(limit, stats.track_bytes)
     search = Search(open_source, config, stats, limit, watch, progress, is_file)
-    return _encode(search, _try_presets(search))
+    rated_file = _encode(search, _try_presets(search))
+    return _note_large_sound(rated_file) if budget.counts_tracks else rated_file
+
+
+def _note_large_sound(rated_file: RatedFile) -> RatedFile:
+    """With a line where copied sound takes more than half of the limit."""
+    coded, limit = rated_file.encoded_pass, rated_file.limit
+    if not coded.copies_sound or limit is None or 2 * coded.track_bytes <= limit:
+        return rated_file
+    note = (
+        f"{coded.track_kinds} has {coded.track_bytes} of the {limit} bytes, more than half: "
+        f"{SMALLER_SOUND}"
+    )
+    return replace(rated_file, encoded_pass=replace(coded, notes=[*coded.notes, note]))
 
 
 def _try_presets(search: Search) -> float:

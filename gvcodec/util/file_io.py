@@ -412,6 +412,16 @@ def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
         yield stream
 
 
+def copy_time(source: str, output: str) -> None:
+    """Give a file that was made of another one the modification time of that; nothing where one of
+    them is no file of this machine, or where the file system does not allow it."""
+    source, output = local_path(source), local_path(output)
+    if "-" in (source, output) or not os.path.isfile(source) or not os.path.isfile(output):
+        return
+    with contextlib.suppress(OSError):
+        os.utime(output, ns=(os.stat(output).st_atime_ns, os.stat(source).st_mtime_ns))
+
+
 def _make_folders(path: str, root: str) -> None:
     folder = Path(path).parent
     try:

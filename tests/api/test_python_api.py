@@ -170,7 +170,7 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"size": 1000, "bitrate": "80k"}, "one of size, bitrate, bpp and target"),
+        ({"size": 1000, "bitrate": "80k"}, "one of size, bitrate, video_bitrate, bpp and target"),
         ({"size": 1000, "q": 40}, "either a quality or one of size"),
         ({"size": "big"}, "'big'"),
         ({"target": "vmaf=90"}, "psnr=DECIBEL"),

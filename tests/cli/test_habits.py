@@ -18,11 +18,13 @@ gvcodec encode a.mp4 o.gvc -r fast | frame rate
 gvcodec encode a.mp4 o.gvc -vf hflip | there is no option -vf
 gvcodec encode a.mp4 o.gvc -s large | no size like 640x360
 gvcodec encode a.mp4 o.gvc --base mpeg2 | av1
-gvcodec encode a.mp4 o.gvc -crf 40 -b:v 80k | --bitrate: not allowed with -q
+gvcodec encode a.mp4 o.gvc -crf 40 -b:v 80k | --video-bitrate: not allowed with -q
 gvcodec encode a.mp4 o.gvc -ss tomorrow | is not a time like
 gvcodec encode a.mp4 o.gvc --target ssim=0.9 | psnr=DECIBEL
 gvcodec encode a.mp4 o.gvc --frames 0 | 1 or more
 gvcodec encode a.mp4 o.gvc --kint 4 | no option --kint, did you mean --keyint? (gvcodec help encode
+gvcodec batch a.mp4 -o out -b:v 80k | there is no option -b:v, did you mean --video-bitrate?
+gvcodec batch a.mp4 -o out -vf hflip | --scale 640x360
 gvcodec cut a.gvc o.gvc --overwrite | did you mean -y?
 gvcodec encode a.mp4 o.gvc --device cuda:9 | no device cuda:9 here
 gvcodec encode a.mp4 o.gvc -q 80 | number from 0 (best) to 67
@@ -47,7 +49,7 @@ def test_a_wrong_usage_is_answered_in_one_line(line, answer, tmp_path, monkeypat
     ("line", "taken"),
     [
         ("-i a.mp4 -crf 40 o.gvc", "encode a.mp4 -q 40 o.gvc"),
-        ("encode -i a.mp4 -b:v 80kbps o.gvc", "encode a.mp4 --bitrate 80kbps o.gvc"),
+        ("encode -i a.mp4 -b:v 80kbps o.gvc", "encode a.mp4 --video-bitrate 80kbps o.gvc"),
         ("encode -ss 1:15 -i a.mp4 o.gvc -y", "encode --start 1:15 a.mp4 o.gvc -y"),
         ("encode -ss 5 -t 10 -i a.mp4 -an", "encode --start 5 --duration 10 a.mp4 --no-sound"),
         ("encode a.mp4 -s 640x360 -r 15", "encode a.mp4 --scale 640x360 --fps 15"),

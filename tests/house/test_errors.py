@@ -92,7 +92,7 @@ WORDS: list[tuple[Callable[[], object], str, str]] = [
     (
         lambda: Budget(size=0),
         "target",
-        "a budget is one of size, bitrate and bpp, above 0 and at most 1e18",
+        "a budget is one of size, bitrate, bpp and video_bitrate, above 0 and at most 1e18",
     ),
     (
         lambda: Target("psnr", 30, of="best"),

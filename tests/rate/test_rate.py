@@ -229,8 +229,30 @@ def test_size_and_bitrate_count_the_sound(tmp_path) -> None:
         reader = Reader(file)
         list(reader.packets())
     assert reader.track_size > 3000 and 0.98 * 18_000 <= reader.size <= 18_000
+    command("encode", source, stream, "-b:v", "40k", *common)
+    video_bytes = api.info(stream).video_bytes
+    assert 0.93 * 6000 <= video_bytes <= 6000 and api.info(stream).track_bytes > 3000
     command("encode", source, stream.with_suffix(".mp4"), "--bitrate", "140k", *common)
     assert 0.95 * 21_000 <= stream.with_suffix(".mp4").stat().st_size <= 21_000
+
+
+@pytest.mark.parametrize(
+    ("words", "is_named"),
+    [
+        (("--size", "20k"), True),
+        (("--bitrate", "120k"), True),
+        (("--size", "40k"), False),
+        (("--size", "9k", "--sound", "opus:32k"), False),
+        (("--video-bitrate", "20k"), False),
+    ],
+)
+def test_copied_sound_above_half_of_a_budget_is_named(tmp_path, words, is_named) -> None:
+    source, stream = tmp_path / "in.mp4", tmp_path / "out.gvc"
+    with_audio(source, make_clip(96, 80, 30, seed=4))
+    done = command(
+        "encode", source, stream, *words, "--preset", 10, "--fit", "off", "--threads", 1, "-y"
+    )
+    assert ("more than half: --sound opus:24k" in done.err) == is_named, done.err
 
 
 @pytest.mark.parametrize("keyint", [0, 30])
