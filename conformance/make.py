@@ -1,4 +1,4 @@
-"""Makes the conformance files anew: `python -m conformance.make`, or some by name, `refused` (new
+"""Makes the conformance files again: `python -m conformance.make`, or some by name, `refused` (new
 ones) and `vectors` among them.
 
 A release adds files and never changes one: what 1.0 read, every later release reads.

@@ -98,7 +98,7 @@ def verify(path: Path, sums: Path) -> None:
 
 
 def unpack(path: Path) -> None:
-    """The archive's files beside it. Raises EvalError where no program does that."""
+    """The archive's files next to it. Raises EvalError where no program does that."""
     if path.suffix != ".7z":
         return
     for program, *words in _UNPACKERS:

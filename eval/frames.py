@@ -1,4 +1,4 @@
-"""Frames in memory: read at a size, compared, and in place of files where metrics are taken."""
+"""Frames in memory: read at a size, compared, and instead of files where metrics are taken."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_frames(
 
 @dataclass(frozen=True)
 class Loaded:
-    """8-bit frames that metrics take in place of a `RawVideo`."""
+    """8-bit frames that metrics take instead of a `RawVideo`."""
 
     shown: Sequence[Planes]
     depth: int = 8

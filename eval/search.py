@@ -4,8 +4,8 @@ DIR`.
 MATERIAL is made by `python -m training summary_material`. For every seed a third of the
 clips is held out by source, the compressor learns from the others, and the held-out clips are
 joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that
-have vectors (as they are, cropped, mirrored and coded anew by x264) and clips of about a second
-(cropped, coded anew). Photos that move are there forwards and backwards: only the order of frames
+have vectors (as they are, cropped, mirrored and coded again by x264) and clips of about a second
+(cropped, coded again). Photos that move are there forwards and backwards: only the order of frames
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
 `gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
 """

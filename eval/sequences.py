@@ -181,7 +181,7 @@ def folder_sources(
         replace(source, name=path.stem) if source.name in twice else source
         for path, source in sources
     ]
-    # Files of one name and two kinds, or a folder beside them.
+    # Files of one name and two kinds, or a folder next to them.
     twice = {name for name, n in Counter(source.name for source in found).items() if n > 1}
     found = [
         replace(source, name=path.name.replace(".", "-")) if source.name in twice else source

@@ -83,7 +83,7 @@ class Clip:
     """A prepared source: its raw samples, the lossless file for encoders and what is known about
     it. `rgb_by`: how planes become RGB for metrics, "clip" = by its own matrix and range, "dcvc" =
     by BT.709 in full range whatever the clip says, as DCVC's scripts do. `pictures`: PNGs that are
-    the reference of metrics in RGB, in place of the samples that were made of them."""
+    the reference of metrics in RGB, instead of the samples that were made of them."""
 
     name: str
     raw: RawVideo

@@ -40,7 +40,7 @@ class Standard:
     `is_reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP
     while it works on the next, `low_delay`: the encoder has a form of it, `can_cap_rate`: it keeps
     a maximum rate, `least_rate`: of frames, that it takes, `layouts`: of decoded samples (AV1
-    streams of before had 10 bits whatever their source had). For files of a given size:
+    earlier streams had 10 bits whatever their source had). For files of a given size:
 
     | field | meaning |
     |---|---|

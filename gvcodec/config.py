@@ -246,7 +246,7 @@ class EncoderConfig:
     @property
     def chooses_strengths(self) -> bool:
         """Whether each GOP is to be painted no more strongly than it can be without flickering, for
-        which packets wait: where the painter is fitted, and by default, but for low delay."""
+        which packets wait: where the painter is fitted, and by default, except for low delay."""
         return self.uses_fitting or (self.fit is None and not self.low_delay)
 
     @property

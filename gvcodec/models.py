@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODELS_VARIABLE = "GVCODEC_MODELS"
-#: Environment variable that names another checkpoint for encoding than the one beside the package.
+#: Environment variable that names another checkpoint for encoding than the one next to the package.
 CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
 _ID_BYTES = 8
 

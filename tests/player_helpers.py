@@ -95,7 +95,7 @@ def _node_version() -> int:
 
 
 def as_mp4(path: Path) -> Path:
-    """The stream in a file that plays everywhere, beside it."""
+    """The stream in a file that plays everywhere, next to it."""
     assert main(["extract", str(path), str(path.with_suffix(".mp4"))]) == 0
     return path.with_suffix(".mp4")
 

@@ -1,4 +1,4 @@
-"""Files that training writes beside weights: material, a card (JSON) and sheets of pictures."""
+"""Files that training writes next to weights: material, a card (JSON) and sheets of pictures."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Work(Protocol):
         return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs beside weights and moments; tensors and numbers."""
+        """What resuming needs besides weights and moments; tensors and numbers."""
         return {}
 
     def resume(self, state: dict[str, Any], steps: int) -> None:

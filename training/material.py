@@ -5,7 +5,7 @@ windows of `WINDOW` luma samples, 4:2:0 flattened plane by plane: `base` (LENGTH
 uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first
 frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are
 not in display order. `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`.
-`material.json`: `{"manifest_sha256"}` of the manifest beside the folder of clips.
+`material.json`: `{"manifest_sha256"}` of the manifest next to the folder of clips.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
 `objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
 network that fitting has everywhere stands in for VGG16, at a fifth of its cost without int8. Runs
-have one to three frames. Written beside what `loop` writes: `painter.safetensors` (averaged
+have one to three frames. Written next to what `loop` writes: `painter.safetensors` (averaged
 weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame |
 painted). Material: `python -m training material`.
 """

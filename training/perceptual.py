@@ -98,8 +98,8 @@ def agreement(weights: Weights, pairs: Pairs, names: Sequence[str] = TEACHERS) -
 
 
 class _Student(nn.Module):
-    """Free weights, but for those of DISTS, which is not learned. Those of the distance are squares
-    of what moves: they stay positive."""
+    """Free weights, except for those of DISTS, which is not learned. Those of the distance are
+    squares of what moves: they stay positive."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def refine(
     **facts: Any,
 ) -> tuple[Weights, int]:
     """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
-    `steps`: in place of minutes; `held`: validates once a minute; `out`: folder of state, weights
+    `steps`: instead of minutes; `held`: validates once a minute; `out`: folder of state, weights
     and card with `facts`. Returns the averaged weights, and how many steps there were."""
     schedule = Schedule(
         rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
@@ -195,7 +195,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)")
     add("--fitted", type=int, default=600, help="pairs for the closed form (600: 6 GB of memory)")
     add("--minutes", type=float, default=60.0, help="minutes of gradient descent (60)")
-    add("--initial", type=Path, help="weights to begin with, in place of the closed form")
+    add("--initial", type=Path, help="weights to begin with, instead of the closed form")
     options = parser.parse_args(words)
     if options.initial and not options.initial.is_file():
         parser.error(f"{options.initial}: no such file")

@@ -68,8 +68,8 @@ def judge_pair(
 def make_pairs(
     caches: Sequence[Cache], teachers: Sequence[Distance], count: int, seed: int = 0
 ) -> Pairs:
-    """Random crops of the caches in turn, painted with randomly moved fitted weights, but for those
-    that a teacher finds equal to their source: a black frame has no gradient to follow."""
+    """Random crops of the caches in turn, painted with randomly moved fitted weights, except for
+    those that a teacher finds equal to their source: a black frame has no gradient to follow."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}

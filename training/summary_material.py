@@ -10,9 +10,9 @@ the same frames in opposite order. `NAME.qN.gvc`, kept if there, is the stream, 
     source, qN      tokens (frames, 16, features), fp16, of every `STRIDE`-th frame
     crops           (3, …): other parts of the picture, brighter or darker, some mirrored
     asked           (3, 4, 16, features): frames between those, as they are, cropped, and mirrored
-                    and coded anew; asked_at: their numbers, asked_small: their pictures
+                    and coded again; asked_at: their numbers, asked_small: their pictures
     asked_clips     (2, 2, 8, 16, features): clips of `CLIP_FRAMES` frames `CLIP_STEP` apart,
-                    cropped, and coded anew; clips_at: numbers of their first frames
+                    cropped, and coded again; clips_at: numbers of their first frames
     small           (frames, 64, 64, 3): all frames as pictures
 """
 
@@ -59,7 +59,7 @@ WAYS = {"there": 1, "back": -1}
 _EIGHT = np.uint16(0x3FC)
 #: Part of each side that a crop keeps at least, gain of its brightness at most.
 _LEAST, _GAIN = 0.6, 0.25
-#: CRF of x264 for questions that were coded anew.
+#: CRF of x264 for questions that were coded again.
 _CRF = "38"
 
 

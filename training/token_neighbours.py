@@ -1,11 +1,11 @@
-"""Tokens of the painter beside their neighbours: `python -m training token_neighbours TOKENS`.
+"""Tokens of the painter next to their neighbours: `python -m training token_neighbours TOKENS`.
 
 TOKENS is a file of `training.tokens`. On held-out windows of a cache, runs of three frames whose
 last one is judged, it prints per cent of LPIPS-Alex, DISTS and flicker and decibels of PSNR-Y
 against the painter without tokens, with bits a region by a histogram, for
 
     vector, linear      one vector for all, a linear map of a region's mean features, both trained
-                        like the encoder and beside it
+                        like the encoder and next to it
     ridge               ridge regression from a region's mean features to the tokens of the targets
     energies            all of the tokens at which bands have the energies of the source's; matched:
                         the part of them that the encoder adds to
@@ -91,8 +91,8 @@ class Judge:
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `token_trial.choose_best`, but for bytes and without a bound
-        of flicker."""
+        """Of some tokens, or none, as `token_trial.choose_best`, except for bytes and without a
+        bound of flicker."""
         distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
         least, best = distance, torch.zeros_like(tried[0])
         steady = price_of_flicker(distance, usual)

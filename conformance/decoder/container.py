@@ -77,7 +77,7 @@ def read_packet(read: Bytes) -> Packet:
 
 
 def read_stream(data: bytes) -> Stream:
-    """The whole file, checked but for what the payloads of its packets hold."""
+    """The whole file, checked except what the payloads of its packets hold."""
     header = read_header(data)
     stream = Stream(header, [], [])
     read = Bytes(data, header.size)

@@ -475,7 +475,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RELEASES / "1.0.0.csv")
     parser.add_argument("--releases", type=Path, default=RELEASES, help="CSVs of releases")
     parser.add_argument("--codecs", type=listed, default=list(CODECS))
-    parser.add_argument("--clips", type=listed, help="clips in place of the kept-out set")
+    parser.add_argument("--clips", type=listed, help="clips instead of the kept-out set")
     parser.add_argument(
         "--samples", type=float, default=1 << 30, help="most luma samples of a picture"
     )
@@ -483,7 +483,7 @@ def main() -> None:
     parser.add_argument("--prefix", type=str.split, default=[], help="words before each command")
     parser.add_argument("--outputs", type=listed, default=["base", "painted"])
     parser.add_argument("--targets", type=numbers, default=list(TARGETS), help="rates in bpp")
-    parser.add_argument("--q", type=numbers, default=[], help="qualities, in place of targets")
+    parser.add_argument("--q", type=numbers, default=[], help="qualities, instead of targets")
     parser.add_argument("--clip")
     parser.add_argument("--codec")
     parser.add_argument("--cvvdp", action="store_true", help="measure ColorVideoVDP too")

@@ -31,7 +31,7 @@ from gvcodec.painter.paint_strength import BOLD, DEFAULT, NO_PAINT
 from gvcodec.rate.quality import PACKAGES, missing_package
 
 LOOKS = (NO_PAINT, 25, DEFAULT, 75, BOLD)
-#: Places in the picture, beside the source.
+#: Places in the picture, next to the source.
 SHOWN = (NO_PAINT, DEFAULT, BOLD)
 METRICS = {"lpips_alex": 8, "dists": 24, "ssimulacra2": 8, "psnr_y": 1, "flicker": 1, "cvvdp": 4}
 FIELDS = ("painter", "clip", "width", "height", "q", "frames", "speed", "form", "look", "bytes")

@@ -112,7 +112,7 @@ def psnr(shown: Planes, planes: Planes) -> float:
 
 
 class Random(budgets.Budget):
-    """Lengths drawn anew for each frame, `share` of the tokens in all."""
+    """Lengths drawn again for each frame, `share` of the tokens in all."""
 
     def __init__(self, share: float) -> None:
         super().__init__(share)

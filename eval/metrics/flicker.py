@@ -25,7 +25,7 @@ _LEVELS = 3
 
 
 class MotionField:
-    """Vectors of one source frame against the one before, one for each block."""
+    """Vectors of one source frame against the previous one, one for each block."""
 
     def __init__(self, previous: Plane, current: Plane) -> None:
         pyramid = [(previous.astype(np.float32), current.astype(np.float32))]

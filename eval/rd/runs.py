@@ -54,7 +54,7 @@ from eval.tools import (
 )
 from eval.video import Clip
 
-#: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
+#: Goes up when metrics or the layout of a run's JSON change: old runs are then made again.
 SCHEMA = 1
 
 
@@ -200,8 +200,8 @@ def _start_worker(progress: Any, threads: int) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """A worker whose parent was killed would go on, and the encoder that it waits for, beside those
-    of the next call."""
+    """A worker whose parent was killed would go on, and the encoder that it waits for, next to
+    those of the next call."""
     while os.getppid() == parent:
         time.sleep(_WATCH)
     end_commands()

@@ -31,7 +31,7 @@ from gvcodec.compare.peers import PEERS as ENCODERS
 from gvcodec.config import SPEEDS
 
 _CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
-#: Peers beside gvcodec in their random-access form, each at the quality number where a search for
+#: Peers next to gvcodec in their random-access form, each at the quality number where a search for
 #: rates begins: presets, those of `gvcodec compare`.
 PEERS = {name: ENCODERS[name].presets["compare"] for name in ("svtav1", "x265", "vvenc")}
 #: A rate–distortion run measures speed on the first frames only.

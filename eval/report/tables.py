@@ -21,7 +21,7 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
-#: What stands beside them in the headline, as far as it was measured.
+#: What is shown next to them in the headline, as far as it was measured.
 BESIDE = ("ssimulacra2", "cvvdp", "flicker")
 MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 

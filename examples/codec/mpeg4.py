@@ -1,4 +1,4 @@
-"""A codec of one's own beside gvcodec, by `--codec-file examples/codec/mpeg4.toml`.
+"""A codec of one's own next to gvcodec, by `--codec-file examples/codec/mpeg4.toml`.
 
 `code` and `show` are what a learned codec such as DCVC replaces: frames in, bytes out; bytes in,
 frames out. A stream here is width, height and frame rate, then packets, each after its size.

@@ -266,7 +266,7 @@ class _FileDecoder:
         self._count: int | None = None
         self._rest: Iterator[Packet] | None = None
         self._is_whole = True
-        #: When the last picture goes that is cut off while it stands on screen, in ticks.
+        #: When the last picture goes that is cut off while it is on screen, in ticks.
         self._until: int | None = None
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         end = None if request.end is None else Fraction(request.end)
@@ -383,7 +383,7 @@ class _FileDecoder:
         """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""
         start, tick = self._header.start_pts, self._header.format.time_base
         if not self._request.is_part:
-            # Streams of before keep the clock of their source; files begin at 0.
+            # Earlier streams keep the clock of their source; files begin at 0.
             start_seconds = start * tick
             self._metadata = (
                 self._metadata.during(start_seconds, None, -start_seconds)

@@ -220,7 +220,7 @@ def encode(
 
 class ImageSource:
     """Frames of a program as a source of video (`gvcodec.codec.encode_stream.Source`), with `sound`
-    beside them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
+    next to them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
     `UsageError`, `MediaError`."""
 
     start_pts = 0

@@ -125,7 +125,7 @@ class Chunk:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A video in chunks, cut at keyframes of the source, so that no frame is decoded for two of
-    them, but for the few that follow a chunk's last frame in the file. `seconds`: how long the
+    them, except for the few that follow a chunk's last frame in the file. `seconds`: how long the
     video is. One chunk is all of the file. `incomplete`: what the source lacks, where it was
     decoded for the plan."""
 

@@ -125,7 +125,7 @@ class _Parser(argparse.ArgumentParser):
     options: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """argparse takes an optional file only right after the one before it."""
+        """argparse takes an optional file only right after the previous one."""
         options, remaining = super().parse_known_args(args, namespace)
         for action in self._get_positional_actions():
             words = [word for word in remaining if word == "-" or not word.startswith("-")]

@@ -76,7 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stale",
         choices=STALE,
         default="both",
-        help="outputs in OUT that were coded with other options: both: keep them and code anew "
+        help="outputs in OUT that were coded with other options: both: keep them and code again "
         "under another name, replace them, or keep them and skip their inputs (both)",
     )
     add("--fail-fast", action="store_true", help="end with the first file that fails")

@@ -1,7 +1,7 @@
 """Streams as sequences of GOPs, the unit of cutting, joining and repairing.
 
 `gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
-timestamps, copied tracks and the painter's weights in force are written anew, and the base hash is
+timestamps, copied tracks and the painter's weights in force are written again, and the base hash is
 made by decoding.
 """
 

@@ -111,7 +111,7 @@ class GVC1DPictures(nn.Module):
         return {"x_hat": torch.cat(pictures)}
 
     def update(self, *_: Any, force: bool = False, **__: Any) -> bool:
-        """CompressAI's: tables are those of the format, so none is made anew."""
+        """CompressAI's: tables are those of the format, so none is made again."""
         return False
 
     def aux_loss(self) -> Tensor:

@@ -160,7 +160,7 @@ class Conversion:
             self._lose(LOST[STEREO])
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
-        """The next frame, and whether it has another size than the one before it."""
+        """The next frame, and whether it has another size than the previous one."""
         side = side_data(frame)
         if any(component.is_alpha for component in frame.format.components):
             self._lose("alpha")

@@ -20,7 +20,7 @@ DISCARD_ALL = 48
 def copier_of(
     container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
 ) -> tuple[TrackCopier | None, list[str]]:
-    """What copies the other tracks of a file, if any, and a line for what is left out, but for what
+    """What copies the other tracks of a file, if any, and a line for what is left out, except what
     the user drops."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
@@ -74,7 +74,7 @@ class Waiting:
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds) goes, but for subtitles on screen then."""
+        """What begins before `end` (seconds) goes, except for subtitles on screen then."""
         shown = self._on_screen(end)
         times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
         self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]

@@ -37,7 +37,7 @@ VIDEOS = frozenset(
 )
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")
-#: PBM, PGM and PPM in binary: width, height and, but for PBM, the largest sample.
+#: PBM, PGM and PPM in binary: width, height and, except for PBM, the largest sample.
 _NUMBER = rb"(?:\s+|#[^\n]*\n)+([0-9]{1,9})"
 _PNM = re.compile(rb"P(?:4" + 2 * _NUMBER + rb"|([56])" + 3 * _NUMBER + rb")\s")
 _HEAD = 1 << 16

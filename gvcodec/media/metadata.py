@@ -409,7 +409,7 @@ LOST = {
     number_of(Type.AMBIENT_VIEWING_ENVIRONMENT): "the ambient viewing environment",
     28: "an enhancement layer (LCEVC)",
     29: "all views of a video but the first",
-    31: "EXIF data, but for its orientation,",
+    31: "EXIF data, except for its orientation,",
 }
 
 

@@ -80,7 +80,7 @@ _TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text")
 _PCM, _HOLD_PCM = "pcm_s16le", ("mp4", "mov", "matroska", "avi")
 #: Its decoder wants to know the length of the track, which a stream does not say.
 _NEEDS_LENGTH = ("tta",)
-#: Bits a second of a channel of sound that is coded anew.
+#: Bits a second of a channel of sound that is coded again.
 _BITRATE = 96_000
 #: In H.273: the matrix of RGB, which 4:2:0 does not have, and an unspecified one.
 _RGB, _UNSPECIFIED = 0, 2
@@ -229,7 +229,7 @@ class FileWriter(VideoWriter):
         earlier, self._newest = self._newest, packet
         if earlier is not None:
             assert earlier.pts is not None
-            # In a coarser clock too each frame is later than the one before.
+            # In a coarser clock too each frame is later than the previous one.
             begin = max(begin, earlier.pts + 1)
             self._send(earlier, begin)
         packet.pts = packet.dts = begin
@@ -248,7 +248,7 @@ class FileWriter(VideoWriter):
         self._feed.flush()
 
     def _choose(self, fed: FedTrack) -> bool:
-        """Whether the file gets a track, as it is or coded anew, and the words for it."""
+        """Whether the file gets a track, as it is or coded again, and the words for it."""
         number, track = len(self._tracks) + 1, fed.track
         name = f"{fed.kind} track ({fed.source})"
         kept = fits(self._kind, fed)
@@ -455,7 +455,7 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> list[str]:
 
 @contextlib.contextmanager
 def name_errors(path: Path | str) -> Iterator[None]:
-    """Errors of FFmpeg and the file system as one line, but for a reader that has gone."""
+    """Errors of FFmpeg and the file system as one line, except for a reader that has gone."""
     try:
         yield
     except BrokenPipeError:

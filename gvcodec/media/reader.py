@@ -65,7 +65,7 @@ _OPENING = 2000
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame in display order; `pts` in ticks of the video's time base. `new_size`: it had
-    another size than the one before."""
+    another size than the previous one."""
 
     planes: Planes
     pts: int
@@ -114,10 +114,10 @@ class VideoReader:
 
     Attributes: `format`, `expected` (number of frames, estimated, None when unknown), `pictures`
     (paths of numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts`
-    (of the first frame: 0, but for a later span), `shift` (what went from all timestamps), `tick`
-    (seconds), `end` (once all were read: when the last one ends; None = by the frame rate), `stop`
-    (timestamp in the file before which frames are wanted), `incomplete` (once all were read: what
-    the source lacks of them, in words)."""
+    (of the first frame: 0, except for a later span), `shift` (what went from all timestamps),
+    `tick` (seconds), `end` (once all were read: when the last one ends; None = by the frame rate),
+    `stop` (timestamp in the file before which frames are wanted), `incomplete` (once all were read:
+    what the source lacks of them, in words)."""
 
     format: VideoFormat
     expected_frames: int | None
@@ -505,7 +505,7 @@ class VideoReader:
     def _shown_at(
         self, target: Fraction, first: tuple[av.VideoFrame, int] | None = None
     ) -> tuple[av.VideoFrame, int] | None:
-        """The first frame from then on; one that stands on screen begins then."""
+        """The first frame from then on; one that is on screen begins then."""
         before, after = None, first or next(self._timed, None)
         while after is not None and after[1] < target:
             before, after = after, next(self._timed, None)
@@ -565,7 +565,7 @@ class VideoReader:
             else:
                 self._stream.discard = cast("av.stream.Discard", DISCARD_ALL)
             self._only_tracks = self._read(streams) if streams else iter(())
-        # Subtitles are rare: beside sound none is waited for, which would take the whole file.
+        # Subtitles are rare: next to sound none is waited for, which would take the whole file.
         kinds = {s.type for s in streams} & {"audio"} or {"subtitle"}
         behind = {stream.index for stream in streams if stream.type in kinds}
         while behind or end is None:

@@ -1,6 +1,6 @@
 """Re-encodes sound as Opus: decoded, resampled to 48 kHz, coded with the times of its source.
 
-    SoundCoder(streams, 48_000)  # bits a second; in place of a `TrackCopier`
+    SoundCoder(streams, 48_000)  # bits a second; instead of a `TrackCopier`
 
 Subtitles are copied. Sound that is Opus of at most this rate already is copied too. Samples that
 the source hides are gone; those that Opus puts before the sound (6.5 ms) are marked as hidden.

@@ -17,9 +17,9 @@ import av
 
 from gvcodec.media.inputs import DEFAULT_RATE
 
-#: Seconds. A track that steps back by more begins anew (the video: by half a frame), one that steps
-#: forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as in
-#: FFmpeg.
+#: Seconds. A track that steps back by more begins again (the video: by half a frame), one that
+#: steps forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as
+#: in FFmpeg.
 _BACK, _FORWARD = Fraction(1, 10), 10
 #: Seconds by which FFmpeg's guess of a decoding time may be wrong.
 _GUESS = Fraction(1, 2)

@@ -353,7 +353,7 @@ class TrackReader:
         self.waiting.append(packet)
 
     def _check_room(self, cost: int) -> None:
-        """Raises `LimitError`. Taken packets are not reported: then all are counted anew."""
+        """Raises `LimitError`. Taken packets are not reported: then all are counted again."""
         self._held = cost + (self._held if self.waiting else 0)
         if self._held > self._most:
             self._held = cost + sum(len(packet.data) + OBJECT_BYTES for packet in self.waiting)

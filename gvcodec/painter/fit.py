@@ -111,7 +111,7 @@ _BASE_NEARER = 0.9
 _GAP = 1.05
 
 Progress = Callable[[str], None]
-#: Weight of the guard in place of judges with masking.
+#: Weight of the guard instead of judges with masking.
 _CONTRAST = 0.5
 
 

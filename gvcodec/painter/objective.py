@@ -203,7 +203,7 @@ class Objective:
         side: int = CROP,
     ) -> None:
         """`side`: of the middle of a crop that perceptual losses see. `reports_energy_gap`: a part
-        `energy_gap` that is no part of the total. `dists`: whether DISTS counts beside LPIPS.
+        `energy_gap` that is no part of the total. `dists`: whether DISTS counts as well as LPIPS.
         `alex`: LPIPS on AlexNet, which counts as much as that on VGG16. `hold`: cost of a decibel
         of PSNR-Y below that of a picture given with the batch."""
         self.reports_energy_gap = reports_energy_gap

@@ -55,7 +55,7 @@ def has_factors(paint_strength: int) -> bool:
 
 
 def set_payload_strength(payload: bytes | None, paint_strength: int) -> bytes:
-    """The payload of a `fit` packet (None: there is none) with this place of the dial in place of
+    """The payload of a `fit` packet (None: there is none) with this place of the dial instead of
     its own; one that paints nothing paints by the weights of the file from 1 on. Raises
     `DamagedStreamError`."""
     if paint_strength == NO_PAINT:

@@ -96,7 +96,7 @@ def pack(deltas: list[Delta]) -> bytes:
 
 @dataclass(frozen=True)
 class FitExtras:
-    """What a payload has beside changes of weights: how strongly is painted, the bytes of tokens,
+    """What a payload has besides changes of weights: how strongly is painted, the bytes of tokens,
     and of regions that are not painted, where it has some."""
 
     strength: Strength = NEUTRAL
@@ -105,7 +105,7 @@ class FitExtras:
 
 
 def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
-    """A payload without what it has beside changes of weights, and that. Raises
+    """A payload without what it has besides changes of weights, and that. Raises
     `DamagedStreamError`."""
     kind = payload[0] if payload else 0
     if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:
@@ -135,7 +135,7 @@ def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
 
 
 def join_extras(payload: bytes, extras: FitExtras) -> bytes:
-    """The inverse of `split_extras`, of a payload that paints and has nothing beside."""
+    """The inverse of `split_extras`, of a payload that paints and has nothing else."""
     kind, extra_bytes, strength = payload[0], b"", extras.strength
     if (strength.noise, strength.keep) != (Strength.noise, Strength.keep):
         kind, extra_bytes = kind + _STRENGTH, bytes([strength.noise, strength.keep])

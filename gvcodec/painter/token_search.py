@@ -66,9 +66,9 @@ def interpolate_offsets(style_offsets: Tensor, height: int, width: int) -> Tenso
 @dataclass
 class WindowObservation:
     """A window of a run: what the painter observed of each frame, the source's planes of the last
-    one, the source's luma of the one before and the source's motion between these two, along which
-    change is seen (noise follows that of base frames), the judge's maps of the last source; luma of
-    the unsteered picture, and how much more than the source it changes."""
+    one, the source's luma of the previous one and the source's motion between these two, along
+    which change is seen (noise follows that of base frames), the judge's maps of the last source;
+    luma of the unsteered picture, and how much more than the source it changes."""
 
     observations: list[FrameObservation]
     source: tuple[Tensor, Tensor]

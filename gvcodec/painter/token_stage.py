@@ -140,7 +140,7 @@ def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
 
 
 def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
-    """Payloads of `fit` packets, and of GOPs, but for tokens."""
+    """Payloads of `fit` packets, and of GOPs, except for tokens."""
     result = {}
     for first, payload in payloads.items():
         weights, extras = split_extras(payload)
@@ -152,7 +152,7 @@ def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
 
 def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -> dict[int, bytes]:
     """Payloads of `fit` packets by the frame from which on they hold, with what was found for each
-    GOP by its first frame. A GOP that is too short has the strength of the one before."""
+    GOP by its first frame. A GOP that is too short has the strength of the previous one."""
     result, strength = dict(payloads), None
     for first, gop in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]

@@ -31,8 +31,8 @@ SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
 LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
 #: What a level adds at most to a sum of `style`.
 MAX_TOKEN_WEIGHT = 508
-#: Inputs of the entropy network beside one for each place of a token: the kind of a token, quality,
-#: integers before.
+#: Inputs of the entropy network besides one for each place of a token: the kind of a token,
+#: quality, integers before.
 CONTEXT_INPUTS = 3 + 1 + 5
 _ON, _PADDED_TO = 127, 16
 

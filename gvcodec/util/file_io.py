@@ -91,7 +91,7 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors of the system get this name, but for a reader that has gone."""
+    """Errors of the system get this name, except for a reader that has gone."""
     try:
         yield
     except BrokenPipeError:
@@ -291,7 +291,7 @@ class _FullWriter:
 
 
 class PendingFile:
-    """A temporary file beside `path`: takes its place when the `with` block ends well, is removed
+    """A temporary file next to `path`: takes its place when the `with` block ends well, is removed
     when it does not.
 
     `temporary` is the absolute path to write to (it exists, empty, with the extension of `path`).
@@ -359,7 +359,7 @@ class PendingFile:
         return True
 
     def _create(self, old: os.stat_result | None) -> Path:
-        """An empty file beside the target, readable at most by users who may read the target."""
+        """An empty file next to the target, readable at most by users who may read the target."""
         suffix = self._target.suffix if len(self._target.suffix) < _LONG else ""
         name = f".{self._target.stem[:_LONG]}.{secrets.token_hex(6)}{suffix}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)

@@ -215,7 +215,7 @@ count = integer(1, _MOST_BYTES)
 
 
 def list_options(*kinds: type) -> Callable[[_F], _F]:
-    """Show the options in the signature, in place of `**options`."""
+    """Show the options in the signature, instead of `**options`."""
 
     def decorate(function: _F) -> _F:
         signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY

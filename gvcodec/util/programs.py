@@ -1,7 +1,7 @@
 """Starts other programs, and guards where Python imports from: never the working directory.
 
 `python -m` and relative entries of $PYTHONPATH put the working directory on `sys.path`, so a file
-`numpy.py` beside somebody's videos would be run. The command line takes it off before it imports
+`numpy.py` next to somebody's videos would be run. The command line takes it off before it imports
 anything else: this module uses only what Python itself loads when it starts.
 """
 

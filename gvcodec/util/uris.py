@@ -51,7 +51,7 @@ def local_path(path: str) -> str:
 def absolute_path(path: str) -> str:
     """An absolute path of the file that the system opens for `path`.
 
-    `a/../b` lies beside the folder that a link `a` leads to, and nowhere if there is no folder
+    `a/../b` lies next to the folder that a link `a` leads to, and nowhere if there is no folder
     `a`: such a path stays as it is, and so does a file's with a slash at its end. Raises
     `MissingFileError` for a relative path if the working directory has been removed.
     """

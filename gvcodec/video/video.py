@@ -168,7 +168,7 @@ class Video(TimedStream):
     `IndexError` for frames that are not there.
 
     One thread uses a video at a time: each thread opens its own. In a child process a video of a
-    path or of bytes opens its source anew, pickled or after `fork`, as workers of data loaders do.
+    path or of bytes opens its source again, pickled or after `fork`, as workers of data loaders do.
     """
 
     def __init__(

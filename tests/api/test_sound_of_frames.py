@@ -1,4 +1,4 @@
-"""Sound beside frames of a program, and frames that go to a file while they come."""
+"""Sound next to frames of a program, and frames that go to a file while they come."""
 
 import io
 from collections.abc import Iterator

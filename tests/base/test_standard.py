@@ -223,7 +223,7 @@ def test_av1_has_as_many_bits_as_its_source(depth: int, clip: list[Planes]) -> N
     packets, base_frames = send_all(StandardEncoder(fmt, "av1", 30), clip[:4])
     fine = [bool((plane & 3).any()) for base_frame in base_frames for plane in base_frame]
     assert any(fine) == (depth == 10)
-    # What the header says of the source does not decide: streams of before had 10 bits for all.
+    # What the header says of the source does not decide: earlier streams had 10 bits for all.
     assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
 
 

@@ -73,7 +73,7 @@ def test_a_name_that_ends_in_a_slash_is_a_folder(made, tmp_path, command):
 
 
 def test_a_link_before_two_dots_leads_where_the_system_goes(made: Path, tmp_path) -> None:
-    """`link/../a` lies beside the folder that the link leads to: to read, to write, to compare."""
+    """`link/../a` lies next to the folder that the link leads to: to read, to write, to compare."""
     (tmp_path / "far" / "inner").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "far" / "inner")
     source = copied(made, "in.mp4", tmp_path / "far")

@@ -1,4 +1,4 @@
-"""Nothing that lies in the working directory is run: not beside videos, not in a checkout."""
+"""Nothing that lies in the working directory is run: not next to videos, not in a checkout."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc`, or some of them.
+"""Makes the golden streams again: `python tests/golden/make.py av1 vvc`, or some of them.
 
-A golden stream must decode for as long as its format version is read; making one anew is for a
+A golden stream must decode for as long as its format version is read; making one again is for a
 change of the format, with the reason in the commit.
 """
 

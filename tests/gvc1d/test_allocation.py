@@ -75,7 +75,7 @@ def test_frames_join_the_group_of_a_like_first_frame(threshold: float, retain: f
 
 
 def test_a_group_goes_by_its_first_frame_not_by_the_last() -> None:
-    """Frames that turn slowly: each is like the one before, and not like the first."""
+    """Frames that turn slowly: each is like the previous one, and not like the first."""
     angles = np.arange(12) * 0.05
     frames = np.stack([np.cos(angles), np.sin(angles)], 1)
     found = uniqueness.fuse_frames(frames, 0.005, 0.01)  # 1 - cos(0.1) = 0.005

@@ -204,7 +204,7 @@ def test_the_integer_transform_is_the_learned_one() -> None:
     step = torch.tensor([exact.STEPS[q] / 16])
     latent = torch.from_numpy(values)[None].float()
     luma, chroma = network.synthesise(latent, (y, uv), step, planes)
-    # Weights of files are fp16 beside the integers.
+    # Weights of files are fp16 next to the integers.
     assert np.abs(luma[0, 0].numpy() - found[0]).max() < 2
     assert np.abs(chroma[0].numpy() - np.stack(found[1:])).max() < 2
 

@@ -211,7 +211,7 @@ def test_png_with_a_named_colour_profile(tmp_path, mode: str) -> None:
     assert {
         "rotated by 270° as the file asks",
         "the ICC colour profile left out",
-        "EXIF data, but for its orientation, left out",
+        "EXIF data, except for its orientation, left out",
     } <= set(lines)
 
 

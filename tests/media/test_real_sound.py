@@ -20,7 +20,7 @@ from tests.conftest import moving_texture, piped, run
 
 QUICK = ("--fit", "off", "--preset", "10", "-y")
 FRAMES, SIDE = 12, 48
-#: Seconds of sound beside 0.48 s of pictures.
+#: Seconds of sound next to 0.48 s of pictures.
 LENGTH = 0.53
 #: Containers of sources, tried in this order.
 SOURCES = ("matroska", "mov", "avi", "mp4", "nut", "mpegts")

@@ -1,4 +1,4 @@
-"""Sound that is dropped, coded anew as Opus, or damaged as in recordings of broadcasts."""
+"""Sound that is dropped, coded again as Opus, or damaged as in recordings of broadcasts."""
 
 import contextlib
 import io

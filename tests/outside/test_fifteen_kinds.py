@@ -374,7 +374,7 @@ def digest(path: Path) -> str:
 
 
 def test_a_bag_stays_as_it_is(tmp_path) -> None:
-    """figgy#752, roda-in#335, archivematica/Issues#999: checksums are kept beside the films."""
+    """figgy#752, roda-in#335, archivematica/Issues#999: checksums are kept next to the films."""
     bag = tmp_path / "bag"
     (bag / "data").mkdir(parents=True)
     film = made(bag / "data" / "film.mkv")

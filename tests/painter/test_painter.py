@@ -152,7 +152,7 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
 
 @pytest.mark.usefixtures("form")
 def test_what_stays_in_the_base_frame_stays_painted() -> None:
-    """Noise is renewed and detail made anew only where the base frame changes."""
+    """Noise is renewed and detail made again only where the base frame changes."""
     width, height = 96, 64
     integers = twin(5).integers()
     definition, painter = SecondPainter(integers, width, height, 45), CpuPainter(height, width, 1)
@@ -438,7 +438,7 @@ def test_cut_and_extended_payloads_are_refused():
 
 @pytest.mark.parametrize("spread", [0.4, 5.0])
 def test_payloads_come_close_to_entropy(spread):
-    """Values beside the order-0 entropy of what they are drawn from."""
+    """Values next to the order-0 entropy of what they are drawn from."""
     deltas = some_deltas((1,), spread)
     _, counts = np.unique(deltas[0].values, return_counts=True)
     bits = -(counts * np.log2(counts / counts.sum())).sum()

@@ -290,7 +290,7 @@ def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path, kind: str)
 
 
 def test_requests_for_frames_take_turns(tmp_path: Path) -> None:
-    """Each comes in a thread of its own, and a new one ends the one before."""
+    """Each comes in a thread of its own, and a new one ends the previous one."""
     path = tmp_path / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 12)))
     with gvcodec.open(path) as video:

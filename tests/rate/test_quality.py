@@ -1,4 +1,4 @@
-"""What a target is of: metrics, pools over frames and scenes, a largest size beside it."""
+"""What a target is of: metrics, pools over frames and scenes, a largest size next to it."""
 
 import contextlib
 import dataclasses

@@ -29,7 +29,7 @@ FEATURES = 24
 
 
 class Tokenizer:
-    """In place of the shipped one: tokens are means of cells of luma, weighed at random."""
+    """Instead of the shipped one: tokens are means of cells of luma, weighed at random."""
 
     def encode(self, pictures: list[Any]) -> Any:
         luma = np.stack([y for y, _, _ in pictures]).astype(np.float32) / 1023

@@ -28,7 +28,7 @@ CONFIG = TrainConfig(painter="", cache="", out="")
 
 
 def window(seed: int) -> Batch:
-    """A window of one frame, base and source alike but for noise."""
+    """A window of one frame, base and source alike except for noise."""
     generator = torch.Generator().manual_seed(seed)
     luma = torch.rand(1, 1, 1, WINDOW, WINDOW, generator=generator)
     chroma = torch.rand(1, 1, 2, WINDOW // 2, WINDOW // 2, generator=generator)

@@ -100,7 +100,7 @@ def load(net: CodecNetwork, path: Path, device: torch.device) -> CodecNetwork:
 
 
 def sequence(net: CodecNetwork, frames: list[Any], q: Tensor, share: float = 1.0) -> list[Made]:
-    """The frames of a run, each predicted from the one before; bits on a `share` of the values."""
+    """The frames of a run, each predicted from the previous; bits on a `share` of the values."""
     last: Last | None = None
     made = []
     for y, uv, vectors in frames:
@@ -159,7 +159,7 @@ class Codec(Work):
             self.kept = Shards(Path(config.held_out), self.device, config.length)
         #: What a quality's loss usually is, by quarters of `q`.
         self._usual: dict[int, float] = {}
-        torch.manual_seed(config.seed)  # anew: reading weights draws some where none were read yet
+        torch.manual_seed(config.seed)  # again: reading weights draws some where none were read yet
 
     def groups(self) -> list[dict[str, Any]]:
         parts: dict[str, list[nn.Parameter]] = {name: [] for name in _SHARES}

@@ -35,7 +35,7 @@ VALIDATION_CLIPS, VALIDATION_FRAMES, RECALL_CLIPS = 16, 12, 16
 
 
 class Recall(NamedTuple):
-    """Clips A B A, and the same with another clip's scene in place of the first A: [B, F, …]; the
+    """Clips A B A, and the same with another clip's scene instead of the first A: [B, F, …]; the
     frame [B] at which A begins (again)."""
 
     returning: Planes

@@ -1,7 +1,7 @@
 """The worth of the parts of base gvc1d: `python -m training gvc1d.parts WEIGHTS SHARDS OUT.json`.
 
 Each part is taken away, given what belongs to another crop ("shuffled"), or replaced by what it
-began as or by its hand-made neighbour, on held-out runs (`gvc1d.shards --held-out`), beside the
+began as or by its hand-made neighbour, on held-out runs (`gvc1d.shards --held-out`), next to the
 whole; `--trained NAME=STATE …`: networks trained without a part or from another seed instead, NAME
 as "seed 2" or "seed 1 without contexts" (the key `without` of `gvc1d.codec`). J is that of
 training, D / λ + bits, of first frames (I) and of the last ones of a run (P). A change is positive

@@ -121,7 +121,7 @@ def _make_run(clip: Path, start: float, frames: int, to: Path, crf: int) -> bool
 
 
 def motion_of(luma: np.ndarray) -> np.ndarray:
-    """Vectors of each frame against the one before, `[frames - 1, H/16, W/16, 2]` int16."""
+    """Vectors of each frame against the previous one, `[frames - 1, H/16, W/16, 2]` int16."""
     planes = luma.astype(np.uint16) << 2
     found = [motion_search(b, a, PENALTY, 1, 1)[0] for a, b in itertools.pairwise(planes)]
     shape = (0, luma.shape[1] // 16, luma.shape[2] // 16, 2)
