@@ -115,8 +115,8 @@ def video_of(container: av.container.InputContainer) -> av.VideoStream:
             stream.frames != 1,
             bool(stream.disposition & Disposition.default),
             stream.codec_context is not None and stream.codec_context.name not in _OF_PICTURES,
-            # Of several qualities the best one.
-            stream.width * stream.height,
+            # Of several qualities the best one; no codec is known of one that nothing decodes.
+            0 if stream.codec_context is None else stream.width * stream.height,
             int(stream.metadata.get("variant_bitrate", 0)),
             stream is best,
         )
