@@ -324,10 +324,10 @@ def _unpainted_regions() -> bytes:
         8,
         2,
         lambda coded: [
-            join_extras(BASE, FitExtras(unpainted=b"\x09")),
+            join_extras(BASE, FitExtras(unpainted_regions=b"\x09")),
             join_extras(BASE, FitExtras(Strength(50, 12), coded([3]), b"\x06")),
             BASE,
-            join_extras(BASE, FitExtras(unpainted=b"\x0f")),
+            join_extras(BASE, FitExtras(unpainted_regions=b"\x0f")),
         ],
     )
 

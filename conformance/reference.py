@@ -97,9 +97,9 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     tokens = [] if beside.tokens is None else _steering(reader.header, model, beside.tokens)
     if any(tokens):
         found["tokens"] = tokens
-    if beside.unpainted is not None:
+    if beside.unpainted_regions is not None:
         size = reader.header.format.height, reader.header.format.width
-        found["unpainted"] = unpack_regions(beside.unpainted, *size).astype(int).tolist()
+        found["unpainted"] = unpack_regions(beside.unpainted_regions, *size).astype(int).tolist()
     return found
 
 

@@ -19,7 +19,7 @@ from gvcodec.util import signals
 COMMANDS = {
     "rd": ("rd.command", "encode, decode, measure, compare; then make the report"),
     "report": ("report", "make report.md, tables and figures from the JSONs of a folder"),
-    "speed": ("rd.speed", "time and memory next to SVT-AV1, x265 and VVenC"),
+    "speed": ("rd.speed", "time and memory compared with SVT-AV1, x265 and VVenC"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
     "xcomp": ("xcomp", "one token a frame, and attention to it"),
     "search": ("search", "what summaries find, by method, rate and question"),

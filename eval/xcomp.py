@@ -1,4 +1,4 @@
-"""LP-Comp and QC-Comp next to discriminants, mean pooling and cosines: `python -m eval xcomp CACHE
+"""LP-Comp and QC-Comp against discriminants, mean pooling and cosines: `python -m eval xcomp CACHE
 --out DIR`.
 
 CACHE is the folder of `python -m training lp_comp`. Clips that no method has learned from are

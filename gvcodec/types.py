@@ -20,7 +20,7 @@ Planes = tuple[Plane, Plane, Plane]
 
 
 def chroma_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of U and V next to luma of this size."""
+    """Rows and columns of U and V for luma of this size."""
     return (height + 1) // 2, (width + 1) // 2
 
 

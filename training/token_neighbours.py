@@ -1,4 +1,4 @@
-"""Tokens of the painter next to their neighbours: `python -m training token_neighbours TOKENS`.
+"""Compares tokens with their neighbours: `python -m training token_neighbours TOKENS`.
 
 TOKENS is a file of `training.tokens`. On held-out windows of a cache, runs of three frames whose
 last one is judged, it prints per cent of LPIPS-Alex, DISTS and flicker and decibels of PSNR-Y

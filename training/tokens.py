@@ -6,10 +6,10 @@ What a decoder cannot guess about texture, its encoder may say: for each region 
 
 An encoder of local and global transformers finds them from what an encoder knows: the energies of
 nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
-of 16×16. Local layers see the patches of a region, global ones
-the regions of a window of 256×256. Its neighbours learn next to it: one vector for everything, and
-a linear map of a region's mean features. Validation, as files, adds a part of the tokens at which
-bands of the painted picture have the energies of the source's (`match`), which nobody has to learn.
+of 16×16. Local layers see the patches of a region, global ones the regions of a window of 256×256.
+Its neighbours learn at the same time: one vector for everything, and a linear map of a region's
+mean features. Validation, as files, adds a part of the tokens at which bands of the painted picture
+have the energies of the source's (`match`), which nobody has to learn.
 
 Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
 files have, and the last frame is judged: most frames of a file keep detail of those before them,

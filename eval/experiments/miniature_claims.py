@@ -112,7 +112,7 @@ def psnr(shown: Planes, planes: Planes) -> float:
 
 
 class Random(budgets.Budget):
-    """Lengths drawn again for each frame, `share` of the tokens in all."""
+    """New lengths for each frame, `share` of the tokens in all."""
 
     def __init__(self, share: float) -> None:
         super().__init__(share)
@@ -155,7 +155,7 @@ def _cheapest(costs: Integers, total: int) -> Integers:
 
 
 class FramesOnly(budgets.Uniqueness):
-    """UniComp's first module: frames like their group's first send nothing, others alike."""
+    """UniComp's first module: frames like their group's first send nothing, the others as many."""
 
     def lengths(self, coder: FrameCoder, analysis: Analysis, rate: int, keyframe: bool) -> Integers:
         chosen = super().lengths(coder, analysis, rate, keyframe)

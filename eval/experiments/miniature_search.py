@@ -39,7 +39,7 @@ Vectors = NDArray[np.float32]
 NUMBERS = (2, 3, 4)
 
 
-class Coded(NamedTuple):
+class CodedClip(NamedTuple):
     """A clip: integers of each frame [F, W * T, C], scene [F], and the queries."""
 
     tokens: Vectors
@@ -47,7 +47,7 @@ class Coded(NamedTuple):
     returns: list[int]
 
 
-def code(model: Path, seed: int, frames: int) -> Coded:
+def code(model: Path, seed: int, frames: int) -> CodedClip:
     config, weights = read_network(model)
     coder = FrameCoder(config, weights, ops_exact, (world.SIZE, world.SIZE))
     budget, tokens = budgets.Uniform(1.0), []
@@ -57,10 +57,10 @@ def code(model: Path, seed: int, frames: int) -> Coded:
         tokens.append(frame.tokens.reshape(-1, config.channels))
     clip = world.draw(seed, frames)
     returns = [frame for frame, known in clip.cuts() if known]
-    return Coded(np.stack(tokens).astype(np.float32), clip.scene, returns)
+    return CodedClip(np.stack(tokens).astype(np.float32), clip.scene, returns)
 
 
-def components(clips: list[Coded]) -> tuple[Vectors, Vectors]:
+def components(clips: list[CodedClip]) -> tuple[Vectors, Vectors]:
     """Mean and directions [K, N] of all tokens of a frame side by side, largest variance first."""
     flat = np.concatenate([clip.tokens.reshape(len(clip.tokens), -1) for clip in clips])
     mean = flat.mean(0)
@@ -84,17 +84,17 @@ class Index(NamedTuple):
     frame: NDArray[np.int64]
 
 
-def build(clips: list[Coded], vectors: list[Vectors], step: int) -> Index:
+def build(clips: list[CodedClip], vectors: list[Vectors], step: int) -> Index:
     numbers = [np.full(len(v[::step]), n) for n, v in enumerate(vectors)]
     frames = [np.arange(0, len(v), step) for v in vectors]
     parts = np.concatenate([v[::step] for v in vectors])
     return Index(parts, np.concatenate(numbers), np.concatenate(frames))
 
 
-def hits(clips: list[Coded], index: Index, scores: Any) -> list[tuple[int, int, bool]]:
+def hits(clips: list[CodedClip], index: Index, scores: Any) -> list[tuple[int, int, bool]]:
     """(clip, place of the first right answer, whether the best frame is right) of each query that
     has a right answer; `scores(clip, frame)` [N]."""
-    found = []
+    results = []
     for number, clip in enumerate(clips):
         for frame in clip.returns:
             earlier = np.flatnonzero(clip.scene[:frame] == clip.scene[frame])
@@ -103,8 +103,8 @@ def hits(clips: list[Coded], index: Index, scores: Any) -> list[tuple[int, int, 
                 continue
             allowed = (index.clip != number) | (index.frame < frame)
             score = np.where(allowed, scores(number, frame), -np.inf)
-            found.append((number, int(np.flatnonzero(right)[0]), bool(right[score.argmax()])))
-    return found
+            results.append((number, int(np.flatnonzero(right)[0]), bool(right[score.argmax()])))
+    return results
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -114,13 +114,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=48)
     options = parser.parse_args(words)
     first = world.FIRST_TEST_SEED + 3000
-    coded = [code(options.model, first + n, options.frames) for n in range(options.clips + 8)]
-    clips, basis = coded[8:], components(coded[:8])
+    all_clips = [code(options.model, first + n, options.frames) for n in range(options.clips + 8)]
+    clips, basis = all_clips[8:], components(all_clips[:8])
     for numbers in NUMBERS:
         compare(clips, basis, numbers)
 
 
-def compare(clips: list[Coded], basis: tuple[Vectors, Vectors], numbers: int) -> None:
+def compare(clips: list[CodedClip], basis: tuple[Vectors, Vectors], numbers: int) -> None:
     """All ways at so many bytes a frame."""
     rng = np.random.default_rng(1)
     whole = [project(clip.tokens, basis, numbers) for clip in clips]
@@ -131,7 +131,7 @@ def compare(clips: list[Coded], basis: tuple[Vectors, Vectors], numbers: int) ->
     coarse = [v[:, : max(2, numbers // 2)] for v in whole]
     narrow = build(clips, coarse, 1)
 
-    def chosen(number: int, frame: int) -> Vectors:
+    def score_nearest(number: int, frame: int) -> Vectors:
         """Scores of the frames that the query attends to most; the others are left out."""
         attended = narrow.vectors @ coarse[number][frame]
         kept = np.argsort(-attended)[: len(attended) // 4]
@@ -146,16 +146,17 @@ def compare(clips: list[Coded], basis: tuple[Vectors, Vectors], numbers: int) ->
             clips, fourth, lambda n, f: fourth.vectors @ wide[n][f]
         ),
         "shuffled": hits(clips, shuffled, lambda n, f: shuffled.vectors @ whole[n][f]),
-        "chosen by the query": hits(clips, every, chosen),
+        "chosen by the query": hits(clips, every, score_nearest),
     }
-    for name, found in rows.items():
+    for name, results in rows.items():
         by_clip = [
-            100 * float(np.mean([right for clip, _, right in found if clip == number]))
-            for number in sorted({clip for clip, _, _ in found})
+            100 * float(np.mean([right for clip, _, right in results if clip == number]))
+            for number in sorted({clip for clip, _, _ in results})
         ]
         size = len(every.clip) if "fourth" not in name else len(fourth.clip)
         quarters = [
-            100 * np.mean([r for _, place, r in found if place * 4 // size == quarter] or [np.nan])
+            100
+            * np.mean([r for _, place, r in results if place * 4 // size == quarter] or [np.nan])
             for quarter in range(4)
         ]
         append_rows(
@@ -165,7 +166,7 @@ def compare(clips: list[Coded], basis: tuple[Vectors, Vectors], numbers: int) ->
         )
         print(
             f"{numbers} bytes, {name}",
-            len(found),
+            len(results),
             show(by_clip),
             "by quarter",
             *np.round(quarters, 1),

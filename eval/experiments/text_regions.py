@@ -191,7 +191,7 @@ def unpainted_share(data: bytes) -> float:
         fmt = reader.header.format
         for packet in reader.packets():
             if packet.kind is Kind.FIT:
-                regions = split_extras(packet.payload)[1].unpainted
+                regions = split_extras(packet.payload)[1].unpainted_regions
                 share = float(packet.payload == IDENTITY)
                 if regions is not None:
                     share = float(unpack_regions(regions, fmt.height, fmt.width).mean())

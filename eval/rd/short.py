@@ -32,5 +32,5 @@ def _make_source(folder: Path, name: str, rate: int, kind: str) -> Source:
         frames = procedural(kind, width, height, SHORT.frames).planes
         write_bytes(path, b"".join(plane.tobytes() for planes in frames for plane in planes))
     source = file_source(path, SHORT.set_name, stand_in=True)
-    # The date of a file made again is no reason to measure again.
+    # A new date of the file alone does not invalidate results.
     return replace(source, name=f"generated-{name}", identity=[kind, 1, *SIZE, SHORT.frames])

@@ -1,4 +1,4 @@
-"""Frames a second, processor time and memory next to peers, as a table."""
+"""Frames a second, processor time and memory, with peers, as a table."""
 
 from __future__ import annotations
 

@@ -219,9 +219,10 @@ def encode(
 
 
 class ImageSource:
-    """Frames of a program as a source of video (`gvcodec.codec.encode_stream.Source`), with `sound`
-    next to them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
-    `UsageError`, `MediaError`."""
+    """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.Source`.
+
+    `most`: how many are taken. `expected`: their number, None while unknown. Raises `UsageError`,
+    `MediaError`."""
 
     start_pts = 0
     end: int | None = None

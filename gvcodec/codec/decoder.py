@@ -5,7 +5,7 @@
                                    ├─► timing: when frames are shown
                                    └─► tracks, metadata: for the caller
     base frame, fit ─► painter ─► painted frame ─► painted hash ─► receive_frame
-    verify ◄── both hashes next to those of the file
+    verify ◄── both hashes, compared with those of the file
 
     decoder = Decoder(reader.header)
     for frame in decoder.frames_of(reader.packets()): ...

@@ -565,7 +565,7 @@ class VideoReader:
             else:
                 self._stream.discard = cast("av.stream.Discard", DISCARD_ALL)
             self._only_tracks = self._read(streams) if streams else iter(())
-        # Subtitles are rare: next to sound none is waited for, which would take the whole file.
+        # With sound, subtitles are not waited for: they are rare, and that would read all.
         kinds = {s.type for s in streams} & {"audio"} or {"subtitle"}
         behind = {stream.index for stream in streams if stream.type in kinds}
         while behind or end is None:

@@ -1,4 +1,4 @@
-"""Sound next to the frames of a program: that of a file, copied, or samples, coded as Opus.
+"""Sound for the frames of a program: that of a file, copied, or samples, coded as Opus.
 
     with SoundSource("music.flac") as sound:
         sound.tracks                        # a `TrackCopier`, for `encode_stream`

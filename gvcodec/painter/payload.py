@@ -101,7 +101,7 @@ class FitExtras:
 
     strength: Strength = NEUTRAL
     tokens: bytes | None = None
-    unpainted: bytes | None = None
+    unpainted_regions: bytes | None = None
 
 
 def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
@@ -142,7 +142,7 @@ def join_extras(payload: bytes, extras: FitExtras) -> bytes:
     if strength.has_strength_factors:
         factors = _FACTORS.pack(*strength.gains, *strength.amplitudes)
         kind, extra_bytes = kind + _FACTORS_BIT, extra_bytes + factors
-    for bit, section in ((_TOKENS, extras.tokens), (_UNPAINTED, extras.unpainted)):
+    for bit, section in ((_TOKENS, extras.tokens), (_UNPAINTED, extras.unpainted_regions)):
         if section is not None:
             kind, extra_bytes = kind + bit, extra_bytes + encode_var(len(section)) + section
     return bytes([kind]) + extra_bytes + payload[1:]

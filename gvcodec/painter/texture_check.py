@@ -33,7 +33,7 @@ def has_texture_mismatch(clips: SampleClips, model: Model, stream: Ints) -> bool
     return painted > MISMATCH_LIMIT * base
 
 
-def unpainted_regions(clips: SampleClips, model: Model, stream: Ints) -> Regions:
+def find_unpainted_regions(clips: SampleClips, model: Model, stream: Ints) -> Regions:
     """Regions (rows, columns) where painted frames are so far from the source's texture, by the
     same measure."""
     painted, base = np.zeros(1), np.zeros(1)

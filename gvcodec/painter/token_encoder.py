@@ -33,7 +33,7 @@ from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
-from gvcodec.painter.texture_check import unpainted_regions
+from gvcodec.painter.texture_check import find_unpainted_regions
 from gvcodec.painter.token_metric import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import GopTrial
@@ -247,7 +247,7 @@ class EncodedTokens:
         if sample.runs:
             sample.strength = self.strength_of(sample)
             model = self._model.add_deltas({}, sample.strength)
-            sample.unpainted = unpainted_regions(sample.clips, model, self._stream)
+            sample.unpainted_regions = find_unpainted_regions(sample.clips, model, self._stream)
 
     def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""

@@ -32,7 +32,7 @@ class GopSample:
     runs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
     strength: Strength | None = None
-    unpainted: Regions | None = None
+    unpainted_regions: Regions | None = None
 
     @functools.cached_property
     def rates(self) -> list[list[int]]:

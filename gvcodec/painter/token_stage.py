@@ -40,7 +40,7 @@ class GopTokens(NamedTuple):
     not painted, and the strength at which the others are, None where it is too short to tell."""
 
     tokens: bytes | None
-    unpainted: Regions | None
+    unpainted_regions: Regions | None
     strength: Strength | None
 
 
@@ -99,7 +99,7 @@ class TokenStage:
             gop.strength = with_look(extras.strength, self._paint_strength)
         self._finder.prepare(gop)
         tokens = self._finder.find(gop, self._sizes.get(gop.first, 0))
-        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted, gop.strength)
+        self._tokens[gop.first] = GopTokens(tokens, gop.unpainted_regions, gop.strength)
 
 
 def search_obstacle(fmt: VideoFormat) -> str:
@@ -113,7 +113,7 @@ class Finder(Protocol):
     """What chooses the strength and the regions of a GOP, then finds its tokens."""
 
     def prepare(self, sample: GopSample) -> None:
-        """Sets `strength` and `unpainted` of the sample, where it has runs."""
+        """Sets `strength` and `unpainted_regions` of the sample, where it has runs."""
         ...
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
@@ -165,7 +165,7 @@ def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -
 def _join(payload: bytes, gop: GopTokens) -> bytes:
     """The payload of a GOP. Where only some regions have the texture of a slide, the others are
     painted, whatever an earlier pass decided for the whole picture."""
-    regions = gop.unpainted
+    regions = gop.unpainted_regions
     share = 0.0 if regions is None else float(regions.mean())
     if share == 1 or (payload == IDENTITY and share == 0):
         return IDENTITY
@@ -173,7 +173,7 @@ def _join(payload: bytes, gop: GopTokens) -> bytes:
     if gop.strength is not None:
         extras = replace(extras, strength=gop.strength)
     if regions is not None and share > 0:
-        extras = replace(extras, unpainted=pack_regions(regions))
+        extras = replace(extras, unpainted_regions=pack_regions(regions))
     if gop.tokens is not None:
         extras = replace(extras, tokens=gop.tokens)
     return join_extras(weights, extras)

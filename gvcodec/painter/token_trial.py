@@ -94,7 +94,7 @@ class GopTrial:
 
     def __init__(self, model: Model, stream: Ints, sample: GopSample, metric: WindowMetric) -> None:
         self._model, self._stream, self._metric = model, stream, metric
-        self._runs, self._unpainted = sample.clips, sample.unpainted
+        self._runs, self._unpainted_regions = sample.clips, sample.unpainted_regions
         self._bases = [[base for base, _ in run] for run in sample.runs]
         self._sources = [run[-1][1] for run in sample.runs]
         self._height, self._width = self._sources[0][0].shape
@@ -132,9 +132,12 @@ class GopTrial:
         for tokens in options:
             style_offsets = None if tokens is None else style_offsets_of(tokens)
             painted_frames = list(self._runs.paint(self._model, self._stream, style_offsets))
-            if self._unpainted is not None and self._unpainted.any():
+            if self._unpainted_regions is not None and self._unpainted_regions.any():
                 painted_frames = [
-                    [show_base(*pair, self._unpainted) for pair in zip(run, bases, strict=True)]
+                    [
+                        show_base(*pair, self._unpainted_regions)
+                        for pair in zip(run, bases, strict=True)
+                    ]
                     for run, bases in zip(painted_frames, self._bases, strict=True)
                 ]
             pictures.append(painted_frames[middle][-1])

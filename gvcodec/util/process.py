@@ -16,7 +16,7 @@ import os
 from gvcodec.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-#: Bytes. A plane of 1080p is larger, what lives long next to it is smaller.
+#: Bytes. A plane of 1080p is larger, what lives longer is smaller.
 _LARGE = 1 << 20
 #: Where glibc itself stops.
 _LARGEST = 32 << 20

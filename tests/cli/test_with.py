@@ -229,20 +229,21 @@ def play_in_vlc(run, film: Path) -> list[bytes]:
     words += [f"--yuv-file={output}/out", "--yuv-yuv4mpeg2", film]
     if os.geteuid() == 0:
         os.chown(output, NOBODY, NOBODY)
-        words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *words]
+        # The package may lie in a folder that only root can read.
+        capability = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        words = ["setpriv", *user, *capability, *words]
     run(*words)
     return (output / "out").read_bytes().split(b"FRAME\n")[1:]
 
 
 @needs("cvlc")
 def test_vlc_gives_the_frames_of_decode(films) -> None:
-    size = len(films.frames[8][0])
-    for kind in ("mkv", "mp4", "webm"):  # on a busy machine it drops frames and cuts the last one
-        frames = play_in_vlc(run_with, films.folder / f"8.{kind}")
-        whole = [frame for frame in frames if len(frame) == size]
-        if len(whole) >= FRAMES - 3 and all(frame in films.frames[8] for frame in whole):
-            return
-    pytest.fail("VLC showed other frames")
+    *frames, last = play_in_vlc(run_with, films.folder / "8.mkv")
+    assert len(frames) >= FRAMES - 4  # it may drop the last ones when it ends
+    assert all(frame in films.frames[8] for frame in frames)
+    # It may end while it writes the last one.
+    assert any(frame.startswith(last) for frame in films.frames[8])
 
 
 @needs("cvlc")

@@ -19,7 +19,6 @@ ALLOWED = {
     "read": "codec verb (in the present tense)",
     "hidden": "hidden layer",
     "left": "direction",
-    "unpainted": "regions that show base frames, as the specification calls them",
     "PAINTED": "kind of packet, as the specification calls it",
     "coded": "callback of a progress object, public since 1.0",
     "fitted": "callback of a progress object, public since 1.0",

@@ -21,7 +21,7 @@ from gvcodec.painter.payload import (
     split_extras,
 )
 from gvcodec.painter.sample_clips import SampleClips
-from gvcodec.painter.texture_check import unpainted_regions
+from gvcodec.painter.texture_check import find_unpainted_regions
 from gvcodec.painter.token_stage import GopTokens, add_tokens, without_tokens
 from gvcodec.painter.unpainted_regions import pack_regions, show_base, unpack_regions
 from gvcodec.painter.video import VideoPainter
@@ -92,7 +92,7 @@ def test_a_decoder_paints_the_other_regions_as_without() -> None:
     """What is painted, and what is kept of it, is the same in later frames too."""
     frames = moving_texture(150, 70, 3)
     regions = np.array([[1, 0, 0], [0, 0, 1]], np.bool_)
-    payload = join_extras(BASE, FitExtras(unpainted=pack_regions(regions)))
+    payload = join_extras(BASE, FitExtras(unpainted_regions=pack_regions(regions)))
     plain = paint(BASE, frames)
     for steered, painted, base in zip(paint(payload, frames), plain, frames, strict=True):
         expected = show_base(painted, base, regions)
@@ -102,7 +102,7 @@ def test_a_decoder_paints_the_other_regions_as_without() -> None:
     aside = paint(payload, frames, uses_tokens=False)
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(aside, plain, strict=True))
     with pytest.raises(DamagedStreamError):
-        paint(join_extras(BASE, FitExtras(unpainted=b"")), frames)
+        paint(join_extras(BASE, FitExtras(unpainted_regions=b"")), frames)
 
 
 def slide_with_camera(count: int) -> list[Planes]:
@@ -127,7 +127,7 @@ def test_regions_of_words_are_not_painted_and_those_of_a_camera_are() -> None:
         base[:, 132:] = smooth[:, 132:].round()
         sample.append(((base, u, v), (y, u, v)))
     clips = SampleClips([sample], [[0, 0, 0]])
-    regions = unpainted_regions(clips, MODEL, condition("av1", Fraction(1), 50))
+    regions = find_unpainted_regions(clips, MODEL, condition("av1", Fraction(1), 50))
     assert regions.shape == (2, 3)
     assert regions[:, :2].all() and not regions[:, 2].any()
 
@@ -170,7 +170,7 @@ def test_a_file_with_regions_is_of_format_1_1(monkeypatch) -> None:
         chosen.append(regions)
         return regions
 
-    monkeypatch.setattr("gvcodec.painter.token_encoder.unpainted_regions", choose)
+    monkeypatch.setattr("gvcodec.painter.token_encoder.find_unpainted_regions", choose)
     data = gvcodec.encode(narrow, format=fmt, q=55, tokens="on")
     assert chosen and gvcodec.verify(data).frames == 8
     assert Reader(io.BytesIO(data)).header.needs == (1, 1)

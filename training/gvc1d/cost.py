@@ -6,6 +6,7 @@ takes three times those of the forward pass, two operations (FLOP) each.
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,7 +57,7 @@ def describe_cost(settings: Any, side: int, teraflops: float) -> str:
     windows = max(1, side // config.window)
     parts = count_multiplications(config, Grid(windows, windows))
     frame = sum(parts.values())
-    weights = sum(_size(shape) for shape, _ in parameter_shapes(config).values())
+    weights = sum(math.prod(shape) for shape, _ in parameter_shapes(config).values())
     lines = [f"{weights / 1e6:.1f} million weights"]
     pixel = (f"{name} {value / side**2:,.0f}" for name, value in parts.items())
     lines.append(f"multiplications a luma sample: {', '.join(pixel)}")
@@ -72,10 +73,3 @@ def describe_cost(settings: Any, side: int, teraflops: float) -> str:
     hours = total / teraflops / 3.6e15
     lines.append(f"all: {total:.2e} FLOP, {hours:,.2f} h at {teraflops:g} TFLOP/s and one process")
     return "\n".join(lines)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -47,8 +47,8 @@ _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
-#: Settings for pictures that are painted, not yet the default: a bias towards AC coefficients keeps
-#: texture that the painter would have to invent. More of it, or no CDEF, flickers
+#: Settings for pictures that are painted: a bias towards AC coefficients keeps texture that the
+#: painter would have to invent. More of it, or no CDEF, flickers
 #: (docs/results.md#settings-under-the-painter).
 _PAINTED = ("enable-restoration=0", "ac-bias=2")
 #: `--eye`: more texture for more flicker.
