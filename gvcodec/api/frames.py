@@ -35,7 +35,7 @@ from gvcodec.media.tracks import TrackCopier
 from gvcodec.opening import Source, open_source, unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import BorrowedFile
-from gvcodec.util.options import list_options
+from gvcodec.util.options import list_options, name_keywords
 from gvcodec.video import Video
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _shape(array: Any) -> str:
 
 
 @list_options(EncoderConfig)
+@name_keywords(EncoderConfig)
 def encode(
     frames: Image | Iterable[Image | Planes],
     *,
