@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 #: Modules of the package that decoding AV1 loads: a budget, to be lowered.
-MOST = 75
+MOST = 55
 CODE = """
 import sys
 import gvcodec.api.decoding
-import gvcodec.base.standard.codec
+import gvcodec.base.standard.decoders
 print(*(name for name in sys.modules if name.split(".")[0] == "gvcodec"))
 """
 #: What only encoding needs.
