@@ -36,8 +36,7 @@ from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
-from gvcodec.painter.open import open_painter, paints_exactly
-from gvcodec.painter.paint_strength import check_paint_strength
+from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process
