@@ -30,7 +30,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
 from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
-from gvcodec.painter.open import has_torch, painter_id
+from gvcodec.painter.payload_choice import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric

@@ -34,7 +34,7 @@ from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.open import has_torch
+from gvcodec.painter.payload_choice import has_torch
 from gvcodec.rate.quality import missing_package, ssimulacra2
 from gvcodec.util.file_io import name_of
 from gvcodec.util.torch_settings import default_torch_settings

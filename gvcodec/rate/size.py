@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from gvcodec.base import BaseEncoder
-from gvcodec.base.standard.codec import base_encoder
+from gvcodec.base.standard.encoder import base_encoder
 from gvcodec.bases import base_of
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress

@@ -27,10 +27,10 @@ def film(tmp_path_factory, clip: list[Planes]) -> Path:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> None:
-    size = 6000
-    coded = encode_at(name, clip[:8], format_of(clip), size)
+    size = 3500
+    coded = encode_at(name, clip[:4], format_of(clip), size)
     assert coded is not None and 0.5 * size < sum(coded.sizes) <= 1.02 * size
-    assert len(coded.frames) == len(coded.sizes) == 8
+    assert len(coded.frames) == len(coded.sizes) == 4
     assert np.corrcoef(coded.frames[3][0].ravel(), clip[3][0].ravel())[0, 1] > 0.8
 
 
