@@ -25,9 +25,10 @@ from conformance import refused, vectors
 from conformance.inputs import loop_of, steered, with_tracks
 from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
-from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
 from gvcodec.bitstream.varint import encode_var
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata

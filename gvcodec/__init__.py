@@ -30,6 +30,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module, util
 
     # Python asks here before it imports a module of the package, too.
+    if name == "_core" and util.find_spec("gvcodec._core") is None:
+        raise ModuleNotFoundError("gvcodec is not compiled", name="gvcodec._core")
     if name != "__all__" and (name[0] == "_" or util.find_spec(f"gvcodec.{name}")):
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
     try:

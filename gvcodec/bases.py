@@ -70,17 +70,18 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`wire`: the number in stream headers. `module`: where its functions are. `bytes_a_pixel` that
-    decoding takes. `slot`: its number in the painter's condition, None = it has no painter.
-    `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
-    `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
+    """`wire`: the number in stream headers. `encoder`, `decoder`: modules of its functions.
+    `bytes_a_pixel` that decoding takes. `slot`: its number in the painter's condition, None = it
+    has no painter. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the
+    same. `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
     pictures have half the size and their index is lower by `half_res_qindex_offset`. `presets`:
     number of presets, `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on
     average, where a search for a size begins."""
 
     name: str
     wire: int
-    module: str
+    encoder: str
+    decoder: str
     bytes_a_pixel: int
     slot: int | None = None
     finest: float = 0.0
@@ -116,7 +117,8 @@ _ALL = (
     Base(
         "av1",
         1,
-        "gvcodec.base.standard.codec",
+        "gvcodec.base.standard.encoder",
+        "gvcodec.base.standard.decoders",
         120,
         slot=1,
         finest=1.0,
@@ -135,7 +137,8 @@ _ALL = (
     Base(
         "vvc",
         3,
-        "gvcodec.base.standard.codec",
+        "gvcodec.base.standard.encoder",
+        "gvcodec.base.standard.decoders",
         140,
         slot=3,
         q_map=(
@@ -149,6 +152,7 @@ _ALL = (
     Base(
         "gvc1d",
         6,
+        "gvcodec.gvc1d.open",
         "gvcodec.gvc1d.open",
         bytes_a_pixel=420,
         slot=2,

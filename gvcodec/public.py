@@ -9,7 +9,8 @@ from gvcodec.api.info import Info, info
 from gvcodec.api.moments import search, summarize
 from gvcodec.api.results import DecodeReport, EncodeReport, Moment, SearchReport, SummarizeReport
 from gvcodec.api.tokens import TokenSet, tokens
-from gvcodec.bitstream import Reader, Writer
+from gvcodec.bitstream import Reader
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import settings
 
 from gvcodec import _core, cli
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig

@@ -33,7 +33,7 @@ from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import AHEAD, Engine, Task, TaskError, open_engine
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.video import block_vectors
+from gvcodec.painter.cpu import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat
 from training.held_out import is_held_out
 

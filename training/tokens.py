@@ -40,6 +40,7 @@ from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
+from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import PATCH
 from gvcodec.painter.filters import Bands, decimate, round_through
 from gvcodec.painter.network import FrameObservation, PainterNetwork
@@ -54,7 +55,6 @@ from gvcodec.painter.strength import STRENGTH_STEPS
 from gvcodec.painter.token_encoder import NUDGE, least_squares
 from gvcodec.painter.tokens import LARGEST, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
-from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL

@@ -10,6 +10,7 @@
 #include "bindings/turn.hpp"
 #include "decoder/metadata_obu.hpp"
 #include "format/timing.hpp"
+#include "format/unbundler.hpp"
 #include "include/gvc.h"
 #include "model/tokens.hpp"
 
@@ -50,6 +51,14 @@ std::vector<int64_t> times_of(const nb::bytes& header, const std::vector<nb::byt
   std::vector<int64_t> times;
   for (int n = 0; n < count; ++n) times.push_back(timeline.next());
   return times;
+}
+
+// Calls take less than a millisecond and keep the interpreter's lock.
+nb::list unbundle(gv::Unbundler& unbundler, bool key, const nb::bytes& bundle) {
+  nb::list payloads;
+  for (const gv::Buffer& payload : unbundler.send(key, view(bundle)))
+    payloads.append(to_bytes(payload));
+  return payloads;
 }
 
 nb::object read_fit(const nb::bytes& payload, const nb::bytes& model, int width, int height,
@@ -247,6 +256,11 @@ void bind_format(nb::module_& m) {
       "[(type, data)] of a metadata OBU's body.");
   m.def("numbers_of", &numbers_of, "data"_a,
         "{ u8 kind; var, svar, var size and bytes, or u32 }: numbers as the container has them.");
+  nb::class_<gv::Unbundler>(m, "Unbundler", "Frames out of bundles, in the order of a stream.")
+      .def(nb::init<>())
+      .def("send", &unbundle, "key"_a, "bundle"_a,
+           "Payloads of the frames of a bundle; `key`: it begins a GOP. Raises "
+           "`DamagedStreamError`.");
   nb::class_<Decoder>(m, "StreamDecoder",
                       "libgvc (csrc/include/gvc.h): bytes to units for an AV1 decoder, its "
                       "pictures to painted ones. Calls return codes of that page and raise "

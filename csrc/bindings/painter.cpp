@@ -1,4 +1,4 @@
-// Python bindings of the painter (`gvcodec/painter/video.py`).
+// Python bindings of the painter (`gvcodec/painter/video.py`, `cpu.py`).
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>

@@ -55,7 +55,7 @@ from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT, KEPT_OUT_HD
 from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
-from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder

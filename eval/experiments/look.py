@@ -27,7 +27,7 @@ from eval.metrics import Measurer
 from eval.tools import append_rows, read_rows, run_command
 from eval.video import Clip, RawVideo, decode_raw, open_video, prepare
 from gvcodec.models import PAINTER, model_id
-from gvcodec.painter.paint_strength import BOLD, DEFAULT, NO_PAINT
+from gvcodec.painter.video import BOLD, DEFAULT, NO_PAINT
 from gvcodec.rate.quality import PACKAGES, missing_package
 
 LOOKS = (NO_PAINT, 25, DEFAULT, 75, BOLD)

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from eval.experiments.kept_out import read, wide
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.paint_strength import DEFAULT
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import TokenSampler
 from gvcodec.painter.tokens import LARGEST, round_integers
+from gvcodec.painter.video import DEFAULT
 from gvcodec.types import VideoFormat
 
 _VALUES = 2 * LARGEST + 1

@@ -29,7 +29,7 @@ from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
-from gvcodec.painter.tokens import check_tokens_option
+from gvcodec.painter.video import check_tokens_option
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import (

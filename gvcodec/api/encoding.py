@@ -17,7 +17,7 @@ from gvcodec.api.info import kbps
 from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
-from gvcodec.bitstream import Writer
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.encode_stream import Source, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -26,7 +26,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
-from gvcodec.painter.open import has_torch
+from gvcodec.painter.payload_choice import has_torch
 from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes

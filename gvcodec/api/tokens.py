@@ -17,8 +17,8 @@ from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
 from gvcodec.painter import tokens as painter_tokens
 from gvcodec.painter.model import Model
-from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.painter.payload import split_extras
+from gvcodec.painter.video import PAINTER_OF_STREAM
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.frame_coder import Frame, FrameCoder

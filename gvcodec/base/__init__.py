@@ -3,8 +3,9 @@
 A base layer is a plug: a subclass of `BaseEncoder` and one of `BaseDecoder`. Frames go in in
 display order, packets come out in decode order (one packet a frame, maybe delayed), base frames
 come out in display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is
-the learned codec. `open_encoder` and `open_decoder` import a base's module
-(`gvcodec.bases.Base.module`) on first use, so a stream loads the libraries of its own base only.
+the learned codec. `open_encoder` and `open_decoder` import a base's module (`Base.encoder`,
+`Base.decoder` of `gvcodec.bases`) on first use, so a stream loads the libraries of its own base
+only, and a decoder no encoder.
 """
 
 from __future__ import annotations
@@ -105,12 +106,17 @@ class BaseDecoder(ABC):
         part; a device that is not there changes nothing."""
 
 
-class BaseModule(Protocol):
-    """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
-    one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
-    `uses_network(given: str) -> bool`, where there is one: whether a model is a GVC1D network."""
+class EncoderModule(Protocol):
+    """The module of a base's encoder. Where the base has a model, `choose_model(given: str) ->
+    Path` is the one to encode with: `given`, or the shipped one; it raises `MediaError` for another
+    file. `uses_network(given: str) -> bool`, where there is one: whether a model is a GVC1D
+    network."""
 
     def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
+
+
+class DecoderModule(Protocol):
+    """The module of a base's decoder; `choose_model` as in `EncoderModule`."""
 
     def base_decoder(
         self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
@@ -128,7 +134,7 @@ def check_settings() -> None:
 
 def open_encoder(fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder:
     """The encoder of `config.base`. Raises `UsageError`."""
-    return _module_of(config.base).base_encoder(fmt, config)
+    return _encoder_of(config.base).base_encoder(fmt, config)
 
 
 def open_decoder(
@@ -142,7 +148,7 @@ def open_decoder(
     `device` is where the base's entropy coder runs. Raises `WrongModelError` when that model is
     missing."""
     name, model = header.base, None
-    module = _module_of(name)
+    module = cast(DecoderModule, import_module(base_of(name).decoder))
     if hasattr(module, "choose_model"):
         if header.base_model_id is None:
             raise WrongModelError(
@@ -158,7 +164,7 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
     What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
     `MediaError`."""
-    choose_model = getattr(_module_of(config.base), "choose_model", None)
+    choose_model = getattr(_encoder_of(config.base), "choose_model", None)
     if choose_model is None:
         if config.model:
             raise UsageError(
@@ -172,9 +178,9 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
 
 def uses_network(config: EncoderConfig) -> bool:
     """Whether `config` encodes by a GVC1D network. Raises `UsageError`, `MediaError`."""
-    test_model = getattr(_module_of(config.base), "uses_network", None)
+    test_model = getattr(_encoder_of(config.base), "uses_network", None)
     return test_model is not None and bool(test_model(config.model))
 
 
-def _module_of(name: str) -> BaseModule:
-    return cast(BaseModule, import_module(base_of(name).module))
+def _encoder_of(name: str) -> EncoderModule:
+    return cast(EncoderModule, import_module(base_of(name).encoder))

@@ -1,22 +1,20 @@
 """The gvcodec file format (docs/spec): header, packets, timestamps, bundles, metadata OBUs. In: a
-binary file. Out: packets, or the reverse.
+binary file. Out: packets; `gvcodec.bitstream.writer` is the reverse.
 
     reader = Reader(stream)          # checks everything, front to back or by the index at the end
     for packet in reader.packets(): ...
     recovery.Salvage(stream).events()  # reads on after damage
-    Writer(stream, header)           # never seeks
 
 A file with one byte changed, or truncated, is refused: `DamagedStreamError` names the packet. One
 that needs a later version raises `FormatVersionError`.
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
-from gvcodec.bitstream.packets import Kind, Packet
+from gvcodec.bitstream.packets import HASH_BYTES, Kind, Packet
 from gvcodec.bitstream.reader import NOT_WRITTEN, ChangedStream, GopEntry, Reader
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
-from gvcodec.bitstream.writer import HASH_BYTES, Writer
 
 __all__ = [
     "HASH_BYTES", "MAX_PIXELS", "MAX_SIDE", "NOT_WRITTEN", "ChangedStream", "GopEntry", "Kind", "Packet",
-    "PtsDecoder", "PtsEncoder", "Reader", "SequenceHeader", "Writer",
+    "PtsDecoder", "PtsEncoder", "Reader", "SequenceHeader",
 ]  # fmt: skip

@@ -25,13 +25,13 @@ from importlib.resources import files
 
 from gvcodec._core import BUNDLE_HEAD, BUNDLE_OBUS, BundleModel
 from gvcodec.bitstream.metadata_obu import parse_obus
-from gvcodec.bitstream.packets import Kind, Packet
-from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.bitstream.packets import MOST_FRAMES, Kind, Packet
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 
-#: A writer closes a bundle at this number of frames, this number of bytes, or before another kind
-#: of packet. A damaged bundle is lost as a whole.
-MOST_FRAMES, CLOSE_BYTES = 32, 1500
+#: A writer closes a bundle at this number of bytes, at `MOST_FRAMES`, or before another kind of
+#: packet. A damaged bundle is lost as a whole.
+CLOSE_BYTES = 1500
 #: A frame with more OBUs, or with an OBU of this size, is stored raw, like one that does not parse.
 _MOST_OBUS_OF_FRAME, _MOST_SIZE = 16, 1 << 24
 _RAW, _LAST, _LONG = 255, 16, 255
@@ -99,7 +99,8 @@ class Bundler:
         """The bundle of the buffered frames, if any."""
         if self._queue:
             kinds, symbols, tails = zip(*self._queue, strict=True)
-            self._model = _model_for(kinds[0], self._model)
+            if self._model is None or kinds[0] is Kind.KEY:
+                self._model = _initial_model().copy()
             coded = self._model.encode(b"".join(symbols))
             head = bytes([len(kinds) - 1]) + encode_var(len(coded))
             yield Packet(kinds[0], b"".join([head, coded, *tails]))
@@ -116,57 +117,6 @@ def bytes_in_file(frames: Iterable[Packet], is_bundled: bool) -> int:
             size += sum(len(bundle.pack()) for bundle in bundler.flush())
         size += sum(len(bundle.pack()) for bundle in bundler.send(frame))
     return size + sum(len(bundle.pack()) for bundle in bundler.flush())
-
-
-class Unbundler:
-    """Bundles to frame packets, in the order of a stream."""
-
-    def __init__(self) -> None:
-        self._model: BundleModel | None = None
-
-    def send(self, packet: Packet) -> list[Packet]:
-        """The frames of a bundle. Raises `DamagedStreamError`."""
-        cursor, count = Cursor(packet.payload, "bundle"), frames_in(packet.payload)
-        cursor.uint(1)
-        coded = cursor.take(cursor.var())
-        self._model = _model_for(packet.kind, self._model)
-        symbols = Cursor(self._model.decode(coded, count), "bundle")
-        payloads = [_restore(symbols, cursor) for _ in range(count)]
-        if len(cursor) or not all(payloads):
-            raise DamagedStreamError("bundle: its sizes do not add up", code="bundle")
-        kinds = [packet.kind, *[Kind.INTER] * (count - 1)]
-        return [Packet(kind, payload) for kind, payload in zip(kinds, payloads, strict=True)]
-
-
-def _model_for(kind: Kind, model: BundleModel | None) -> BundleModel:
-    """The model of a bundle, reset at a GOP."""
-    if kind is Kind.KEY:
-        return _initial_model().copy()
-    if model is None:
-        raise DamagedStreamError("bundle: follows no keyframe", code="bundle")
-    return model
-
-
-def frames_in(bundle: bytes) -> int:
-    """Frames of a bundle, without decoding it. Raises `DamagedStreamError`."""
-    if not bundle or bundle[0] >= MOST_FRAMES:
-        raise DamagedStreamError("bundle: number of frames", code="bundle")
-    return bundle[0] + 1
-
-
-def _restore(symbols: Cursor, tails: Cursor) -> bytes:
-    payload, kind = bytearray(), 0
-    while not kind & _LAST:
-        kind, size = symbols.uint(1), symbols.uint(1)
-        if size == _LONG:
-            size = symbols.uint(3)
-        head = b"" if kind == _RAW else symbols.take(min(size, BUNDLE_HEAD))
-        if kind != _RAW:
-            payload.append((kind & 15) << 3 | (0 if kind & _LAST else _SIZE_FLAG))
-        if not kind & _LAST:
-            payload += encode_var(size)
-        payload += head + tails.take(size - len(head))
-    return bytes(payload)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from gvcodec import _core
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
@@ -18,6 +19,10 @@ MAX_PAYLOAD = 1 << 26
 #: Kinds with small packets only; their entries take more memory than bytes.
 MAX_SIDE_PAYLOAD = 1 << 20
 CHECKSUM_BYTES = 2
+#: Bytes of the base hash, and of a model's id.
+HASH_BYTES = 8
+#: Frames that a bundle holds at most.
+MOST_FRAMES = 32
 
 EXTENDED_BITS = 3
 #: Kinds of packets from `Kind.END` on are `EXTENDED_AT + type`; `EXTENDED_AT` itself is `END`, type
@@ -165,3 +170,27 @@ def read_quality(packet: Packet) -> float | None:
         return Cursor(packet.payload, "quality").var(round(_STEPS * EXACT)) / _STEPS
     except DamagedStreamError:
         return None
+
+
+class Unbundler:
+    """Bundles (`gvcodec.bitstream.bundles`) to frame packets, in the order of a stream; the code is
+    C++ (csrc/format)."""
+
+    def __init__(self) -> None:
+        self._core = _core.Unbundler()
+
+    def send(self, packet: Packet) -> list[Packet]:
+        """The frames of a bundle. Raises `DamagedStreamError`."""
+        try:
+            payloads = self._core.send(packet.kind is Kind.KEY, packet.payload)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(str(error), code="bundle") from None
+        kinds = [packet.kind, *[Kind.INTER] * (len(payloads) - 1)]
+        return [Packet(kind, payload) for kind, payload in zip(kinds, payloads, strict=True)]
+
+
+def frames_in(bundle: bytes) -> int:
+    """Frames of a bundle, without decoding it. Raises `DamagedStreamError`."""
+    if not bundle or bundle[0] >= MOST_FRAMES:
+        raise DamagedStreamError("bundle: number of frames", code="bundle")
+    return bundle[0] + 1

@@ -13,12 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
-from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
+from gvcodec.bitstream.packets import (
+    CHECKSUM_BYTES,
+    ENDS_EARLY,
+    HASH_BYTES,
+    MOST_FRAMES,
+    Kind,
+    Packet,
+    Unbundler,
+    read_packet,
+)
 from gvcodec.bitstream.varint import Cursor
-from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits, check
 from gvcodec.util.deprecation import renamed_attributes

@@ -20,22 +20,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
     EXTENDED_AT,
     EXTENDED_BITS,
+    HASH_BYTES,
     MAX_PAYLOAD,
+    MOST_FRAMES,
     Kind,
     Packet,
+    Unbundler,
+    frames_in,
     parse_head,
     read_packet,
 )
 from gvcodec.bitstream.reader import ChangedStream
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
-from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun

@@ -7,10 +7,9 @@ from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import Bundler
 from gvcodec.bitstream.header import SequenceHeader
-from gvcodec.bitstream.packets import Kind, Packet
+from gvcodec.bitstream.packets import HASH_BYTES, Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
-HASH_BYTES = 8
 #: Packets at the start of a GOP, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
 #: Packets whose GOP depends on the next frame packet.

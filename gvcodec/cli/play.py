@@ -22,7 +22,7 @@ from gvcodec.errors import (
 from gvcodec.limits import memory_limit
 from gvcodec.models import find_model
 from gvcodec.opening import open_stream, stream_file
-from gvcodec.painter.open import PAINTER_OF_STREAM
+from gvcodec.painter.video import PAINTER_OF_STREAM
 from gvcodec.player.server import FrameServer, PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.messages import log_line

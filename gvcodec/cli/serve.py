@@ -12,7 +12,7 @@ from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
 from gvcodec.errors import UsageError, WrongModelError
 from gvcodec.models import find_model
 from gvcodec.opening import stream_file
-from gvcodec.painter.open import PAINTER_OF_STREAM
+from gvcodec.painter.video import PAINTER_OF_STREAM
 from gvcodec.serve.film import Film
 from gvcodec.serve.server import FilmServer
 from gvcodec.util.messages import log_line

@@ -6,16 +6,16 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.bitstream.packets import make_quality
-from gvcodec.bitstream.writer import HASH_BYTES
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.packets import HASH_BYTES, make_quality
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.limits import NO_LIMITS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import CHUNK, TrackCopier
-from gvcodec.painter.open import paints_exactly
+from gvcodec.painter.video import paints_exactly
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@
     encoder.flush()
     while (packet := encoder.receive_packet()) is not None: ...
 
-The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
+The packets, after `encoder.header`, go to a `gvcodec.Writer`, which is finished with
 `encoder.base_hash`. The base decodes what it codes, so base frames are known here (`gvcodec.base`).
 """
 
@@ -56,10 +56,8 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import Gop
-from gvcodec.painter.open import (
-    painter_id,
-)
 from gvcodec.painter.paint_strength import has_factors
+from gvcodec.painter.payload_choice import painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process

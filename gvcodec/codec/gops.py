@@ -13,9 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.packets import read_quality
 from gvcodec.bitstream.recovery import Loss
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
 from gvcodec.limits import DEFAULT, NO_LIMITS, OBJECT_BYTES, Limits

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream import Reader, Writer
+from gvcodec.bitstream import Reader
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig

@@ -21,7 +21,6 @@ from gvcodec.bitstream import (
     PtsDecoder,
     PtsEncoder,
     SequenceHeader,
-    Writer,
 )
 from gvcodec.bitstream.metadata_obu import (
     EntryType,
@@ -34,6 +33,7 @@ from gvcodec.bitstream.metadata_obu import (
     read_place,
 )
 from gvcodec.bitstream.varint import Cursor
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gvcodec.errors import UsageError
 from gvcodec.painter.model import OCTAVE_EIGHTHS, Strength, is_at_most
 from gvcodec.painter.payload import BASE, IDENTITY, join_extras, split_extras
+from gvcodec.painter.video import BOLD, DEFAULT, NO_PAINT
 
-NO_PAINT, DEFAULT, BOLD = 0, 50, 100
 #: Eighths of an octave at `BOLD`.
 _MOST_GAIN, _MOST_NOISE = 4, 8
 
@@ -37,16 +36,6 @@ def with_look(strength: Strength, paint_strength: int) -> Strength:
             (most * above + range_above // 2) // range_above for most in (_MOST_GAIN, _MOST_NOISE)
         )
     return replace(strength, gains=(gain,) * 3, amplitudes=(noise,) * 3)
-
-
-def check_paint_strength(paint_strength: int, paints: bool) -> None:
-    """Raises `UsageError` where the dial of a stream cannot be turned so."""
-    if not NO_PAINT <= paint_strength <= BOLD:
-        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
-    if not paints:
-        raise UsageError(
-            "--look has no effect: no painted frames are shown here", code="option-value"
-        )
 
 
 def has_factors(paint_strength: int) -> bool:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import _core
+from gvcodec.painter.cpu import CpuPainter, block_vectors
 from gvcodec.painter.fit_samples import Sample
 from gvcodec.painter.model import Ints, Model
-from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import BLOCK, Plane, Planes
 
 

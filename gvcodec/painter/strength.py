@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
-from gvcodec.painter.paint_strength import DEFAULT, with_look
+from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas
 from gvcodec.painter.sample_clips import SampleClips
 from gvcodec.painter.texture_check import has_texture_mismatch
+from gvcodec.painter.video import DEFAULT
 
 Area = tuple[int, int]
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gvcodec import _core
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_ENCODER, painter_of, read_arrays
+from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.energies import (
     PATCH,
     Floats,
@@ -37,15 +38,7 @@ from gvcodec.painter.texture_check import find_unpainted_regions
 from gvcodec.painter.token_metric import PerceptualMetric
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import GopTrial
-from gvcodec.painter.tokens import (
-    REGION,
-    STEP,
-    WINDOW,
-    TokenModel,
-    grid_of,
-    pack,
-)
-from gvcodec.painter.video import CpuPainter
+from gvcodec.painter.tokens import REGION, STEP, WINDOW, TokenModel, grid_of, pack
 from gvcodec.types import Plane, Planes, VideoFormat
 
 #: Patches of a region and of a window along a side.

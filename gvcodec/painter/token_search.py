@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import TOKEN_METRIC, painter_of
+from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import pad_to_patches
 from gvcodec.painter.filters import round_through
 from gvcodec.painter.fit import Adam
@@ -32,7 +33,6 @@ from gvcodec.painter.token_encoder import SHARES, EncodedTokens
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import PSNR_PRICE, Window, trial_windows
 from gvcodec.painter.tokens import LARGEST, MAX_STYLE_OFFSET, STEP, pack
-from gvcodec.painter.video import block_vectors
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat

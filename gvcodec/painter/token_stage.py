@@ -12,7 +12,6 @@ from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH
 from gvcodec.painter.model import Strength
-from gvcodec.painter.open import has_torch
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import (
     BASE,
@@ -21,6 +20,7 @@ from gvcodec.painter.payload import (
     join_extras,
     split_extras,
 )
+from gvcodec.painter.payload_choice import has_torch
 from gvcodec.painter.token_encoder import EncodedTokens
 from gvcodec.painter.token_samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.painter.unpainted_regions import Regions, pack_regions

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import decode_predicted, encode_predicted
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.util.kinds import repr_short
+from gvcodec.errors import DamagedStreamError
 
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
@@ -59,13 +58,6 @@ class TokenModel:
     def dims(self) -> int:
         """Integers of a token."""
         return self.weight.shape[1]
-
-
-def check_tokens_option(tokens: str) -> bool:
-    """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
-    if tokens not in ("on", "off"):
-        raise UsageError(f"tokens is on or off, not {repr_short(tokens)}", code="option-value")
-    return tokens == "on"
 
 
 def grid_of(height: int, width: int, side: int = REGION) -> tuple[int, int]:

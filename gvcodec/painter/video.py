@@ -1,86 +1,80 @@
-"""Paints the decoded base frames of a stream by the C++ core (csrc/painter), the same samples on
-any number of threads: its condition, fitted weights, motion."""
+"""The painter of a stream that is decoded: opens its file and paints base frames.
+
+Frames are uint16 planes of 10 bits. The C++ core (csrc/model, csrc/painter) reads the painter's
+file and `fit` payloads; it gives the same samples on every machine and any number of threads.
+Raises `WrongModelError`, `MediaError`, `DamagedStreamError`, `UsageError`.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvcodec import _core
-from gvcodec._core import BlockMotion, FramePainter
 from gvcodec.bases import base_of
-from gvcodec.errors import UsageError
-from gvcodec.painter.model import SCALES, Ints, Layer, Model
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.bitstream.header import SCALES, SequenceHeader
+from gvcodec.errors import (
+    DamagedStreamError,
+    FormatVersionError,
+    MediaError,
+    NewerModelError,
+    UsageError,
+    WrongModelError,
+)
+from gvcodec.models import find_model, report_embedded_damage
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.kinds import repr_short
 
-_NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
-_Numbers = tuple[NDArray[np.int8], Ints, Ints, Ints, Ints]
-
-
-def _numbers(layer: Layer) -> _Numbers:
-    rest = (layer.bias, layer.multiplier, layer.shift, layer.step)
-    bias, multiplier, shift, step = (np.ascontiguousarray(part, np.int32) for part in rest)
-    return np.ascontiguousarray(layer.weight, np.int8), bias, multiplier, shift, step
-
-
-class CpuPainter:
-    """Frames of one size.
-
-    painter = CpuPainter(height, width, threads)
-    painter.start(condition(base, scale, q), model)
-    planes = painter.paint(base_frame, vectors, own)
-    """
-
-    def __init__(self, height: int, width: int, threads: int) -> None:
-        self._core = FramePainter(width, height, threads)
-
-    def start(
-        self,
-        stream: Ints,
-        model: Model,
-        style_offsets: NDArray[np.int8] | None = None,
-    ) -> None:
-        """Forget the past. `stream` from `model.condition`; `style_offsets` (D, rows, columns) of
-        regions steer a model that tokens can steer."""
-        blocks: list[tuple[_Numbers, _Numbers, _Numbers, Ints]] = []
-        for i, table in enumerate(model.conditions):
-            depthwise, expand, project = (
-                _numbers(model.layers[f"blocks.{i}.{name}"])
-                for name in ("depthwise", "expand", "project")
-            )
-            conditions = np.ascontiguousarray(table, np.int32)
-            blocks.append((depthwise, expand, project, conditions))
-        layers = [_numbers(model.layers[name]) for name in _NAMES]
-        steering = None
-        if style_offsets is not None:
-            assert model.tokens is not None
-            steering = model.tokens.weight, style_offsets
-        self._core.start(layers, blocks, stream, steering)
-
-    def paint(
-        self, base_frame: Planes, vectors: NDArray[np.int16] | None, frame_condition: int = 0
-    ) -> Planes:
-        """The next frame. `vectors` (2, H/16, W/16), None for the first; `frame_condition` from
-        `rate`."""
-        motion = None if vectors is None else np.ascontiguousarray(vectors.transpose(1, 2, 0))
-        y, u, v = (np.ascontiguousarray(plane) for plane in base_frame)
-        painted: Planes = self._core.paint(y, u, v, motion, frame_condition)
-        return painted
+#: Places of the dial of painting, 0…100: base frames, the painter as it was trained, bold.
+NO_PAINT, DEFAULT, BOLD = 0, 50, 100
+#: What error messages call the file that a stream names.
+PAINTER_OF_STREAM = "the painter of this stream"
 
 
-def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray[np.int16]:
-    """Motion of a luma plane against the frame before it, estimated outside the coding loop: `(2,
-    h, w)`, (dy, dx) of each block of `BLOCK` luma pixels, where the reference has its content.
-    Whole videos are searched by `BlockMotion`, frame by frame."""
-    height, width = current.shape
-    motion = BlockMotion(width, height, threads)
-    motion.push(np.ascontiguousarray(reference))
-    vectors = motion.push(np.ascontiguousarray(current))
-    assert vectors is not None
-    return np.ascontiguousarray(vectors.transpose(2, 0, 1))
+def open_painter(
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    paint_strength: int | None = None,
+    uses_tokens: bool = True,
+) -> VideoPainter:
+    """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of what the
+    file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
+    stream has none or its file is not found, `MediaError` for a file that is no painter."""
+    if header.painter_id is None:
+        raise WrongModelError("the stream has no painter", code="model-unnamed")
+    checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
+    stream = header.format, header.base, header.scale, header.base_q
+    with report_embedded_damage(checkpoint):
+        return VideoPainter(
+            *stream, checkpoint, threads or os.cpu_count() or 1, paint_strength, uses_tokens
+        )
+
+
+def paints_exactly(header: SequenceHeader) -> bool:
+    """Whether painted samples are the same on every machine: they are where the base's are."""
+    return header.painter_id is not None
+
+
+def check_paint_strength(paint_strength: int, paints: bool) -> None:
+    """Raises `UsageError` where the dial of a stream cannot be turned so."""
+    if not NO_PAINT <= paint_strength <= BOLD:
+        raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
+    if not paints:
+        raise UsageError(
+            "--look has no effect: no painted frames are shown here", code="option-value"
+        )
+
+
+def check_tokens_option(tokens: str) -> bool:
+    """Whether a file is painted by its tokens: "on" or "off". Raises `UsageError` for others."""
+    if tokens not in ("on", "off"):
+        raise UsageError(f"tokens is on or off, not {repr_short(tokens)}", code="option-value")
+    return tokens == "on"
 
 
 class VideoPainter:
@@ -112,12 +106,18 @@ class VideoPainter:
         wire, slot = base_of(base).wire, base_of(base).slot
         if slot is None:
             raise UsageError(f"base {base} is not painted")
-        Model.load(checkpoint)  # its errors name the file
         self._size = fmt.height, fmt.width
-        sizes = fmt.width, fmt.height
-        self._core = _core.VideoPainter(
-            checkpoint.read_bytes(), *sizes, wire, SCALES.index(scale), q, threads
-        )
+        size = fmt.width, fmt.height
+        try:
+            model = checkpoint.read_bytes()
+            self._core = _core.VideoPainter(model, *size, wire, SCALES.index(scale), q, threads)
+        except FormatVersionError as error:
+            raise NewerModelError(f"{checkpoint}: {error}") from None
+        except (OSError, DamagedStreamError) as error:
+            reason = str(error).removeprefix("not a painter: ")
+            raise MediaError(
+                f"{checkpoint}: not a painter ({reason})", code="not-a-model"
+            ) from None
         self._paints = True
         self._paint_strength = -1 if paint_strength is None else paint_strength
         self._uses_tokens = uses_tokens

@@ -33,7 +33,7 @@ from gvcodec.allocation.uniqueness import allocate_tokens
 from gvcodec.base import EncodeResult
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
-from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.bases import base_of
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.rate.one_pass import ProgressWrapper, SourceFactory

@@ -14,7 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream import GopEntry, Kind, Packet, Reader, Writer
+from gvcodec.bitstream import GopEntry, Kind, Packet, Reader
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import LimitError, UsageError
 from gvcodec.limits import DEFAULT, Limits

@@ -21,8 +21,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.opening import Source, unwrap
-from gvcodec.painter.paint_strength import check_paint_strength
-from gvcodec.painter.tokens import check_tokens_option
+from gvcodec.painter.video import check_paint_strength, check_tokens_option
 from gvcodec.types import HDR_TRANSFERS, is_still
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input

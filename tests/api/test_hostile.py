@@ -14,9 +14,10 @@ from safetensors.numpy import save_file
 import gvcodec
 from gvcodec import limits
 from gvcodec.base.standard.decoders import decode_unit, open_decoder, unit_of
-from gvcodec.bitstream import Kind, Packet, Reader, Writer, recovery
+from gvcodec.bitstream import Kind, Packet, Reader, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits

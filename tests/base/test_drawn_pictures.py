@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gvcodec.base.drawn_pictures import is_drawn
-from gvcodec.base.standard.codec import StandardEncoder, base_encoder
+from gvcodec.base.standard.encoder import StandardEncoder, base_encoder
 from gvcodec.base.standard.encoders import texture_params
 from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat

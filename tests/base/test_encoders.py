@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, parse_params, uses_screen_tools
 from gvcodec.errors import UsageError
 from gvcodec.media import ffmpeg

@@ -12,7 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec.base.scene_cuts import SceneCutDetector
-from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError

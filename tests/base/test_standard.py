@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gvcodec.base import BasePacket
 from gvcodec.base.resample import DOWN, UP, Resampler
-from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder, base_encoder
+from gvcodec.base.standard.decoders import StandardDecoder
+from gvcodec.base.standard.encoder import StandardEncoder, base_encoder
 from gvcodec.base.standard.encoders import texture_params
 from gvcodec.base.standard.payloads import restore_unit, strip_unit
 from gvcodec.config import EncoderConfig
@@ -130,7 +131,7 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
     packets, _ = encode(clip[:8], "av1", 20)
     code = """
 import sys, pickle
-from gvcodec.base.standard.codec import StandardDecoder
+from gvcodec.base.standard.decoders import StandardDecoder
 fmt, payloads = pickle.load(sys.stdin.buffer)
 for _ in range(100):
     decoder = StandardDecoder(fmt, "av1", threads=2)

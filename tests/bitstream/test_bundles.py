@@ -13,9 +13,9 @@ import pytest
 import gvcodec
 from gvcodec._core import BundleModel
 from gvcodec.api.info import read_info
-from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, bundles
-from gvcodec.bitstream.packets import read_packet
+from gvcodec.bitstream.packets import Unbundler, read_packet
 from gvcodec.bitstream.recovery import Salvage
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, LimitError
@@ -53,7 +53,7 @@ def test_frames_come_back_in_fewer_bytes(packets) -> None:
 
 
 def test_bundles_are_those_of_the_format() -> None:
-    unbundler, bundler = bundles.Unbundler(), bundles.Bundler()
+    unbundler, bundler = Unbundler(), bundles.Bundler()
     frames = [frame for bundle in golden() for frame in unbundler.send(bundle)]
     digest = hashlib.sha256()
     for frame in frames:
@@ -98,9 +98,9 @@ def test_made_up_bundles_are_refused(packets) -> None:
     (whole,) = [*(b for p in packets[:9] for b in bundler.send(p)), *bundler.flush()]
     for payload, what in ((b"", "number"), (b"\x20", "number"), (b"\0\x05a", "ends early")):
         with pytest.raises(DamagedStreamError, match=what):
-            bundles.Unbundler().send(Packet(Kind.KEY, payload))
+            Unbundler().send(Packet(Kind.KEY, payload))
     with raises(DamagedStreamError, "bundle"):
-        bundles.Unbundler().send(Packet(Kind.INTER, whole.payload))
+        Unbundler().send(Packet(Kind.INTER, whole.payload))
 
 
 def test_info_shares_the_bytes_of_a_bundle(packets) -> None:
@@ -121,7 +121,7 @@ def test_who_wants_each_frame_at_once_has_no_bundles() -> None:
 def test_pictures_whose_frames_may_fit_no_bundle_have_none() -> None:
     largest = b"\xff" * ((1 << 24) - 1)
     (whole,) = bundles.Bundler().send(Packet(Kind.KEY, largest))
-    assert bundles.Unbundler().send(whole) == [Packet(Kind.KEY, largest)]
+    assert Unbundler().send(whole) == [Packet(Kind.KEY, largest)]
     with pytest.raises(LimitError, match="16777216 bytes"):
         list(bundles.Bundler().send(Packet(Kind.KEY, largest + b"\0")))
     config = EncoderConfig(base="av1").resolve()

@@ -10,9 +10,10 @@ import pytest
 import gvcodec
 from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import nals_of, restore_unit
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT_FPS
@@ -91,7 +92,7 @@ def test_a_packet_of_several_pictures_is_refused_before_decoding(monkeypatch) ->
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
     check_payload("vvc", key.payload, 64, 48)
     monkeypatch.setattr(
-        "gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded")
+        "gvcodec.base.standard.decoders.decode_unit", lambda *_: pytest.fail("was decoded")
     )
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
@@ -109,7 +110,7 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
 def test_a_keyframe_that_shows_frames_again_is_refused_before_decoding(monkeypatch) -> None:
     header, key = keyframe("av1")
     monkeypatch.setattr(
-        "gvcodec.base.standard.codec.decode_unit", lambda *_: pytest.fail("was decoded")
+        "gvcodec.base.standard.decoders.decode_unit", lambda *_: pytest.fail("was decoded")
     )
     decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     bomb = restore_unit("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000

@@ -18,8 +18,8 @@ from gvcodec.painter import fit as fitting
 from gvcodec.painter.fit import Adam, fit
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.open import choose_payloads
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
+from gvcodec.painter.payload_choice import choose_payloads
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Planes, VideoFormat

@@ -12,14 +12,9 @@ from gvcodec.bitstream.header import NEEDS, NEEDS_STRENGTH_FACTORS
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.paint_strength import (
-    BOLD,
-    DEFAULT,
-    has_factors,
-    set_payload_strength,
-    with_look,
-)
+from gvcodec.painter.paint_strength import has_factors, set_payload_strength, with_look
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas, split_strength
+from gvcodec.painter.video import BOLD, DEFAULT
 from tests.conftest import moving_texture
 from tests.errors import raises
 

@@ -20,6 +20,7 @@ from gvcodec.errors import (
     WrongModelError,
 )
 from gvcodec.models import CHECKPOINT_VARIABLE, PAINTER
+from gvcodec.painter.cpu import CpuPainter, block_vectors
 from gvcodec.painter.filters import Layer, Requantiser
 from gvcodec.painter.model import DETAIL, Model, Strength, condition, rate
 from gvcodec.painter.network import PainterNetwork
@@ -36,7 +37,7 @@ from gvcodec.painter.payload import (
     split_strength,
     unpack,
 )
-from gvcodec.painter.video import CpuPainter, VideoPainter, block_vectors
+from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.losses import FilterBank
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.tensors import open_device, warp

@@ -8,13 +8,13 @@ import pytest
 
 import gvcodec
 from gvcodec.models import PAINTER
+from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.fit_samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.sample_clips import SampleClips
 from gvcodec.painter.strength import STRENGTH_STEPS, choose_strength, choose_strengths
 from gvcodec.painter.texture_check import has_texture_mismatch
-from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, moving_texture
 from tests.painter.test_painter import twin

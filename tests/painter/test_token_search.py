@@ -12,6 +12,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter import strength as strength_module
 from gvcodec.painter import token_search, token_trial
+from gvcodec.painter.cpu import CpuPainter, block_vectors
 from gvcodec.painter.energies import energies
 from gvcodec.painter.model import NEUTRAL, Model, condition
 from gvcodec.painter.paint_strength import with_look
@@ -23,7 +24,6 @@ from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_search import TokenSearch
 from gvcodec.painter.token_trial import GopTrial, WindowCosts, choose_best, trial_windows
 from gvcodec.painter.tokens import STEP, decompose, keep_kinds, no_tokens, style_offsets_of, unpack
-from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import rough_clip
 

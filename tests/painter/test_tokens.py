@@ -17,6 +17,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
 from gvcodec.painter import strength as strength_module
+from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import fresh
@@ -46,7 +47,6 @@ from gvcodec.painter.tokens import (
     unpack,
     values_of,
 )
-from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, planes_equal, run

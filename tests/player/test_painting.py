@@ -150,10 +150,10 @@ def painted_by_page(
 )
 def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, height: int) -> None:
     pytest.importorskip("torch")
+    from gvcodec.painter.cpu import CpuPainter, block_vectors
     from gvcodec.painter.model import Model, Strength, condition, rate
     from gvcodec.painter.paint_strength import set_payload_strength, with_look
     from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, join_strength, pack
-    from gvcodec.painter.video import CpuPainter, block_vectors
     from tests.painter.test_painter import twin
 
     path = tmp_path / "model.safetensors"

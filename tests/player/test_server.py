@@ -12,6 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, bundles
+from gvcodec.bitstream.packets import Unbundler
 from gvcodec.cli import main
 from gvcodec.player.server import FrameServer
 from gvcodec.types import VideoFormat
@@ -241,7 +242,7 @@ def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
     symbols = b"\x16\1a" + b"".join(b"\6\1" + bytes([n]) for n in range(94)) + b"\x16\1b"
     coded = bundles._initial_model().copy().encode(symbols)
     given.append(Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded))
-    unbundler = bundles.Unbundler()
+    unbundler = Unbundler()
     wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]
     data = tmp_path / "bundles.json"
     data.write_text(json.dumps([(b.kind is Kind.KEY, b.payload.hex()) for b in given]))

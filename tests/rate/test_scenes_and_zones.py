@@ -11,7 +11,8 @@ import gvcodec
 import gvcodec as api
 from gvcodec.api.frames import decode_planes
 from gvcodec.base.scene_cuts import GopStarts
-from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
+from gvcodec.base.standard.decoders import StandardDecoder
+from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError

@@ -1,25 +1,127 @@
-"""FFmpeg's decoders of standard bitstreams, held to what the sequence header promises.
+"""Decoders of a base layer that is a standard bitstream: AV1 (dav1d) or H.266 (FFmpeg).
+
+Base frames have 10 bits, 8-bit samples shifted left by two; coded pictures at scale 3/4 or 1/2 come
+back at full size through the filters of `gvcodec.base.resample`. All decoders are exact by
+standard, so base frames are the same everywhere.
 
 A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
 ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that
 are shown again. `check_payload` refuses these before decoding. What it lets through decoders still
-check for themselves; the pictures they give are checked again in `gvcodec.base.standard.codec`.
+check for themselves; `StandardDecoder` checks the pictures they give again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import weakref
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, cast
 
 import av
 
+from gvcodec.base import BaseDecoder
+from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import nals_of, obus_of, packet_of, restore_unit
 from gvcodec.bases import is_reordered, standard_of
+from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.planes import planes_from_frame
+from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 
 _DAV1D = "libdav1d"
+
+
+class StandardDecoder(BaseDecoder):
+    """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
+    for parallel work."""
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        codec: str,
+        scale: Fraction = Fraction(1),
+        threads: int = 0,
+        low_delay: bool = False,
+    ) -> None:
+        self._resampler = Resampler(fmt.width, fmt.height, scale)
+        self._codec = codec
+        self._size = self._resampler.coded_width, self._resampler.coded_height
+        self._decoder = open_decoder(codec, *self._size, threads, low_delay)
+        self._decoder_holds_back = standard_of(codec).holds_back
+        self._pending_frames = 0
+        _decoders.add(self)
+
+    def keep_open(self) -> None:
+        """Leave FFmpeg's decoder open until the process ends."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._decoder))
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        """Take the next packet. Raises `DamagedStreamError`."""
+        packet = unit_of(self._codec, payload, *self._size)
+        base_frames: list[Planes] = []
+        if keyframe and self._decoder_holds_back and self._pending_frames:
+            base_frames = self._decode(None)
+            self._decoder.flush_buffers()
+        self._pending_frames += 1
+        return base_frames + self._decode(packet)
+
+    def flush(self) -> list[Planes]:
+        """Release the rest. Raises `DamagedStreamError` where frames are missing."""
+        base_frames = self._decode(None)
+        if self._pending_frames:
+            raise DamagedStreamError(
+                f"{count_noun(abs(self._pending_frames), 'frame')} of the base layer could not be "
+                "decoded",
+                code="base-layer",
+            )
+        return base_frames
+
+    def abandon(self) -> None:
+        with contextlib.suppress(av.FFmpegError):
+            self._decoder.flush_buffers()
+        self._pending_frames = 0
+
+    def _decode(self, packet: av.Packet | None) -> list[Planes]:
+        frames = decode_unit(self._decoder, packet)
+        self._pending_frames -= len(frames)
+        if self._pending_frames < 0:
+            raise DamagedStreamError(
+                "the base layer has more frames than packets", code="base-layer"
+            )
+        for frame in frames:
+            if (
+                (frame.width, frame.height) != self._size
+                or frame.format.name not in standard_of(self._codec).layouts
+                or frame.is_corrupt
+            ):
+                raise DamagedStreamError(
+                    "base frames differ from the header in size or format", code="base-layer"
+                )
+        return [self._resampler.upsample(planes_from_frame(frame)) for frame in frames]
+
+
+def base_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: object = None
+) -> StandardDecoder:
+    """The decoder of a stream's base."""
+    return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)
+
+
+_decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
+
+
+def _keep_open_in_child() -> None:
+    """`fork` copies no threads: closing a decoder would wait for those of the parent."""
+    for decoder in list(_decoders):
+        decoder.keep_open()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_open_in_child)
 
 
 def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:

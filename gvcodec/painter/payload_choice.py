@@ -1,21 +1,19 @@
-"""Opens the painter for encoder and decoder, and runs fitting; only fitting imports torch."""
+"""Chooses the painter of an encode, and runs fitting; only fitting imports torch."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
-from gvcodec.models import find_model, model_id, painter_of, report_embedded_damage
+from gvcodec.models import model_id, painter_of
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.video import VideoPainter
+from gvcodec.painter.strength import choose_strengths
 from gvcodec.util.torch_settings import default_torch_settings
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Why there is no fit where torch is missing.
 FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
-#: What error messages call the file that a stream names.
-PAINTER_OF_STREAM = "the painter of this stream"
 
 
 def has_torch() -> bool:
@@ -45,31 +41,6 @@ def painter_id(config: EncoderConfig, uses_network: bool = False) -> tuple[bytes
         return None, f"not painted: {error}"
 
 
-def open_painter(
-    header: SequenceHeader,
-    threads: int,
-    models: Sequence[str | Path] = (),
-    paint_strength: int | None = None,
-    uses_tokens: bool = True,
-) -> VideoPainter:
-    """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of what the
-    file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
-    stream has none or its file is not found, `MediaError` for a file that is no painter."""
-    if header.painter_id is None:
-        raise WrongModelError("the stream has no painter", code="model-unnamed")
-    checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
-    stream = header.format, header.base, header.scale, header.base_q
-    with report_embedded_damage(checkpoint):
-        return VideoPainter(
-            *stream, checkpoint, threads or os.cpu_count() or 1, paint_strength, uses_tokens
-        )
-
-
-def paints_exactly(header: SequenceHeader) -> bool:
-    """Whether painted samples are the same on every machine: they are where the base's are."""
-    return header.painter_id is not None
-
-
 @default_torch_settings()
 def choose_payloads(
     parts: Sequence[Part],
@@ -82,9 +53,6 @@ def choose_payloads(
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
     flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
     takes lines on what is found, `done` the share, 0…1, of all that is done."""
-    # Only encoders choose strengths, and decoders open the painter too.
-    from gvcodec.painter.strength import choose_strengths
-
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""

@@ -1,29 +1,21 @@
-"""Base layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
-(VVenC, decoded by FFmpeg).
+"""Encoder of a base layer that is a standard bitstream: SVT-AV1 or VVenC, run by FFmpeg.
 
-AV1 codes 8 or 10 bits a sample, as the source has them, H.266 always 10; base frames have 10 bits,
-8-bit samples shifted left by two. At scale 3/4 or 1/2 the coded picture is smaller and base frames
-come back at full size through the filters of `gvcodec.base.resample`. All decoders are exact by
-standard, so base frames are the same everywhere; `StandardEncoder` gets its base frames from its
-own decoder. Sizes that the encoders cannot code are padded by edge replication.
+AV1 codes 8 or 10 bits a sample, as the source has them, H.266 always 10. At scale 3/4 or 1/2 the
+coded picture is smaller. `StandardEncoder` gets its base frames from `StandardDecoder`, so they are
+those of every decoder. Sizes that the encoders cannot code are padded by edge replication. Raises
+`UsageError`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import os
-import weakref
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-import av
-
-from gvcodec.base import BaseDecoder, BaseEncoder, BasePacket, EncodeResult
+from gvcodec.base import BaseEncoder, BasePacket, EncodeResult
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
-from gvcodec.base.standard.decoders import decode_unit, open_decoder, unit_of
+from gvcodec.base.standard.decoders import StandardDecoder
 from gvcodec.base.standard.encoders import (
     Settings,
     UnitEncoder,
@@ -34,12 +26,9 @@ from gvcodec.base.standard.encoders import (
 )
 from gvcodec.base.standard.payloads import strip_unit
 from gvcodec.bases import base_of, standard_of
-from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import ResolvedConfig
-from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.planes import planes_from_frame
+from gvcodec.errors import UsageError
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.messages import count_noun
 
 #: Width and height that SVT-AV1 takes.
 _AV1_MOST = (16384, 8704)
@@ -170,75 +159,6 @@ class StandardEncoder(BaseEncoder):
         return result
 
 
-class StandardDecoder(BaseDecoder):
-    """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
-    for parallel work."""
-
-    def __init__(
-        self,
-        fmt: VideoFormat,
-        codec: str,
-        scale: Fraction = Fraction(1),
-        threads: int = 0,
-        low_delay: bool = False,
-    ) -> None:
-        self._resampler = Resampler(fmt.width, fmt.height, scale)
-        self._codec = codec
-        self._size = self._resampler.coded_width, self._resampler.coded_height
-        self._decoder = open_decoder(codec, *self._size, threads, low_delay)
-        self._decoder_holds_back = standard_of(codec).holds_back
-        self._pending_frames = 0
-        _decoders.add(self)
-
-    def keep_open(self) -> None:
-        """Leave FFmpeg's decoder open until the process ends."""
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._decoder))
-
-    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        """Take the next packet. Raises `DamagedStreamError`."""
-        packet = unit_of(self._codec, payload, *self._size)
-        base_frames: list[Planes] = []
-        if keyframe and self._decoder_holds_back and self._pending_frames:
-            base_frames = self._decode(None)
-            self._decoder.flush_buffers()
-        self._pending_frames += 1
-        return base_frames + self._decode(packet)
-
-    def flush(self) -> list[Planes]:
-        """Release the rest. Raises `DamagedStreamError` where frames are missing."""
-        base_frames = self._decode(None)
-        if self._pending_frames:
-            raise DamagedStreamError(
-                f"{count_noun(abs(self._pending_frames), 'frame')} of the base layer could not be "
-                "decoded",
-                code="base-layer",
-            )
-        return base_frames
-
-    def abandon(self) -> None:
-        with contextlib.suppress(av.FFmpegError):
-            self._decoder.flush_buffers()
-        self._pending_frames = 0
-
-    def _decode(self, packet: av.Packet | None) -> list[Planes]:
-        frames = decode_unit(self._decoder, packet)
-        self._pending_frames -= len(frames)
-        if self._pending_frames < 0:
-            raise DamagedStreamError(
-                "the base layer has more frames than packets", code="base-layer"
-            )
-        for frame in frames:
-            if (
-                (frame.width, frame.height) != self._size
-                or frame.format.name not in standard_of(self._codec).layouts
-                or frame.is_corrupt
-            ):
-                raise DamagedStreamError(
-                    "base frames differ from the header in size or format", code="base-layer"
-                )
-        return [self._resampler.upsample(planes_from_frame(frame)) for frame in frames]
-
-
 def base_encoder(
     fmt: VideoFormat, config: ResolvedConfig, log_lambda_offset: float = 0.0
 ) -> StandardEncoder:
@@ -266,23 +186,3 @@ def _camera_params(config: ResolvedConfig) -> tuple[str, ...]:
     if config.base != "av1" or not (config.eye or is_painted):
         return ()
     return texture_params(config.eye)
-
-
-def base_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: object = None
-) -> StandardDecoder:
-    """The decoder of a stream's base."""
-    return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)
-
-
-_decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
-
-
-def _keep_open_in_child() -> None:
-    """`fork` copies no threads: closing a decoder would wait for those of the parent."""
-    for decoder in list(_decoders):
-        decoder.keep_open()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_open_in_child)
