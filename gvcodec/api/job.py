@@ -90,7 +90,7 @@ class Job:
         action=RejectRepeat,
         help=f"smallest file whose decoded frames reach {TARGETS}, or several, separated by "
         "commas; psnr works everywhere, lpips (LPIPS-VGG) needs weights that a plain installation "
-        "lacks (checkout: python -m eval weights), the others pip install 'gvcodec[metrics]'",
+        "lacks (checkout: python -m eval weights), the others the extra `metrics`",
     )
     target_of: str = option(
         "mean",

@@ -28,7 +28,7 @@ from gvcodec.compare.blind import write_blind_page
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
-from gvcodec.errors import UsageError
+from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.inputs import InputOptions
@@ -174,9 +174,7 @@ def _notes(metrics: Sequence[Metric]) -> list[str]:
             "SSIMULACRA2 is fitted to ratings of people: pip install ssimulacra2."
         )
     if all(metric.is_score for metric in metrics):
-        notes.append(
-            "Without torch no perceptual distance is measured: pip install 'gvcodec[fit]'."
-        )
+        notes.append(f"Without torch no perceptual distance is measured: {INSTALL_TORCH}")
     elif not any(metric.name == "LPIPS-Alex" for metric in metrics):
         notes.append(
             "LPIPS-Alex and DISTS are missing: in a checkout, python -m eval weights downloads "

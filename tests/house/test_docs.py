@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import io
 import re
+import tomllib
 import types
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_lines_outside_tables_have_at_most_160_characters(page: Path) -> None:
     lines = [ln for ln in page.read_text().splitlines() if len(ln) > 160 and ln[0] != "|"]
     assert not lines
+
+
+def test_install_lines_do_not_bring_cuda_unasked() -> None:
+    """PyPI's torch for Linux has 6 GB of CUDA: lines that install it name the other index."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    heavy = {name for name, needs in extras.items() if any("torch" in need for need in needs)}
+    lines = [
+        (page.name, line)
+        for page in PAGES
+        for line in page.read_text().splitlines()
+        if heavy & set(re.findall(r"\w+", "".join(re.findall(r"pip install.*?\[([\w,]+)\]", line))))
+    ]
+    assert len(lines) >= 3
+    wrong = [x for x in lines if "whl/cpu" not in x[1] and "macOS and Windows" not in x[1]]
+    assert not wrong
 
 
 def test_the_readme_fits_two_screens_and_names_what_this_is() -> None:
