@@ -189,6 +189,16 @@ def numbers_of(data: bytes) -> list:
     { u8 kind; var, svar, var size and bytes, or u32 }: numbers as the container has them.
     """
 
+class Unbundler:
+    """Frames out of bundles, in the order of a stream."""
+
+    def __init__(self) -> None: ...
+
+    def send(self, key: bool, bundle: bytes) -> list:
+        """
+        Payloads of the frames of a bundle; `key`: it begins a GOP. Raises `DamagedStreamError`.
+        """
+
 class StreamDecoder:
     """
     libgvc (csrc/include/gvc.h): bytes to units for an AV1 decoder, its pictures to painted ones. Calls return codes of that page and raise `GvcodecError` for those below 0.

@@ -58,7 +58,7 @@ def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
     module.base_encoder = lambda fmt, config: Raw()
     module.base_decoder = lambda header, *how: Raw((header.format.height, header.format.width))
     with monkeypatch.context() as patch:
-        patch.setitem(bases._BASES, "raw", bases.Base("raw", 99, "raw", 10))
+        patch.setitem(bases._BASES, "raw", bases.Base("raw", 99, "raw", "raw", 10))
         patch.setitem(sys.modules, "raw", module)
         planes = make_clip(50, 34, 3)
         fmt = VideoFormat(50, 34, Fraction(25), Fraction(1, 25), 10)
