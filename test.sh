@@ -2,7 +2,7 @@
 # ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy, import contracts and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
-echo "gvcodec: this takes about 12 minutes on two idle cores: 3 to set up, compile and run C++, the rest for Python"
+echo "gvcodec: this takes about 15 minutes on two idle cores: 4 to set up, compile and run C++, the rest for Python"
 EXTRAS=fit,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 
@@ -24,25 +24,58 @@ say "compiling the C++ tests with sanitizers"
 compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON -DGVCODEC_WERROR=ON
 say "C++ tests"
 "$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300 --parallel "$(getconf _NPROCESSORS_ONLN)"
-say "types, and imports between layers"
-"$venv/bin/mypy"
-"$venv/bin/lint-imports"
+# run_group NAME COMMAND: shows what the command said once it ends.
+run_group() {
+    local name=$1 code=0 begin=$SECONDS
+    shift
+    "$@" >"build/$name.log" 2>&1 || code=$?
+    echo "gvcodec: $name, $((SECONDS - begin)) s"
+    cat "build/$name.log"
+    return "$code"
+}
 
-# half PYTEST WORDS: a process with half of the cores for torch. Exit code 5 of pytest: the options leave it no test.
-half() {
-    local code=0 cores
-    cores=$(getconf _NPROCESSORS_ONLN)
-    OMP_NUM_THREADS=$(((cores + 1) / 2)) "$venv/bin/python" -m pytest -q -m "not slow" -p no:cacheprovider "$@" || code=$?
+check_types() {
+    "$venv/bin/mypy" && "$venv/bin/lint-imports"
+}
+
+# run_pytest WORDS: with a share of the cores for torch. Exit code 5 of pytest: the options leave it no test.
+run_pytest() {
+    local code=0
+    OMP_NUM_THREADS=$(((cores + processes - 1) / processes)) \
+        "$venv/bin/python" -m pytest -q -m "not slow" -p no:cacheprovider --durations=8 "$@" || code=$?
     return $((code == 5 ? 0 : code))
 }
 
-# All that opens a browser is in one half: two browsers at once starve each other.
-say "Python tests, in two processes: the first half here, the second below it"
-browsing=(tests/container tests/condense tests/eval tests/gvc1d tests/painter tests/player tests/training)
-half "${browsing[@]}" "$@" >build/second-half.log 2>&1 &
+# Folders that run in one process, the longest first. All that opens a browser is in the first group: two browsers at once
+# starve each other. The last process runs everything that no group names.
+groups=("player container" "painter" "cli" "eval training" "api" "media outside" "gvc1d condense retrieval" "batch serve rate")
+cores=$(getconf _NPROCESSORS_ONLN)
+processes=$((cores < 4 ? cores : 4))
+running=0 failed=0
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-failed=0
-half tests "${browsing[@]/#/--ignore=}" "$@" || failed=$?
-wait $! || failed=$?
-cat build/second-half.log
+
+# start_group NAME COMMAND: as soon as fewer than `processes` run.
+start_group() {
+    if ((running == processes)); then
+        wait -n || failed=1
+        running=$((running - 1))
+    fi
+    run_group "$@" &
+    running=$((running + 1))
+}
+
+say "types, imports between layers, and Python tests, in $processes processes"
+named=()
+for group in "${groups[@]}"; do
+    read -ra folders <<<"$group"
+    folders=("${folders[@]/#/tests/}")
+    named+=("${folders[@]}")
+    start_group "tests-${group// /-}" run_pytest "${folders[@]}" "$@"
+done
+start_group tests-others run_pytest tests "${named[@]/#/--ignore=}" "$@"
+start_group types check_types
+while ((running > 0)); do
+    wait -n || failed=1
+    running=$((running - 1))
+done
 exit "$failed"

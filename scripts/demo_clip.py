@@ -24,8 +24,8 @@ _CANVAS = 1024
 Image = NDArray[np.float64]
 
 
-def frames(count: int = FRAMES) -> Iterator[NDArray[np.uint8]]:
-    """`count` pictures (192, 320, 3), RGB."""
+def frames(count: int = FRAMES, step: int = 1) -> Iterator[NDArray[np.uint8]]:
+    """Every `step`th of `count` pictures (192, 320, 3), RGB."""
     rng = np.random.default_rng(20)
     clouds, ridge, line = (_fractal(rng, rows, s) for rows, s in ((128, 1.9), (1, 1.6), (1, 1.1)))
     relief = _fractal(rng, 128, 1.8)
@@ -34,7 +34,7 @@ def frames(count: int = FRAMES) -> Iterator[NDArray[np.uint8]]:
     wood = _dead_leaves(rng, 96, 6000)
     grass = np.array([0.30, 0.42, 0.14]) + 0.09 * _fractal(rng, 128, 1.0)[..., None]
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(float)
-    for number in range(count):
+    for number in range(0, count, step):
         cloud = (0.55 * _sample(clouds, 0.7 * y, x + 0.4 * number) + 0.25).clip(0, 1)[..., None]
         sky = np.array([0.5, 0.7, 0.95]) + 0.2 * (y / HEIGHT)[..., None]
         picture = sky * (1 - cloud) + cloud * np.array([0.97, 0.96, 0.94])

@@ -41,7 +41,7 @@ from gvcodec.util.file_io import (
     require_inputs,
 )
 from gvcodec.util.kinds import check_kind, repr_short
-from gvcodec.util.options import list_options, split_options
+from gvcodec.util.options import list_options, name_keywords, split_options, with_keywords
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ _FRAME_OPTIONS = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
 
 
 @list_options(Job, EncoderConfig)
+@name_keywords(Job, EncoderConfig, InputOptions)
 def encode_file(
     source: PathName | BinaryIO | Image | Iterable[Image | Planes],
     output: PathName | BinaryIO,
@@ -142,6 +143,8 @@ def encode_file(
             code="option-conflict",
         )
     result = encode_job(job)
+    kinds = (Job, EncoderConfig, InputOptions)
+    result = replace(result, notes=tuple(with_keywords(note, *kinds) for note in result.notes))
     require_complete(job, result)
     return result
 

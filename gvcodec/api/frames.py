@@ -29,7 +29,7 @@ from gvcodec.media.reader import Frame as TimedFrame
 from gvcodec.media.sound_source import SoundSource
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.options import list_options
+from gvcodec.util.options import list_options, name_keywords
 
 if TYPE_CHECKING:
     import torch
@@ -183,6 +183,7 @@ def _shape(array: Any) -> str:
 
 
 @list_options(EncoderConfig)
+@name_keywords(EncoderConfig)
 def encode(
     frames: Image | Iterable[Image | Planes],
     *,

@@ -26,6 +26,7 @@ from gvcodec.opening import Source, open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.tokens import grid_of as steering_grid
 from gvcodec.painter.tokens import kinds_in, layout_of
+from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 
@@ -38,8 +39,10 @@ class Info:
     `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
     `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
     GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
-    are shown as base frames, which are nearer to the source. `token_frames`: so many have latent
-    tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
+    are shown as base frames, which are nearer to the source; `unpainted_regions`: so many 64×64
+    regions of GOPs whose other regions are painted, all GOPs together. `token_frames`: so many have
+    latent tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and
+    frame where it is one.
     `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
     of the base frames' luma, as measured when they were coded (100: exact), None where the file
     does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
@@ -81,6 +84,7 @@ class Info:
     base_model_id: str | None
     painter_id: str | None
     unpainted_frames: int
+    unpainted_regions: int
     gvc1d_id: str | None
     token_frames: int
     base_hash: str | None
@@ -118,6 +122,8 @@ def read_info(reader: Reader) -> Info:
     psnr_y: float | None = None
     steering = Counter[str]()
     unpainted, shows_base = 0, False
+    # Of the `fit` packet in force, and of all GOPs.
+    regions_of_gop, unpainted_regions = 0, 0
     network_packets: list[tuple[bool, bytes]] = []
     for packet in reader.packets():
         entry: dict[str, Any] = {
@@ -130,6 +136,7 @@ def read_info(reader: Reader) -> Info:
             if header.uses_network:
                 network_packets.append((packet.kind is Kind.KEY, packet.payload))
             unpainted += shows_base
+            unpainted_regions += regions_of_gop if packet.kind is Kind.KEY else 0
             timing.receive()
         elif packet.kind is Kind.TIMING:
             timing.send(packet.payload)
@@ -142,6 +149,7 @@ def read_info(reader: Reader) -> Info:
         elif packet.kind is Kind.FIT and header.painter_id is not None:
             steering.update(_steering(packet.payload, fmt))
             shows_base = packet.payload == IDENTITY
+            regions_of_gop = _count_unpainted_regions(packet.payload, fmt)
         packets.append(entry)
     if header.uses_network:
         frames_of_network = [entry for entry in packets if "frame" in entry]
@@ -196,6 +204,7 @@ def read_info(reader: Reader) -> Info:
         base_model_id=_to_hex(header.base_model_id),
         painter_id=_to_hex(header.painter_id),
         unpainted_frames=unpainted,
+        unpainted_regions=unpainted_regions,
         gvc1d_id=_to_hex(header.gvc1d_id),
         token_frames=counts["latent"],
         base_hash=_to_hex(reader.base_hash),
@@ -255,6 +264,13 @@ def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
     kinds, _ = kinds_in(data, fmt.height, fmt.width)
     layout = layout_of(*steering_grid(fmt.height, fmt.width), kinds)
     return {"tokens": len(layout.kind), "bytes": len(data)}
+
+
+def _count_unpainted_regions(payload: bytes, fmt: VideoFormat) -> int:
+    """Regions of 64×64 luma samples for which a `fit` packet asks for base frames. Raises
+    `DamagedStreamError`."""
+    data = split_extras(payload)[1].unpainted_regions
+    return 0 if data is None else int(unpack_regions(data, fmt.height, fmt.width).sum())
 
 
 def _form(header: SequenceHeader) -> str | None:
@@ -332,6 +348,8 @@ def _describe_stream(facts: Info) -> str:
             parts.append(
                 f"steered by {count_noun(facts.tokens, 'token')} in {facts.token_bytes} bytes"
             )
+        if facts.unpainted_regions:
+            parts.append(f"{count_noun(facts.unpainted_regions, 'region')} shown as base frames")
     if facts.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
     if facts.base_form == "network":
@@ -367,7 +385,7 @@ def kbps(size: int, seconds: float) -> float:
 
 
 #: Shown only where there is something.
-_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes"
+_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes unpainted_regions"
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")

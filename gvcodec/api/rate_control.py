@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import EncodeReport
 from gvcodec.bases import q_of
-from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.one_pass import Budget
-from gvcodec.rate.size import RatedFile, TooSmallError, check_sound_size, encode_to_budget
+from gvcodec.rate.size import RatedFile, check_sound_size, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target
 from gvcodec.util.file_io import as_name
 from gvcodec.util.progress import ProgressBar
 
-#: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
-#: left over.
-_ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 #: How much longer than it says a file may be.
 _LENIENT = 1.05
 
@@ -36,23 +32,15 @@ def encode_rated(
     if isinstance(rate, Budget) and suffix != ".webm":
         with job.open() as source:
             _refuse_early(source, rate)
+    # A one-file is larger than its stream, or smaller where it leaves tracks out.
+    bounds_file = suffix and rate.bounds_file
+    container = partial(container_size, suffix=suffix) if bounds_file else None
     if isinstance(rate, Target):
         whole = replace(job.input_options, scale=None)
         original = replace(job, input_options=whole).open
-
-        def encode(most: float | None) -> RatedFile:
-            budget = replace(rate, most_bytes=most)
-            return encode_to_target(job.open, job.config, budget, bar, bar, original)
-
-        rated_file = _fit_container(suffix, rate.most_bytes, encode, fills=False)
+        rated_file = encode_to_target(job.open, job.config, rate, bar, bar, original, container)
     else:
-
-        def encode(most: float | None) -> RatedFile:
-            budget = rate if most is None else Budget(size=most)
-            return encode_to_budget(job.open, job.config, budget, bar, bar, is_file=not suffix)
-
-        bounds = suffix if rate.counts_tracks else ""
-        rated_file = _fit_container(bounds, rate.size, encode, fills=True)
+        rated_file = encode_to_budget(job.open, job.config, rate, bar, bar, container)
     output.write(rated_file.encoded_pass.data)
     source_bytes: int | None = None
     if is_whole(job):
@@ -72,43 +60,6 @@ def _refuse_early(source: VideoReader, rate: Budget) -> None:
         limit = _LENIENT * rate.file_bytes(source.format, source.expected_frames, 0)
     if limit is not None:
         check_sound_size(limit, source.measure_tracks())
-
-
-def _fit_container(
-    suffix: str, limit: float | None, encode: Callable[[float | None], RatedFile], fills: bool
-) -> RatedFile:
-    """Encode so that the file, with what its container adds and leaves out, has at most `limit`
-    bytes; None: as the first stream has to. `fills`: and few less."""
-    if not suffix or (limit is None and not fills):
-        return encode(limit)
-    added, passes = _ADDED, 0
-    best: RatedFile | None = None
-    for _ in range(_TRIES):
-        refused: TooSmallError | None = None
-        try:
-            rated_file = encode(None if limit is None else max(1.0, limit - added))
-        except TooSmallError as error:
-            if error.smallest is None:
-                raise
-            refused, rated_file = error, error.smallest
-        limit = int((rated_file.limit or 0) if limit is None else limit)
-        passes += rated_file.passes
-        size, copied = container_size(rated_file.encoded_pass.data, suffix)
-        added = size - len(rated_file.encoded_pass.data)
-        if size <= limit and (
-            best is None or len(rated_file.encoded_pass.data) > len(best.encoded_pass.data)
-        ):
-            best = rated_file
-        if refused and size > limit:
-            kinds = rated_file.encoded_pass.track_kinds
-            raise TooSmallError(limit, str(size), copied, kinds, rated_file) from refused
-        if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
-            break
-    if best is None or limit is None:
-        raise UsageError(
-            f"the file would be {size} bytes, more than {limit}", code="size-unreachable"
-        )
-    return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
 
 
 def _describe(rated_file: RatedFile, rate: Budget | Target) -> EncodeReport:

@@ -28,7 +28,7 @@ from gvcodec.errors import (
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
-from gvcodec.one_file.write import check_one_file
+from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
 from gvcodec.painter.payload_choice import has_torch, painter_id
 from gvcodec.rate import one_pass
@@ -318,12 +318,17 @@ def _code(
             return partial(open_video, uri, settings)
         return partial(_open_chunk, uri, settings, plan, number, seeks)
 
+    container: one_pass.ContainerSize | None = None
+    if rate is not None and rate.bounds_file and settings.suffix in ONE_FILE:
+        container = partial(container_size, suffix=settings.suffix)
     if isinstance(rate, Budget):
-        return encode_to_budget(open_frames(settings), config, rate, _frames).encoded_pass
+        return encode_to_budget(
+            open_frames(settings), config, rate, _frames, container=container
+        ).encoded_pass
     if rate is not None:
         original = open_frames(replace(settings, input=replace(settings.input, scale=None)))
         return encode_to_target(
-            open_frames(settings), config, rate, _frames, open_original=original
+            open_frames(settings), config, rate, _frames, None, original, container
         ).encoded_pass
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
     return one_pass.encode_pass(

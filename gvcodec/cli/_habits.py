@@ -28,6 +28,7 @@ _OPTION_MAP: dict[str, dict[str, str]] = {
     },
     "decode": {**_PART, **_FRAMES, "-i": "", "-crf": "--crf"},
     "cut": {**_PART, "-i": ""},
+    "batch": {**_PART, **_FRAMES, "-b:v": "--video-bitrate", "-crf": "-q", "-g": "--keyint"},
 }  # fmt: skip
 
 
@@ -46,6 +47,9 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         _escape_name(w) if before == "-i" else w for before, w in pairwise(["", *arguments[:end]])
     ]
     words = [ours.get(w, w) for w in escaped if ours.get(w) != ""]
+    if arguments[:1] == ["batch"]:
+        # It has an option -o of its own.
+        return [*join_negative(words), *arguments[end:]]
     if not ours:
         return [*join_negative(arguments[:end]), *arguments[end:]]
     check_presets(words)

@@ -35,6 +35,7 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
+from gvcodec.media.metadata import Metadata
 from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
@@ -149,8 +150,6 @@ class Decoder:
         elif packet.kind is Kind.TRACKS:
             self._on_tracks(packet.payload)
         elif packet.kind is Kind.METADATA and not self.metadata:
-            from gvcodec.media.metadata import Metadata
-
             Metadata.unpack(packet.payload)
             self.metadata = packet.payload
         elif packet.kind is Kind.PAINTED:

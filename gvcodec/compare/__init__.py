@@ -6,7 +6,8 @@
 `peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
 Distances: LPIPS-Alex and DISTS if their weights are installed, otherwise the small network that
 ships with gvcodec; none without torch. gvcodec's painter is trained and fitted with DISTS and the
-small network as losses; LPIPS-Alex is held out.
+small network as losses; LPIPS-Alex is held out. SSIMULACRA2 (package `ssimulacra2`), on which no
+part is trained, is measured too; without it, PSNR-Y has that place in the verdict.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.payload_choice import has_torch
+from gvcodec.rate.quality import missing_package, ssimulacra2
 from gvcodec.util.file_io import name_of
 from gvcodec.util.torch_settings import default_torch_settings
 
@@ -104,7 +106,7 @@ def compare(
     size = sum(ours.sizes)
     rows, notes = [], list[str]()
     pictures = [rgb_from_planes(planes, fmt.colour) for planes in originals]
-    metrics = distances(fmt.height, fmt.width)
+    metrics = metrics_for(fmt.height, fmt.width)
     for name in ("", *peers):
         title = PEERS[name].title if name else "gvcodec"
         report_progress = partial(watch, title, len(originals))
@@ -118,9 +120,10 @@ def compare(
         rgb_frames = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
         rows.append(Row(title, coded.sizes, quality, rgb_frames))
         for metric in metrics:
-            value = mean_distance(metric, rows[-1].pictures, pictures)
-            rows[-1].distances[metric.name] = value
+            values = rows[-1].scores if metric.is_score else rows[-1].distances
+            values[metric.name] = mean_of(metric, rows[-1].pictures, pictures)
         far = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
+        far += "".join(f", {name} {value:.2f}" for name, value in rows[-1].scores.items())
         log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
@@ -132,13 +135,13 @@ def compare(
 
 
 def tell_nearest(rows: Sequence[Row]) -> str:
-    """Name the codec nearest to the source by each distance, and how much nearer it is than the
-    next."""
+    """Name the codec nearest to the source by each distance and score, without any score by PSNR-Y,
+    and how much nearer it is than the next."""
     ours = rows[0]
     size = f"At {sum(ours.sizes):,} bytes"
     if len(rows) == 1:
         return f"{size} there is nothing to compare {ours.title} with."
-    if not ours.distances:
+    if not ours.distances and not ours.scores:
         best, second = sorted(rows, key=lambda row: -row.mean_psnr)[:2]
         gain = f"{best.mean_psnr - second.mean_psnr:.2f} dB above {second.title}"
         return f"{size} {best.title} has the highest PSNR-Y, {gain}. Looks were not measured."
@@ -146,16 +149,35 @@ def tell_nearest(rows: Sequence[Row]) -> str:
     for name in ours.distances:
         best, second = sorted(rows, key=lambda row: row.distances[name])[:2]
         share = 1 - best.distances[name] / max(second.distances[name], 1e-9)
-        parts.append(f"{best.title} by {name}, {100 * share:.0f} % nearer than {second.title}")
+        loss = " (a loss of gvcodec's training)" if name in _LOSSES else ""
+        parts.append(
+            f"{best.title} by {name}{loss}, {100 * share:.0f} % nearer than {second.title}"
+        )
+    for name in ours.scores or ("PSNR-Y",):
+        best, second = sorted(rows, key=lambda row: -_score(row, name))[:2]
+        difference = _score(best, name) - _score(second, name)
+        unit = "" if ours.scores else " dB"
+        parts.append(f"{best.title} by {name}, {difference:.2f}{unit} above {second.title}")
     return f"{size} the nearest to the source is {'; '.join(parts)}."
 
 
-def _notes(metrics: Sequence[Distance]) -> list[str]:
-    if not metrics:
-        return ["Without torch no perceptual distance is measured: pip install 'gvcodec[fit]'."]
-    trained = " and ".join(metric.name for metric in metrics if metric.is_trained_on)
-    notes = [f"{trained}: a loss of gvcodec's training and fitting, so it favours gvcodec."]
-    if not any(metric.name == "LPIPS-Alex" for metric in metrics):
+def _score(row: Row, name: str) -> float:
+    return row.scores.get(name, row.mean_psnr)
+
+
+def _notes(metrics: Sequence[Metric]) -> list[str]:
+    """Where the figures of the verdict come from."""
+    notes = [f"{metric.name}: {metric.origin}." for metric in metrics]
+    if not any(metric.is_score for metric in metrics):
+        notes.append(
+            "PSNR-Y: a formula, fitted to nothing; it counts restored texture as error. "
+            "SSIMULACRA2 is fitted to ratings of people: pip install ssimulacra2."
+        )
+    if all(metric.is_score for metric in metrics):
+        notes.append(
+            "Without torch no perceptual distance is measured: pip install 'gvcodec[fit]'."
+        )
+    elif not any(metric.name == "LPIPS-Alex" for metric in metrics):
         notes.append(
             "LPIPS-Alex and DISTS are missing: in a checkout, python -m eval weights downloads "
             "their weights."
@@ -190,26 +212,46 @@ _SMALLEST = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
-    """`name` as in tables; `is_trained_on`: a loss of gvcodec's training or fitting."""
+class Metric:
+    """`name` as in tables; `origin`: what it was trained on, and whether gvcodec was trained on it;
+    `is_score`: larger = nearer."""
 
     name: str
-    is_trained_on: bool
+    origin: str
     of: Callable[[Picture, Picture], float]
+    is_score: bool = False
 
 
-def distances(height: int, width: int) -> list[Distance]:
-    """Distances available for pictures of this size, the most important first."""
-    if not has_torch() or min(height, width) < _SMALLEST:
+#: Metrics that are losses of gvcodec's training or fitting.
+_LOSSES = ("DISTS", "small-network distance")
+_ORIGINS = {
+    "LPIPS-Alex": "fitted to judgements of people; no part of gvcodec is trained on it",
+    "DISTS": "a loss of gvcodec's training and fitting, so it favours gvcodec",
+    "small-network distance": "distilled from LPIPS for gvcodec, a loss of its training and "
+    "fitting, so it favours gvcodec",
+    "SSIMULACRA2": "fitted to ratings of people; no part of gvcodec is trained on it",
+}
+
+
+def metrics_for(height: int, width: int) -> list[Metric]:
+    """Metrics available for pictures of this size, the most important first."""
+    if min(height, width) < _SMALLEST:
         return []
+    metrics = _distances() if has_torch() else []
+    if not missing_package("ssimulacra2"):
+        metrics.append(Metric("SSIMULACRA2", _ORIGINS["SSIMULACRA2"], _measure_ssimulacra2, True))
+    return metrics
+
+
+def _distances() -> list[Metric]:
     from gvcodec import perceptual
     from gvcodec.perceptual.vgg import PerceptualLoss
 
+    def metric(name: str, measure: Callable[[Any, Any], Any]) -> Metric:
+        return Metric(name, _ORIGINS[name], _taken(measure))
+
     if perceptual.find_weights():
-        return [
-            Distance("LPIPS-Alex", False, _taken(perceptual.lpips("alex"))),
-            Distance("DISTS", True, _taken(perceptual.dists())),
-        ]
+        return [metric("LPIPS-Alex", perceptual.lpips("alex")), metric("DISTS", perceptual.dists())]
     if (small := perceptual.guide_network("small")) is None:
         return []
     loss = PerceptualLoss(weights=small[1])
@@ -217,12 +259,18 @@ def distances(height: int, width: int) -> list[Distance]:
     def both(picture: Any, source: Any) -> Any:
         return sum(loss(picture, loss.reference(source)))
 
-    return [Distance("small-network distance", True, _taken(both))]
+    return [metric("small-network distance", both)]
 
 
-def mean_distance(
-    metric: Distance, pictures: Sequence[Picture], source: Sequence[Picture]
-) -> float:
+def _measure_ssimulacra2(picture: Picture, source: Picture) -> float:
+    return ssimulacra2(_planar(picture), _planar(source))
+
+
+def _planar(picture: Picture) -> NDArray[np.float32]:
+    return np.moveaxis(picture, 2, 0).astype(np.float32) / np.float32(255)  # [3, H, W]
+
+
+def mean_of(metric: Metric, pictures: Sequence[Picture], source: Sequence[Picture]) -> float:
     """Over frames of a clip that are spread evenly."""
     count = len(source)
     numbers = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})

@@ -28,13 +28,15 @@ _SIZES, _QUALITY_COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Row:
     """One codec: bytes of its packets, PSNR-Y (dB, infinite for equal frames) and pictures
-    (H, W, 3) uint8 of its frames; `distances` from the source by their names (0 = equal)."""
+    (H, W, 3) uint8 of its frames; `distances` from the source by their names (0 = equal), and
+    `scores` (larger = nearer)."""
 
     title: str
     sizes: list[int]
     psnr: list[float]
     pictures: list[Picture]
     distances: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean_psnr(self) -> float:
@@ -89,7 +91,8 @@ def write_page(
 
 def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
     """Distances before PSNR: the smaller, the nearer to the source."""
-    return (*_SIZES, *(f"{name} ↓" for name in rows[0].distances), *_QUALITY_COLUMNS)
+    distances = (f"{name} ↓" for name in rows[0].distances)
+    return (*_SIZES, *distances, *(f"{name} ↑" for name in rows[0].scores), *_QUALITY_COLUMNS)
 
 
 def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
@@ -103,6 +106,7 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{kbps:.1f}",
             f"{8 * size / frames / pixels:.5f}",
             *(f"{value:.4f}" for value in row.distances.values()),
+            *(f"{value:.2f}" for value in row.scores.values()),
             f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )

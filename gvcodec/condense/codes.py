@@ -169,6 +169,25 @@ def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> T
     return small.clamp(0, 255).view(len(values), count, 3, side, side).permute(0, 1, 3, 4, 2)
 
 
+class WindowCodes:
+    """Codes of clips by this tokenizer, as `gvcodec.condense.joint.CodeSpace`."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def tokenize(self, clips: NDArray[np.uint8]) -> Values:
+        return tokenize(self._tokenizer, clips)
+
+    def bits(self, values: Tensor) -> Tensor:
+        return self._tokenizer.bits(values[:, None]).sum()
+
+    def synthesise(self, values: Tensor, count: int, side: int) -> Tensor:
+        return synthesise(self._tokenizer, values, count, side)
+
+    def pack(self, values: Values) -> bytes:
+        return pack(values)
+
+
 def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
     """Decode codes to clips (K, side, side, 3)."""
     import torch

@@ -2,8 +2,8 @@
 (VideoCompressa, arXiv 2511.18831). Imports torch.
 
     selector   scores the frames of every clip and draws K of them (`selector`)
-    codes      tokens of these frames by the frozen tokenizer, then optimised themselves:
-               rounded, decoded by the frozen decoder (`codes`)
+    codes      tokens of these frames by a frozen encoder, then optimised themselves: rounded,
+               decoded by its frozen decoder (`CodeSpace`, for example `codes.WindowCodes`)
     task       a classifier, trained on real and decoded clips
 
 One loss trains all three: the classifier's cross-entropy; the codes' bits as a share of the budget,
@@ -15,7 +15,7 @@ decoded frames as if they were the source's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,13 +23,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.condense import codes
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.learning import Pairs
 from gvcodec.condense.selector import Selector, choose_places, draw, gumbel, show, temperature_at
-
-if TYPE_CHECKING:
-    from gvcodec.gvc1d.tokenizer import Tokenizer
 
 _BATCH, _REAL = 8, 16
 #: Rates of codes (integers a step), and of selector and classifier. At 0.3, without the squared
@@ -41,6 +37,22 @@ _FIDELITY = 250.0
 _ANEW = 10
 #: Clips that are optimised for each one that fits with the tokenizer's codes.
 _AGAIN = 1.25
+
+
+class CodeSpace(Protocol):
+    """A frozen encoder and decoder of clips: K pictures become integers (T, C)."""
+
+    def tokenize(self, clips: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Integers (N, T, C) of clips (N, K, side, side, 3)."""
+
+    def bits(self, values: Tensor) -> Tensor:
+        """Estimated bits of integers (N, T, C), all together; differentiable."""
+
+    def synthesise(self, values: Tensor, count: int, side: int) -> Tensor:
+        """Pictures (N, K, side, side, 3), 0…255; differentiable."""
+
+    def pack(self, values: NDArray[np.int16]) -> bytes:
+        """The integers as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +74,14 @@ class CodedSet:
     """Codes of clips: `places` (N, K) of the selected frames and `values` (N, tokens, channels)."""
 
     def __init__(
-        self, clips: Clips, tokenizer: Tokenizer, count: int, byte_budget: int, parts: Parts = ALL
+        self, clips: Clips, space: CodeSpace, count: int, byte_budget: int, parts: Parts = ALL
     ) -> None:
         self.clips, self.count, self.parts = clips, count, parts
-        self._tokenizer, self._byte_budget = tokenizer, byte_budget
+        self._space, self._byte_budget = space, byte_budget
         self._known: dict[tuple[int, ...], NDArray[np.int16]] = {}
         self.selector = Selector()
         self._source = torch.from_numpy(clips.pictures).float()
-        shape = codes.tokenize(tokenizer, clips.pictures[:1, :1]).shape[1:]
+        shape = space.tokenize(clips.pictures[:1, :count]).shape[1:]
         self.change = torch.zeros(len(clips), *shape, requires_grad=True)
         #: The frames for which each clip's change was learned.
         self._learned = np.full((len(clips), count), -1)
@@ -95,15 +107,15 @@ class CodedSet:
         low, high = 1, len(values)
         while low < high:
             middle = (low + high + 1) // 2
-            fits = len(codes.pack(values[:middle])) <= byte_budget
+            fits = len(self._space.pack(values[:middle])) <= byte_budget
             low, high = (middle, high) if fits else (low, middle - 1)
         return values[:low]
 
     def weigh(self, values: NDArray[np.int16]) -> None:
         """Measure the real bytes per estimated bit of these codes."""
         with torch.no_grad():
-            bits = float(self._tokenizer.bits(torch.from_numpy(values).float()[:, None]).sum())
-        self._bytes_a_bit = len(codes.pack(values)) / max(bits, 1.0)
+            bits = float(self._space.bits(torch.from_numpy(values).float()))
+        self._bytes_a_bit = len(self._space.pack(values)) / max(bits, 1.0)
 
     def decode(self, which: NDArray[np.int64], share: float) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures (n, K, side, side, 3) of these clips; their bytes as a share of the budget, and
@@ -125,8 +137,8 @@ class CodedSet:
         values = self._tokens(which, places) + (change if learns else change.detach())
         values = values + (values.round() - values).detach()
         self.steps_seen.append(values.detach().numpy().astype(np.int16))
-        pictures = codes.synthesise(self._tokenizer, values, self.count, source.shape[2])
-        bits = self._tokenizer.bits(values[:, None]).sum()
+        pictures = self._space.synthesise(values, self.count, source.shape[2])
+        bits = self._space.bits(values)
         part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._byte_budget
         fixed = frames.detach()
         return (
@@ -170,16 +182,14 @@ class CodedSet:
             pictures = np.stack(
                 [self.clips.pictures[n][list(frame_numbers)] for n, *frame_numbers in missing]
             )
-            self._known |= dict(
-                zip(missing, codes.tokenize(self._tokenizer, pictures), strict=True)
-            )
+            self._known |= dict(zip(missing, self._space.tokenize(pictures), strict=True))
         return torch.from_numpy(np.stack([self._known[key] for key in keys])).float()
 
 
 def optimise(
     real: Clips,
     order: list[int],
-    tokenizer: Tokenizer,
+    space: CodeSpace,
     count: int,
     byte_budget: int,
     steps: int,
@@ -190,9 +200,9 @@ def optimise(
     classifier are trained together."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    few = codes.tokenize(tokenizer, real.pictures[order[:_BATCH], :count])
-    most = int(_AGAIN * byte_budget * len(few) / len(codes.pack(few))) + 1
-    coded_set = CodedSet(real.only(np.array(order[:most])), tokenizer, count, byte_budget, parts)
+    few = space.tokenize(real.pictures[order[:_BATCH], :count])
+    most = int(_AGAIN * byte_budget * len(few) / len(space.pack(few))) + 1
+    coded_set = CodedSet(real.only(np.array(order[:most])), space, count, byte_budget, parts)
     task = Pairs(len(real.classes), real.pictures.shape[2])
     optimiser = torch.optim.Adam([*coded_set.selector.parameters(), *task.parameters()], _RATE)
     queue = np.empty(0, np.int64)

@@ -141,7 +141,7 @@ def make_joint(
     from gvcodec.models import GVC1D_SMALL
 
     path = GVC1D_SMALL.find()
-    tokenizer = Tokenizer(path, rate=_JOINT_RATE, fast=True)
+    space = codes.WindowCodes(Tokenizer(path, rate=_JOINT_RATE, fast=True))
     order = herding_order(learn, features(network, learn.pictures))
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]
     optimised: list[CodedSet] = []
@@ -150,7 +150,7 @@ def make_joint(
         if not optimised:
             step_share = steps // _JOINT_EVERY
             optimised.append(
-                optimise(learn, order, tokenizer, count, byte_budget, step_share, seed, parts)
+                optimise(learn, order, space, count, byte_budget, step_share, seed, parts)
             )
         values = optimised[0].fitting(byte_budget)
         name, clips = model_id(path).hex(), len(values)

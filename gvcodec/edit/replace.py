@@ -38,7 +38,8 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
 from gvcodec.limits import NO_LIMITS
-from gvcodec.media.metadata import ANY_TEXT, Metadata
+from gvcodec.media.container_tags import ANY_TEXT
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader

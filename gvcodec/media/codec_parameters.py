@@ -10,7 +10,7 @@ tables of samples, all of which can take thousands of times their own size.
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
@@ -21,7 +21,20 @@ from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.mp4_limits import boxes
+from gvcodec.media.boxes import (
+    CHECKSUM,
+    CLUSTER,
+    EBML,
+    HEAD_BYTES,
+    SEGMENT,
+    TRACK,
+    TRACKS,
+    VOID,
+    boxes,
+    element,
+    element_head,
+    elements,
+)
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
 MAX_HEAD = 1 << 20
@@ -37,12 +50,13 @@ _EXACT = {"fflags": "bitexact"}
 #: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
-_EBML, SEGMENT, TRACKS, TRACK = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
+#: Names the data in errors.
+_SOURCE = "tracks: codec parameters"
 #: Seek head, void, information, tracks, tags, cluster, checksum.
-_IN_SEGMENT = frozenset({0x114D9B74, 0xEC, 0x1549A966, TRACKS, 0x1254C367, 0x1F43B675, 0xBF})
+_IN_SEGMENT = frozenset({0x114D9B74, VOID, 0x1549A966, TRACKS, 0x1254C367, CLUSTER, CHECKSUM})
 #: `ContentEncodings`: codec parameters that are packed.
 _PACKED = 0x6D80
-_DELAY, _CHECKSUM = 0x56AA, 0xBF
+_DELAY = 0x56AA
 
 _BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"": (b"ftyp", b"moov", b"mfra", b"free"),
@@ -108,7 +122,7 @@ def open_head(head: bytes) -> InputContainer:
         raise DamagedStreamError(
             f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}"
         )
-    if head[:4] == _EBML.to_bytes(4):
+    if head[:4] == EBML.to_bytes(4):
         kind = "matroska"
         _check_matroska(head)
     elif head[4:8] in (b"ftyp", b"moov"):
@@ -139,34 +153,16 @@ def delayed_head(head: bytes, nanoseconds: int) -> bytes:
 
     def changed(data: bytes) -> bytes:
         parts = []
-        for identity, body in elements(data):
+        for identity, body in elements(data, _SOURCE):
             if identity in (SEGMENT, TRACKS):
                 body = changed(body)
             elif identity == TRACK:
                 body = changed(body) + delay
-            if identity not in (_DELAY, _CHECKSUM):
+            if identity not in (_DELAY, CHECKSUM):
                 parts.append(element(identity, body))
         return b"".join(parts)
 
     return changed(head)
-
-
-def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Id and body of each EBML element; only a segment may be endless."""
-    cursor = Cursor(data, "tracks: codec parameters")
-    while len(cursor):
-        identity, _ = ebml_number(cursor, 4)
-        coded, length = ebml_number(cursor, 8)
-        size = coded - (1 << 7 * length)
-        endless = size == (1 << 7 * length) - 1 and identity == SEGMENT
-        yield identity, cursor.take(len(cursor) if endless else size)
-
-
-def element(identity: int, body: bytes) -> bytes:
-    """An EBML element, its size in as few bytes as can be."""
-    length = next(n for n in range(1, 9) if len(body) < (1 << 7 * n) - 1)
-    size = (len(body) | 1 << 7 * length).to_bytes(length)
-    return identity.to_bytes((identity.bit_length() + 7) // 8) + size + body
 
 
 class _Pipe:
@@ -179,24 +175,17 @@ class _Pipe:
 
 
 def _check_matroska(head: bytes) -> None:
-    for identity, body in elements(head):
-        if identity not in (_EBML, SEGMENT):
+    for identity, body in elements(head, _SOURCE):
+        if identity not in (EBML, SEGMENT):
             raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
-        for part, inside in elements(body) if identity == SEGMENT else ():
+        for part, inside in elements(body, _SOURCE) if identity == SEGMENT else ():
             if part not in _IN_SEGMENT:
                 raise DamagedStreamError(f"tracks: codec parameters hold an element {part:x}")
-            for track, fields in elements(inside) if part == TRACKS else ():
-                if track == TRACK and any(field == _PACKED for field, _ in elements(fields)):
+            for track, fields in elements(inside, _SOURCE) if part == TRACKS else ():
+                if track == TRACK and any(
+                    field == _PACKED for field, _ in elements(fields, _SOURCE)
+                ):
                     raise DamagedStreamError("tracks: codec parameters are packed")
-
-
-def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
-    """An EBML number with its marker bit, and its length in bytes."""
-    first = cursor.uint(1)
-    length = 9 - first.bit_length()
-    if length > longest:
-        raise DamagedStreamError("tracks: codec parameters cannot be read")
-    return int.from_bytes(bytes([first]) + cursor.take(length - 1)), length
 
 
 def _until_fragments(head: bytes) -> bytes:
@@ -206,7 +195,7 @@ def _until_fragments(head: bytes) -> bytes:
 
 
 def _check_mp4(data: bytes, inside: bytes = b"") -> None:
-    cursor = Cursor(data, "tracks: codec parameters")
+    cursor = Cursor(data, _SOURCE)
     while len(cursor):
         size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
         if kind not in _BOXES[inside] or size < 8:
@@ -225,7 +214,7 @@ def _format(kind: bytes) -> str:
     return "".join(takewhile(str.isprintable, kind.decode("latin-1")))
 
 
-_VOID, _VIDEO = 0xEC, 0xE0
+_VIDEO = 0xE0
 #: Width and height at which a video is shown, and their unit.
 _SHOWN = (0x54B0, 0x54BA, 0x54B2)
 #: Bytes at the beginning of a file that hold the element of its tracks.
@@ -244,12 +233,19 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
 def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
     nothing moves. None where there is no room for it."""
-    cursor, identity, tracks = Cursor(data, "tracks"), 0, b""
+    at, identity, tracks = 0, 0, b""
+    while identity != TRACKS:
+        head = element_head(data[at : at + HEAD_BYTES])
+        if head is None:
+            return None
+        identity = head.identity
+        at += head.head_bytes
+        if identity != SEGMENT:
+            if head.body_bytes is None or head.body_bytes > len(data) - at:
+                return None
+            tracks = data[at : at + head.body_bytes]
+            at += head.body_bytes
     try:
-        while identity != TRACKS:
-            identity, _ = ebml_number(cursor, 4)
-            coded, length = ebml_number(cursor, 8)
-            tracks = b"" if identity == SEGMENT else cursor.take(coded - (1 << 7 * length))
         new = _with_size(tracks, size)
     except DamagedStreamError:
         return None
@@ -257,9 +253,8 @@ def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     room = len(tracks) - len(new)
     if room < 0 or room == 1 or room > 128:
         return None
-    new += bytes([_VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
-    end = len(data) - len(cursor)
-    return data[: end - len(tracks)] + new + data[end:]
+    new += bytes([VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
+    return data[: at - len(tracks)] + new + data[at:]
 
 
 def write_display_size(path: Path, size: tuple[int, int]) -> bool:
@@ -274,13 +269,13 @@ def write_display_size(path: Path, size: tuple[int, int]) -> bool:
 
 def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
     changed = b""
-    for identity, body in elements(tracks):
+    for identity, body in elements(tracks, _SOURCE):
         if identity == TRACK:
             body = _with_size(body, size)
         elif identity == _VIDEO:
-            body = b"".join(element(*e) for e in elements(body) if e[0] not in _SHOWN)
+            body = b"".join(element(*e) for e in elements(body, _SOURCE) if e[0] not in _SHOWN)
             for name, side in zip(_SHOWN, size, strict=False):
                 body += element(name, side.to_bytes((side.bit_length() + 7) // 8))
-        if identity not in (_CHECKSUM, _VOID):
+        if identity not in (CHECKSUM, VOID):
             changed += element(identity, body)
     return changed

@@ -12,9 +12,8 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, elements
+from gvcodec.media.boxes import SEGMENT, TRACK, TRACKS, elements
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import LOST, STEREO, number_of, side_data
 from gvcodec.media.planes import (
     CENTRE,
     LEFT,
@@ -27,8 +26,11 @@ from gvcodec.media.planes import (
     rgb_matrix,
     rotation_of,
 )
+from gvcodec.media.side_data import LOST, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 
+#: Names the data in errors.
+_SOURCE = "tracks of a source"
 _VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4
 #: Of chroma samples: 1 at the first luma sample, 2 between two.
 _RIGHT, _DOWN = 0x55B7, 0x55B8
@@ -63,21 +65,23 @@ def read_stored(stream: av.VideoStream) -> ContainerParams:
 def _read(head: bytes) -> ContainerParams:
     fields: dict[int, bytes] = {}
     for part in _inside([head], SEGMENT, TRACKS, TRACK, _VIDEO):
-        fields |= dict(elements(part))
-    fields |= dict(elements(fields.get(_COLOUR, b"")))
+        fields |= dict(elements(part, _SOURCE))
+    fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
     location = next((code for code, known in PLACES.items() if known == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
-    added = [dict(elements(part)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)]
-    boxes = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
-    dolby = next(((box[2] >> 1, box[4] >> 4) for box in boxes if len(box) >= 5), None)
+    added = [
+        dict(elements(part, _SOURCE)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)
+    ]
+    data = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
+    dolby = next(((box[2] >> 1, box[4] >> 4) for box in data if len(box) >= 5), None)
     return ContainerParams(location, (left, top, right, bottom), dolby)
 
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
     for name in names:
-        data = [body for part in data for kind, body in elements(part) if kind == name]
+        data = [body for part in data for kind, body in elements(part, _SOURCE) if kind == name]
     yield from data
 
 

@@ -5,10 +5,9 @@ is refused whose samples could not be in it.
 """
 
 import io
-from collections.abc import Iterator
-from typing import Protocol
 
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.boxes import Seekable, boxes, read_at
 
 _INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
 #: Deepest place of a table: moov, trak, mdia, minf, stbl.
@@ -17,14 +16,6 @@ _DEPTH = 5
 _MAX_BOXES = 1 << 20
 #: Fields of a sample in `trun`, by its flags.
 _FIELDS = 0xF00
-
-
-class Seekable(Protocol):
-    """A file that can be read from any place."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
 def check_mp4(file: Seekable) -> None:
@@ -47,9 +38,9 @@ class _Check:
             if name in _INSIDE and depth < _DEPTH:
                 self.boxes(inside, after, depth + 1)
             elif name in (b"stsz", b"stz2"):
-                self._table(_head(self._file, inside, 12), after - inside)
+                self._table(read_at(self._file, inside, 12), after - inside)
             elif name == b"trun":
-                self._run(_head(self._file, inside, 8), after - inside)
+                self._run(read_at(self._file, inside, 8), after - inside)
 
     def _table(self, head: bytes, room: int) -> None:
         """A table of sizes (half a byte each, or more), or one size for all."""
@@ -66,22 +57,3 @@ class _Check:
         self._samples += count
         if not fits or self._samples > self._size:
             raise DamagedStreamError(f"tables claim {count} samples, the file has no room for them")
-
-
-def _head(file: Seekable, at: int, size: int) -> bytes:
-    file.seek(at)
-    return file.read(size).ljust(size, b"\0")
-
-
-def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of the content of boxes; the last may claim to reach beyond `end`."""
-    while begin + 8 <= end:
-        head = _head(file, begin, 16)
-        size, start = int.from_bytes(head[:4]), begin + 8
-        if size == 1:
-            size, start = int.from_bytes(head[8:]), begin + 16
-        after = begin + size if size else end
-        if after < start:
-            return
-        yield head[4:8], start, after
-        begin = after

@@ -14,8 +14,18 @@ import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.media.metadata import ANY_TEXT
-from gvcodec.media.mp4_limits import boxes
+from gvcodec.media.boxes import (
+    CHECKSUM,
+    CLUSTER,
+    EBML,
+    HEAD_BYTES,
+    SEGMENT,
+    TRACKS,
+    VOID,
+    boxes,
+    element_head,
+)
+from gvcodec.media.container_tags import ANY_TEXT
 from gvcodec.media.playlist import KEY, files_of
 from gvcodec.media.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
@@ -24,26 +34,22 @@ from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 Source = str | os.PathLike[str] | BinaryIO
 #: Bytes of the beginning that are kept.
 _HEAD = 256
-#: Ids of Matroska.
-_EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 #: SeekHead, Info, Tracks, Cues, Chapters, Tags, Attachments.
 _TABLES = (
     0x114D9B74,
     0x1549A966,
-    0x1654AE6B,
+    TRACKS,
     0x1C53BB6B,
     0x1043A770,
     0x1254C367,
     0x1941A469,
 )
-#: Void and CRC-32 stand everywhere.
-_ANYWHERE = (0xEC, 0xBF)
+#: Anywhere in a file.
+_ANYWHERE = (VOID, CHECKSUM)
 #: Timestamp, SilentTracks, Position, PrevSize, SimpleBlock, BlockGroup, EncryptedBlock.
 _IN_CLUSTER = (0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF)
-_INSIDE_OF = (_SEGMENT, _CLUSTER)
-_KNOWN = {_EBML, *_INSIDE_OF, *_TABLES, *_ANYWHERE, *_IN_CLUSTER}
-#: Bytes of the longest id and size.
-_ELEMENT = 12
+_INSIDE_OF = (SEGMENT, CLUSTER)
+_KNOWN = {EBML, *_INSIDE_OF, *_TABLES, *_ANYWHERE, *_IN_CLUSTER}
 #: What a JPEG picture begins and ends with, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 #: Bytes before the mark of a DICOM file.
@@ -332,9 +338,9 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         return not _jpeg_ends(file)
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") + 8 > size + 1
-    if head[:4] == _EBML.to_bytes(4):
-        at = head.find(_SEGMENT.to_bytes(4))
-        segment = _element(head[at:]) if at >= 0 else None
+    if head[:4] == EBML.to_bytes(4):
+        at = head.find(SEGMENT.to_bytes(4))
+        segment = element_head(head[at:]) if at >= 0 else None
         if segment is None:
             return False
         _, begin, length = segment
@@ -369,7 +375,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
     at, end = 0, size
     while at < min(end, size):
         file.seek(at)
-        element = _element(file.read(_ELEMENT))
+        element = element_head(file.read(HEAD_BYTES))
         if element is None:
             return True
         kind, head, length = element
@@ -380,26 +386,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
             if length is None:
                 return True
             at += length
-        elif kind == _SEGMENT and length is not None:
+        elif kind == SEGMENT and length is not None:
             # What comes after it is of no use to anybody.
             end = at + length
     return max(at, end) > size
-
-
-def _element(data: bytes) -> tuple[int, int, int | None] | None:
-    """Id, bytes of id and size, and the size of what follows (None: not known); None for what is no
-    element."""
-    id_bytes = _length(data[:1])
-    size_bytes = _length(data[id_bytes : id_bytes + 1])
-    if not 1 <= id_bytes <= 4 or not size_bytes or len(data) < id_bytes + size_bytes:
-        return None
-    coded = int.from_bytes(data[id_bytes : id_bytes + size_bytes])
-    value = coded - (1 << 7 * size_bytes)
-    unknown = value == (1 << 7 * size_bytes) - 1
-    kind = int.from_bytes(data[:id_bytes])
-    return kind, id_bytes + size_bytes, None if unknown else value
-
-
-def _length(first: bytes) -> int:
-    """Bytes of a number of variable length by its first byte, 0 where there is none."""
-    return 9 - first[0].bit_length() if first and first[0] else 0

@@ -17,6 +17,7 @@ from av.stream import Disposition
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.codec_parameters import display_size, write_display_size
+from gvcodec.media.container_tags import lost_metadata, needs_tag_list
 from gvcodec.media.feed import MOV_TEXT, FedTrack, Feed
 from gvcodec.media.ffmpeg import Process, find_ffmpeg
 from gvcodec.media.metadata import Metadata
@@ -194,7 +195,7 @@ class FileWriter(VideoWriter):
         has_light = self._encoder in ("libx264", "libx265")
         if (metadata.mastering or metadata.light) and not has_light:
             self.notes.append(f"HDR metadata left out, {self._encoder} has none here")
-        if lost := metadata.lost_in(self._kind):
+        if lost := lost_metadata(metadata, self._kind):
             self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
@@ -297,7 +298,7 @@ class FileWriter(VideoWriter):
             matrix = _UNSPECIFIED
             self.notes.append("the matrix (RGB) left out: VP9 and AV1 do not have it with 4:2:0")
         flags = list(_MUXERS.get(self._kind, []))
-        if self._metadata.needs_list(self._kind):
+        if needs_tag_list(self._metadata, self._kind):
             flags[-1] += "+use_metadata_tags"
         tags = {"title": self._metadata.title} | dict(self._metadata.tags)
         metadata = [f"{name}={text}" for name, text in tags.items() if text]

@@ -28,9 +28,10 @@ from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.deinterlacing import deinterlace
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures, video_behind
-from gvcodec.media.metadata import Metadata, metadata_of
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.opening import InputFile, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
+from gvcodec.media.source_metadata import metadata_of
 from gvcodec.media.timeline import (
     MOST_BETWEEN,
     DisplayTimes,

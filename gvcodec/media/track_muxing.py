@@ -18,7 +18,8 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.metadata import Metadata, title_of
+from gvcodec.media.container_tags import lost_metadata, title_of, write_metadata
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import Track, TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
@@ -157,7 +158,7 @@ class Muxing:
         for number in range(len(reader.streams)):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             self._add_track(number, self._template(number, first), first)
-        self._metadata.during(None, None, self.offset).describe(self.container)
+        write_metadata(self._metadata.during(None, None, self.offset), self.container)
         self._start()
         for frame in held:
             self._mux_frame(frame)
@@ -259,7 +260,7 @@ class TrackMuxer(Muxing):
         self._latest: dict[Stream, int] = {}
 
     def _start(self) -> None:
-        if lost := self._metadata.lost_in(self._kind):
+        if lost := lost_metadata(self._metadata, self._kind):
             self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
         self.container.start_encoding()
 

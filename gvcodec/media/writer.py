@@ -78,7 +78,7 @@ def open_writer(
     if form is not None and (str(path) != "-" or form not in ("y4m", PIPE)):
         raise UsageError(f"-f {form}: y4m and {PIPE} are for standard output (-)")
     if crf is not None and (str(path) == "-" or not takes_tracks(path)):
-        raise UsageError(f"--crf is for .mp4, .mkv, .mov and .webm, not for {path}")
+        raise UsageError(f"crf is for .mp4, .mkv, .mov and .webm, not for {path}")
     if str(path) == "-":
         refuse_input("-")
         output = sys.stdout.buffer

@@ -22,8 +22,10 @@ from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
-from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
+from gvcodec.media.container_tags import ANY_TEXT
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.mp4_limits import check_mp4
+from gvcodec.media.source_metadata import chapters_of
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.util.file_io import BorrowedFile
 

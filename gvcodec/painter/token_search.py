@@ -29,7 +29,7 @@ from gvcodec.painter.fit_pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.network import FrameObservation, PainterNetwork, convert
 from gvcodec.painter.objective import Batch, observe_run, paint_observed
-from gvcodec.painter.token_encoder import PARTS, EncodedTokens
+from gvcodec.painter.token_encoder import SHARES, EncodedTokens
 from gvcodec.painter.token_samples import GopSample
 from gvcodec.painter.token_trial import PSNR_PRICE, Window, trial_windows
 from gvcodec.painter.tokens import LARGEST, MAX_STYLE_OFFSET, STEP, pack
@@ -273,8 +273,9 @@ class TokenSearch:
         encoded, matched = self.token_encoder.parts(sample, strength)
         middle = len(sample.runs) // 2
         run_numbers = [n for n in range(len(sample.runs)) if n != middle] or [middle]
-        searched = self.descent.search(sample, run_numbers, strength, encoded + matched)
-        candidates = [*(encoded + part * matched for part in PARTS), searched, searched / 2]
+        start = encoded + matched
+        searched = self.descent.search(sample, run_numbers, strength, start)
+        candidates = [*(share * start for share in SHARES), searched, searched / 2]
         trial = self.token_encoder.trial(sample, strength)
         tokens = trial.choose(candidates, size, kinds_tried=(1, 2, 3))
         if not tokens.kinds.any():

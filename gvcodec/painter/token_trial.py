@@ -44,7 +44,12 @@ Numbers = NDArray[np.float64]
 FLICKER_PRICE = 0.1
 #: How much a steered GOP may change from frame to frame beyond the source's own change, in parts of
 #: what it does unsteered.
-MAX_FLICKER = 1.1
+MAX_FLICKER = 1.03
+#: The same for each window: tokens beyond it are not sent, whatever they gain. At 1.03 for each
+#: window nearly half of the gain is lost, because windows that hardly flicker have much of it.
+MAX_WINDOW_FLICKER = 1.5
+#: What both allow on top, in 0…1, where unsteered pictures are still.
+_SLACK = 5e-6
 #: How often flicker gets dearer until a GOP has little enough of it.
 _PRICE_ROUNDS = 24
 #: Cost of a decibel of PSNR-Y below that of the unsteered picture: base frames take a fifth more
@@ -174,17 +179,19 @@ def choose_best(
     plain: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
 ) -> list[int | None]:
     """For each window the number of the best option, None where nothing is as good. `plain`: of
-    unsteered windows; `tried`: of every option, and its bytes `sizes` (options, windows); `size`:
-    bytes of the GOP. Flicker gets dearer until there is at most `MAX_FLICKER` times as much."""
+    unsteered windows; `options`: of every option, and its bytes `sizes` (options, windows); `size`:
+    bytes of the GOP. No window flickers more than `MAX_WINDOW_FLICKER` times as much as unsteered,
+    and flicker gets dearer until the GOP has at most `MAX_FLICKER` times as much."""
     count = len(plain.loss)
     if not len(options):
         return [None] * count
     # What a byte has to take off the sum of the windows' losses.
     price = float(plain.loss.sum()) * RATE_SLOPE / max(1, size)
     flicker_price = price_of_flicker(float(plain.loss.mean()), float(plain.flicker.mean()))
-    most = MAX_FLICKER * float(plain.flicker.sum()) + count * _INVISIBLE
+    most = MAX_FLICKER * float(plain.flicker.sum()) + count * _SLACK
     losses, flickers = (np.stack(parts) for parts in zip(*options, strict=True))
     gains = plain.loss - losses - price * sizes
+    gains[flickers > MAX_WINDOW_FLICKER * plain.flicker + _SLACK] = -np.inf
     extra_flicker = np.maximum(0, flickers - plain.flicker)
     selected: list[int | None] = []
     for _ in range(_PRICE_ROUNDS):

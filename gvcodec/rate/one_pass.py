@@ -37,6 +37,11 @@ class Budget:
         return self.bpp is None and self.video_bitrate is None
 
     @property
+    def bounds_file(self) -> bool:
+        """Whether it limits the bytes of the file, with sound and container."""
+        return self.counts_tracks
+
+    @property
     def is_global(self) -> bool:
         """Whether it holds for the whole file, not for each part of it."""
         return True
@@ -75,6 +80,10 @@ class Budget:
 SourceFactory = Callable[[], AbstractContextManager[Source]]
 
 
+#: Bytes of the file that holds a stream, and of the sound and subtitles in it.
+ContainerSize = Callable[[bytes], tuple[int, int]]
+
+
 #: Wraps an iterator of frames to report progress: frames, title, total.
 ProgressWrapper = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
 
@@ -92,7 +101,7 @@ class VideoStats:
 
 @dataclass(frozen=True, slots=True)
 class EncodePass:
-    """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
+    """An encoded video: the stream, bytes of its frame packets in coding order, and the rest of the
     file. `base_q`: the index of base layer `base`. `incomplete`: missing parts of the source."""
 
     format: VideoFormat
@@ -111,11 +120,17 @@ class EncodePass:
     copies_sound: bool = False
     seconds: float = 0.0
     incomplete: str = ""
+    #: Bytes by which the file is larger than the stream; below 0 if it leaves tracks out.
+    container_bytes: int = 0
+
+    @property
+    def file_bytes(self) -> int:
+        return len(self.data) + self.container_bytes
 
     @property
     def other_bytes(self) -> int:
-        """Everything but frame packets."""
-        return len(self.data) - sum(self.frame_bytes)
+        """Everything in the file but frame packets."""
+        return self.file_bytes - sum(self.frame_bytes)
 
 
 def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoStats:

@@ -1,5 +1,5 @@
-"""The file that fits a budget: never larger, and as near to it as the base allows, in one to three
-full encodes.
+"""The file that fits a budget: never larger, and as near to it as the base allows, in at most four
+full encodes (gvc1d: seven), mostly one to three.
 
 One bracket along one `Scale` serves all bases. Fast presets run before the full one, each with its
 own bracket that begins at the last one's end. Only the final file is painted.
@@ -24,6 +24,7 @@ from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import (
     Budget,
+    ContainerSize,
     EncodePass,
     ProgressWrapper,
     SourceFactory,
@@ -109,6 +110,8 @@ class RatedFile:
         return self.values[0] if self.values else math.nan
 
 
+#: Bytes of an entry's header in a container, and by which sizes there may grow, at most.
+_ENTRY_BYTES = 16
 #: Advice if sound takes too much of a file.
 SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
 
@@ -155,10 +158,11 @@ class Search:
     limit: int
     watch: ProgressWrapper
     progress: Progress | None = None
-    #: Whether a trial that is far too large ends the search.
-    can_give_up: bool = True
-    #: Full encodes so far.
+    #: Measures the files of streams, None: the stream is the file.
+    container: ContainerSize | None = None
+    #: Full encodes so far, and their largest number (0: unknown).
     full_passes: int = 0
+    most_passes: int = 0
     #: Notes of the pass that fitted the painter, and the result of fitting at each scale.
     notes: list[str] = field(default_factory=list)
     fit_payloads: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
@@ -166,7 +170,7 @@ class Search:
     @property
     def byte_budget(self) -> int:
         """Most bytes of a pass, before its painter packets."""
-        return self.limit - PAINTED_BYTES
+        return self.limit - PAINTED_BYTES - (_ENTRY_BYTES if self.container else 0)
 
     def run(
         self,
@@ -180,7 +184,9 @@ class Search:
         is_fitting = not trial and config.scale not in self.fit_payloads
         if not is_fitting:
             config = replace(config, fit=0, tokens="off" if trial else config.tokens)
-        stage = stage or ("trial" if trial else f"pass {self.full_passes + 1}")
+        is_bounded = self.full_passes < self.most_passes
+        most = f" of at most {self.most_passes}" if is_bounded else ""
+        stage = stage or ("trial" if trial else f"pass {self.full_passes + 1}{most}")
         fit_payloads = None if trial else self.fit_payloads.get(config.scale)
         source, frames = self.open_source, self.stats.frames
         encoded_pass = encode_pass(
@@ -198,7 +204,18 @@ class Search:
             self.fit_payloads[config.scale] = encoded_pass.fit_payloads
             self.notes += encoded_pass.notes
         self.full_passes += not trial
-        return encoded_pass
+        return self.add_container(encoded_pass)
+
+    def add_container(self, encoded_pass: EncodePass) -> EncodePass:
+        """With the bytes of its file."""
+        if self.container is None:
+            return encoded_pass
+        size, track_bytes = self.container(encoded_pass.data)
+        return replace(
+            encoded_pass,
+            container_bytes=size - len(encoded_pass.data),
+            track_bytes=track_bytes,
+        )
 
     def make_file(self, encoded_pass: EncodePass) -> RatedFile:
         """The final file of a pass, painted."""
@@ -216,8 +233,11 @@ class Search:
 #: Share of the limit that a pass aims at, share that is enough, number of passes if one of them
 #: fits: with a trim; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of the
 #: bytes.
-_FINE_AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 5), (0.98, 0.95, 3), (0.985, 0.97, 7)
+_FINE_AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 4), (0.98, 0.95, 3), (0.985, 0.97, 7)
 _COARSE = 58.0
+#: Addition, in logs of bytes, to the steps of the last two passes if none fits yet: the last one
+#: has to.
+_LAST_MARGINS = (0.1, 0.02)
 #: Trials use a preset `_TRIAL_PRESET_STEP` above the full one, at most `_STEADY_PRESET`: 45 % of
 #: its time (a fifth where the full one is 2), and bytes within 2 % of it.
 _TRIAL_PRESET_STEP, _STEADY_PRESET = 2, 7
@@ -241,20 +261,20 @@ def encode_to_budget(
     budget: Budget,
     watch: ProgressWrapper,
     progress: Progress | None = None,
-    is_file: bool = True,
+    container: ContainerSize | None = None,
 ) -> RatedFile:
-    """Encode within a budget; the quality of `config` is ignored. `is_file`: the stream is the
-    final file; otherwise a container adds to it or drops sound, and nothing is refused without a
-    full pass. Raises `UsageError` with the smallest possible size if the budget cannot be met."""
+    """Encode within a budget; the quality of `config` is ignored. `container`: measures the final
+    file, None if that is the stream. Raises `UsageError` with the smallest possible size if the
+    budget cannot be met."""
     if config.maxrate:
         raise UsageError(
             "--maxrate needs -q, not a budget for the whole file", code="option-conflict"
         )
     stats = measure_video(open_source, watch)
     limit = budget.file_bytes(stats.format, stats.frames, stats.track_bytes, stats.seconds)
-    if is_file:
+    if container is None:
         check_sound_size(limit, stats.track_bytes)
-    search = Search(open_source, config, stats, limit, watch, progress, is_file)
+    search = Search(open_source, config, stats, limit, watch, progress, container)
     rated_file = _encode(search, _try_presets(search))
     return _note_large_sound(rated_file) if budget.counts_tracks else rated_file
 
@@ -290,10 +310,10 @@ def _try_presets(search: Search) -> float:
         bracket = scale.bracket(guess, slope)
         for x, _, encoded_pass in _run_passes(search, scale, bracket, preset):
             excess = bracket.samples[x]
-            if search.can_give_up and x >= scale.high and excess > _OUT_OF_REACH:
-                least = round(_SPARE * (len(encoded_pass.data) + PAINTED_BYTES))
-                kinds = "sound and subtitles"
-                raise TooSmallError(search.limit, f"about {least}", track_bytes, kinds)
+            if x >= scale.high and excess > _OUT_OF_REACH:
+                least = round(_SPARE * (encoded_pass.file_bytes + PAINTED_BYTES))
+                tracks = track_bytes if search.container is None else encoded_pass.track_bytes
+                raise TooSmallError(search.limit, f"about {least}", tracks, "sound and subtitles")
             if abs(excess) < tolerance or len(bracket.samples) >= trials:
                 break
         guess, slope = bracket.estimate, bracket.local_slope
@@ -310,18 +330,23 @@ def _encode(search: Search, guess: float) -> RatedFile:
     best: EncodePass | None = None
     smallest: EncodePass | None = None
     bracket = scale.bracket(guess)
+    is_stepped = base_of(search.config.base).standard is None
+    _, _, search.most_passes = _STEPPED if is_stepped else _FINE_AIMS
     for _, q, encoded_pass in _run_passes(search, scale, bracket):
-        if smallest is None or len(encoded_pass.data) < len(smallest.data):
+        if smallest is None or encoded_pass.file_bytes < smallest.file_bytes:
             smallest = encoded_pass
-        if len(encoded_pass.data) <= search.byte_budget and (
-            best is None or len(encoded_pass.data) > len(best.data)
+        if encoded_pass.file_bytes <= search.byte_budget and (
+            best is None or encoded_pass.file_bytes > best.file_bytes
         ):
             best = encoded_pass
         _, enough, passes = _aims(search.config, q)
         if best is not None and (
-            len(best.data) >= enough * search.byte_budget or len(bracket.samples) >= passes
+            best.file_bytes >= enough * search.byte_budget or len(bracket.samples) >= passes
         ):
             break
+        remaining = search.most_passes - len(bracket.samples)
+        if best is None and 1 <= remaining <= len(_LAST_MARGINS):
+            bracket.margin = _LAST_MARGINS[remaining - 1]
     assert smallest is not None
     return search.make_file(best or _try_finer(search, smallest))
 
@@ -347,14 +372,15 @@ def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
     take less. Raises `TooSmallError`."""
     scale = Scale(search.config)
     if sum(smallest.frame_bytes) <= _STILL * len(smallest.frame_bytes):
+        search.most_passes = search.full_passes + _FINER
         for part in range(_FINER):
             x = scale.low + part / _FINER * (scale.high - scale.low)
             encoded_pass = _run_pass(search, *scale.settings_at(x))
-            if len(encoded_pass.data) <= search.byte_budget:
+            if encoded_pass.file_bytes <= search.byte_budget:
                 return encoded_pass
-            smallest = min(smallest, encoded_pass, key=lambda one: len(one.data))
+            smallest = min(smallest, encoded_pass, key=lambda one: one.file_bytes)
     smallest_file = search.make_file(smallest)
-    size, kinds = len(smallest_file.encoded_pass.data), smallest.track_kinds
+    size, kinds = smallest_file.encoded_pass.file_bytes, smallest.track_kinds
     raise TooSmallError(search.limit, str(size), smallest.track_bytes, kinds, smallest_file)
 
 

@@ -17,7 +17,14 @@ from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.one_pass import Budget, EncodePass, ProgressWrapper, SourceFactory, measure_video
+from gvcodec.rate.one_pass import (
+    Budget,
+    ContainerSize,
+    EncodePass,
+    ProgressWrapper,
+    SourceFactory,
+    measure_video,
+)
 from gvcodec.rate.quality import METRICS, POOLS, QualityMetric, require_metric
 from gvcodec.rate.size import RatedFile, Search, encode_to_budget
 from gvcodec.util.messages import MOST_AMOUNT
@@ -69,6 +76,11 @@ class Target:
     def all(self) -> tuple[Target, ...]:
         """This target and the others, as separate targets."""
         return (replace(self, others=()) if self.others else self, *self.others)
+
+    @property
+    def bounds_file(self) -> bool:
+        """Whether it limits the bytes of the file, with sound and container."""
+        return self.most_bytes is not None
 
     @property
     def is_global(self) -> bool:
@@ -161,7 +173,7 @@ class _TargetPasses:
         )
 
     def is_within_budget(self, encoded_pass: EncodePass) -> bool:
-        return len(encoded_pass.data) <= self.search.byte_budget
+        return encoded_pass.file_bytes <= self.search.byte_budget
 
 
 def encode_to_target(
@@ -171,9 +183,11 @@ def encode_to_target(
     watch: ProgressWrapper,
     progress: Progress | None = None,
     open_original: SourceFactory | None = None,
+    container: ContainerSize | None = None,
 ) -> RatedFile:
     """Encode at the coarsest quality that meets a target; the quality of `config` is ignored.
-    `open_original`: the reference of decoded pictures, which may be larger. Raises `UsageError` if
+    `open_original`: the reference of decoded pictures, which may be larger. `container`: measures
+    the final file, None if that is the stream. Raises `UsageError` if
     even the best quality misses the target, and at once `MissingWeightsError` or `UsageError` if
     the metric cannot be measured."""
     for one in target.all:
@@ -182,11 +196,12 @@ def encode_to_target(
     metrics = [QualityMetric(one.metric, one.of, original, stats) for one in target.all]
     most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)
     aim = _TargetPasses(
-        Search(open_source, config, stats, most_bytes, watch, progress), target, metrics
+        Search(open_source, config, stats, most_bytes, watch, progress, container), target, metrics
     )
     reached = _run_trials(aim)
     if reached is None:
-        fitted = encode_to_budget(open_source, config, Budget(size=most_bytes), watch, progress)
+        budget = Budget(size=most_bytes)
+        fitted = encode_to_budget(open_source, config, budget, watch, progress, container)
         values, passes = aim.measure(fitted.encoded_pass), aim.passes + fitted.passes
         reached = replace(fitted, values=values, passes=passes)
     notes = [*reached.encoded_pass.notes, *(note for metric in metrics for note in metric.notes)]
@@ -204,7 +219,7 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
         encoded_pass, values = aim.run(q, trial=True)
         excess = bracket.samples[q] = aim.excess(values)
         sizes[q] = len(encoded_pass.data)
-        if excess < 0 and len(encoded_pass.data) > aim.search.limit:
+        if excess < 0 and encoded_pass.file_bytes > aim.search.limit:
             return None
         if abs(excess) <= _ROUGH * METRICS[target.metric].tolerance:
             guess = bracket.round(bracket.estimate)

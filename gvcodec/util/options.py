@@ -17,11 +17,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gvcodec.errors import UsageError
 from gvcodec.util.kinds import check_kind
@@ -226,6 +228,43 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
             )
         function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
         return function
+
+    return decorate
+
+
+#: An option in a message, as the command line has it.
+_IN_TEXT = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-q)(?![\w-])")
+#: Keywords that are called unlike their options.
+_KEYWORDS = {"--to": "end", "--no-sound": 'sound="none"'}
+#: Options with the value that a message gives them.
+_WITH_VALUE = re.compile(r"--(sound|painter) (off|none|opus(?::\w+)?)(?!\w)")
+
+
+def with_keywords(text: str, *kinds: type) -> str:
+    """The text with keywords of the library where it has options of these kinds: `min_gain`, not
+    `--min-gain`."""
+    names = {keyword.name for kind in kinds for keyword in _keywords(kind)}
+
+    def keyword_of(match: re.Match[str]) -> str:
+        name = match[0].lstrip("-").replace("-", "_")
+        return _KEYWORDS.get(match[0]) or (name if name in names else match[0])
+
+    return _IN_TEXT.sub(keyword_of, _WITH_VALUE.sub(r'\1="\2"', text))
+
+
+def name_keywords(*kinds: type) -> Callable[[_F], _F]:
+    """Decorator of a function of the library: `UsageError` names keywords, not options."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def call(*values: Any, **keywords: Any) -> Any:
+            try:
+                return function(*values, **keywords)
+            except UsageError as error:
+                error.args = (with_keywords(str(error), *kinds), *error.args[1:])
+                raise
+
+        return cast("_F", call)
 
     return decorate
 

@@ -17,6 +17,7 @@ import pytest
 import gvcodec
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
+from gvcodec.util.options import with_keywords
 from tests.conftest import moving_texture, run
 from tests.errors import raises
 
@@ -142,7 +143,7 @@ def test_an_exact_size_jobs_and_progress(tmp_path: Path, video: Path) -> None:
     assert done.kbps == pytest.approx(8 * done.size * 2 / 4 / 1000)
     assert f"% of 3000 bytes, {done.passes} pass" in done.summary and states[-1].share == 1
     stages = {state.stage for state in states}
-    assert "pass 1" in stages and all(0 <= state.share <= 1 for state in states)
+    assert "pass 1 of at most 4" in stages and all(0 <= state.share <= 1 for state in states)
     words = ["encode", video, tmp_path / "c.gvc", "--size", "3k", "--preset", "10"]
     run(*words, "--fit", "off", "--threads", "1", "--quiet")
     assert (tmp_path / "b.gvc").read_bytes() == (tmp_path / "c.gvc").read_bytes()
@@ -175,14 +176,23 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
         ({"size": "big"}, "'big'"),
         ({"target": "vmaf=90"}, "psnr=DECIBEL"),
         ({"jobs": 0}, "jobs is 1 or more"),
-        ({"resume": True, "size": 900}, "--jobs and --resume need -q"),
+        ({"resume": True, "size": 900}, "^jobs and resume need q or target"),
         ({"nonsense": 1}, "nonsense"),
+        ({"max_size": "5k"}, "^max_size needs target$"),
+        ({"base": "vvc", "eye": True}, "^eye needs base av1, not vvc$"),
+        ({"frames": 2, "min_gain": 0.1}, "^min_gain compares .* not with start, end or frames"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path, video, options, what):
     with pytest.raises(gvcodec.UsageError, match=what):
         gvcodec.encode_file(video, tmp_path / "b.gvc", **options)
     assert not (tmp_path / "b.gvc").exists()
+
+
+def test_texts_name_keywords_where_they_are_some() -> None:
+    told = "12 bytes (--sound opus:24k is smaller, --no-sound drops it); --with and pre-q stay, -q"
+    named = 'sound="opus:24k" is smaller, sound="none" drops it); --with and pre-q stay, q'
+    assert with_keywords(told, gvcodec.EncoderConfig) == f"12 bytes ({named}"
 
 
 def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path, stream: Path) -> None:

@@ -39,6 +39,8 @@ def test_a_batch_of_files_that_every_player_shows(film: Path, tmp_path) -> None:
         alone = tmp_path / f"alone.{kind.strip('.')}"
         run("encode", film, alone, *QUICK, "--sound", "opus", "--jobs", "1")
         assert gvcodec.info(path).base_hash == gvcodec.info(alone).base_hash
+    run("batch", film, "-o", out / "small", *QUICK_ONE, "--as", "mp4", "--size", "20k")
+    assert 0.95 * 20_000 <= (out / "small" / "a.mp4").stat().st_size <= 20_000
     with pytest.raises(UsageError, match="has base av1, not vvc"):
         make_settings(EncoderConfig(base="vvc"), suffix=".mp4")
     assert "is not gvc, mp4" in run("batch", film, "-o", out, "--as", "avi", code=2).err

@@ -23,7 +23,6 @@ gvcodec encode a.mp4 o.gvc -ss tomorrow | is not a time like
 gvcodec encode a.mp4 o.gvc --target ssim=0.9 | psnr=DECIBEL
 gvcodec encode a.mp4 o.gvc --frames 0 | 1 or more
 gvcodec encode a.mp4 o.gvc --kint 4 | no option --kint, did you mean --keyint? (gvcodec help encode
-gvcodec batch a.mp4 -o out -b:v 80k | there is no option -b:v, did you mean --video-bitrate?
 gvcodec batch a.mp4 -o out -vf hflip | --scale 640x360
 gvcodec cut a.gvc o.gvc --overwrite | did you mean -y?
 gvcodec encode a.mp4 o.gvc --device cuda:9 | no device cuda:9 here
@@ -143,3 +142,9 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path) -> None:
     write_clip(tmp_path / "film.mp4", clip[:2])
     run("encode", tmp_path / "film.mp4", "--fit", "off", "-q", "40.5")
     assert (tmp_path / "film.gvc").is_file()
+
+
+def test_batch_takes_rates_as_ffmpeg_calls_them() -> None:
+    words = ["batch", "films", "-o", "out", "-b:v", "40k", "-g", "48", "--", "-crf"]
+    expected = ["batch", "films", "-o", "out", "--video-bitrate", "40k", "--keyint", "48"]
+    assert map_ffmpeg_options(words) == [*expected, "--", "-crf"]

@@ -12,6 +12,8 @@ from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 from tests.player_helpers import with_beep
 
+FILES = Path(__file__).parents[2] / "conformance/files"
+
 
 def test_info_names_the_tracks_and_where_they_begin(tmp_path: Path) -> None:
     source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.2, ("subrip",))
@@ -73,3 +75,19 @@ def test_the_quality_of_exact_frames(tmp_path: Path) -> None:
     gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", base="av1", preset=10, fit=0)
     found = gvcodec.info(tmp_path / "a.gvc")
     assert found.psnr_y == 100 and "base frames are exact" in str(found)
+
+
+@pytest.mark.parametrize("name", ["unpainted-regions", "tokens", "av1"])
+def test_info_counts_what_steers_the_painter(name: str) -> None:
+    """Regions that show base frames and tokens, as the second decoder finds them."""
+    expected = json.loads((FILES / f"{name}.json").read_text())["fit"]
+    regions = sum(np.sum(fit.get("unpainted", 0)) for fit in expected if fit)
+    facts = json.loads(run("info", FILES / f"{name}.gvc", "--json").out)
+    assert facts["unpainted_regions"] == regions
+    assert bool(facts["tokens"]) == any(fit and bool(fit.get("tokens")) for fit in expected)
+    text = run("info", FILES / f"{name}.gvc").out
+    for count, words in (
+        (regions, f"; {regions} regions shown as base frames"),
+        (facts["tokens"], f"steered by {facts['tokens']} tokens in {facts['token_bytes']} bytes"),
+    ):
+        assert (words in text) == (count > 0)

@@ -79,7 +79,7 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
     for words in (
         ("encode", "a.mkv", "a.gvc", *QUICK),
         ("summarize", "a.gvc", "-y"),
-        ("batch", "a.mkv", "-o", "out", "--jobs", "2", "--fit", "off", "--preset", "10"),
+        ("batch", "a.mkv", "-o", "out", "--jobs", "1", "--fit", "off", "--preset", "10"),
         ("decode", "a.gvc", "a.y4m", "-y"),
         ("search", "a.mkv", "a.gvc"),
         ("info", "a.gvc", "--json"),

@@ -179,14 +179,14 @@ def test_frames_lie_side_by_side_and_come_back(weights: Path) -> None:
 
 
 def test_codes_selector_and_task_move_together(weights: Path) -> None:
-    tokenizer, clips = Tokenizer(weights, rate=5), moving(12, 3)
+    space, clips = codes.WindowCodes(Tokenizer(weights, rate=5)), moving(12, 3)
     order, room = list(range(12)), 1 << 20
 
     def made(**parts: bool) -> joint.CodedSet:
-        return joint.optimise(clips, order, tokenizer, 2, room, 4, 0, joint.Parts(**parts))
+        return joint.optimise(clips, order, space, 2, room, 4, 0, joint.Parts(**parts))
 
     torch.manual_seed(0)
-    begin = joint.CodedSet(clips, tokenizer, 2, room)
+    begin = joint.CodedSet(clips, space, 2, room)
     parts = {}, {"learn": False}, {"select": False}, {"together": False}
     both, frozen, fixed, apart = (made(**part) for part in parts)
 
@@ -210,7 +210,7 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
 
 
 def test_codes_learned_for_other_frames_are_forgotten(weights: Path) -> None:
-    made = joint.CodedSet(moving(6, 3), Tokenizer(weights, rate=5), 2, 1000)
+    made = joint.CodedSet(moving(6, 3), codes.WindowCodes(Tokenizer(weights, rate=5)), 2, 1000)
     which, places = np.array([1, 4]), np.array([[0, 2], [1, 2]])
     made._forget(which, places)
     with torch.no_grad():
@@ -220,7 +220,7 @@ def test_codes_learned_for_other_frames_are_forgotten(weights: Path) -> None:
 
 
 def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
-    made = joint.CodedSet(moving(6, 3), Tokenizer(weights, rate=5), 2, 1000)
+    made = joint.CodedSet(moving(6, 3), codes.WindowCodes(Tokenizer(weights, rate=5)), 2, 1000)
     made.weigh(made.values)
     with torch.no_grad():
         values = torch.from_numpy(made.values).float()[:, None]

@@ -11,9 +11,10 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.metadata import printable, side_data
+from gvcodec.media.metadata import printable
 from gvcodec.media.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.side_data import side_data
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, Planes
 from tests.clips import (

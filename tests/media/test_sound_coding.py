@@ -118,10 +118,12 @@ def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
     source, stream = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4), tmp_path / f"a{suffix}"
     with monkeypatch.context() as patch:
         patch.setattr("gvcodec.api.rate_control.encode_to_budget", None)
-        with pytest.raises(UsageError, match="sound and subtitles alone.*--sound opus.*--no-sound"):
+        with pytest.raises(
+            UsageError, match='sound and subtitles alone.*sound="opus:24k".*sound="none"'
+        ):
             gvcodec.encode_file(source, stream, base="av1", preset=10, fit=0, **budget)
     assert not stream.exists()
-    fast = {"base": "av1", "preset": 10, "fit": 0}
+    fast = {"base": "av1", "preset": 10, "painter": "off"}
     done = gvcodec.encode_file(source, stream, sound="opus:12k", **fast, **budget)
     assert stream.stat().st_size == done.size <= 9000
 

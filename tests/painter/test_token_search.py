@@ -48,6 +48,7 @@ def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
     """What a search finds in a rough GOP where bytes and flicker cost nothing."""
     monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
     monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
+    monkeypatch.setattr(token_trial, "MAX_WINDOW_FLICKER", 1e9)
     monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
     sample = rough_gop()
     search = TokenSearch(FORMAT, "av1", Fraction(1), 50, 50, True)
@@ -196,6 +197,7 @@ class FixedJudge:
 def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
     monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
     monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
+    monkeypatch.setattr(token_trial, "MAX_WINDOW_FLICKER", 1e9)
     monkeypatch.setattr(token_trial, "PSNR_PRICE", 0.0)
     height, width = 317, 521
     assert [window[:2] for window in trial_windows(height, width)] == [
@@ -218,7 +220,8 @@ def test_each_window_gets_the_tokens_that_serve_it(monkeypatch) -> None:
     assert np.array_equal(sent, wanted)
 
 
-def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
+def test_flicker_gets_dearer_until_a_gop_has_little_more(monkeypatch) -> None:
+    monkeypatch.setattr(token_trial, "MAX_WINDOW_FLICKER", 1e9)
     ones = np.ones(10)
     plain = WindowCosts(ones, 1e-3 * ones)
     # The first option gains most and flickers most in the first windows.
@@ -228,12 +231,33 @@ def test_flicker_gets_dearer_until_a_gop_has_little_more() -> None:
     chosen = choose_best(plain, [bold, mild], sizes, 10**6)
     assert chosen[0] == 1 and chosen[9] == 0 and chosen == sorted(chosen, reverse=True)
     flicker = sum((bold, mild)[option].flicker[n] for n, option in enumerate(chosen))
-    assert 1e-2 < flicker <= 1.1e-2 + 10 * 2e-5
+    assert 1e-2 < flicker <= 1e-2 * token_trial.MAX_FLICKER + 10 * token_trial._SLACK
     # Bytes cost what they would earn elsewhere, and what only harms is not sent.
     assert choose_best(plain, [bold, mild], sizes, 1) == [None] * 10
     worse = WindowCosts(1.01 * ones, 1e-3 * ones)
     assert choose_best(plain, [worse], np.zeros((1, 10)), 10**6) == [None] * 10
     assert choose_best(plain, [], np.zeros((0, 10)), 10**6) == [None] * 10
+
+
+def test_no_window_gets_tokens_that_flicker_too_much(monkeypatch) -> None:
+    """However much they gain, and however little the rest of the GOP flickers."""
+    monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
+    monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
+    ones, limit = np.ones(10), token_trial.MAX_WINDOW_FLICKER
+    plain = WindowCosts(ones, 1e-2 * ones)
+    flicker = 1e-2 * ones
+    flicker[:3] *= 1.5 * limit
+    bold = WindowCosts(0.5 * ones, flicker)
+    mild = WindowCosts(0.95 * ones, 1e-2 * (limit - 0.01) * ones)
+    none = np.zeros((1, 10))
+    assert choose_best(plain, [bold], none, 10**6) == [None] * 3 + [0] * 7
+    assert choose_best(plain, [bold, mild], np.zeros((2, 10)), 10**6) == [1] * 3 + [0] * 7
+    # What nobody sees is no reason, and less flicker is none either.
+    still = WindowCosts(ones, 1e-6 * ones)
+    assert choose_best(still, [WindowCosts(0.5 * ones, 5e-6 * ones)], none, 10**6) == [0] * 10
+    assert choose_best(plain, [WindowCosts(0.5 * ones, 0 * ones)], none, 10**6) == [0] * 10
+    monkeypatch.setattr(token_trial, "MAX_WINDOW_FLICKER", 1e9)
+    assert choose_best(plain, [bold], none, 10**6) == [0] * 10
 
 
 def test_tokens_are_found_for_the_strength_of_the_gop(monkeypatch) -> None:

@@ -174,6 +174,9 @@ def test_a_file_with_regions_is_of_format_1_1(monkeypatch) -> None:
     data = gvcodec.encode(narrow, format=fmt, q=55, tokens="on")
     assert chosen and gvcodec.verify(data).frames == 8
     assert Reader(io.BytesIO(data)).header.needs == (1, 1)
+    facts = gvcodec.info(data)
+    assert facts.unpainted_regions == 4 and facts.unpainted_frames == 0
+    assert "4 regions shown as base frames" in str(facts)
     base, painted, aside = (
         [planes[0] for planes in shown(data, **options)]
         for options in ({"fidelity": True}, {}, {"uses_tokens": False})
@@ -183,5 +186,6 @@ def test_a_file_with_regions_is_of_format_1_1(monkeypatch) -> None:
         assert np.array_equal(a[words], b[words]) and not np.array_equal(a[words], c[words])
         assert not np.array_equal(a[:, 128:], b[:, 128:])
     chosen.clear()
-    gvcodec.encode(narrow, format=fmt, q=55, tokens="off")
+    plain = gvcodec.info(gvcodec.encode(narrow, format=fmt, q=55, tokens="off"))
     assert not chosen
+    assert plain.unpainted_regions == 0 and "region" not in str(plain)

@@ -75,8 +75,11 @@ def curve(monkeypatch) -> Callable[[Callable[..., float]], None]:
     def install(size_of: Callable[..., float]) -> None:
         def code(search: Search, q: float, trim: float, trial: int | None = None) -> EncodePass:
             size = round(size_of(q, trim, trial))
-            return EncodePass(
-                search.stats.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1"
+            search.full_passes += trial is None
+            return search.add_container(
+                EncodePass(
+                    search.stats.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1"
+                )
             )
 
         monkeypatch.setattr(sizes, "_run_pass", code)
@@ -117,6 +120,57 @@ def test_a_slower_preset_settles_what_the_fastest_is_off_by(curve, fastest, bpp,
         <= size
     )
     assert presets.count(None) <= 2 and 1 <= presets.count(6) <= 2
+
+
+def test_the_fourth_pass_fits_where_three_are_too_large(curve) -> None:
+    """Bytes that fall by less and less of what the scale expects."""
+    full: list[float] = []
+
+    def size_of(q: float, trim: float, preset: int | None) -> float:
+        size = 2e5 * math.exp(-0.2 * (q - 58) - 0.39 * (trim + 0.2))
+        if preset is None:
+            full.append(q)
+            size *= 1 + 0.02 * len(full)
+        return size
+
+    curve(size_of)
+    coded = fit(make_clip(1280, 720, 1, seed=1) * 20, EncoderConfig(base="av1"), size=90_000)
+    assert len(full) == coded.passes <= 4 and 0.85 * 90_000 <= len(coded.encoded_pass.data) <= 9e4
+
+
+@pytest.mark.parametrize("added", [2_000, -2_000])
+def test_what_a_container_adds_is_part_of_the_search(curve, added: int) -> None:
+    full: list[float] = []
+
+    def size_of(q: float, trim: float, preset: int | None) -> float:
+        full.extend([q] * (preset is None))
+        return 2e5 * math.exp(-0.2 * (q - 58) - 0.39 * (trim + 0.2))
+
+    curve(size_of)
+    planes = make_clip(1280, 720, 1, seed=1) * 20
+    coded = encode_to_budget(
+        opener(planes),
+        EncoderConfig(base="av1"),
+        Budget(size=90_000),
+        unwatched,
+        container=lambda data: (len(data) + added, 0),
+    )
+    file_bytes = len(coded.encoded_pass.data) + added
+    assert 0.97 * 90_000 <= file_bytes <= 90_000 and len(full) == coded.passes <= 4
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_file_that_plays_everywhere_has_its_size_after_four_encodes(tmp_path, suffix) -> None:
+    source, output = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    with_audio(source, make_clip(96, 80, 30, seed=4))
+    states: list[api.State] = []
+    done = api.encode_file(
+        source, output, size="21k", preset=10, fit=0, threads=1, progress=states.append
+    )
+    stages = [stage for stage in dict.fromkeys(s.stage for s in states) if "pass" in stage]
+    assert stages == [f"pass {n} of at most 4" for n in range(1, done.passes + 1)]
+    assert done.passes <= 4 and 0.98 * 21_000 <= output.stat().st_size <= 21_000
+    assert done.limit == 21_000
 
 
 @pytest.mark.parametrize(("size", "full_passes"), [(3_000, 0), (9_500, 1)])

@@ -1,5 +1,6 @@
 """LP-Comp: the schedule, the layers by their formula, where it begins, and what was learned."""
 
+import functools
 import json
 import math
 import types
@@ -172,11 +173,15 @@ def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@functools.cache
+def demo_pictures() -> list[np.ndarray]:
+    return [*demo_frames(72, step=6)]
+
+
 @pytest.fixture(scope="module")
 def demo() -> Clip:
     """The built-in clip as the shipped networks see it: as it is, coded, and another part of it."""
-    kept = [picture for n, picture in enumerate(demo_frames(6 * FRAMES)) if n % 6 == 0]
-    assert len(kept) == FRAMES
+    kept = demo_pictures()[:FRAMES]
     crops = [picture[24:, :256] for picture in kept]
     source, part = (np.stack([*map(thumbnail_of, pictures)]) for pictures in (kept, crops))
     forms = [source, decode(encode([source], 50))[0], part]
@@ -222,8 +227,7 @@ def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None
 
 def test_a_stream_is_summarised_and_searched_by_lp(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
-    moments = (picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0)
-    write_pictures(source, moments, "ffv1", 24)
+    write_pictures(source, demo_pictures(), "ffv1", 24)
     run("encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1")
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1")
     with open_summarised(str(stream)) as file:

@@ -1,0 +1,75 @@
+"""MP4 boxes and EBML elements, walked without FFmpeg."""
+
+import io
+
+import pytest
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.boxes import (
+    SEGMENT,
+    TRACKS,
+    VOID,
+    boxes,
+    element,
+    element_head,
+    elements,
+    read_at,
+)
+from tests.clips import box
+
+
+def walk(data: bytes) -> list[tuple[bytes, int, int]]:
+    return list(boxes(io.BytesIO(data), 0, len(data)))
+
+
+def test_boxes_have_short_long_and_open_sizes() -> None:
+    long = (1).to_bytes(4) + b"mdat" + (18).to_bytes(8) + b"ab"
+    open_ended = bytes(4) + b"free" + b"abc"
+    assert walk(box(b"ftyp", b"isom") + long + open_ended) == [
+        (b"ftyp", 8, 12),
+        (b"mdat", 28, 30),
+        (b"free", 38, 41),
+    ]
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_a_box_smaller_than_its_head_ends_the_walk(size: int) -> None:
+    assert walk(box(b"ftyp", b"") + size.to_bytes(4) + b"moov" + bytes(99)) == [(b"ftyp", 8, 8)]
+
+
+def test_a_box_may_claim_more_than_there_is() -> None:
+    ((name, begin, end),) = walk((1 << 31).to_bytes(4) + b"mdat" + b"abc")
+    assert (name, begin, end) == (b"mdat", 8, 1 << 31)
+
+
+def test_reading_behind_the_end_gives_zeros() -> None:
+    assert read_at(io.BytesIO(b"abc"), 1, 4) == b"bc\0\0"
+
+
+@pytest.mark.parametrize("size", [0, 1, 126, 127, 16_382, 16_383, 70_000])
+def test_elements_come_back(size: int) -> None:
+    data = element(TRACKS, bytes(size)) + element(VOID, b"x")
+    assert list(elements(data, "file")) == [(TRACKS, bytes(size)), (VOID, b"x")]
+    head = element_head(data)
+    assert head is not None and head.identity == TRACKS and head.body_bytes == size
+
+
+def test_only_a_segment_may_be_of_unknown_size() -> None:
+    unknown = b"\x01" + b"\xff" * 7
+    assert list(elements(SEGMENT.to_bytes(4) + unknown + b"abc", "file")) == [(SEGMENT, b"abc")]
+    with pytest.raises(DamagedStreamError, match="file ends early"):
+        list(elements(TRACKS.to_bytes(4) + unknown + b"abc", "file"))
+
+
+@pytest.mark.parametrize(
+    "data", [b"\0", b"\x08" + bytes(9), b"\xec", b"\xec\0" + bytes(9), b"\x1a\x45\xdf\xa3\x40"]
+)
+def test_what_is_no_element_is_refused(data: bytes) -> None:
+    assert element_head(data) is None
+    with pytest.raises(DamagedStreamError, match="file cannot be read"):
+        list(elements(data, "file"))
+
+
+def test_an_element_larger_than_the_file_is_refused() -> None:
+    with pytest.raises(DamagedStreamError, match="file ends early"):
+        list(elements(element(VOID, b"abc")[:-1], "file"))
