@@ -34,23 +34,23 @@ def __getattr__(name: str) -> object:
         raise ModuleNotFoundError("gvcodec is not compiled", name="gvcodec._core")
     if name != "__all__" and (name[0] == "_" or util.find_spec(f"gvcodec.{name}")):
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
+    public = import_module("gvcodec.public")
+    new = public.NEW_NAMES.get(name, name)
+    if new != "__all__" and new not in public.__all__:
+        raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
     try:
-        public = import_module("gvcodec.public")
+        value: object = getattr(public, new)
     except ModuleNotFoundError as error:
         if error.name != "gvcodec._core":
             raise
         from gvcodec.util.programs import NOT_COMPILED
 
         raise ImportError(NOT_COMPILED, name="gvcodec._core") from None
-    if name in public.NEW_NAMES:
+    if new != name:
         from gvcodec.util.deprecation import warn_renamed
 
-        new = public.NEW_NAMES[name]
         warn_renamed(f"gvcodec.{name}", f"gvcodec.{new}")
-        return getattr(public, new)
-    if name != "__all__" and name not in public.__all__:
-        raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
-    return getattr(public, name)
+    return value
 
 
 def __dir__() -> list[str]:

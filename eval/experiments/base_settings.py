@@ -32,7 +32,7 @@ from eval.frames import Loaded
 from eval.metrics import METRICS, Measurer
 from eval.points.bd import ALL_RATES, bd_rate
 from eval.tools import append_rows, markdown, read_rows
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig

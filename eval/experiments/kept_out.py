@@ -179,7 +179,7 @@ def _base_alone(
 #: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
 _DECODER = """
 import sys, numpy
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 with open(sys.argv[1], "wb") as file:
     for planes in decode_planes(sys.stdin.buffer.read(), fidelity=sys.argv[2] == "1", threads=1):
         for plane in planes:

@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 _WORK = """
 import json, os, sys
 import gvcodec.public as gvcodec
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.media.reader import VideoReader
 variant, source, stream, options = sys.argv[1:]
 wanted = json.loads(options)

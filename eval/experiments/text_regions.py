@@ -27,7 +27,7 @@ from eval.experiments.kept_out import narrow, read, wide
 from eval.experiments.slides import as_rgb
 from eval.tools import append_rows
 from gvcodec import perceptual
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.bitstream import Kind
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder

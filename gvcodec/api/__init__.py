@@ -10,7 +10,8 @@ torch.Size([3, 48, 64])
 >>> gvcodec.info(data).frames, gvcodec.verify(data).frames
 (3, 3)
 
-    frames          arrays and tensors to bytes and back
+    frames          arrays and tensors to bytes
+    decoded_frames  and back
     encoding        video files to streams, in one pass, or of a size or quality
     decoding        streams to video files
     moments         search

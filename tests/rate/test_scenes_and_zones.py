@@ -9,7 +9,7 @@ import pytest
 
 import gvcodec
 import gvcodec as api
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.decoders import StandardDecoder
 from gvcodec.base.standard.encoder import StandardEncoder

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from gvcodec.api.frames import decode_planes
+from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.recovery import Salvage
 from gvcodec.bitstream.varint import encode_var
