@@ -88,7 +88,7 @@ def test_interlaced_video_is_named(tmp_path, order) -> None:
     )
     video, done = encoded(source)
     assert len(video) == 25 and done.format.frame_rate == 25
-    assert any("as progressive frames (--deinterlace" in note for note in done.notes)
+    assert any("as progressive frames (deinterlace" in note for note in done.notes)
 
 
 def test_soft_telecine_keeps_its_film_frames(tmp_path) -> None:
