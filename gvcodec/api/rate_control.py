@@ -52,7 +52,7 @@ def encode_rated(
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
     """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
     decodes nothing. Sound that is coded anew is known after the first pass."""
-    if not rate.counts_tracks or isinstance(source.tracks, SoundCoder):
+    if not rate.bounds_file or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size
     if limit is None and source.expected_frames is not None:

@@ -32,14 +32,9 @@ class Budget:
     video_bitrate: float | None = None
 
     @property
-    def counts_tracks(self) -> bool:
-        """Whether sound and subtitles are part of it."""
-        return self.bpp is None and self.video_bitrate is None
-
-    @property
     def bounds_file(self) -> bool:
-        """Whether it limits the bytes of the file, with sound and container."""
-        return self.counts_tracks
+        """Whether it limits the bytes of the file, with sound, subtitles and container."""
+        return self.bpp is None and self.video_bitrate is None
 
     @property
     def is_global(self) -> bool:
@@ -62,7 +57,7 @@ class Budget:
         `seconds`: its duration, None = by the frame rate."""
         seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
         video_bytes = self.bytes_allowed(frames * fmt.width * fmt.height, seconds)
-        return video_bytes if self.counts_tracks else video_bytes + track_bytes
+        return video_bytes if self.bounds_file else video_bytes + track_bytes
 
     def bytes_allowed(self, samples: int, seconds: float) -> int:
         """Bytes allowed for `samples` luma samples in `seconds`; with `bpp` and `video_bitrate`

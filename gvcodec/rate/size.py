@@ -276,7 +276,7 @@ def encode_to_budget(
         check_sound_size(limit, stats.track_bytes)
     search = Search(open_source, config, stats, limit, watch, progress, container)
     rated_file = _encode(search, _try_presets(search))
-    return _note_large_sound(rated_file) if budget.counts_tracks else rated_file
+    return _note_large_sound(rated_file) if budget.bounds_file else rated_file
 
 
 def _note_large_sound(rated_file: RatedFile) -> RatedFile:
