@@ -1,16 +1,17 @@
 """VideoCompressa's claim on the tokens of GVC1D, in the miniature world:
 `python -m eval.experiments.miniature_condense [--model W]`.
 
-The question is where the shapes of a clip move: nowhere, left, right, up or down (the network does
-not learn to tell turns at 32×32, even from all clips). It learns from a set of few bytes, a share
-of what all clips take as AV1 at q 28 with all frames. Clips to learn from and clips to test by have
-different seeds; those to test by have other textures.
+The question is where the shapes of a clip move: nowhere, left, right, up or down. (Asked for all
+eight motions of the world, one step from frame to frame, a classifier that had seen 800 clips was
+right in 18.5 %.) A classifier learns it from a set of few bytes, a share of what all clips take as
+AV1 at q 28 with all frames. Clips to test by have other seeds and other textures. The network that
+codes was trained on this world, SVT-AV1 was not.
 
     frames                 clips in herding order as AV1; frames and quality by validation loss
     random frames          random clips, four random frames of each, as AV1 at q 59
     selector               frames by a trained selector, as AV1
     joint                  four frames of a clip by a selector, as tokens of GVC1D, both optimised
-                           with the network that learns from them; and without each part
+                           with a classifier that learns from them; and without each part
 
 Tokens of a clip are those of its four frames one after the other, from a keyframe on, at 64×64; the
 frozen network codes them, by its own entropy model, to one packet a frame.
@@ -72,9 +73,9 @@ class FrameCodes:
     frames of one window each."""
 
     def __init__(self, model: Path) -> None:
-        self.config, self._numbers = read_network(model)
-        weights = {name: torch.tensor(np.array(value)) for name, value in self._numbers.items()}
-        self._codec = Codec(self.config, weights, ops_torch)
+        self.config, self.weights = read_network(model)
+        tensors = {name: torch.tensor(np.array(value)) for name, value in self.weights.items()}
+        self._codec = Codec(self.config, tensors, ops_torch)
         self._mix = ops_torch.rate_mix(torch.tensor([float(RATE)]), 8)
         self._grid = Grid(1, 1)
         self._packets: dict[bytes, bytes] = {}
@@ -138,7 +139,7 @@ class FrameCodes:
         key = values.tobytes()
         if key not in self._packets:
             size, count = self.config.window, self.config.tokens
-            coder = FrameCoder(self.config, self._numbers, ops_exact, (size, size))
+            coder = FrameCoder(self.config, self.weights, ops_exact, (size, size))
             frames = values.astype(np.int32).reshape(-1, 1, count, self.config.channels)
             frame_of = lambda tokens: Frame(RATE * RATE_STEPS, np.array([count]), tokens)
             packets = [coder.encode(frame_of(tokens))[0] for tokens in frames]

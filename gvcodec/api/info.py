@@ -147,9 +147,10 @@ def read_info(reader: Reader) -> Info:
         elif packet.kind is Kind.QUALITY:
             psnr_y = read_quality(packet)
         elif packet.kind is Kind.FIT and header.painter_id is not None:
-            steering.update(_steering(packet.payload, fmt))
+            _, extras = split_extras(packet.payload)
+            steering.update(_steering(extras.tokens, fmt))
             shows_base = packet.payload == IDENTITY
-            regions_of_gop = _count_unpainted_regions(packet.payload, fmt)
+            regions_of_gop = _count_unpainted_regions(extras.unpainted_regions, fmt)
         packets.append(entry)
     if header.uses_network:
         frames_of_network = [entry for entry in packets if "frame" in entry]
@@ -255,10 +256,9 @@ def _network_tokens(header: SequenceHeader, packets: list[tuple[bool, bytes]]) -
     return [lengths.tolist() for lengths in read_lengths(config, size, packets)]
 
 
-def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
+def _steering(data: bytes | None, fmt: VideoFormat) -> dict[str, int]:
     """Tokens that steer the painter in a `fit` packet, and their bytes. Raises
     `DamagedStreamError`."""
-    data = split_extras(payload)[1].tokens
     if data is None:
         return {}
     kinds, _ = kinds_in(data, fmt.height, fmt.width)
@@ -266,10 +266,9 @@ def _steering(payload: bytes, fmt: VideoFormat) -> dict[str, int]:
     return {"tokens": len(layout.kind), "bytes": len(data)}
 
 
-def _count_unpainted_regions(payload: bytes, fmt: VideoFormat) -> int:
+def _count_unpainted_regions(data: bytes | None, fmt: VideoFormat) -> int:
     """Regions of 64×64 luma samples for which a `fit` packet asks for base frames. Raises
     `DamagedStreamError`."""
-    data = split_extras(payload)[1].unpainted_regions
     return 0 if data is None else int(unpack_regions(data, fmt.height, fmt.width).sum())
 
 

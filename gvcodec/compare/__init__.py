@@ -6,8 +6,9 @@
 `peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
 Distances: LPIPS-Alex and DISTS if their weights are installed, otherwise the small network that
 ships with gvcodec; none without torch. gvcodec's painter is trained and fitted with DISTS and the
-small network as losses; LPIPS-Alex is held out. SSIMULACRA2 (package `ssimulacra2`), on which no
-part is trained, is measured too; without it, PSNR-Y has that place in the verdict.
+small network as losses, tokens and base gvc1d with LPIPS-Alex. SSIMULACRA2 (package
+`ssimulacra2`), on which no part is trained, is measured too; without it, PSNR-Y has that place in
+the verdict.
 """
 
 from __future__ import annotations
@@ -223,7 +224,8 @@ class Metric:
 #: Metrics that are losses of gvcodec's training or fitting.
 _LOSSES = ("DISTS", "small-network distance")
 _ORIGINS = {
-    "LPIPS-Alex": "fitted to judgements of people; no part of gvcodec is trained on it",
+    "LPIPS-Alex": "fitted to judgements of people; tokens and base gvc1d are trained on it, the "
+    "painter and fitting are not",
     "DISTS": "a loss of gvcodec's training and fitting, so it favours gvcodec",
     "small-network distance": "distilled from LPIPS for gvcodec, a loss of its training and "
     "fitting, so it favours gvcodec",

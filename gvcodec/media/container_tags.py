@@ -12,7 +12,7 @@ from av.stream import Stream
 
 from gvcodec.media.metadata import MICROSECOND, NAME_ROOM, Metadata, printable
 
-#: Arguments of `av.open`: texts that are no UTF-8 do not stop it. From PyAV 19 on none do.
+#: Arguments with which `av.open` reads text that is not valid UTF-8. PyAV 19 needs none.
 ANY_TEXT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )

@@ -62,7 +62,7 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
             side[number] = b""
             frame = _without(frame, number)
             continue
-        # PyAV 19 gives keys, 18 gives what they stand for.
+        # Iteration gives keys in PyAV 19, values in 18.
         listed = (part if isinstance(part, SideData) else parts[part] for part in parts)
         return side | {number_of(data.type): bytes(data) for data in listed}
 

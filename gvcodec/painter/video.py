@@ -44,7 +44,7 @@ def open_painter(
 ) -> VideoPainter:
     """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of what the
     file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
-    stream has none or its file is not found, `MediaError` for a file that is no painter."""
+    stream has none or its file is not found, `MediaError` for a file that is not a painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter", code="model-unnamed")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
@@ -61,7 +61,7 @@ def paints_exactly(header: SequenceHeader) -> bool:
 
 
 def check_paint_strength(paint_strength: int, paints: bool) -> None:
-    """Raises `UsageError` where the dial of a stream cannot be turned so."""
+    """Raises `UsageError` for a strength out of range, or where nothing is painted."""
     if not NO_PAINT <= paint_strength <= BOLD:
         raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
     if not paints:

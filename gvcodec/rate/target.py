@@ -187,9 +187,9 @@ def encode_to_target(
 ) -> RatedFile:
     """Encode at the coarsest quality that meets a target; the quality of `config` is ignored.
     `open_original`: the reference of decoded pictures, which may be larger. `container`: measures
-    the final file, None if that is the stream. Raises `UsageError` if
-    even the best quality misses the target, and at once `MissingWeightsError` or `UsageError` if
-    the metric cannot be measured."""
+    the final file, None if that is the stream. Raises `UsageError` if even the best quality misses
+    the target, and at once `MissingWeightsError` or `UsageError` if the metric cannot be measured.
+    """
     for one in target.all:
         require_metric(one.metric)
     stats, original = measure_video(open_source, watch), open_original or open_source

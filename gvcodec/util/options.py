@@ -233,9 +233,9 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
 
 
 #: An option in a message, as the command line has it.
-_IN_TEXT = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-q)(?![\w-])")
-#: Keywords that are called unlike their options.
-_KEYWORDS = {"--to": "end", "--no-sound": 'sound="none"'}
+_OPTION_IN_TEXT = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-q)(?![\w-])")
+#: Keywords whose names differ from their options'.
+_SPECIAL_KEYWORDS = {"--to": "end", "--no-sound": 'sound="none"'}
 #: Options with the value that a message gives them.
 _WITH_VALUE = re.compile(r"--(sound|painter) (off|none|opus(?::\w+)?)(?!\w)")
 
@@ -247,9 +247,9 @@ def with_keywords(text: str, *kinds: type) -> str:
 
     def keyword_of(match: re.Match[str]) -> str:
         name = match[0].lstrip("-").replace("-", "_")
-        return _KEYWORDS.get(match[0]) or (name if name in names else match[0])
+        return _SPECIAL_KEYWORDS.get(match[0]) or (name if name in names else match[0])
 
-    return _IN_TEXT.sub(keyword_of, _WITH_VALUE.sub(r'\1="\2"', text))
+    return _OPTION_IN_TEXT.sub(keyword_of, _WITH_VALUE.sub(r'\1="\2"', text))
 
 
 def name_keywords(*kinds: type) -> Callable[[_F], _F]:

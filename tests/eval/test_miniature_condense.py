@@ -23,7 +23,7 @@ def test_packets_decode_to_the_tokens_and_have_the_estimated_size() -> None:
     assert 0.95 * bits < 8 * len(data) < bits + 2 * COUNT * 40
     cursor = Cursor(data, "codes")
     for clip in values.reshape(2, COUNT, 1, config.tokens, config.channels):
-        coder = FrameCoder(config, space._numbers, ops_exact, (config.window, config.window))
+        coder = FrameCoder(config, space.weights, ops_exact, (config.window, config.window))
         for tokens in clip:
             frame, _ = coder.decode(cursor.take(cursor.var(1 << 16)))
             assert np.array_equal(frame.tokens, tokens)

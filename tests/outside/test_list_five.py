@@ -230,7 +230,7 @@ def test_sound_that_cannot_be_copied_names_the_way_out(tmp_path) -> None:
     words = ("-f", "lavfi", "-i", "sine=d=1", "-c:v", "libx264", "-c:a", "aac")
     source = tmp_path / "latm.ts"
     ffmpeg("-i", made(tmp_path / "a.mkv"), *words, "-mpegts_flags", "latm", source)
-    assert any('sound="opus' in note for note in encoded(source)[1].notes)
+    assert any('sound="opus"' in note for note in encoded(source)[1].notes)
     _, done = encoded(source, sound="opus")
     assert done.tracks and not any('sound="opus' in note for note in done.notes)
 

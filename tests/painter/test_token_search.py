@@ -252,7 +252,7 @@ def test_no_window_gets_tokens_that_flicker_too_much(monkeypatch) -> None:
     none = np.zeros((1, 10))
     assert choose_best(plain, [bold], none, 10**6) == [None] * 3 + [0] * 7
     assert choose_best(plain, [bold, mild], np.zeros((2, 10)), 10**6) == [1] * 3 + [0] * 7
-    # What nobody sees is no reason, and less flicker is none either.
+    # Neither invisible flicker nor less flicker rules tokens out.
     still = WindowCosts(ones, 1e-6 * ones)
     assert choose_best(still, [WindowCosts(0.5 * ones, 5e-6 * ones)], none, 10**6) == [0] * 10
     assert choose_best(plain, [WindowCosts(0.5 * ones, 0 * ones)], none, 10**6) == [0] * 10

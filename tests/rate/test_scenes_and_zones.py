@@ -189,9 +189,9 @@ def test_what_is_no_zone_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"maxrate": 10**5}, "zones cannot be combined with maxrate"),
-        ({"alloc": "rd"}, "zones cannot be combined with alloc rd"),
-        ({"base": "gvc1d", "preset": None}, "zones needs base av1 or vvc"),
+        ({"maxrate": 10**5}, "^zones cannot be combined with maxrate"),
+        ({"alloc": "rd"}, "^zones cannot be combined with alloc rd"),
+        ({"base": "gvc1d", "preset": None}, "^zones needs base av1 or vvc"),
     ],
 )
 def test_what_does_not_go_with_zones_is_refused(settings: dict, words: str) -> None:
