@@ -2,7 +2,7 @@
 # ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy, import contracts and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
-echo "gvcodec: this takes about 15 minutes on two idle cores: 4 to set up, compile and run C++, the rest for Python"
+echo "gvcodec: this takes about 16 minutes on two idle cores: 4 to set up, compile and run C++, the rest for Python"
 EXTRAS=fit,eval,dev
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 
