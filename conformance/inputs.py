@@ -51,16 +51,6 @@ def with_tracks(path: Path, frames: Sequence[Planes], subtitles: bool = True) ->
                 out.mux(packet)
 
 
-def loop_of(path: Path) -> bytes:
-    """A model of base gvc1d with what base frames need alone."""
-    from safetensors import safe_open
-    from safetensors.numpy import save
-
-    with safe_open(path, "np") as file:
-        names = [n for n in file.keys() if n.startswith(("transform.", "entropy.", "filter."))]  # noqa: SIM118
-        return save({name: file.get_tensor(name) for name in names}, file.metadata())
-
-
 def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]:
     """Random tensors of tokens for a painter whose style has `styles` outputs: strong weights, a
     network whose tables differ from place to place."""

@@ -22,7 +22,7 @@ import numpy as np
 
 import gvcodec
 from conformance import refused, vectors
-from conformance.inputs import loop_of, steered, with_tracks
+from conformance.inputs import steered, with_tracks
 from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
@@ -32,7 +32,7 @@ from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata
-from gvcodec.models import GVC1D, PAINTER, model_id
+from gvcodec.models import PAINTER, model_id
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import (
     BASE,
@@ -81,29 +81,6 @@ def _with_tracks(suffix: str) -> bytes:
         with_tracks(source, moving(12), subtitles=suffix != ".mp4")
         gvcodec.encode_file(source, out, q=45, fit=0, keyint=6, threads=1)
         return out.read_bytes()
-
-
-def _gvc1d() -> bytes:
-    """A scene, another, the first again, out of the memory; two windows."""
-    fmt = replace(_FORMAT, width=270, height=60)
-    scenes = []
-    for seed in (0, 1):
-        grain = (
-            np.random.default_rng(seed).integers(0, 256, (30, 139)).repeat(2, 0).repeat(2, 1) * 4
-        )
-        scenes.append(
-            [
-                (g, g[::2, ::2] // 2, 512 - g[::2, ::2] // 4)
-                for g in (grain[:, n : n + 270].astype(np.uint16) for n in range(4))
-            ]
-        )
-    frames = [*scenes[0][:2], *scenes[1][:2], *scenes[0][2:]]
-    options = {"base": "gvc1d", "q": 46, "keyint": 0, "painter": "off", "threads": 1}
-    data = gvcodec.encode(frames, format=fmt, **options)
-    loop = loop_of(GVC1D.find())
-    identity = hashlib.sha256(loop).digest()[:8]
-    (MODELS / f"{identity.hex()}.safetensors").write_bytes(loop)
-    return rewritten(data, lambda h, p: (replace(h, base_model_id=identity), p))
 
 
 def _gvc1d_network() -> bytes:
@@ -356,7 +333,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     # one-file.mkv and one-file-mp4.mp4 are release 1.0.0's, which had no `whole` entry.
     "one-file-whole.mkv": lambda: _with_tracks(".mkv"),
     "one-file-whole-mp4.mp4": lambda: _with_tracks(".mp4"),
-    "gvc1d": _gvc1d,
     "gvc1d-network": _gvc1d_network,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
 }

@@ -21,8 +21,7 @@ from gvcodec.errors import (
     LimitError,
     WrongModelError,
 )
-from gvcodec.gvc1d.base_codec import Gvc1dDecoder as NetworkDecoder
-from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
+from gvcodec.gvc1d.base_codec import Gvc1dDecoder
 from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
@@ -197,7 +196,7 @@ def _symbols(data: bytes) -> dict[str, Any]:
     more memory than is usual."""
     reader = Reader(io.BytesIO(data))
     header, found = reader.header, dict[str, Any]()
-    decoder: Gvc1dDecoder | NetworkDecoder | None = None
+    decoder: Gvc1dDecoder | None = None
     try:
         check(header, header.is_painted, DEFAULT)
         if header.base == "gvc1d":
@@ -209,23 +208,12 @@ def _symbols(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _base_symbols(decoder: Gvc1dDecoder | NetworkDecoder, packet: Packet) -> dict[str, Any]:
+def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
     decoder.send(packet.payload, packet.kind is Kind.KEY)
     found = decoder.latest
     assert found is not None
-    if not isinstance(found, Decoded):
-        tokens = _hash_of(found.tokens, "<i2")
-        return {"rate": found.rate, "lengths": found.lengths.tolist(), "tokens": tokens}
-    vectors = found.known.vectors
-    return {
-        "q": found.head.q,
-        "reference": found.head.reference,
-        "filtered": int(found.head.filtered),
-        "remember": int(found.head.remember),
-        "vectors": None if vectors is None else _hash_of(vectors, "<i2"),
-        "levels": found.levels.tolist(),
-        "values": _hash_of(found.values, "<i4"),
-    }
+    tokens = _hash_of(found.tokens, "<i2")
+    return {"rate": found.rate, "lengths": found.lengths.tolist(), "tokens": tokens}
 
 
 def _hash_of(values: NDArray[Any], kind: str) -> str:

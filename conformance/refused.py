@@ -8,12 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from gvcodec import _core
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.embedded_models import PAINTER
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+from gvcodec.gvc1d.base_codec import rate_of
+from gvcodec.gvc1d.frame_coder import _MEAN_STEPS, _SAME_SCALE, RATE_END
 
 FILES = Path(__file__).parent / "files"
+REFUSED = Path(__file__).parent / "refused"
+#: Index of `gvc1d-network`.
+_NETWORK_Q = 30
 Refused = dict[str, tuple[bytes, int, str]]
 _Change = Callable[[Packet, int], list[Packet]]
 
@@ -68,7 +76,7 @@ def _payloads(whole: bytes) -> Refused:
             lambda p, n: [replace(p, payload=change(p.payload))] if p.is_frame and n == at else [p],
         )
 
-    gvc1d = (FILES / "gvc1d.gvc").read_bytes()
+    network = (FILES / "gvc1d-network.gvc").read_bytes()
     bundled = (FILES / "av1.gvc").read_bytes()
     embedded = (FILES / "embedded.gvc").read_bytes()
     steered = (FILES / "tokens.gvc").read_bytes()
@@ -115,19 +123,31 @@ def _payloads(whole: bytes) -> Refused:
         "bundle-frames": (_bundle(bundled, lambda b: b"\x20" + b[1:]), 3, "a bundle of 33 frames"),
         "bundle-tail": (_bundle(bundled, lambda b: b + b"\0"), 3, "a byte after the tails"),
         "model": (_repacked(embedded, swapped), 3, "a model that the header does not name"),
-        "gvc1d-reference": (
-            instead(gvc1d, 0, lambda b: b[:1] + b"\1" + b[2:]), 3, "a key that is predicted"
+        "gvc1d-transform": (
+            (REFUSED / "gvc1d-transform.gvc").read_bytes(), 4, "GVC1D's transform of 1.0"
         ),
-        "gvc1d-memory": (
-            instead(gvc1d, 1, lambda b: b[:1] + b"\2" + b[2:]), 3, "a picture that is not kept"
+        "gvc1d-rate": (
+            instead(network, 1, lambda _: _head(RATE_END + 1, 0)), 3, "a rate above the last"
         ),
-        "gvc1d-quality": (instead(gvc1d, 1, lambda b: b"\x40" + b[1:]), 3, "quality 64"),
+        "gvc1d-flag": (
+            instead(network, 1, lambda _: _head(rate_of(_NETWORK_Q), 2)), 3, "a flag of 2"
+        ),
+        "gvc1d-tail": (instead(network, 0, lambda b: b + b"\0\0"), 3, "bytes after the tokens"),
     }  # fmt: skip
 
 
 def _sealed(fields: bytes) -> bytes:
     head = b"\x89GVC\0\7" + fields
     return fields + zlib.crc32(head).to_bytes(4, "little")
+
+
+def _head(rate: int, partial: int) -> bytes:
+    """A frame of base gvc1d that ends after its rate and flag; the frame before has the rate of
+    the header's q."""
+    means = np.array([_MEAN_STEPS * rate_of(_NETWORK_Q), 0], np.int16)
+    values, scales = np.array([rate, partial], np.int32), np.full(2, _SAME_SCALE, np.uint8)
+    packet: bytes = _core.cdf_encode(values, scales, means)
+    return packet
 
 
 def _same(packet: Packet, _number: int) -> list[Packet]:

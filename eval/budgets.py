@@ -26,7 +26,7 @@ from gvcodec.allocation.patches import WINDOW
 from gvcodec.allocation.router import Router, negative_elbo
 from gvcodec.allocation.uniqueness import compress
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.models import GVC1D_SMALL, model_id
+from gvcodec.models import TOKENIZER, model_id
 from gvcodec.types import Planes
 
 #: Tokens that windows are decoded with.
@@ -73,7 +73,7 @@ def window_rows(
     frames: Sequence[Planes], tokens: int, model: str | None
 ) -> Iterator[dict[str, Any]]:
     """PSNR-Y of each arm at `tokens` a window on average."""
-    path = Path(model) if model else GVC1D_SMALL.find()
+    path = Path(model) if model else TOKENIZER.find()
     tokenizer = Tokenizer(path)
     values, features, keys = look(tokenizer, frames)
     count = values.shape[2]

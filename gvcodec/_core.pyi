@@ -361,11 +361,6 @@ class BlockMotion:
         Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.
         """
 
-def motion_compensate(y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], vectors: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> tuple:
-    """
-    Planes of 10 bits, multiples of 16 luma samples, moved by the vectors (H/16, W/16, 2) int16 (x, y) of their blocks in quarter samples: (y, u, v).
-    """
-
 def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:
     """
     Vectors (H/16, W/16, 2) int16 in quarter samples, multiples of `finest` (4, 2 or 1), and their SATD, for luma planes of 10 bit; sizes round up to 16.

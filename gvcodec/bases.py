@@ -95,11 +95,15 @@ class Base:
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
 
-#: Wire numbers of bases that files of 0.x have and nothing reads any more. They are not used again,
-#: nor is 4, which no release of format 1 has written.
-RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
-#: The number of base gvc1d with a GVC1D network; its record has that of the learned transform.
-NETWORK_WIRE = 7
+#: Wire numbers of bases that this release does not read, with what errors say of them. They are not
+#: used again, nor is 4, which no release of format 1 has written.
+RETIRED_BASES = {
+    **{
+        wire: f"base {name} was written by gvcodec before 0.7.0 and is read by release 0.1.0"
+        for wire, name in {0: "klt", 2: "hevc", 5: "none"}.items()
+    },
+    6: "base gvc1d of release 1.0, a learned transform, is read by that release alone",
+}
 _AV1 = Standard(
     decoder="libdav1d", raw="obu", is_reordered=False, holds_back=False, low_delay=True,
     can_cap_rate=True, least_rate=0, layouts=("yuv420p", "yuv420p10le"),
@@ -148,14 +152,12 @@ _ALL = (
         presets=5,
         standard=_VVC,
     ),
-    # GVC1D's integer loop. Decoding was measured at 640×360 and 1080p.
     Base(
         "gvc1d",
-        6,
+        7,
         "gvcodec.gvc1d.open",
         "gvcodec.gvc1d.open",
         bytes_a_pixel=420,
-        slot=2,
         q_map=((0, 0), (Q_END, INDEX_END)),
     ),
 )

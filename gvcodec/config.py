@@ -151,7 +151,7 @@ class EncoderConfig:
         "cpu",
         None,
         "NAME",
-        help="device for fitting and the networks of gvc1d: cpu, cuda, cuda:1 (cpu)",
+        help="device for fitting and token searches: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,

@@ -2,12 +2,10 @@
 
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
-| `GVC1D` | gvc1d | base gvc1d: integers of its loop, floats of its encoder |
-| `GVC1D_MINI` | gvc1d-mini | base gvc1d: the network of the papers, for the miniature world |
-| `GVC1D_SMALL` | gvc1d-small | tokens of pictures, fp16, with its configuration |
+| `GVC1D` | gvc1d-mini | base gvc1d: the network of the papers, for the miniature world |
+| `TOKENIZER` | tokenizer | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
-| `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
 | `TOKEN_METRIC` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
 | `TOKEN_ENCODER` | token-encoder | finds tokens that steer the painter |
@@ -75,12 +73,10 @@ class WeightFile:
         )
 
 
-GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
-GVC1D_MINI = WeightFile("gvc1d-mini.safetensors", "the network of the miniature world")
-GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the tokenizer of pictures")
+GVC1D = WeightFile("gvc1d-mini.safetensors", "the network of base gvc1d", form="gvc1d-6")
+TOKENIZER = WeightFile("tokenizer.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
 PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
-PAINTER_GVC1D = WeightFile("painter-gvc1d.safetensors", "the painter of base gvc1d")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
 TOKEN_METRIC = WeightFile(
     "perceptual-both.safetensors", "the small perceptual network that leads tokens"
@@ -91,25 +87,13 @@ SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_MINI, GVC1D_SMALL, PAINTER, PAINTER_TOKENS, PAINTER_GVC1D),
-    *(GUIDE, TOKEN_METRIC, TOKEN_ENCODER, ROUTER, SUMMARY, LP_COMP),
+    *(GVC1D, TOKENIZER, PAINTER, PAINTER_TOKENS, GUIDE, TOKEN_METRIC, TOKEN_ENCODER),
+    *(ROUTER, SUMMARY, LP_COMP),
 )
 
 
-def form_of(path: Path) -> str:
-    """The form in a weight file's metadata, "" without one. Raises `MediaError` for another
-    file."""
-    try:
-        return read_arrays(path, ())[1].get("form", "")
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a model ({error})", code="not-a-model") from None
-
-
-def painter_of(base: str, uses_tokens: bool = False) -> WeightFile:
-    """The painter of a base's frames; `steered`: one that tokens can steer, which av1 and vvc
-    have."""
-    if base == "gvc1d":
-        return PAINTER_GVC1D
+def painter_of(uses_tokens: bool = False) -> WeightFile:
+    """The painter; `uses_tokens`: the one that tokens can steer."""
     return PAINTER_TOKENS if uses_tokens else PAINTER
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 
 from gvcodec.base.resample import DOWN, UP, Filter
@@ -65,45 +63,12 @@ def resampler() -> dict[str, object]:
     return {"up": all_of(UP), "down": all_of(DOWN)}
 
 
-def gvc1d() -> dict[str, object]:
-    """Constants of base gvc1d, computed from their rules."""
-    frequencies = sorted(product(range(4), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
-    rows = [
-        [math.sqrt((1 + (u > 0)) / 4) * math.cos(math.pi * u * (2 * n + 1) / 8) for n in range(4)]
-        for u in range(4)
-    ]
-    means = [
-        [round((1 << 14) * rows[u][i] * rows[v][j]) for i in range(4) for j in range(4)]
-        for u, v in frequencies
-    ]
-    planes = sorted(
-        (math.hypot(u, v) + (2.5 if component else 0), component, u, v)
-        for component, side in enumerate((16, 8, 8))
-        for u, v in product(range(side), repeat=2)
-        if u or v
-    )
-    return {
-        "steps": [round(256 * 2 ** (q / 10)) for q in range(64)],
-        "levels": [0, 1, 2, *range(4, 383, 4), 383],
-        "frequencies": frequencies,
-        "means": means,
-        "planes": [plane[1:] for plane in planes],
-    }
-
-
-def lowest_frequencies(count: int, above: float = -1.0) -> list[tuple[int, int]]:
-    """The `count` lowest frequencies beyond a radius."""
-    pairs = (p for p in product(range(64), repeat=2) if math.hypot(*p) > above)
-    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
-
-
 def tables() -> dict[str, bytes]:
     """Every table by the name of its file."""
     laplace = [laplace_scale(scale) for scale in range(_SCALES)]
     return {
         "laplace.json": (json.dumps(laplace, separators=(",", ":")) + "\n").encode(),
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
-        "gvc1d.json": (json.dumps(gvc1d()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),
     }
 

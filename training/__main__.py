@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-WHAT = "gvc1d gvc1d.codec gvc1d.export gvc1d.parts gvc1d.shards "
+WHAT = "gvc1d "
 WHAT += "lp_comp material painter perceptual router summary summary_material "
 WHAT += "token_neighbours token_painter token_targets tokens world"
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.media.reader import VideoReader
-from gvcodec.models import GVC1D_SMALL, LP_COMP, SUMMARY, model_id, save_weights
+from gvcodec.models import LP_COMP, SUMMARY, TOKENIZER, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
@@ -107,7 +107,7 @@ def fill(clips: Path, cache: Path) -> None:
 
 
 def latents_of(cache: Path) -> Path:
-    return cache / model_id(GVC1D_SMALL.find()).hex()
+    return cache / model_id(TOKENIZER.find()).hex()
 
 
 def read_clips(cache: Path) -> list[Clip]:
@@ -209,7 +209,7 @@ class Frames(Work):
             return
         best = load(path)
         networks = {"begin": LpComp(best.enter.in_features), "trained": best}
-        card: dict[str, Any] = {"tokenizer": model_id(GVC1D_SMALL.find()).hex()}
+        card: dict[str, Any] = {"tokenizer": model_id(TOKENIZER.find()).hex()}
         card |= {"clips": len(self._learn), "held_out_clips": [clip.name for clip in self._held]}
         card["held_out"] = {name: judge(one, self._held) for name, one in networks.items()}
         write_card(path, best, steps, minutes, **card)

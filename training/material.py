@@ -104,7 +104,7 @@ _ONE = Fraction(1)
 #: Base, range of q, scale.
 _KINDS = [("av1", 36, 50, _ONE), ("av1", 44, 66, _ONE), ("vvc", 36, 50, _ONE)]
 _KINDS += [("av1", 36, 58, Fraction(1, 2)), ("av1", 52, 66, _ONE), ("vvc", 46, 63, _ONE)]
-_KINDS += [("av1", 40, 63, Fraction(3, 4)), ("gvc1d", 24, 44, _ONE), ("gvc1d", 40, 62, _ONE)]
+_KINDS += [("av1", 40, 63, Fraction(3, 4))]
 
 
 def plan(

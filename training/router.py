@@ -32,7 +32,7 @@ from gvcodec.allocation.router import BASE_RATES, magnitudes, negative_elbo, tra
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
-from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
+from gvcodec.models import ROUTER, TOKENIZER, model_id, save_weights
 from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm
@@ -234,7 +234,7 @@ def main(words: list[str]) -> None:
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     began = time.process_time()
-    model = options.model or GVC1D_SMALL.find()
+    model = options.model or TOKENIZER.find()
     clips = list_clips(options.clips, ("devtest",))
     clips = [path for path in clips if path.is_file()]
     clips.sort(key=lambda path: zlib.crc32(path.name.encode()))

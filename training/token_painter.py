@@ -21,7 +21,6 @@ from torch import Tensor
 
 from gvcodec.entropy.network_file import tensors_of
 from gvcodec.entropy.streams import contexts
-from gvcodec.gvc1d.context_model import Twin
 from gvcodec.models import PAINTER, read_arrays, save_weights
 from gvcodec.painter.tokens import (
     CONTEXT_INPUTS,
@@ -35,7 +34,7 @@ from gvcodec.painter.tokens import (
     values_of,
 )
 from training.crops import Cache
-from training.gvc1d.export import layers_of
+from training.table_network import TableNetwork, layers_of
 
 _RATE, _BATCH, _HELD = 2e-3, 4096, 8
 _REGIONS = 16
@@ -58,8 +57,8 @@ def _turned(tokens: NDArray[np.int32]) -> list[NDArray[np.int32]]:
 
 def fit_network(
     windows: Sequence[tuple[NDArray[np.int32], int]], steps: int, seed: int = 1
-) -> Twin:
-    """The twin of the entropy network for windows' tokens (4, 4, D) and qualities."""
+) -> TableNetwork:
+    """The float form of the entropy network, for windows' tokens (4, 4, D) and qualities."""
     torch.manual_seed(seed)
     parts = [
         _seen(turned, q, kinds)
@@ -69,17 +68,17 @@ def fit_network(
     ]
     seen = torch.cat([part[0] for part in parts])
     values = torch.cat([part[1] for part in parts]).float()
-    twin = Twin(seen.shape[1])
-    optimizer = torch.optim.AdamW(twin.parameters(), lr=_RATE, weight_decay=1e-3)
+    network = TableNetwork(seen.shape[1])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-3)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / steps)
         picks = torch.randint(len(values), (_BATCH,))
-        bits = twin.bits(seen[picks], values[picks], values[picks]).mean()
+        bits = network.bits(seen[picks], values[picks]).mean()
         optimizer.zero_grad()
         bits.backward()
         optimizer.step()
-    return twin
+    return network
 
 
 def bits_of(
@@ -113,15 +112,14 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     learned = [window for n, window in enumerate(windows) if n % _HELD]
     held = windows[::_HELD]
-    twin = fit_network(learned, options.steps)
-    network = layers_of(twin)
-    assert len(network[0].weight[0]) == table.shape[1] + CONTEXT_INPUTS
-    model = TokenModel(table, tuple(network))
+    layers = layers_of(fit_network(learned, options.steps))
+    assert len(layers[0].weight[0]) == table.shape[1] + CONTEXT_INPUTS
+    model = TokenModel(table, tuple(layers))
     inside, plain = bits_of(held, model)
     print(f"{len(held)} held-out windows: {inside:.2f} bits a region, histograms {plain:.2f}")
     arrays, metadata = read_arrays(PAINTER.find())
     facts = json.dumps({**json.loads(metadata["painter"]), "dims": table.shape[1]})
-    more = {"tokens.weight": table, **tensors_of(network, "tokens.")}
+    more = {"tokens.weight": table, **tensors_of(layers, "tokens.")}
     save_weights({}, options.out, {"painter": facts}, arrays | more)
 
 

@@ -6,7 +6,7 @@ import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, VERSION, crc16, crc32, hex, joined, newer } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = { 1: "av1", 3: "vvc", 6: "gvc1d", 7: "gvc1d" };
+const BASES = { 1: "av1", 3: "vvc", 7: "gvc1d" };
 export const EXTENDED = 16;
 const INTER = 0, KEY = 1, GOP = 2;
 const END = EXTENDED, INDEX = EXTENDED + 1;
@@ -266,10 +266,11 @@ function parseFields(cursor) {
   const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
   const painterId = flags & 2 ? hex(cursor.take(8)) : "";
   const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
+  if (base === 6) throw new Damaged("GVC1D's learned transform is read by release 1.0 alone");
   if (!BASES[base]) throw newer(`base ${base}`);
   if (scale > 2 || bits >= 32) throw newer(`scale ${scale}, bits ${bits}`);
   if (flags & 16) throw new Damaged("GVC1D's reduced form is read by release 1.0 alone");
-  const tokens = base === 7; // a GVC1D network, whose hash counts tokens too
+  const tokens = base === 7; // base gvc1d, whose hash counts tokens too
   if ((flags & 8 && base !== 1) || (flags & 4 && base >= 6) || (tokens && flags & 2) || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }

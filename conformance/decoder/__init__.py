@@ -13,9 +13,6 @@
     region_tokens integers that steer the painter        Fitted weights: Tokens
     search        block vectors                          Block search
     painter       painted frames                         The painter
-    gvc1d         windows, motion and memory             GVC1D
-    transform     its transform, where values lie        GVC1D
-    loop_filter   its learned filter                     GVC1D
     exact_float   the transformer's operations         Exact arithmetic
     one_file      a stream inside of a container         One file
     decode        all of it together                     Conformance

@@ -9,14 +9,12 @@ from conformance.decoder.bases import Base, Planes
 from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import Gop, Packet, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
-from conformance.decoder.gvc1d import Gvc1dBase
 from conformance.decoder.header import MAGIC
 from conformance.decoder.models import (
     BASE,
     PAINTER,
     check_models,
     model_file,
-    of_form,
     painter,
 )
 from conformance.decoder.network import NetworkBase
@@ -70,12 +68,10 @@ class Decoder:
             raise Newer(f"model {wanted} is not here")
         return data
 
-    def _open_base(self) -> Base | Gvc1dBase | NetworkBase:
+    def _open_base(self) -> Base | NetworkBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
-            if self.header.network:
-                return NetworkBase(self.header, data)
-            return Gvc1dBase(self.header, of_form(data, "gvc1d-5"))
+            return NetworkBase(self.header, data)
         return Base(self.header)
 
     def payloads(self, gop: Gop) -> list[bytes]:
@@ -157,7 +153,7 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     for gop in shown:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
-    if isinstance(decoder.base, Gvc1dBase | NetworkBase):
+    if isinstance(decoder.base, NetworkBase):
         found["symbols"] = decoder.base.symbols
     if decoder.painter is not None:
         found["painted"] = painted_hash.each

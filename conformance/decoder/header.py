@@ -9,9 +9,8 @@ from conformance.decoder.wire import Bytes, Newer, Refused, crc32, require
 
 VERSION = 1, 1
 MAGIC = b"\x89GVC"
-NETWORK = 7
-BASES = {1: "av1", 3: "vvc", 6: "gvc1d", NETWORK: "gvc1d"}
-RETIRED = 0, 2, 5
+BASES = {1: "av1", 3: "vvc", 7: "gvc1d"}
+RETIRED = 0, 2, 5, 6
 LEVELS = (18, 23), (20, 25), (21, 26), (21, 27), (23, 28), (23, 29), (26, 32)  # logarithms
 SCALES = {0: Fraction(1), 1: Fraction(3, 4), 2: Fraction(1, 2)}
 
@@ -35,7 +34,6 @@ class Header:
     base_id: str | None = None
     painter_id: str | None = None
     gvc1d_id: str | None = None
-    network: bool = False
 
     def fields(self) -> dict[str, object]:
         """The container part of an answer (Conformance)."""
@@ -120,14 +118,13 @@ def _fields(read: Bytes, size: int, needed: tuple[int, int]) -> Header:
     if base not in BASES or scale not in SCALES:
         raise Newer(f"base {base} at scale {scale}")
     header.base, header.scale = BASES[base], SCALES[scale]
-    header.network = base == NETWORK
     header.q = read.number(1)
     require(header.q <= 63, "q")
     require(bool(must & 1) or header.base != "gvc1d", "no model of the base")
     require(not header.bundled or header.base == "av1", "bundles of another base")
     require(not must & 4 or header.base != "gvc1d", "tokens of base gvc1d")
-    if header.network:
-        require(not must & 2 and needed >= (1, 1), "a network with a painter, or before 1.1")
+    if header.base == "gvc1d":
+        require(not must & 2 and needed >= (1, 1), "gvc1d with a painter, or before 1.1")
     header.base_id = read.take(8).hex() if must & 1 else None
     header.painter_id = read.take(8).hex() if must & 2 else None
     header.gvc1d_id = read.take(8).hex() if must & 4 else None

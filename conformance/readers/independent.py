@@ -56,4 +56,4 @@ def _header_text(header: Header) -> str:
     numbers += header.sar.as_integer_ratio()
     rest = (header.base, str(header.scale), header.q, int(header.bundled))
     ids = [i or "-" for i in (header.base_id, header.painter_id, header.gvc1d_id)]
-    return " ".join(map(str, (*numbers, *rest, *ids, int(header.network))))
+    return " ".join(map(str, (*numbers, *rest, *ids)))

@@ -42,7 +42,7 @@ _OK, _AGAIN, _END = 0, 1, 2
 #: Bytes of a piece: prime, so that packets are cut everywhere.
 _PIECE = 997
 _SCALES = ("1", "3/4", "1/2")
-_BASES = {1: "av1", 3: "vvc", 6: "gvc1d"}
+_BASES = {1: "av1", 3: "vvc", 7: "gvc1d"}
 
 
 def answer(given: Input) -> Answer | None:
@@ -205,7 +205,7 @@ def header_text(fields: dict[str, Any]) -> str:
     ids = [
         fields[name].hex() if fields[name] else "-" for name in ("base_model", "painter", "gvc1d")
     ]
-    return " ".join(map(str, (*numbers, *rest, *ids, int(fields["uses_network"]))))
+    return " ".join(map(str, (*numbers, *rest, *ids)))
 
 
 def _header(data: bytes) -> dict[str, Any]:

@@ -33,7 +33,7 @@ function headerText(h) {
   const ids = [h.baseModelId, h.painterId, h.gvc1dId].map((id) => id || "-");
   return [
     h.width, h.height, ...reduced(h.rate), ...reduced(h.tick), h.startPts, h.bitDepth, primaries, transfer, matrix, Number(full), location,
-    ...reduced(h.sar), h.base, scale, h.q, Number(h.bundled), ...ids, Number(h.tokens),
+    ...reduced(h.sar), h.base, scale, h.q, Number(h.bundled), ...ids,
   ].join(" ");
 }
 

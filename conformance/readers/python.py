@@ -71,7 +71,7 @@ def header_text(header: SequenceHeader) -> str:
     numbers += (colour.primaries, colour.transfer, colour.matrix, int(colour.full_range))
     numbers += (colour.chroma_location, *fmt.sar.as_integer_ratio())
     rest = (header.base, str(header.scale), header.base_q, int(header.is_bundled))
-    return " ".join(map(str, (*numbers, *rest, *ids, int(header.uses_network))))
+    return " ".join(map(str, (*numbers, *rest, *ids)))
 
 
 def frame_digest(planes: Iterable[np.ndarray]) -> bytes:

@@ -37,7 +37,7 @@ nb::dict header_fields(const nb::bytes& data) {
   d["primaries"] = h.primaries, d["transfer"] = h.transfer, d["matrix"] = h.matrix;
   d["full_range"] = h.full_range, d["chroma_location"] = h.chroma_location;
   d["base"] = static_cast<int>(h.base), d["scale"] = h.scale, d["q"] = h.q;
-  d["bundled"] = h.bundled, d["uses_network"] = h.uses_network;
+  d["bundled"] = h.bundled;
   d["needs"] = nb::make_tuple(h.needs_major, h.needs_minor);
   d["base_model"] = id_of(h.base_model), d["painter"] = id_of(h.painter);
   d["gvc1d"] = id_of(h.gvc1d);

@@ -155,35 +155,6 @@ NB_MODULE(_core, m) {
           "first.");
 
   m.def(
-      "motion_compensate",
-      [](const In<uint16_t, 2>& y, const In<uint16_t, 2>& u, const In<uint16_t, 2>& v,
-         const In<int16_t, 3>& vectors) {
-        const size_t h = y.shape(0), w = y.shape(1);
-        check_size(static_cast<int64_t>(w), static_cast<int64_t>(h));
-        check(h % gv::kBlock == 0 && w % gv::kBlock == 0, "planes are of whole blocks");
-        check(u.shape(0) == h / 2 && u.shape(1) == w / 2 && v.shape(0) == h / 2 &&
-                  v.shape(1) == w / 2,
-              "chroma of another size");
-        check(vectors.shape(0) == h / gv::kBlock && vectors.shape(1) == w / gv::kBlock &&
-                  vectors.shape(2) == 2,
-              "a vector for each block is needed");
-        const gv::Plane luma = to_padded(y);
-        const gv::Plane chroma[2] = {to_padded(u), to_padded(v)};
-        std::vector<uint16_t> out_y(h * w), out_u(h * w / 4), out_v(h * w / 4);
-        uint16_t* planes[2] = {out_u.data(), out_v.data()};
-        {
-          nb::gil_scoped_release unlocked;
-          gv::compensate_frame(luma, chroma, vectors.data(), out_y.data(), planes);
-        }
-        return nb::make_tuple(to_numpy(std::move(out_y), {h, w}),
-                              to_numpy(std::move(out_u), {h / 2, w / 2}),
-                              to_numpy(std::move(out_v), {h / 2, w / 2}));
-      },
-      "y"_a, "u"_a, "v"_a, "vectors"_a,
-      "Planes of 10 bits, multiples of 16 luma samples, moved by the vectors (H/16, W/16, 2) int16 "
-      "(x, y) of their blocks in quarter samples: (y, u, v).");
-
-  m.def(
       "motion_search",
       [](const In<uint16_t, 2>& current, const In<uint16_t, 2>& reference, int penalty, int threads,
          int finest) {

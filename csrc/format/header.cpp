@@ -10,7 +10,6 @@ constexpr int64_t kMostPixels = int64_t{1} << 26;
 // Bits of `must`; bit 0 of `may`; bits of the byte after the colour.
 constexpr uint64_t kHasBaseModel = 1, kHasPainter = 2, kHasLatents = 4, kBundled = 8, kReducedForm = 16;
 constexpr uint64_t kKnownFlags = 31, kEmbedsModels = 1;
-constexpr int kNetworkBase = 7;
 constexpr int kKnownBits = 31, kFullRange = 1, kTenBits = 2;
 
 std::string dotted(int major, int minor) {
@@ -38,8 +37,9 @@ std::optional<Id> id(Cursor& in, bool there) {
 Base base_of(int number) {
   if (number == 0 || number == 2 || number == 5)
     throw StreamError(Fault::newer, "the base of an earlier format");
-  if (number == kNetworkBase) return Base::gvc1d;
-  if (number != 1 && number != 3 && number != 6) newer("base " + std::to_string(number));
+  if (number == 6)
+    throw StreamError(Fault::newer, "GVC1D's learned transform, which release 1.0 alone reads");
+  if (number != 1 && number != 3 && number != 7) newer("base " + std::to_string(number));
   return static_cast<Base>(number);
 }
 
@@ -51,8 +51,8 @@ void check(const Header& h) {
   require(h.q <= 63, "header: q is 0…63");
   require(!h.bundled || h.base == Base::av1, "header: frames of base av1 alone come in bundles");
   require(h.base != Base::gvc1d || (h.base_model && !h.gvc1d), "header: base gvc1d names its model");
-  require(!h.uses_network || (!h.painter && (h.needs_major > 1 || h.needs_minor >= 1)),
-          "header: a GVC1D network has no painter and needs format 1.1");
+  require(h.base != Base::gvc1d || (!h.painter && (h.needs_major > 1 || h.needs_minor >= 1)),
+          "header: base gvc1d has no painter and needs format 1.1");
 }
 
 Header parse_fields(Cursor in) {
@@ -84,7 +84,6 @@ Header parse_fields(Cursor in) {
   if (flags & kReducedForm)
     throw StreamError(Fault::newer, "GVC1D's reduced form, which release 1.0 alone reads");
   h.base = base_of(base);
-  h.uses_network = base == kNetworkBase;
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
   if (bits > kKnownBits) newer("a bit of the header");
   require(h.start <= kMostPts && h.start >= -kMostPts, "header: field out of range");

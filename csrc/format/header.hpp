@@ -11,7 +11,7 @@ struct Ratio {
   int64_t num = 1, den = 1;  // 1…2^31 − 1
 };
 
-enum class Base { av1 = 1, vvc = 3, gvc1d = 6 };
+enum class Base { av1 = 1, vvc = 3, gvc1d = 7 };
 
 struct Header {
   int width = 0, height = 0;  // luma samples
@@ -25,7 +25,6 @@ struct Header {
   int q = 0;      // 0…63
   int needs_major = 1, needs_minor = 0;
   bool bundled = false, embeds_models = false;
-  bool uses_network = false;  // of base gvc1d: frames of a GVC1D network
   std::optional<Id> base_model, painter, gvc1d;
 };
 

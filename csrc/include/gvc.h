@@ -89,7 +89,7 @@ typedef struct gvc_settings {
   uint64_t file_size;  /* bytes of the file that gvc_send gets; 0: unknown, so gvc_seek fails */
 } gvc_settings;
 
-typedef enum gvc_base { GVC_BASE_AV1 = 1, GVC_BASE_VVC = 3, GVC_BASE_GVC1D = 6 } gvc_base;
+typedef enum gvc_base { GVC_BASE_AV1 = 1, GVC_BASE_VVC = 3, GVC_BASE_GVC1D = 7 } gvc_base;
 
 typedef struct gvc_header {
   int32_t width, height;             /* of pictures that come out */

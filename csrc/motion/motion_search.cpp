@@ -211,34 +211,6 @@ void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int s
   else interpolate_luma(src, ref.stride, mv.x & 3, mv.y & 3, out, stride);
 }
 
-void compensate_frame(const Plane& luma, const Plane (&chroma)[2], const int16_t* vectors,
-                      uint16_t* out_luma, uint16_t* (&out_chroma)[2]) {
-  constexpr int kHalf = kBlock / 2;
-  const int rows = luma.height / kBlock, columns = luma.width / kBlock, width = luma.width / 2;
-  for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < columns; ++c) {
-      const int16_t* v = vectors + 2 * (static_cast<size_t>(r) * columns + c);
-      const Mv mv{v[0], v[1]};
-      const int x = c * kBlock, y = r * kBlock;
-      compensate_luma(luma, x, y, mv, out_luma + static_cast<size_t>(y) * luma.width + x,
-                      luma.width);
-      // As far outside as luma goes.
-      const int left = clamp(x / 2 + (mv.x >> 3), -kReach / 2, width + kReach / 2 - kHalf);
-      const int top = clamp(y / 2 + (mv.y >> 3), -kReach / 2, luma.height / 2 + kReach / 2 - kHalf);
-      const int fx = mv.x & 7, fy = mv.y & 7;
-      for (int k = 0; k < 2; ++k)
-        for (int j = 0; j < kHalf; ++j) {
-          const uint16_t* a = chroma[k].row(top + j) + left;
-          const uint16_t* b = chroma[k].row(top + j + 1) + left;
-          uint16_t* to = out_chroma[k] + static_cast<size_t>(y / 2 + j) * width + x / 2;
-          for (int i = 0; i < kHalf; ++i)
-            to[i] = static_cast<uint16_t>(((8 - fy) * ((8 - fx) * a[i] + fx * a[i + 1]) +
-                                           fy * ((8 - fx) * b[i] + fx * b[i + 1]) + 32) >>
-                                          6);
-        }
-    }
-}
-
 GV_SIMD(uint32_t, sad16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
   uint16_t column[16] = {};  // at most 16 · 1023

@@ -24,12 +24,6 @@ struct Mv {
 // out[row * stride + column], 16×16 luma samples for the block whose top left sample is (x, y).
 void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int stride);
 
-// Moves a frame's planes by the vectors of 16×16 luma blocks, row by row: luma as compensate_luma(),
-// chroma (half the size) by two-tap filters of eighths, halves up. `luma` and `chroma` are padded to
-// whole blocks, with margins; `out` planes have their size.
-void compensate_frame(const Plane& luma, const Plane (&chroma)[2], const int16_t* vectors,
-                      uint16_t* out_luma, uint16_t* (&out_chroma)[2]);
-
 // Sum of absolute differences of 16×16 samples.
 uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 

@@ -126,7 +126,7 @@ class DecodeRequest:
         None,
         "NAME",
         group="device",
-        help="device for the networks of gvc1d: cpu, cuda, cuda:1 (cpu)",
+        help="accepted for scripts of 1.0: every base decodes on the processor",
     )
     limits: Limits = DEFAULT
     enforce_rlimit: bool = False

@@ -36,8 +36,8 @@ class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
     and hashes in hexadecimal digits; `q` as given (a whole number that gives `base_q`, the index of
     the base); `bpp` and `kbps` without sound and subtitles.
-    `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
-    `token_bytes`, those of frame packets; of painted streams `tokens` that steer the painter, all
+    `base_form`: "network" for base gvc1d, of which `tokens` of 16 integers each, and `token_bytes`,
+    those of frame packets; of painted streams `tokens` that steer the painter, all
     GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
     are shown as base frames, which are nearer to the source; `unpainted_regions`: so many 64×64
     regions of GOPs whose other regions are painted, all GOPs together. `token_frames`: so many have
@@ -133,7 +133,7 @@ def read_info(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
-            if header.uses_network:
+            if header.base == "gvc1d":
                 network_packets.append((packet.kind is Kind.KEY, packet.payload))
             unpainted += shows_base
             unpainted_regions += regions_of_gop if packet.kind is Kind.KEY else 0
@@ -152,7 +152,7 @@ def read_info(reader: Reader) -> Info:
             shows_base = packet.payload == IDENTITY
             regions_of_gop = _count_unpainted_regions(extras.unpainted_regions, fmt)
         packets.append(entry)
-    if header.uses_network:
+    if header.base == "gvc1d":
         frames_of_network = [entry for entry in packets if "frame" in entry]
         steering["bytes"] = sum(entry["bytes"] for entry in frames_of_network)
         for entry, lengths in zip(
@@ -273,9 +273,7 @@ def _count_unpainted_regions(data: bytes | None, fmt: VideoFormat) -> int:
 
 
 def _form(header: SequenceHeader) -> str | None:
-    if header.base != "gvc1d":
-        return None
-    return "network" if header.uses_network else "transform"
+    return "network" if header.base == "gvc1d" else None
 
 
 def _to_hex(data: bytes | None) -> str | None:

@@ -55,7 +55,7 @@ def tokens(
     with open_reader(source) as reader:
         header = reader.header
         check(header, header.is_painted, limits)
-        if header.uses_network:
+        if header.base == "gvc1d":
             return list(_read_network(reader, models))
         if header.painter_id is not None:
             return _read_painter(reader, models)

@@ -101,16 +101,11 @@ class BaseDecoder(ABC):
     def abandon(self) -> None:
         """Give up the rest of the GOP: the next packet is a key frame."""
 
-    def to_device(self, device: str) -> None:
-        """Do a part of the work there (torch's name), with the same result, if there is such a
-        part; a device that is not there changes nothing."""
-
 
 class EncoderModule(Protocol):
     """The module of a base's encoder. Where the base has a model, `choose_model(given: str) ->
     Path` is the one to encode with: `given`, or the shipped one; it raises `MediaError` for another
-    file. `uses_network(given: str) -> bool`, where there is one: whether a model is a GVC1D
-    network."""
+    file."""
 
     def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
 
@@ -142,11 +137,9 @@ def open_decoder(
     threads: int,
     models: Sequence[str | Path] = (),
     low_delay: bool = False,
-    device: str = "cpu",
 ) -> BaseDecoder:
-    """The decoder of a stream's base; `models` are files and folders to look for its model in,
-    `device` is where the base's entropy coder runs. Raises `WrongModelError` when that model is
-    missing."""
+    """The decoder of a stream's base; `models` are files and folders to look for its model in.
+    Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     module = cast(DecoderModule, import_module(base_of(name).decoder))
     if hasattr(module, "choose_model"):
@@ -155,9 +148,7 @@ def open_decoder(
                 f"the stream does not name the model of its {name} base layer", code="model-unnamed"
             )
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
-    decoder = module.base_decoder(header, threads, low_delay, model)
-    decoder.to_device(device)
-    return decoder
+    return module.base_decoder(header, threads, low_delay, model)
 
 
 def base_model_id(config: EncoderConfig) -> bytes | None:
@@ -174,12 +165,6 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     path: Path = choose_model(config.model)
     register_model(path)
     return model_id(path)
-
-
-def uses_network(config: EncoderConfig) -> bool:
-    """Whether `config` encodes by a GVC1D network. Raises `UsageError`, `MediaError`."""
-    test_model = getattr(_encoder_of(config.base), "uses_network", None)
-    return test_model is not None and bool(test_model(config.model))
 
 
 def _encoder_of(name: str) -> EncoderModule:

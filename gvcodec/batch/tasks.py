@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import gvcodec
-from gvcodec.base import base_model_id, uses_network
+from gvcodec.base import base_model_id
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import (
@@ -96,7 +96,7 @@ def make_settings(
     config.resolve()
     has_targets(config)
     check_one_file(f"OUT{suffix}", config.base)
-    painter, _ = painter_id(config, uses_network(config))
+    painter, _ = painter_id(config)
     led_by = ""
     if config.uses_fitting and painter and has_torch():
         from gvcodec.perceptual import guide_network

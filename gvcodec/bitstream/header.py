@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import INDEX_END, NETWORK_WIRE, RETIRED_BASES, base_of, base_of_wire, names
+from gvcodec.bases import INDEX_END, RETIRED_BASES, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, NotGvcodecError, UsageError
@@ -20,8 +20,8 @@ from gvcodec.util.deprecation import renamed_attributes
 MAGIC = b"\x89GVC"
 #: The latest readable version.
 VERSION = (1, 1)
-#: Versions needed by files: usually; with factors of the painter; with painter tokens; with frames
-#: of a GVC1D network.
+#: Versions needed by files: usually; with factors of the painter; with painter tokens; of base
+#: gvc1d.
 NEEDS, NEEDS_STRENGTH_FACTORS, NEEDS_PAINTER_TOKENS, NEEDS_NETWORK = (1, 0), (1, 1), (1, 1), (1, 1)
 #: Versions for `--format`: the most that reading may need, and the highest profile that every later
 #: release of the same major version decodes to the same frames.
@@ -71,8 +71,7 @@ class SequenceHeader:
     packets hold bundles (`gvcodec.bitstream.bundles`). `embeds_models`: `model` packets follow.
     `needs`: the version that reads the file, `NEEDS_STRENGTH_FACTORS` where fitted weights may have
     factors (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
-    (`gvcodec.painter.tokens`). `uses_network`: frames of base gvc1d are those of GVC1D's network
-    (`gvcodec.gvc1d.model`), not of the learned transform of release 1.0."""
+    (`gvcodec.painter.tokens`)."""
 
     format: VideoFormat
     base: str
@@ -85,7 +84,6 @@ class SequenceHeader:
     is_bundled: bool = False
     embeds_models: bool = False
     needs: tuple[int, int] = NEEDS
-    uses_network: bool = False
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values outside of the format."""
@@ -123,13 +121,11 @@ class SequenceHeader:
             raise UsageError(
                 f"frames of base {self.base} have no tokens with them", code="header-field"
             )
-        if self.uses_network and (self.base != "gvc1d" or self.painter_id is not None):
+        if self.base == "gvc1d" and self.painter_id is not None:
+            raise UsageError("frames of base gvc1d are not painted", code="header-field")
+        if self.base == "gvc1d" and self.needs < NEEDS_NETWORK:
             raise UsageError(
-                "a GVC1D network is of base gvc1d, without a painter", code="header-field"
-            )
-        if self.uses_network and self.needs < NEEDS_NETWORK:
-            raise UsageError(
-                f"a GVC1D network needs format {_dotted(NEEDS_NETWORK)}", code="format-promise"
+                f"base gvc1d needs format {_dotted(NEEDS_NETWORK)}", code="format-promise"
             )
 
     @property
@@ -143,10 +139,6 @@ class SequenceHeader:
         if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
         return int(self.painter_id is not None)
-
-    @property
-    def _wire(self) -> int:
-        return NETWORK_WIRE if self.uses_network else base_of(self.base).wire
 
     @property
     def codecs(self) -> str:
@@ -171,7 +163,7 @@ class SequenceHeader:
             )
         most, profile = FORMAT_PROFILES[version]
         if most < self.needs:
-            what = "a GVC1D network" if self.uses_network else "look"
+            what = "base gvc1d" if self.base == "gvc1d" else "look"
             raise UsageError(
                 f"{what} needs format {_dotted(self.needs)}, which {version} is not",
                 code="format-promise",
@@ -201,7 +193,7 @@ class SequenceHeader:
                 encode_svar(self.start_pts),
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
-                bytes([self._wire, SCALES.index(self.scale), self.base_q]),
+                bytes([base_of(self.base).wire, SCALES.index(self.scale), self.base_q]),
                 *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
             )
         )
@@ -300,12 +292,10 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             "GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone",
             code="base-retired",
         )
-    network = base == NETWORK_WIRE
-    name = "gvc1d" if network else base_of_wire(base)
+    name = base_of_wire(base)
     if base in RETIRED_BASES:
         raise FormatVersionError(
-            f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
-            f"release 0.1.0; this one reads {', '.join(names())}",
+            f"{RETIRED_BASES[base]}; this one reads bases {', '.join(names())}",
             code="base-retired",
         )
     if name is None:
@@ -323,6 +313,6 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     try:
         needs = max(NEEDS, (major, minor))
         head = fmt, name, SCALES[scale], q, start_pts
-        return SequenceHeader(*head, *ids, is_bundled, embeds, needs, network)
+        return SequenceHeader(*head, *ids, is_bundled, embeds, needs)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}", code="header-field") from error

@@ -60,14 +60,13 @@ class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
-    frames out as early as can be. `device` is torch's name of where the entropy network of gvc1d
-    runs. `limits`: what the stream may ask for. `verify_only` reads all that painting needs and
-    gives base frames. `read_only`: the caller does not modify frames, so they are hashed while the
-    next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead of
-    as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
+    frames out as early as can be. `device` is kept for callers of 1.0: every base decodes on the
+    processor. `limits`: what the stream may ask for. `verify_only` reads all that painting needs
+    and gives base frames. `read_only`: the caller does not modify frames, so they are hashed while
+    the next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead
+    of as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
     which leaves tokens of the painter aside. Raises `LimitError` when the stream asks for more,
-    `WrongModelError` for a missing model, `UsageError` for a device that is not there and a `look`
-    that cannot be.
+    `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;
@@ -109,7 +108,7 @@ class Decoder:
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         # The base. A frame's number counts from the first of the video.
-        self._base_decoder = open_decoder(header, threads, models, low_delay, device)
+        self._base_decoder = open_decoder(header, threads, models, low_delay)
         hash_executor = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
         self._base_hash = FrameHash(hash_executor)
         #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.

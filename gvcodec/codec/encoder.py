@@ -35,7 +35,6 @@ from gvcodec.base import (
     base_model_id,
     check_settings,
     open_encoder,
-    uses_network,
 )
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
@@ -308,13 +307,12 @@ def _make_header(
 ) -> tuple[SequenceHeader, list[str]]:
     """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
     notes: list[str] = []
-    network, base_model = uses_network(config), base_model_id(config)
-    painter, reason = painter_id(config, network)
+    painter, reason = painter_id(config)
     if reason:
         notes.append(reason)
     index = min(INDEX_END, round(config.base_q)) if config.header_q is None else config.header_q
     needs = NEEDS
-    if network:
+    if config.base == "gvc1d":
         needs = NEEDS_NETWORK
     elif painter is not None and config.uses_tokens:
         needs = NEEDS_PAINTER_TOKENS
@@ -326,12 +324,11 @@ def _make_header(
         config.scale,
         index,
         start_pts,
-        base_model,
+        base_model_id(config),
         painter,
         is_bundled=config.uses_bundles(fmt.width * fmt.height),
         embeds_models=config.embed_model,
         needs=needs,
-        uses_network=network,
     )
     if note := memory_note(header, header.is_painted):
         notes.append(note)

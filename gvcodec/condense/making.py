@@ -138,9 +138,9 @@ def make_joint(
 ) -> Maker:
     """Codes, optimised for the first budget; for later ones the last clips are dropped."""
     from gvcodec.gvc1d.tokenizer import Tokenizer
-    from gvcodec.models import GVC1D_SMALL
+    from gvcodec.models import TOKENIZER
 
-    path = GVC1D_SMALL.find()
+    path = TOKENIZER.find()
     space = codes.WindowCodes(Tokenizer(path, rate=_JOINT_RATE, fast=True))
     order = herding_order(learn, features(network, learn.pictures))
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]

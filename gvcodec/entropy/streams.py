@@ -53,11 +53,6 @@ def cuda_missing() -> str | None:
     return None
 
 
-def backend_of(device: str) -> Backend:
-    """The back-end for torch's name of a device: the CPU if the CUDA code is missing."""
-    return "cuda" if device.startswith("cuda") and cuda_missing() is None else "cpu"
-
-
 def scale_index(deviation: ArrayLike) -> NDArray[np.uint8]:
     """The scale (0…63) of the Laplace table for values of this mean absolute deviation."""
     index = MOST_SCALE + _OCTAVE * np.log2(np.maximum(deviation, 1e-3) / _WIDEST)

@@ -37,7 +37,7 @@ from gvcodec.gvc1d.model import (
     to_patches,
 )
 from gvcodec.gvc1d.weights import read_network
-from gvcodec.models import GVC1D_MINI
+from gvcodec.models import GVC1D
 from gvcodec.types import Planes
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb
@@ -55,7 +55,7 @@ class GVC1DPictures(nn.Module):
         super().__init__()
         if not 0 <= q <= Q_END:
             raise UsageError(f"q is 0 to {Q_END}, not {q:g}")
-        self.config, weights = read_network(path or GVC1D_MINI.find())
+        self.config, weights = read_network(path or GVC1D.find())
         self.rate, self.refine = rate_of(index_of("gvc1d", q)), refine
         # Names of parameters have no dots in torch.
         self.weights = nn.ParameterDict(

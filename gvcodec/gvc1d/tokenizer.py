@@ -20,7 +20,7 @@ from torch import Tensor
 from gvcodec.errors import MediaError, NewerModelError
 from gvcodec.gvc1d.config import TokenizerConfig
 from gvcodec.gvc1d.picture import crop, from_planes, pad
-from gvcodec.models import GVC1D_SMALL, read_arrays, read_weights, save_weights
+from gvcodec.models import TOKENIZER, read_arrays, read_weights, save_weights
 from gvcodec.types import Planes
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
     """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
     `WrongModelError`, `MediaError`."""
-    found = GVC1D_SMALL.find(path)
+    found = TOKENIZER.find(path)
     return _load(found, found.stat().st_mtime_ns, device, fast)
 
 

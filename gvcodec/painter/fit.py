@@ -350,7 +350,7 @@ def fit(
 
     place = open_device(device)
     fitter = Fitter(
-        PainterNetwork.load(painter_of(base).find(checkpoint)).to(place),
+        PainterNetwork.load(painter_of().find(checkpoint)).to(place),
         prepare(samples, frame_condition, place),
         condition(base, scale, q).to(place),
         make_objective(fmt, leading[1], place),

@@ -29,14 +29,13 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def painter_id(config: EncoderConfig, uses_network: bool = False) -> tuple[bytes | None, str]:
+def painter_id(config: EncoderConfig) -> tuple[bytes | None, str]:
     """First 8 bytes of the SHA-256 of the painter's file, or None and why nothing is painted (""
-    where that is asked for, or the base has no painter). `uses_network`: frames of a GVC1D network
-    are shown as they are."""
-    if config.painter == "off" or base_of(config.base).slot is None or uses_network:
+    where that is asked for, or the base has no painter)."""
+    if config.painter == "off" or base_of(config.base).slot is None:
         return None, ""
     try:
-        return model_id(painter_of(config.base, config.uses_tokens).find()), ""
+        return model_id(painter_of(config.uses_tokens).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -59,7 +58,7 @@ def choose_payloads(
     if config.uses_fitting and has_torch():
         fitted, note = _fit(parts, header, config, progress, report_share)
     payloads = choose_strengths(
-        Model.load(painter_of(base, config.uses_tokens).find()),
+        Model.load(painter_of(config.uses_tokens).find()),
         condition(base, scale, q),
         parts,
         fitted,

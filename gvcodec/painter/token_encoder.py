@@ -212,7 +212,7 @@ class EncodedTokens:
     ) -> None:
         """`paint_strength`: where the dial stands, 1…100; `chooses_strengths`: GOPs have strengths
         of their own."""
-        self._model = Model.load(painter_of(base, uses_tokens=True).find())
+        self._model = Model.load(painter_of(uses_tokens=True).find())
         assert self._model.tokens is not None
         self.model: TokenModel = self._model.tokens
         self._encoder = TokenEncoder(TOKEN_ENCODER.find())

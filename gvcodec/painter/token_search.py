@@ -101,7 +101,7 @@ class Descent:
     ) -> None:
         self.fmt, self.place = fmt, open_device(device)
         self.metric = open_network(self.place)
-        self._path = painter_of(base, uses_tokens=True).find()
+        self._path = painter_of(uses_tokens=True).find()
         model = Model.load(self._path)
         assert model.tokens is not None
         self.table = torch.from_numpy(model.tokens.weight.astype(np.float32)).to(self.place)

@@ -25,7 +25,7 @@ from safetensors import safe_open
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.media.planes import planes_from_rgb
-from gvcodec.models import GUIDE, GVC1D_SMALL, LP_COMP, SUMMARY, model_id
+from gvcodec.models import GUIDE, LP_COMP, SUMMARY, TOKENIZER, model_id
 from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.torch_settings import default_torch_settings
@@ -264,7 +264,7 @@ def shipped_ids() -> dict[bytes, str]:
 def lp_id(checkpoint: Path | None = None) -> bytes:
     """Id of embedder `lp`: of its checkpoint and of its tokenizer, since its vectors depend on
     both. Raises `WrongModelError`."""
-    files = LP_COMP.find(checkpoint), GVC1D_SMALL.find()
+    files = LP_COMP.find(checkpoint), TOKENIZER.find()
     return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
 
 

@@ -186,7 +186,7 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
 
 def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:
     conformance = ROOT / "conformance"
-    header = Reader(io.BytesIO((conformance / "files/gvc1d.gvc").read_bytes())).header
+    header = Reader(io.BytesIO((conformance / "files/gvc1d-network.gvc").read_bytes())).header
     assert header.base_model_id
     shipped = conformance / f"models/{header.base_model_id.hex()}.safetensors"
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])

@@ -59,7 +59,6 @@ def _find_lists(value: object) -> list[dict]:
 
 def test_streams_without_tokens_and_without_their_model() -> None:
     assert gvcodec.tokens(FILES / "av1.gvc") == []
-    assert gvcodec.tokens((FILES / "gvc1d.gvc").read_bytes(), models=MODELS) == []
     for name in ("tokens", "gvc1d-network"):
         with pytest.raises(WrongModelError):
             gvcodec.tokens(FILES / f"{name}.gvc")

@@ -13,7 +13,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import gvcodec
@@ -29,8 +28,6 @@ from gvcodec.bitstream.bundles import SAMPLE
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
-from gvcodec.gvc1d import exact, token_order
-from gvcodec.gvc1d.frame_payload import LEVELS
 from tests.conftest import Pipe, moving_texture, packets_in, rewritten, stream_of
 from tests.errors import raises
 
@@ -88,18 +85,18 @@ def with_its_model(data: bytes) -> bytes:
     return stream_of(replace(reader.header, embeds_models=True), packets, reader.base_hash)
 
 
-@pytest.mark.parametrize("name", ["embedded", "gvc1d"])
+@pytest.mark.parametrize("name", ["embedded", "gvc1d-network"])
 @pytest.mark.parametrize("pipe", [False, True])
 def test_a_file_with_its_models_is_decoded_without_checkpoints(nothing_shipped, name, pipe):
     data = (ROOT / f"files/{name}.gvc").read_bytes()
-    if name == "gvc1d":
+    if name == "gvc1d-network":
         data = with_its_model(data)
     without = rewritten(data, lambda packets: (p for p in packets if p.kind is not Kind.MODEL))
     models._embedded_folder.cache_clear()
     with pytest.raises(WrongModelError):
-        gvcodec.Decoder(Reader(io.BytesIO(without)).header, name == "gvc1d")
+        gvcodec.Decoder(Reader(io.BytesIO(without)).header, name == "gvc1d-network")
     reader = Reader(io.BufferedReader(Pipe(data)) if pipe else io.BytesIO(data))
-    decoder = gvcodec.Decoder(reader.header, name == "gvc1d")
+    decoder = gvcodec.Decoder(reader.header, name == "gvc1d-network")
     assert len(list(decoder.frames_of(reader.packets()))) == reader.frames > 0
     decoder.verify(reader.base_hash)
     decoder.verify(reader.base_hash)
@@ -183,14 +180,6 @@ def test_resampler_and_sample_are_those_of_the_code() -> None:
             assert tuple(map(tuple, fields["taps"])) == kernel.taps
     shipped = CHECKOUT / "gvcodec/bitstream" / SAMPLE
     assert (TABLES / "bundles.sample").read_bytes() == shipped.read_bytes()
-
-
-def test_constants_of_gvc1d_are_those_of_the_code() -> None:
-    written = json.loads((TABLES / "gvc1d.json").read_text())
-    assert written["steps"] == list(exact.STEPS) and written["levels"] == list(LEVELS)
-    assert written["frequencies"] == [*map(list, token_order.ZIGZAG)]
-    assert written["planes"] == [*map(list, token_order.PLANES)]
-    assert np.array_equal(written["means"], exact._MEANS)
 
 
 def test_the_example_of_timing_holds() -> None:

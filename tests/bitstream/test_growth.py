@@ -24,6 +24,7 @@ from tests.errors import raises
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
+GVC1D = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8), needs=(1, 1))
 #: Places of header fields: needed, profile, level, must, may.
 MUST, MAY, SIZES = 4, 5, 6
 _SAFE, _PRIVATE, _UNSAFE, _NEEDED = 100, 120, 200, 20
@@ -85,19 +86,19 @@ def test_a_file_that_needs_more_says_what(needed: tuple[int, int]) -> None:
         read(grown(HEADER.pack(), written=needed, needed=needed, changes={MUST: 0x10}))
 
 
-def test_base_gvc1d_may_have_a_painter_and_has_no_tokens() -> None:
-    loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
-    assert read(grown(loop.pack(), changes={MUST: 3}, more=bytes(8))).painter_id == bytes(8)
-    with pytest.raises(DamagedStreamError, match="no tokens"):
-        read(grown(loop.pack(), changes={MUST: 5}, more=bytes(8)))
+def test_base_gvc1d_has_no_painter_and_no_latent_tokens() -> None:
+    for flags, what in ((3, "not painted"), (5, "no tokens")):
+        with pytest.raises(DamagedStreamError, match=what):
+            read(grown(GVC1D.pack(), changes={MUST: flags}, more=bytes(8)))
+    with raises(UsageError, "format-promise"):
+        replace(GVC1D, needs=(1, 0))
 
 
 def test_profile_and_level_follow_from_the_fields() -> None:
     assert (HEADER.profile, HEADER.level) == (0, 1) and HEADER.codecs == "gvc.1.0.01.av1"
     painted = SequenceHeader(FORMAT, "av1", Fraction(1), 40, painter_id=bytes(8))
     tokens = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=bytes(8))
-    loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
-    assert (painted.profile, tokens.profile, loop.profile) == (1, 3, 3)
+    assert (painted.profile, tokens.profile, GVC1D.profile) == (1, 3, 3)
     hd = VideoFormat(1920, 1080, Fraction(30), Fraction(1, 30))
     assert SequenceHeader(hd, "av1", Fraction(1), 40).level == 3
     fast = VideoFormat(8192, 8192, Fraction(100), Fraction(1, 100))

@@ -22,7 +22,7 @@ from gvcodec.condense.selector import (
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.gvc1d.config import TokenizerConfig, Transformer
 from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
-from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
+from gvcodec.models import TOKENIZER, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run
 from tests.errors import raises
@@ -32,7 +32,7 @@ from tests.gvc1d.models import make_model
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = Transformer(32, 2, 1, 1)
-    path = tmp_path_factory.mktemp("models") / GVC1D_SMALL.name
+    path = tmp_path_factory.mktemp("models") / TOKENIZER.name
     save_model(make_model(TokenizerConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
     return path
 

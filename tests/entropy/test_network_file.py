@@ -38,4 +38,3 @@ def test_other_networks_are_refused() -> None:
 def test_scales_double_every_six_tables() -> None:
     widest = streams.scale_index([64.0, 32.0, 16.0, 1e6, 0.0])
     assert widest.tolist() == [63, 57, 51, 63, 0]
-    assert streams.backend_of("cpu") == "cpu"

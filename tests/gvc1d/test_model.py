@@ -16,7 +16,7 @@ from gvcodec.gvc1d.picture import grey, join, pack, split, unpack
 from gvcodec.gvc1d.token_network import StepSizes
 from gvcodec.gvc1d.tokenizer import Tokenizer, load_model, read_config, save_model
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
-from gvcodec.models import GVC1D_SMALL, save_weights
+from gvcodec.models import TOKENIZER, save_weights
 from tests.gvc1d.models import TINY, make_model, smooth_picture
 
 SHIPPED = TokenizerConfig()
@@ -40,7 +40,7 @@ def test_windows_and_patches_are_undone() -> None:
 
 def test_configuration_survives_json_and_refuses_nonsense() -> None:
     assert TokenizerConfig.from_json(TINY.to_json()) == TINY
-    assert read_config(GVC1D_SMALL.find()) == SHIPPED
+    assert read_config(TOKENIZER.find()) == SHIPPED
     for text in ("[]", '{"colour": 3}', '{"tokens": 31}', '{"encoder": {"width": 5}}', "{"):
         with pytest.raises(MediaError):
             TokenizerConfig.from_json(text)
