@@ -93,8 +93,7 @@ class EncoderConfig:
         "N",
         flags="-q",
         group="rate",
-        help=f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes "
-        "smaller pictures above 66 (50)",
+        help=f"quality, 0 best … {Q_END}; above 66 av1 codes smaller pictures (50)",
     )
     base_q: float | None = option(
         None, quality(255), "N", group="rate", help="quality by the base layer's own index, 0 best"
@@ -103,8 +102,8 @@ class EncoderConfig:
         0,
         amount,
         "BITS",
-        help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
-        "--low-delay); the first second of complex video may exceed it by 50 %",
+        help="with -q: cap on the bitrate (av1: capped CRF, one thread, not with --low-delay); the "
+        "first second of complex video may exceed it by 50 %",
     )
     base: str = option(
         "av1", choices=(*names(), *ALIASES), help="base codec; none is another name of gvc1d (av1)"
@@ -114,19 +113,19 @@ class EncoderConfig:
         scale,
         "1|3/4|1/2",
         flags="--base-scale",
-        help="size of the coded pictures (1, smaller where the rate is out of reach otherwise)",
+        help="size of the coded pictures (1; smaller if the rate needs it)",
     )
     speed: str = option(
         DEFAULT_SPEED,
         choices=tuple(SPEEDS),
-        help=f"preset of the base encoder, tokens and steps of fitting ({DEFAULT_SPEED})",
+        help=f"encoder preset, tokens and fitting steps ({DEFAULT_SPEED})",
     )
     fit: int | None = option(
         None,
         fit_steps_type,
         "STEPS|off",
-        help="steps of fitting the painter to the video, which delays all packets; off: also "
-        f"disables per-GOP strength ({_FIT_STEPS})",
+        help="fitting steps of the painter, which delay all packets; off: also disables per-GOP "
+        f"strength ({_FIT_STEPS})",
     )
     painter: str = option(
         "on", choices=("on", "off"), help="off: no painter, decoders show base frames (on)"
@@ -135,30 +134,25 @@ class EncoderConfig:
         50,
         integer(0, 100),
         "0…100",
-        help="painting strength: 0 base frames … 100; other than 0 and 50, the file needs "
-        "format 1.1 (50)",
+        help="painting strength, 0 = base frames; others than 0 and 50 need format 1.1 (50)",
     )
     fit_by: str = option(
         "",
         choices=("vgg", "small"),
-        help="perceptual network used as fitting loss (vgg if its weights are installed, "
-        "else the small bundled one)",
+        help="network of the fitting loss (vgg if its weights are installed, else small)",
     )
-    model: str = option(
-        "", None, "FILE", help="model of base gvc1d, which the file names (the shipped one)"
-    )
+    model: str = option("", None, "FILE", help="model of base gvc1d (the shipped one)")
     device: str = option(
         "cpu",
         None,
         "NAME",
-        help="device for fitting and token searches: cpu, cuda, cuda:1 (cpu)",
+        help="device of fitting and token searches: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,
         integer(0),
         "N",
-        help="at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only "
-        "the first frame (240)",
+        help="longest GOP in frames, shorter at scene cuts; 0 = one keyframe (240)",
     )
     low_delay: bool = option(
         False, help="no B-frames and no look-ahead: every packet is written with its frame"
@@ -172,52 +166,50 @@ class EncoderConfig:
     )
     eye: bool = option(
         False,
-        help="make av1 keep more texture: 2 % fewer bytes at equal LPIPS, 1 % more at equal PSNR, "
+        help="av1 keeps more texture: 2 % fewer bytes at equal LPIPS, 1 % more at equal PSNR, "
         "more flicker",
     )
     encoder_params: str = option(
         "",
         None,
         "K=V:…",
-        help="options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those "
-        "that would break exactness are refused",
+        help="options of SVT-AV1 (av1) or VVenC (vvc), such as tune=0:sharpness=2; unknown "
+        "ones and those that break exactness are refused",
     )
     zones: str = option(
         "",
         parse_with(check_zones, f"not {ZONES}"),
         "T-T:q=N;…",
-        help="quality by interval: relative (0:10-0:20:q=+8, coarser by 8), absolute (q=40) or "
-        "a target (lpips=.1, encoded separately first) (av1, vvc)",
+        help="quality by interval (av1, vvc): relative (0:10-0:20:q=+8, coarser by 8), absolute "
+        "(q=40) or a target (lpips=.1, encoded separately first)",
     )
     alloc: str = option(
         "",
         group="whole",
         choices=METHODS,
-        help="av1 and vvc: how scenes share bits, after a trial of the whole video; gvc1d: how "
-        "many tokens a window gets (uniform)",
+        help="av1, vvc: bit allocation to scenes, after a trial of the whole video; gvc1d: token "
+        "budgets of windows (uniform)",
     )
     token_share: float = option(
         1.0,
         parse_bounded(1.0),
         "SHARE",
-        help="gvc1d: share of all tokens that windows may have on average, above 0 to 1 (1)",
+        help="gvc1d: largest mean share of tokens sent, above 0 to 1 (1)",
     )
-    embed_model: bool = option(
-        False, help="store the painter and the base's model in the file, for archives"
-    )
+    embed_model: bool = option(False, help="embed the painter and the base's model, for archives")
     tokens: str = option(
         "",
         choices=TOKENS,
-        help="tokens for every GOP that say by region which texture to paint (av1, vvc): on: by an "
-        "encoder; search: by gradient, which needs torch and takes a minute a GOP (search with "
+        help="tokens per region that steer the painter (av1, vvc); on: from an encoder network; "
+        "search: also by gradient, which needs torch and takes a minute per GOP (search with "
         "--speed best, base av1 and no --fit, else off)",
     )
     file_format: str = option(
         "",
         flags="--format",
         choices=FORMATS,
-        help="write only what every release since this format decodes to the same frames: "
-        "refuses newer features and bases outside of the compatibility promise (any)",
+        help="write only what every release since this format decodes identically; refuses newer "
+        "features and bases outside the compatibility promise (any)",
     )
     threads: int = option(
         0, integer(0, MOST_THREADS), "N", group="threads", help="threads, 0 = all cores (0)"

@@ -62,14 +62,14 @@ class Limits:
         None,
         bytes_,
         "BYTES",
-        help="take no more memory, as 500M or 2G "
+        help="memory limit, as 500M or 2G "
         f"(half the machine's, {DEFAULT_MEMORY >> 20}M to {MOST_MEMORY >> 30}G)",
     )
     max_fps: int = option(
         DEFAULT_FPS,
         count,
         "N",
-        help=f"refuse more frames for each second of the video ({DEFAULT_FPS})",
+        help=f"refuse higher frame rates ({DEFAULT_FPS})",
     )
 
     @property

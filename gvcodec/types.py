@@ -51,7 +51,7 @@ CODE_POINTS = {
 }  # fmt: skip
 
 
-#: Periods that a picture is shown at least to be one that stands.
+#: Minimum duration of a still, in frame periods.
 _STILL_PERIODS = Fraction(3, 2)
 
 

@@ -69,8 +69,8 @@ class DecodeRequest:
         None,
         integer(0, 100),
         "0…100",
-        help="painting strength instead of the file's: 0 base frames … 50 as trained … 100; "
-        "disables the check of the painted hash",
+        help="painting strength instead of the file's: 0 base frames, 50 as trained; disables the "
+        "check of the painted hash",
     )
     tokens: str = option(
         "on",
@@ -115,8 +115,7 @@ class DecodeRequest:
     ignore_errors: bool = option(
         False,
         group="shown",
-        help="decode what is left of a damaged stream: the last good frame stays until the "
-        "next keyframe",
+        help="decode damaged streams: the last good frame is repeated until the next keyframe",
     )
     overwrite: bool = False
     threads: int = 0

@@ -88,16 +88,16 @@ class Job:
         "METRIC=VALUE,…",
         group="rate",
         action=RejectRepeat,
-        help=f"smallest file whose decoded frames reach {TARGETS}, or several, separated by "
-        "commas; psnr works everywhere, lpips (LPIPS-VGG) needs weights that a plain installation "
-        "lacks (checkout: python -m eval weights), the others the extra `metrics`",
+        help=f"smallest file whose decoded frames reach {TARGETS}, or all of several, separated by "
+        "commas; lpips (LPIPS-VGG) needs weights (checkout: python -m eval weights), ssimulacra2 "
+        "and cvvdp the extra `metrics`",
     )
     target_of: str = option(
         "mean",
         choices=tuple(POOLS),
         group="target",
-        help="statistic that meets --target: mean of the frames, what 95 % of them reach, or "
-        "mean of the worst scene (mean)",
+        help="statistic for --target: mean of all frames, value that 95 % of them reach, or mean "
+        "of the worst scene (mean)",
     )
     max_size: float | str | None = option(
         None,
@@ -113,7 +113,7 @@ class Job:
     resume: bool = option(
         False,
         group="whole",
-        help="code in chunks, kept in OUT.part, and resume from there if it exists",
+        help="encode in chunks, stored in OUT.part, and resume from there",
     )
     jobs: int | None = option(
         None,
@@ -127,8 +127,8 @@ class Job:
         share,
         "SHARE",
         group="outcome",
-        help="fail (exit code 7) and write nothing if the output is not this much smaller than "
-        "its source: 10% (no limit)",
+        help="fail (exit code 7) unless the output is this much smaller than its source: 10% (no "
+        "limit)",
     )
     allow_damaged: bool = option(
         False,

@@ -17,9 +17,8 @@ def add_replace(parser: argparse.ArgumentParser) -> None:
     add(
         "--replace",
         action="store_true",
-        help="decode the new file in full, compare it with the original (hashes, frames, times, "
-        "tracks, tags, quality, size), and put it in the original's place, with its name, times, "
-        "owner and mode",
+        help="decode the new file, compare it with the original (hashes, frames, times, tracks, "
+        "tags, quality, size), and replace the original, keeping name, times, owner and mode",
     )
     original = group.add_mutually_exclusive_group()
     original.add_argument(
@@ -31,7 +30,7 @@ def add_replace(parser: argparse.ArgumentParser) -> None:
     add(
         "--floor",
         metavar="METRIC=VALUE",
-        help="with --replace: least mean quality of what is shown: psnr=30 (dB of luma) or "
+        help="with --replace: lowest mean quality of the decoded frames, psnr=30 (luma) or "
         f"ssimulacra2=60 ({FLOOR})",
     )
 

@@ -15,9 +15,9 @@ _TIMING_BATCH = 16
 
 
 class FileOrder:
-    """Puts coded frames where they stand in the file: the times of a batch before its first frame,
-    and tracks after the frames that they came with. What comes out when does not depend on the
-    speed of the machine: encoders are as fast as it is, and the file is the same every time.
+    """Orders packets for the file: the times of a batch before its first frame, and tracks after
+    the frames that they came with. The order is deterministic: it does not depend on encoder
+    timing.
 
     `ready`: packets in the order of the file."""
 

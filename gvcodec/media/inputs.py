@@ -116,7 +116,7 @@ class InputOptions:
         _frame_rate,
         "FPS",
         group="input",
-        help="largest frame rate: frames beyond it are dropped (all frames)",
+        help="frame rate limit; extra frames are dropped (none)",
     )
     primaries: int | None = _code_point("primaries", "--color-primaries")
     transfer: int | None = _code_point("transfer", "--color-trc")
@@ -148,7 +148,7 @@ class InputOptions:
         _sound,
         "copy|opus[:RATE]|none",
         group="sound",
-        help="copy it, re-encode it as Opus at a bitrate (24k a channel), or leave it out (copy)",
+        help="copy sound, re-encode it as Opus (24k per channel), or leave it out (copy)",
     )
 
     def complete_colour(self, colour: Colour) -> Colour:
