@@ -262,7 +262,7 @@ class Remembering(decode.Decoder):
     def _form(self) -> tuple[object, ...]:
         header = self.header
         size = header.width, header.height
-        return header.base, header.network, header.scale, header.q, *size, header.base_id
+        return header.base, header.base == "gvc1d", header.scale, header.q, *size, header.base_id
 
     def frames_of(self, packet: Packet) -> Any:
         if self.unbundler is None:
