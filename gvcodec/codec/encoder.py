@@ -230,10 +230,10 @@ class Encoder:
                 payload = insert_captions(payload, self._captions.pop(self._coded_frames))
             self._order.send_frame(Packet(Kind.KEY if packet.keyframe else Kind.INTER, payload))
             if not is_reordered(self.config.base):
-                self._sizes[self._coded_frames] = len(packet.payload)
-            self._painter.send_packet(self._coded_frames, packet.keyframe, len(packet.payload))
+                self._sizes[self._coded_frames] = len(payload)
+            self._painter.send_packet(self._coded_frames, packet.keyframe, len(payload))
             self._coded_frames += 1
-            self._coded_bytes += len(packet.payload)
+            self._coded_bytes += len(payload)
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
         self._order.place_packets(self.frames, self.is_flushed)
