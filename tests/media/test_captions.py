@@ -118,7 +118,11 @@ def test_one_files_have_the_captions_of_their_source(source: Path, tmp_path, end
 
 @pytest.mark.parametrize(
     ("name", "codec", "pixels"),
-    [("a.ts", "libx264", "yuv420p"), ("b.mkv", "libx265", "yuv420p10le")],
+    [
+        ("a.ts", "libx264", "yuv420p"),
+        ("b.mkv", "libx265", "yuv420p10le"),
+        ("c.mp4", "libx264", "yuv420p10le"),
+    ],
 )
 def test_other_sources(tmp_path, name: str, codec: str, pixels: str) -> None:
     given, output = captioned(tmp_path / name, codec, pixels), tmp_path / "out.mp4"
@@ -209,3 +213,22 @@ def test_an_original_with_captions_is_replaced(tmp_path) -> None:
     run("encode", source, "-o", coded_file, *FAST, "-y")
     check_copy(str(coded_file), str(source), rules)
     assert captions_by_frame(coded_file) == before
+
+
+def test_teletext_is_named(tmp_path) -> None:
+    """PyAV's FFmpeg has no decoder for it."""
+    source, given = tmp_path / "teletext.ts", captioned(tmp_path / "a.ts", frames=6)
+    with av.open(str(given)) as film, av.open(str(source), "w", format="mpegts") as container:
+        video = container.add_stream_from_template(film.streams.video[0])
+        teletext = container.add_mux_stream("dvb_teletext")
+        for packet in film.demux(video=0):
+            if packet.dts is None:
+                continue
+            page = av.Packet(b"\x10" + b"\xff\x2c" + b"\xff" * 44)
+            page.stream, page.pts, page.dts = teletext, packet.dts, packet.dts
+            page.time_base = packet.time_base
+            packet.stream = video
+            container.mux([packet, page])
+    said = run("encode", source, "-o", tmp_path / "b.mp4", *FAST)
+    assert "such as teletext) left out: cannot be copied" in said.err
+    assert captions_by_frame(tmp_path / "b.mp4") == EXPECTED[:6]
