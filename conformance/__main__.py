@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parent
 COLUMNS = (
     *("container", "times", "metadata", "tracks", "summary", "fit", "base", "painted"),
-    "symbols",
+    *("symbols", "captions"),
 )
 SAME, OTHER, MISSING = "✓", "✗", "–"
 _TIMEOUT = 600

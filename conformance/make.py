@@ -30,9 +30,13 @@ from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTOR
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.models import PAINTER, model_id
+from gvcodec.one_file.write import write_one_file
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import (
     BASE,
@@ -163,6 +167,48 @@ def _described() -> bytes:
     later = bytes([99]) + encode_var(3) + b"new"
     packet = Packet(Kind.METADATA, metadata.pack() + later)
     return _before_keys(_encoded(), lambda g: [packet] if g == 0 else [])
+
+
+def _named() -> bytes:
+    """Names of tracks: repeated, too long, of an unknown kind, with joined letters and an override
+    of direction; of a track that is not there."""
+    names = (
+        (0, "title", "Kamera 1"),
+        (0, "language", "deu"),
+        (1, "title", "👩\u200d👩\u200d👧 می\u200cخواهم"),
+        (1, "title", "a\u202eb\u2003c"),
+        (2, "language", "x" * 300),
+        (64, "title", ""),
+    )
+    metadata = Metadata("Film\u200d", tags=(("artist", "N.\u00a0N."),), names=names)
+    unknown = b"\x00comment\x00skipped"
+    packet = Packet(
+        Kind.METADATA, metadata.pack() + bytes([8]) + encode_var(len(unknown)) + unknown
+    )
+    return rewritten(
+        _encoded(3),
+        lambda header, packets: (header, [packet, *(p for p in packets if p.kind != packet.kind)]),
+    )
+
+
+def _captioned() -> bytes:
+    """Closed captions: none, two triplets, more than one message holds."""
+    encoder = Encoder(_FORMAT, EncoderConfig(q=45, preset=8, fit=0, keyint=6, threads=1))
+    out = io.BytesIO()
+    counts = (2, 2, 0, 20, 40, 1, 2, 0, 2, 2)
+    pieces = (
+        (planes, None, False, bytes((0xFC + n % 2, 32 + at, 128 + at)) * n)
+        for at, (planes, n) in enumerate(zip(moving(10), counts, strict=True))
+    )
+    encode_stream(encoder, out, pieces)
+    return out.getvalue()
+
+
+def _as_one_file(data: bytes, suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"out{suffix}"
+        write_one_file(Reader(io.BytesIO(data)), path, overwrite=True)
+        return path.read_bytes()
 
 
 def _summarised() -> bytes:
@@ -326,6 +372,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "unpainted-regions": _unpainted_regions,
     "timing": _timed,
     "metadata": _described,
+    "metadata-names": _named,
+    "captions": _captioned,
+    "one-file-captions.mp4": lambda: _as_one_file(_captioned(), ".mp4"),
     "summary": _summarised,
     "grown": _grown,
     "embedded": lambda: _encoded(3, embed_model=True),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.base import open_decoder
+from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
@@ -46,7 +47,10 @@ def answer(data: bytes) -> dict[str, Any]:
     gops = reader.gops()
     found: dict[str, Any] = {"metadata": None, "tracks": []}
     tracks: TrackReader | None = None
+    captions: list[str] = []
     for packet in reader.packets():
+        if packet.is_frame and reader.header.base == "av1":
+            captions.append(captions_in(packet.payload).hex())
         if packet.kind is Kind.METADATA and packet.payload and found["metadata"] is None:
             found["metadata"] = _metadata(Metadata.unpack(packet.payload))
         elif packet.kind is Kind.TRACKS and tracks is None:
@@ -58,6 +62,8 @@ def answer(data: bytes) -> dict[str, Any]:
             one = tracks.waiting.popleft()
             fields = [one.pts, one.duration, *one.hidden, one.key, _sha256(one.data)]
             found["tracks"][one.track]["packets"].append(fields)
+    if any(captions):
+        found["captions"] = captions
     assert reader.base_hash is not None
     found["container"] = {
         **_header(reader.header),
@@ -153,6 +159,7 @@ def _ratio(value: Any) -> str:
 
 
 def _metadata(found: Metadata) -> dict[str, Any]:
+    names = {"names": [list(name) for name in found.names]} if found.names else {}
     return {
         "title": found.title,
         "chapters": [[c.begin, c.end - c.begin, c.title] for c in found.chapters],
@@ -160,6 +167,7 @@ def _metadata(found: Metadata) -> dict[str, Any]:
         "light": list(found.light) if found.light else None,
         "tags": [list(tag) for tag in found.tags],
         "start": found.source_start,
+        **names,
     }
 
 

@@ -15,7 +15,9 @@ from conformance.decoder.header import Header
 from conformance.decoder.wire import Bytes, Damaged, require, var
 
 Planes = list[np.ndarray]  # Y [H, W], U and V [⌈H / 2⌉, ⌈W / 2⌉], int32, 0…1023
-SEQUENCE, FRAME_HEADER, FRAME = 1, 3, 6
+SEQUENCE, FRAME_HEADER, METADATA, FRAME = 1, 3, 5, 6
+#: ITU-T T.35: United States, ATSC, "GA94", cc_data.
+CAPTIONS = b"\x04\xb5\x00\x31GA94\x03"
 START_CODE = b"\0\0\0\1"
 
 
@@ -134,6 +136,17 @@ def temporal_unit(payload: bytes) -> bytes:
         unit += bytes([head[0] | 2]) + head[1:] + var(len(body)) + body
     require(shown == 1, f"{shown} pictures in a payload")
     return unit
+
+
+def captions(payload: bytes) -> str:
+    """Closed captions of a frame, in hexadecimal digits (av1)."""
+    found = b""
+    for kind, _, body in obus(payload):
+        if kind == METADATA and body.startswith(CAPTIONS):
+            read = Bytes(body, len(CAPTIONS))
+            flags, _ = read.take(2)
+            found += read.take(3 * (flags & 31))
+    return found.hex()
 
 
 def _access_unit(payload: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from conformance.decoder.bases import Base, Planes
+from conformance.decoder.bases import Base, Planes, captions
 from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import Gop, Packet, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
@@ -153,6 +153,9 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     for gop in shown:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
+    if decoder.header.base == "av1":
+        said = [captions(payload) for gop in payloads for payload in gop]
+        found |= {"captions": said} if any(said) else {}
     if isinstance(decoder.base, NetworkBase):
         found["symbols"] = decoder.base.symbols
     if decoder.painter is not None:

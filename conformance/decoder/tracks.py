@@ -83,8 +83,11 @@ def read_metadata(payload: bytes) -> dict[str, object]:
             for _ in range(8):  # encoder of the base and its version, as far as they are known
                 _ = data.var() if data.left else None
         elif number == 8:
-            _ = data.var(0, 64)
-            _ = _decoded(data.rest())
+            track = data.var(0, 64)
+            kind, _, text = _decoded(data.rest()).partition("\0")
+            if kind in ("title", "language"):
+                name = [track, kind, _cleaned(text)[:256]]
+                found["names"] = [*found.get("names", []), name]
     return found
 
 
@@ -101,7 +104,11 @@ def _is_printable(sign: str) -> bool:
 
 
 def _text(data: bytes) -> str:
-    return "".join(" " if _is_control(c) else c for c in _decoded(data)).strip()
+    return _cleaned(_decoded(data))
+
+
+def _cleaned(text: str) -> str:
+    return "".join(" " if _is_control(c) else c for c in text).strip()
 
 
 def _is_control(sign: str) -> bool:

@@ -55,6 +55,7 @@ from gvcodec.video import Video
 
 #: Bytes of a repaired stream that memory holds.
 _SPOOL = 1 << 24
+LOST_CAPTIONS = "closed captions left out: `gvcodec extract FILE film.mp4` keeps them"
 
 
 @add_option_docs
@@ -459,6 +460,8 @@ class _FileDecoder:
             lines.append(f"look {request.look}: not what the file's painted hash is of")
         elif request.tokens == "off":
             lines.append("tokens off: not what the file's painted hash is of")
+        if self._decoder.has_captions:
+            lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())
         if self._dropped_packets and self._tracks:
             lost.append(f"{count_noun(self._dropped_packets, 'packet')} of {self._tracks.kinds}")

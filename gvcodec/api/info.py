@@ -13,6 +13,7 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
+from gvcodec.base.standard.captions import captions_in
 from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
@@ -43,9 +44,10 @@ class Info:
     regions of GOPs whose other regions are painted, all GOPs together. `token_frames`: so many have
     latent tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and
     frame where it is one.
-    `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
-    of the base frames' luma, as measured when they were coded (100: exact), None where the file
-    does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
+    `caption_bytes`: of closed captions, which are in frame packets. `keyframes`: their frame
+    numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB of the base frames' luma,
+    as measured when they were coded (100: exact), None where the file does not say, as after `cut`.
+    `tracks`: of sound and subtitles, a dictionary each with kind,
     codec, rate and channels of sound, language, title, default, and begin, seconds after the first
     frame (None: empty)."""
 
@@ -90,6 +92,7 @@ class Info:
     base_hash: str | None
     file_bytes: int
     track_bytes: int
+    caption_bytes: int
     video_bytes: int
     bpp: float | None
     kbps: float | None
@@ -124,6 +127,7 @@ def read_info(reader: Reader) -> Info:
     unpainted, shows_base = 0, False
     # Of the `fit` packet in force, and of all GOPs.
     regions_of_gop, unpainted_regions = 0, 0
+    caption_bytes = 0
     network_packets: list[tuple[bool, bytes]] = []
     for packet in reader.packets():
         entry: dict[str, Any] = {
@@ -133,6 +137,8 @@ def read_info(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+            if header.base == "av1":
+                caption_bytes += len(captions_in(packet.payload))
             if header.base == "gvc1d":
                 network_packets.append((packet.kind is Kind.KEY, packet.payload))
             unpainted += shows_base
@@ -211,6 +217,7 @@ def read_info(reader: Reader) -> Info:
         base_hash=_to_hex(reader.base_hash),
         file_bytes=reader.size,
         track_bytes=reader.track_size,
+        caption_bytes=caption_bytes,
         video_bytes=video,
         bpp=8 * video / (frames * fmt.width * fmt.height) if frames else None,
         kbps=kbps(video, seconds) if seconds else None,
@@ -382,7 +389,7 @@ def kbps(size: int, seconds: float) -> float:
 
 
 #: Shown only where there is something.
-_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes unpainted_regions"
+_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes unpainted_regions caption_bytes"
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")

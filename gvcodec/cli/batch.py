@@ -79,7 +79,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="outputs in OUT that were coded with other options: both: keep them and code again "
         "under another name, replace them, or keep them and skip their inputs (both)",
     )
-    add("--fail-fast", action="store_true", help="end with the first file that fails")
+    add(
+        "--fail-fast",
+        action="store_true",
+        help="end with the first file that fails; files being coded are stopped, the next batch "
+        "continues from their finished chunks",
+    )
     add(
         "--chunk",
         type=integer(12, 1 << 20),
@@ -123,6 +128,7 @@ def run(options: argparse.Namespace) -> None:
     for name in (TABLE, CHUNK_TABLE):
         refuse_input(uris.join(ledger.out, name))
     jobs, skipped = jobs_of(options)
+    _require_folder(ledger.out)
     if rules is not None:
         jobs = _without_coded(jobs)
     if skipped:
@@ -162,6 +168,16 @@ def run(options: argparse.Namespace) -> None:
     if counts["no gain"]:
         raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
     log_line(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
+
+
+def _require_folder(out: str) -> None:
+    """Raise `UsageError` if OUT, or a folder that it would be in, is a file."""
+    if not is_uri(out):
+        path = os.path.abspath(out)
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise UsageError(f"{path}: is a file, -o OUT is a folder", code="output-name")
 
 
 def _without_coded(jobs: list[Job]) -> list[Job]:

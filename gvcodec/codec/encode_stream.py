@@ -46,9 +46,9 @@ def encode_source(
     """`encode_stream` of a source with its tracks and metadata; `frames`: what iterating over it
     gives, seen by a progress bar or cut short."""
 
-    def pieces() -> Iterator[tuple[Planes, int, bool]]:
+    def pieces() -> Iterator[tuple[Planes, int, bool, bytes]]:
         for frame in frames:
-            yield frame.planes, frame.pts, frame.new_size
+            yield frame.planes, frame.pts, frame.new_size, frame.captions
         encoder.send_end(source.end)
 
     return encode_stream(
@@ -59,13 +59,13 @@ def encode_source(
 def encode_stream(
     encoder: Encoder,
     output: BinaryIO,
-    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
+    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool, bytes]],
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
     writes_painted_hash: bool = True,
 ) -> Writer:
-    """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
-    is flushed with every frame that made packets.
+    """Encode all frames (planes, timestamp or None, whether a GOP has to begin, closed captions) to
+    `output`, which is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
     bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
@@ -91,8 +91,8 @@ def encode_stream(
     if tracks:
         # A decoder that writes as it reads needs to know the tracks before the first frame.
         encoder.send_tracks(tracks.take())
-    for planes, pts, *new in frames:
-        encoder.send_frame(planes, pts, *new)
+    for frame in frames:
+        encoder.send_frame(*frame)
         if tracks:
             encoder.send_tracks(tracks.take(chunk))
         write_ready()

@@ -36,6 +36,7 @@ from gvcodec.base import (
     check_settings,
     open_encoder,
 )
+from gvcodec.base.standard.captions import insert_captions
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
@@ -62,6 +63,9 @@ from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
+
+KEPT_CAPTIONS = "closed captions kept (--no-subtitles leaves them out)"
+LOST_CAPTIONS = "closed captions left out: only base av1 has a place for them"
 
 
 class Progress(FitProgress, Protocol):
@@ -128,6 +132,9 @@ class Encoder:
         self._sizes: dict[int, int] = {}
         self._painter = PainterStage(self.header, resolved, fit_payloads)
         self.notes += self._painter.take_notes()
+        #: Closed captions of frames whose packets the base did not give yet.
+        self._captions: dict[int, bytes] = {}
+        self._has_captions, self._keeps_captions = False, resolved.base == "av1"
         # The file.
         self._end: int | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
@@ -151,8 +158,15 @@ class Encoder:
         if data:
             self._order.send_tracks(self.frames, data)
 
-    def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
-        """Take the next frame in display order; without `pts` it keeps the rate. Raises
+    def send_frame(
+        self,
+        planes: Planes,
+        pts: int | None = None,
+        force_key: bool = False,
+        captions: bytes = b"",
+    ) -> None:
+        """Take the next frame in display order; without `pts` it keeps the rate. `captions`: closed
+        captions, three bytes for each pair, as in FFmpeg's side data A53_CC (base av1). Raises
         `UsageError` for another size."""
         stay_in_process(self._process, "encoder")
         self._check_frame(planes, pts)
@@ -163,6 +177,10 @@ class Encoder:
         self._timing.send(pts)
         self._fidelity.send_source(y, self.header.format.bit_depth)
         self._painter.send_source(self.frames, (y, u, v))
+        if captions:
+            self._has_captions = True
+            if self._keeps_captions:
+                self._captions[self.frames] = captions
         self.frames += 1
         self._on_output(self._base_encoder.send((y, u, v), force_key))
 
@@ -206,14 +224,15 @@ class Encoder:
         """What the base released: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
-            self._order.send_frame(
-                Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
-            )
+            payload = packet.payload
+            if self._coded_frames in self._captions:
+                payload = insert_captions(payload, self._captions.pop(self._coded_frames))
+            self._order.send_frame(Packet(Kind.KEY if packet.keyframe else Kind.INTER, payload))
             if not is_reordered(self.config.base):
-                self._sizes[self._coded_frames] = len(packet.payload)
-            self._painter.send_packet(self._coded_frames, packet.keyframe, len(packet.payload))
+                self._sizes[self._coded_frames] = len(payload)
+            self._painter.send_packet(self._coded_frames, packet.keyframe, len(payload))
             self._coded_frames += 1
-            self._coded_bytes += len(packet.payload)
+            self._coded_bytes += len(payload)
             if self.progress is not None:
                 self.progress.coded(self._coded_frames, self._coded_bytes)
         self._order.place_packets(self.frames, self.is_flushed)
@@ -259,6 +278,8 @@ class Encoder:
         keep_large_blocks()
         self._painter.finish(self._gops(), self.frames, self.progress)
         self.notes += self._painter.take_notes()
+        if self._has_captions:
+            self.notes.append(KEPT_CAPTIONS if self._keeps_captions else LOST_CAPTIONS)
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 

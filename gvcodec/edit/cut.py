@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.base import open_encoder
+from gvcodec.base.standard.captions import captions_in, insert_captions
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, pairs_of_gops
@@ -193,6 +194,9 @@ def _reencode(
     """GOPs of some frames of a GOP, re-encoded with the stream's index and weights."""
     decoder = Decoder(header, True, threads, models, limits=limits)
     pictures = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
+    is_av1 = header.base == "av1"
+    payloads = [packet.payload for packet in gop.packets if packet.is_frame]
+    captions = [captions_in(payloads[number]) if is_av1 else b"" for number in inside]
     model_id, model = header.base_model_id, ""
     if model_id is not None:
         model = str(find_model(model_id, f"the model of the {header.base} base layer", models))
@@ -211,11 +215,12 @@ def _reencode(
     packets += encoder.flush().packets
     gops: list[Gop] = []
     times = [gop.times[number] for number in inside]
-    for packet in packets:
+    for packet, of_frame in zip(packets, captions, strict=True):
         if packet.keyframe:
             frames_done = sum(earlier.frames for earlier in gops)
             gops.append(Gop(gop.first + inside[0] + frames_done, gop.fit))
-        gops[-1].packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+        payload = insert_captions(packet.payload, of_frame) if of_frame else packet.payload
+        gops[-1].packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, payload))
     for new_gop in gops:
         new_gop.times, times = times[: new_gop.frames], times[new_gop.frames :]
     return gops

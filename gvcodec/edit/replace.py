@@ -33,6 +33,7 @@ import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
 
+from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, PtsDecoder
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
@@ -160,7 +161,7 @@ def _check(
         least = f"at least {100 * rules.least_gain:g} %" if rules.least_gain else "more than 0 %"
         raise refuse(f"the coded file saves {100 * gain:.1f} %, and has to save {least}")
     report = verify(stream_path, source)
-    frames, seconds = _measure_source(source)
+    frames, seconds, caption_bytes = _measure_source(source)
     if not report.frames == report.compared == frames:
         raise refuse(
             f"the coded file has {report.frames} frames, the original {frames}, of which "
@@ -175,6 +176,8 @@ def _check(
         ours, theirs = copy.tracks.count(kind), original.tracks.count(kind)
         if expected and ours != theirs:
             raise refuse(f"the coded file has {ours} of {count_noun(theirs, kind + ' track')}")
+    if subtitles and copy.caption_bytes != caption_bytes:
+        raise refuse(f"{copy.caption_bytes} of {caption_bytes} bytes of closed captions are kept")
     for name, text in original.tags.items():
         if text and copy.tags.get(name.lower()) != text:
             raise refuse(f"the coded file lacks the tag {name}")
@@ -195,20 +198,22 @@ class _Contents:
     tags: dict[str, str]
     chapters: int
     seconds: float = math.nan
+    caption_bytes: int = 0
 
 
-def _measure_source(source: str) -> tuple[int, float]:
-    """Number of frames of a video, by decoding it, and seconds until the last one ends."""
+def _measure_source(source: str) -> tuple[int, float, int]:
+    """Number of frames of a video, by decoding it, seconds until the last one ends, and bytes of
+    closed captions."""
     with VideoReader(source) as reader:
         reader.tracks = None
-        times = [mark.pts for mark in reader.marks()]
-        end = (times[-1] - times[0]) * reader.tick + 1 / reader.format.frame_rate
-    return len(times), float(end)
+        marks = list(reader.marks())
+        end = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / reader.format.frame_rate
+    return len(marks), float(end), sum(mark.caption_bytes for mark in marks)
 
 
 def _read_contents(stream_path: str) -> _Contents:
     """Tracks, tags and times in the packets of a stream."""
-    tracks, metadata = list[str](), Metadata()
+    tracks, metadata, caption_bytes = list[str](), Metadata(), 0
     with open_reader(stream_path) as reader:
         header, fmt = reader.header, reader.header.format
         times = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS)
@@ -221,10 +226,12 @@ def _read_contents(stream_path: str) -> _Contents:
                 times.send(packet.payload)
             elif packet.is_frame:
                 times.receive()
+                if header.base == "av1":
+                    caption_bytes += len(captions_in(packet.payload))
         # The time after the last frame is its end.
         seconds = (times.receive() - header.start_pts) * fmt.time_base
     tags = {name.lower(): text for name, text in metadata.tags}
-    return _Contents(tracks, tags, len(metadata.chapters), float(seconds))
+    return _Contents(tracks, tags, len(metadata.chapters), float(seconds), caption_bytes)
 
 
 def _read_container(source: str) -> _Contents:

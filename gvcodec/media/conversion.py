@@ -26,7 +26,7 @@ from gvcodec.media.planes import (
     rgb_matrix,
     rotation_of,
 )
-from gvcodec.media.side_data import LOST, STEREO, number_of, side_data
+from gvcodec.media.side_data import CAPTIONS, LOST, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 
 #: Names the data in errors.
@@ -163,8 +163,8 @@ class Conversion:
         if tags.get("stereo_mode", "mono") != "mono":
             self._lose(LOST[STEREO])
 
-    def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
-        """The next frame, and whether it has another size than the previous one."""
+    def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool, bytes]:
+        """The next frame, whether it has another size than the previous one, and its captions."""
         side = side_data(frame)
         if any(component.is_alpha for component in frame.format.components):
             self._lose("alpha")
@@ -191,7 +191,7 @@ class Conversion:
                     f"they are scaled to {self.format.width}×{self.format.height}"
                 )
         self._count += 1
-        return planes, changed
+        return planes, changed, side.get(CAPTIONS, b"")
 
     def _in_first_colours(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame with the range and the matrix of the first one."""

@@ -15,6 +15,8 @@ from gvcodec.util.messages import count_noun
 
 #: FFmpeg's mark of tracks that nothing is to be read from.
 DISCARD_ALL = 48
+#: Kinds of tracks that FFmpeg does not decode, so that PyAV does not name their codec.
+_NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
 
 
 def copier_of(
@@ -50,7 +52,9 @@ def copier_of(
     tracks = TrackCopier(copied) if rate is None else SoundCoder(copied, rate)
     if tracks.left_out:
         names = ", ".join(
-            stream.codec_context.name if stream.codec_context else stream.type
+            stream.codec_context.name
+            if stream.codec_context
+            else _NAMELESS.get(stream.type, stream.type)
             for stream in tracks.left_out
         )
         is_sound = any(s.type == "audio" and s.codec_context for s in tracks.left_out)

@@ -141,7 +141,7 @@ class InputOptions:
         False, help="deinterlace, at the frame rate of the source (FFmpeg's bwdif)"
     )
     no_subtitles: bool | None = option(
-        None, action="store_const", const=True, help="leave subtitles out"
+        None, action="store_const", const=True, help="leave subtitles and closed captions out"
     )
     sound: str | None = option(
         None,

@@ -31,6 +31,7 @@ from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pi
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.opening import InputFile, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
+from gvcodec.media.side_data import CAPTIONS, side_data
 from gvcodec.media.source_metadata import metadata_of
 from gvcodec.media.timeline import (
     MOST_BETWEEN,
@@ -66,20 +67,23 @@ _OPENING = 2000
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame in display order; `pts` in ticks of the video's time base. `new_size`: it had
-    another size than the previous one."""
+    another size than the previous one. `captions`: closed captions, as FFmpeg's A53_CC has them."""
 
     planes: Planes
     pts: int
     new_size: bool = False
+    captions: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameMark:
-    """A frame read in one go: time in ticks of the file, whether decoding can begin there."""
+    """A frame read in one go: time in ticks of the file, whether decoding can begin there, a
+    checksum of its samples, and bytes of its closed captions."""
 
     pts: int
     key: bool
     samples: int
+    caption_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class VideoReader:
     shift: int
     _drops: bool
     _last_slot: int
+    _skipped_captions: bytes
     _first: tuple[av.VideoFrame, int] | None
     _conversion: Conversion
 
@@ -281,19 +286,26 @@ class VideoReader:
         self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        frames: Iterator[tuple[av.VideoFrame, int]] = (
-            (frame, pts) for frame, _, pts in self._wanted()
+        frames: Iterator[tuple[av.VideoFrame, tuple[int, bytes]]] = (
+            (frame, (pts, self._take_captions())) for frame, _, pts in self._wanted()
         )
         if self._input_options.deinterlace:
             frames = deinterlace(frames, self.name, self.notes)
-        for frame, pts in frames:
-            planes, new_size = self._conversion.apply(frame)
-            yield Frame(planes, pts, new_size)
+        for frame, (pts, earlier) in frames:
+            planes, new_size, captions = self._conversion.apply(frame)
+            has_captions = not self._input_options.no_subtitles
+            yield Frame(planes, pts, new_size, has_captions * (earlier + captions))
+
+    def _take_captions(self) -> bytes:
+        """Captions of frames that a lower frame rate left out since the last call."""
+        captions, self._skipped_captions = self._skipped_captions, b""
+        return captions
 
     def marks(self) -> Iterator[FrameMark]:
         """The frames that iterating gives, decoded only. No frames can be read after that."""
         for frame, time, _ in self._wanted():
-            yield FrameMark(time, bool(frame.key_frame), checksum(frame))
+            captions = side_data(frame).get(CAPTIONS, b"")
+            yield FrameMark(time, bool(frame.key_frame), checksum(frame), len(captions))
 
     def _wanted(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
         """Frames with their timestamps in the file and as they are given. Raises `InexactSeekError`
@@ -303,7 +315,7 @@ class VideoReader:
             raise MediaError(f"{self.name}: the frames have been read already")
         following: tuple[av.VideoFrame, int] | None = first
         last, count, check = 0, 0, 0
-        self._concealed = 0
+        self._concealed, self._skipped_captions = 0, b""
         while following is not None and self._wants(following[1], count):
             frame, last = following
             self._hand_on(last * self.tick + 1 / self._rate)
@@ -314,6 +326,8 @@ class VideoReader:
                 self._concealed += bool(frame.is_corrupt and count)
                 yield frame, last, pts
                 count += 1
+            else:
+                self._skipped_captions += side_data(frame).get(CAPTIONS, b"")
             following = next(self._timed, None)
         if self._span is not None and check != self._span.check:
             self._opened.raise_stopped()

@@ -24,9 +24,10 @@ def number_of(kind: Type) -> int:
 _PROFILE = number_of(Type.ICC_PROFILE)
 _YUV_COMPONENTS = 3
 STEREO = number_of(Type.STEREO3D)
+#: Closed captions: CEA-608 and CEA-708, three bytes for each pair (ATSC A/53 part 4).
+CAPTIONS = number_of(Type.A53_CC)
 #: Side data of frames that is lost, by its kind.
 LOST = {
-    number_of(Type.A53_CC): "closed captions",
     STEREO: "the mark of stereo 3D",
     number_of(Type.SPHERICAL): "the projection of a 360° video",
     _PROFILE: "the ICC colour profile",
@@ -64,7 +65,12 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
             continue
         # Iteration gives keys in PyAV 19, values in 18.
         listed = (part if isinstance(part, SideData) else parts[part] for part in parts)
-        return side | {number_of(data.type): bytes(data) for data in listed}
+        for data in listed:
+            number = number_of(data.type)
+            # AV1 may have several messages with captions of a frame.
+            earlier = side.get(number, b"") if number == CAPTIONS else b""
+            side[number] = earlier + bytes(data)
+        return side
 
 
 def mastering_display(data: bytes) -> tuple[int, ...] | None:

@@ -2,18 +2,26 @@
 
 import json
 import shutil
+import subprocess
+import threading
+import time
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import av
 import pytest
 
 import gvcodec
-from gvcodec.batch import inputs
+from gvcodec.batch import inputs, tasks
+from gvcodec.batch.driver import Driver
+from gvcodec.batch.engines import Inline, Local, Task, TaskError
 from gvcodec.batch.ledger import Job, Ledger, summary_of
 from gvcodec.batch.probe import holds_video
 from gvcodec.batch.tasks import make_settings
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.util.signals import OnAbort
 from tests.batch.test_batch import QUICK, encode, quick, streams_of, table_of, write_video
 from tests.conftest import run
 
@@ -81,6 +89,75 @@ def test_a_batch_ends_with_the_first_failure_if_asked(film: Path, tmp_path) -> N
     statuses = [row["status"] for row in table_of(tmp_path / "out")]
     assert statuses.count("failed") == 1 and statuses.count("open") >= 5
     assert "1 of 8 files failed" in report
+
+
+class _Busy(Local):
+    """Two cores. The second file's plan fails once two chunks of the first are coded, whose later
+    chunks take a minute."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.coded, self.workers = threading.Semaphore(0), list[subprocess.Popen[bytes]]()
+
+    def _run(self, task: Task) -> Any:
+        is_second = task.arguments["uri"].endswith("b.mp4")
+        if task.call is tasks.plan and is_second:
+            for _ in range(2):
+                self.coded.acquire()
+            while not self._processes:
+                time.sleep(0.01)
+            raise TaskError("no video")
+        if task.call is tasks.encode and task.arguments["number"] >= 2:
+            return super()._run(Task(partial(time.sleep, 60)))
+        value = super()._run(task)
+        if task.call is tasks.encode:
+            self.coded.release()
+        return value
+
+    def _start(self, task: Task, stderr: IO[bytes]) -> tuple[subprocess.Popen[bytes], OnAbort]:
+        started = super()._start(task, stderr)
+        self.workers.append(started[0])
+        return started
+
+
+class _Counting(Inline):
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    def _run(self, task: Task) -> Any:
+        if task.call is tasks.encode:
+            self.numbers.append(task.arguments["number"])
+        return super()._run(task)
+
+
+def test_a_failure_stops_files_being_coded_whose_chunks_stay(tmp_path) -> None:
+    first, second, out = tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "out"
+    write_video(first)
+    second.write_bytes(b"no video")
+    jobs = [Job(str(path), quick()) for path in (first, second)]
+    began, engine = time.monotonic(), _Busy()
+    with engine:
+        driver = Driver(engine, Ledger(str(out)), fail_fast=True)
+        driver.run(jobs)
+    assert time.monotonic() - began < 50
+    assert all(process.poll() is not None for process in engine.workers)
+    assert list(driver.errors) == [jobs[1].name] and not streams_of(out)
+    statuses = {Path(row["input"]).name: row["status"] for row in table_of(out)}
+    assert statuses == {"a.mp4": "open", "b.mp4": "failed"}
+    counting = _Counting()
+    encode(out, first, engine=counting)
+    assert counting.numbers and min(counting.numbers) == 2
+    encode(tmp_path / "alone", first)
+    assert streams_of(out) == streams_of(tmp_path / "alone")
+
+
+def test_out_that_is_a_file_is_refused(film: Path, tmp_path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"")
+    for out in (place, place / "folder"):
+        report = run("batch", film, "-o", out, *QUICK_ONE, code=2).err
+        assert report == f"gvcodec: {place}: is a file, -o OUT is a folder\n"
 
 
 def test_zones_with_targets_are_settled_in_the_plan(film: Path, tmp_path) -> None:

@@ -28,6 +28,7 @@ from gvcodec.bitstream.bundles import SAMPLE
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
+from gvcodec.opening import open_reader
 from tests.conftest import Pipe, moving_texture, packets_in, rewritten, stream_of
 from tests.errors import raises
 
@@ -218,3 +219,37 @@ def test_painted_files_have_one_hash_on_every_machine() -> None:
     for name, row in rows.items():
         (digest,) = set(row.values())
         assert f"| `{name}`" not in page or f"| {digest} |" in page
+
+
+def test_every_addition_of_1_1_has_a_file_that_says_which_reader_it_needs() -> None:
+    page = (ROOT.parent / "docs/spec/changes.md").read_text()
+    needing, skipped = (part.split("\n## ")[0] for part in page.split("\n## Additions that ")[1:])
+    listed: set[str] = set()
+    for text, version in ((needing, (1, 1)), (skipped, (1, 0))):
+        cells = [line.split("|")[-2] for line in text.splitlines() if line.startswith("|")][2:]
+        assert all("`" in cell for cell in cells)
+        for name in re.findall(r"`([^`]+)`", " ".join(cells)):
+            path = ROOT / "files" / (name if "." in name else f"{name}.gvc")
+            listed.add(path.name)
+            with open_reader(path) as reader:
+                assert reader.header.needs == version, name
+    newer = {p.name for p in FILES if p.suffix == ".gvc" and needs(p) == (1, 1)}
+    assert newer - {"needs-1.1.gvc"} == {
+        name for name in listed if needs(ROOT / "files" / name) > (1, 0)
+    }
+    assert any(name.startswith("metadata-names") for name in listed)
+
+
+def needs(path: Path) -> tuple[int, int]:
+    with open_reader(path) as reader:
+        return reader.header.needs
+
+
+def test_names_and_captions_are_in_their_files() -> None:
+    """The second decoder gives what gvcodec gives; another text or triplet would differ."""
+    for name, key in (("metadata-names.gvc", "names"), ("captions.gvc", "captions")):
+        data = (ROOT / "files" / name).read_bytes()
+        ours, theirs = answer(data), decode.answer(data)
+        assert ours.get(key, (ours["metadata"] or {}).get(key))
+        assert ours["metadata"] == theirs["metadata"]
+        assert ours.get("captions") == theirs.get("captions")

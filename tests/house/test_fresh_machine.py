@@ -1,12 +1,16 @@
 """A stranger's machine: an empty home, no variables set, a checkout that was never built."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import yaml
 
 from eval.sequences import DATA_VARIABLE, select
 from eval.tools import EvalError
@@ -72,19 +76,82 @@ def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_release_says_one_version_everywhere(tmp_path) -> None:
-    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts/check_release.py")
+RELEASE_FILES = (
+    *("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "CMakeLists.txt"),
+    *("web/package.json", "csrc/include/gvc.h", "gvcodec/bitstream/header.py"),
+)
+
+
+def release_check(folder: Path) -> ModuleType:
+    """`scripts/check_release.py`; the files that it reads are copied to a folder."""
+    for name in RELEASE_FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return load_script("check_release")
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
     assert spec is not None and spec.loader is not None
-    release = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(release)
-    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_release_says_one_version_everywhere(tmp_path) -> None:
+    release = release_check(tmp_path)
     assert not release.wrongs("", tmp_path)
-    (wrong,) = release.wrongs("v9.9.9", tmp_path)
-    assert "v9.9.9" in wrong
-    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
-    (tmp_path / "CITATION.cff").write_text("version: 9.9.9\n")
-    assert len(release.wrongs("", tmp_path)) == 2
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in RELEASE_FILES[1:6]:
+        text = (tmp_path / name).read_text()
+        other = re.sub(r"(GVC_VERSION_MINOR) \d+", r"\1 99", text.replace(version, "9.9.9"))
+        (tmp_path / name).write_text(other)
+        (wrong,) = release.wrongs("", tmp_path)
+        assert wrong.startswith(f"{name} ")
+        (tmp_path / name).write_text(text)
+
+
+def test_a_tag_is_refused_for_sources_between_releases(tmp_path) -> None:
+    release = release_check(tmp_path)
+    assert any("v9.9.9" in wrong for wrong in release.wrongs("v9.9.9", tmp_path))
+    changelog = tmp_path / "CHANGELOG.md"
+    ready = "# Changelog\n\n## Unreleased\n\n## 1.2.0 - 2027-01-01\n\n### Added\n\n* all\n"
+    changelog.write_text(ready)
+    for name in RELEASE_FILES:
+        text = (tmp_path / name).read_text()
+        text = re.sub(
+            r"^((?:version: |version = \"|  set\(GVC_VERSION ))[\d.]+",
+            r"\g<1>1.2.0",
+            text,
+            flags=re.MULTILINE,
+        )
+        text = re.sub(r"(\"version\": \")[\d.]+", r"\g<1>1.2.0", text)
+        (tmp_path / name).write_text(re.sub(r"(GVC_VERSION_MINOR) \d+", r"\1 2", text))
+    assert release.wrongs("v1.2.0", tmp_path) == ["docs/release-1.2.md is missing"]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/release-1.2.md").write_text("")
+    assert not release.wrongs("v1.2.0", tmp_path)
+    changelog.write_text(ready.replace("## 1.2.0", "### Added\n\n* the release after\n\n## 1.2.0"))
+    assert len(release.wrongs("v1.2.0", tmp_path)) == 2
+    header = tmp_path / "gvcodec/bitstream/header.py"
+    header.write_text(header.read_text().replace("VERSION = (1, 1)", "VERSION = (1, 3)"))
+    assert any("format 1.3" in wrong for wrong in release.wrongs("v1.2.0", tmp_path))
+
+
+def test_the_citation_is_valid() -> None:
+    """By the required keys of CFF 1.2.0 and the types of those that it has."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["cff-version"] == "1.2.0" and citation["type"] in ("software", "dataset")
+    allowed = {"abstract", "repository-code", "date-released", "url", "references"}
+    assert citation.keys() - allowed <= {
+        *("cff-version", "message", "title", "authors", "type", "version", "license", "keywords"),
+    }
+    persons = {"given-names", "family-names", "orcid", "affiliation"}
+    for author in citation["authors"]:
+        assert author.keys() <= persons or author.keys() == {"name"}
+    assert all(isinstance(word, str) for word in citation["keywords"])
+    assert isinstance(citation["version"], str) and citation["license"] == "Apache-2.0"
 
 
 @pytest.mark.parametrize(

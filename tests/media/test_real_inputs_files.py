@@ -131,18 +131,10 @@ def test_tags_travel_with_the_video(tmp_path) -> None:
 
 
 def test_what_is_lost_is_named(tmp_path) -> None:
-    """Marks of the container, and captions that begin late in the video."""
+    """Marks of the container."""
     with av.open(str(tmp_path / "marks.mkv"), "w") as container:
         stream = add_video(container, 64, 48)
         stream.metadata.update(stereo_mode="left_right", alpha_mode="1")
         put_pictures(container, stream, [picture(0)])
     lost = {"alpha left out", "the mark of stereo 3D left out"}
     assert lost <= set(read_film(tmp_path / "marks.mkv").reader.notes)
-    units = made("h264", frames=6).split(b"\x00\x00\x01")
-    caption = bytes([0xB5, 0, 0x31]) + b"GA94" + bytes([3, 0x41, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])
-    message = b"\x06" + bytes([4, len(caption)]) + caption + b"\x80"
-    last = max(n for n, unit in enumerate(units) if unit and unit[0] & 31 in (1, 5))
-    for parts, lost in ((units, False), ([*units[:last], message, *units[last:]], True)):
-        (tmp_path / "a.h264").write_bytes(b"\x00\x00\x01".join(parts))
-        notes = read_film(tmp_path / "a.h264").reader.notes
-        assert ("closed captions left out" in notes) == lost

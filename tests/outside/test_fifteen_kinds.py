@@ -141,7 +141,7 @@ def with_sei(data: bytes, unit: bytes, slices: tuple[int, ...], hevc: bool = Fal
     return bytes(out)
 
 
-def test_closed_captions_in_the_picture_are_named(tmp_path) -> None:
+def test_closed_captions_in_the_picture_are_kept(tmp_path) -> None:
     """HandBrake#7055, AetherEngine#131: CEA-608 in user data of H.264."""
     plain, source = tmp_path / "a.h264", tmp_path / "cc.h264"
     ffmpeg(
@@ -152,7 +152,8 @@ def test_closed_captions_in_the_picture_are_named(tmp_path) -> None:
     source.write_bytes(with_sei(plain.read_bytes(), sei(4, captions), (1, 5)))
     video, done = encoded(source)
     assert len(video) == 25
-    assert any("closed captions" in note and "left out" in note for note in done.notes)
+    assert gvcodec.info(source.with_suffix(".gvc")).caption_bytes == 25 * 3
+    assert any("closed captions kept" in note for note in done.notes)
 
 
 def hlg(path: Path, frames: int = 10) -> Path:

@@ -1,7 +1,9 @@
 """`<gv-video>`: the packed folder in a page of somebody else, used like `<video>`."""
 
 import contextlib
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -22,6 +24,7 @@ from tests.clips import write_clip
 from tests.conftest import moving_texture
 from tests.player_helpers import as_mp4, beeping, painted_stream
 
+ROOT = Path(__file__).resolve().parents[2]
 EVENTS = (
     "loadedmetadata loadeddata play pause seeking seeked timeupdate ended error note paintedchange"
 )
@@ -49,6 +52,22 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
         archive.extractall(folder, filter="data")
     return folder / "package"
+
+
+def test_the_package_holds_what_its_files_name(package: Path) -> None:
+    """Modules and workers that modules load, both painters under their ids, and what the README
+    promises; nothing of the player's own page."""
+    names = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    loads = r'(?:from |import\(|new URL\()"(?:\./)?([\w-]+\.js)"'
+    loaded = {name for path in package.glob("*.js") for name in re.findall(loads, path.read_text())}
+    assert {"engine.js", "hasher.js", "one_file.js"} <= loaded <= names
+    painters = [f"checkpoints/{name}.safetensors" for name in ("painter", "painter-tokens")]
+    digests = [hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16] for path in painters]
+    assert {f"models/{digest}.safetensors" for digest in digests} <= names
+    assert {"gv_video.js", "example.html", "README.md", "LICENSE", "NOTICE"} <= names
+    facts = json.loads((package / "package.json").read_text())
+    assert facts["main"] in names and "index.html" not in names and "page.js" not in names
+    assert (package / "README.md").read_text() == (page_folder() / "README.md").read_text()
 
 
 Show = Callable[..., contextlib.AbstractContextManager[Page]]

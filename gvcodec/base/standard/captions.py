@@ -1,0 +1,59 @@
+"""Closed captions (CEA-608, CEA-708) in payloads of base av1: metadata OBUs with an ITU-T T.35
+message each, ahead of the shown frame's header (ATSC A/53 part 4, as FFmpeg reads it).
+
+In and out: `cc_data`, three bytes for each pair of caption bytes, as in FFmpeg's side data A53_CC.
+Decoders show the same pictures with and without them. Raises `DamagedStreamError`."""
+
+from __future__ import annotations
+
+from gvcodec.base.standard.payloads import obus_of, strip_unit
+from gvcodec.bitstream.metadata_obu import parse_obus
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.errors import DamagedStreamError
+
+_OBU_FRAME_HEADER, _OBU_METADATA, _OBU_FRAME = 3, 5, 6
+_METADATA_HEAD = bytes([_OBU_METADATA << 3 | 2])
+#: metadata_type ITU-T T.35; United States, ATSC, "GA94", cc_data.
+_MARK = b"\x04\xb5\x00\x31GA94\x03"
+#: In the byte after the mark: cc_data follows, and the number of its triplets (5 bits).
+_FLAGS, _COUNT = 0xC0, 31
+#: em_data; marker bits after the triplets and the OBU's trailing bits.
+_EM_DATA, _TAIL = b"\xff", b"\xff\x80"
+TRIPLET = 3
+
+
+def insert_captions(payload: bytes, cc_data: bytes) -> bytes:
+    """A payload of base av1 with these captions for its shown frame."""
+    obus = parse_obus(payload)
+    headers = [n for n, (kind, _, _) in enumerate(obus) if kind in (_OBU_FRAME_HEADER, _OBU_FRAME)]
+    # Frames that are decoded ahead of their time come before the shown one.
+    shown = headers[-1] if headers else len(obus) - 1
+    unit = [head + encode_var(len(body)) + body for _, head, body in obus]
+    most = TRIPLET * _COUNT
+    unit[shown:shown] = [_pack(cc_data[at : at + most]) for at in range(0, len(cc_data), most)]
+    return strip_unit("av1", b"".join(unit))
+
+
+def captions_in(payload: bytes) -> bytes:
+    """Captions of a payload of base av1, b"" without any that can be read."""
+    if _MARK not in payload:
+        return b""
+    try:
+        bodies = [body for kind, body in obus_of(payload) if kind == _OBU_METADATA]
+    except DamagedStreamError:
+        return b""
+    return b"".join(_read(body) for body in bodies if body.startswith(_MARK))
+
+
+def _pack(triplets: bytes) -> bytes:
+    count = bytes([_FLAGS | len(triplets) // TRIPLET])
+    body = _MARK + count + _EM_DATA + triplets + _TAIL
+    return _METADATA_HEAD + encode_var(len(body)) + body
+
+
+def _read(body: bytes) -> bytes:
+    at = len(_MARK)
+    count = body[at] & _COUNT if len(body) > at else 0
+    begin = at + 1 + len(_EM_DATA)
+    triplets = body[begin : begin + TRIPLET * count]
+    return triplets if len(triplets) == TRIPLET * count else b""
