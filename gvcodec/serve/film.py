@@ -37,7 +37,7 @@ _REST = 60
 
 
 class Film:
-    """`video` decodes the stream, for one thread at a time. `crf`: quality of x264, 0 best."""
+    """`crf`: quality of x264, 0 best. One thread at a time may ask for segments."""
 
     def __init__(self, video: Video, crf: float, threads: int, limits: Limits) -> None:
         self.video, self.segments = video, len(video.key_frames)

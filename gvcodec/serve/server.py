@@ -93,9 +93,8 @@ class _Handler(AnswerHandler):
             return self.answer_text(HTTPStatus.NOT_FOUND, "there is no such film or segment")
         if match[2]:
             return self.answer_part("application/vnd.apple.mpegurl", film.playlist().encode())
-        if match[3]:
-            return self.answer_part("video/mp4", film.head)
-        data = server.segments.get(film, int(match[4]), self._is_there)
+        segments = server.segments
+        data = film.head if match[3] else segments.get(film, int(match[4]), self._is_there)
         return self.answer_part("video/mp4", data)
 
     def _is_there(self) -> bool:

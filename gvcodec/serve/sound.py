@@ -6,6 +6,7 @@ picture. Raises `DamagedStreamError`, `LimitError`.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -83,8 +84,6 @@ def open_sound(video: Video, limits: Limits) -> SegmentSound | None:
     reader = TrackReader(payloads[0], limits)
     numbers = [n for n, stream in enumerate(reader.streams) if stream.type == "audio"]
     for n in sorted(numbers, key=lambda n: not reader.tracks[n].flags & Disposition.default):
-        try:
+        with contextlib.suppress(av.FFmpegError, ValueError, KeyError):
             return SegmentSound(video, n, limits)
-        except (av.FFmpegError, ValueError, KeyError):
-            continue
     return None
