@@ -1,5 +1,6 @@
-"""Tries an installed gvcodec: encodes, verifies and decodes a synthetic clip and fetches the page
-of `play`. Prints a row of versions; raises if a step fails."""
+"""Tries an installed gvcodec: encodes, verifies and decodes a synthetic clip, fetches the page of
+`play`, and on Linux shows painted frames in PyAV by `gvcodec with`. Prints a row of versions;
+raises if a step fails."""
 
 from __future__ import annotations
 
@@ -15,6 +16,12 @@ import numpy as np
 
 FRAMES = 12
 GVCODEC = [sys.executable, "-m", "gvcodec"]
+#: Program that writes the samples of all frames of a file.
+SHOW = """
+import sys, av
+for frame in av.open(sys.argv[1]).decode(video=0):
+    sys.stdout.buffer.write(frame.to_ndarray().tobytes())
+"""
 
 
 def make_clip(path: Path) -> None:
@@ -22,7 +29,7 @@ def make_clip(path: Path) -> None:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         for n in range(FRAMES):
-            picture = np.full((96, 128, 3), 9 * n, np.uint8)
+            picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8) // 2 + n
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
 
@@ -47,6 +54,23 @@ def fetch_page(stream: Path) -> int:
     raise RuntimeError("play says no address")
 
 
+def try_with(clip: Path, film: Path) -> None:
+    """Compare frames of PyAV, under `gvcodec with` and without, with those of `decode`."""
+    decoded, show = film.with_suffix(".y4m"), [sys.executable, "-c", SHOW, str(film)]
+    for command in (
+        ["encode", clip, film, "--preset", "8", "--fit", "off"],
+        ["decode", film, decoded],
+    ):
+        subprocess.run([*GVCODEC, *map(str, command)], check=True, capture_output=True)
+    painted = b"".join(decoded.read_bytes().split(b"FRAME\n")[1:])
+    outputs = [
+        subprocess.run([*words, *show], check=True, stdout=subprocess.PIPE).stdout
+        for words in ([*GVCODEC, "with"], [])
+    ]
+    if outputs[0] != painted or outputs[1] == painted:
+        raise RuntimeError("gvcodec with python does not show the frames of gvcodec decode")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clip, stream, decoded = (Path(folder, name) for name in ("in.mp4", "a.gvc", "out.mp4"))
@@ -57,6 +81,8 @@ def main() -> None:
             ["decode", stream, decoded],
         ):
             subprocess.run([*GVCODEC, *map(str, command)], check=True, capture_output=True)
+        if sys.platform == "linux":
+            try_with(clip, Path(folder, "film.mp4"))
         frames, page = count_frames(decoded), fetch_page(stream)
         if frames != FRAMES or page < 1000:
             raise RuntimeError(f"{frames} of {FRAMES} frames, {page} bytes of page")
