@@ -121,6 +121,14 @@ def test_a_playlist_lists_the_whole_film_and_any_segment_plays_first(painted: Pa
         assert 'src="a.gvc/index.m3u8"' in page
 
 
+def test_ffmpeg_plays_the_playlist_and_seeks(painted: Path) -> None:
+    with serving(painted) as server, av.open(server.address_of("a.gvc")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+        assert times == pytest.approx([n / 25 for n in range(12)])
+        container.seek(round(0.3 * av.time_base))
+        assert next(container.decode(video=0)).time == pytest.approx(6 / 25)
+
+
 def test_times_that_vary_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 18), times=TIMES, start=500))
