@@ -1,6 +1,6 @@
 """Tries an installed gvcodec: encodes, verifies and decodes a synthetic clip as a stream and as a
-file that plays everywhere, and fetches the page of `play`. Prints a row of versions; raises if a
-step fails.
+file that plays everywhere, fetches the page of `play`, and on Linux shows painted frames in PyAV by
+`gvcodec with`. Prints a row of versions; raises if a step fails.
 
     python scripts/try_install.py              # the gvcodec of this Python
     python scripts/try_install.py dist/*.whl   # installed into an empty environment
@@ -24,6 +24,12 @@ from pathlib import Path
 
 FRAMES = 12
 GVCODEC = [sys.executable, "-m", "gvcodec"]
+#: Program that writes the samples of all frames of a file.
+SHOW = """
+import sys, av
+for frame in av.open(sys.argv[1]).decode(video=0):
+    sys.stdout.buffer.write(frame.to_ndarray().tobytes())
+"""
 #: What nobody should need who installs a wheel.
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "cl", "cmake", "ninja", "make")
 
@@ -101,6 +107,19 @@ def gvcodec(*words: object) -> str:
     return done.stdout + done.stderr
 
 
+def try_players(film: Path) -> None:
+    """Compare frames of PyAV, under `gvcodec with` and without, with those of `decode`."""
+    decoded, show = film.with_suffix(".y4m"), [sys.executable, "-c", SHOW, str(film)]
+    gvcodec("decode", film, decoded)
+    painted = b"".join(decoded.read_bytes().split(b"FRAME\n")[1:])
+    shown, plain = (
+        subprocess.run([*words, *show], check=True, stdout=subprocess.PIPE).stdout
+        for words in ([*GVCODEC, "with"], [])
+    )
+    if shown != painted or plain == painted:
+        raise RuntimeError("gvcodec with python does not show the frames of gvcodec decode")
+
+
 def try_commands(folder: Path) -> None:
     clip = folder / "in.mp4"
     make_clip(clip)
@@ -118,6 +137,8 @@ def try_commands(folder: Path) -> None:
             raise RuntimeError(f"{name}: other pictures came back")
     if len(levels_of(folder / "a.mp4")) != FRAMES:
         raise RuntimeError("other players find other frames in a.mp4")
+    if sys.platform == "linux":
+        try_players(folder / "a.mp4")
     if (page := fetch_page(folder / "a.gvc")) < 1000:
         raise RuntimeError(f"{page} bytes of page")
 

@@ -99,6 +99,8 @@ class PtsDecoder:
         self._exact: dict[int, int] = {}
         self._is_lost = False
         self._tick, self._limits = time_base, limits
+        #: As integers: frames beyond one second's × `[0]` may not exceed ticks × `[1]`.
+        self._pace = time_base.denominator, limits.max_fps * time_base.numerator
         #: Earliest and latest timestamp so far.
         self._span = start_pts, start_pts
 
@@ -157,7 +159,8 @@ class PtsDecoder:
         if late:
             self._clock.anchor(frame, pts)
         first, last = self._span = min(self._span[0], pts), max(self._span[1], pts)
-        if frame >= self._limits.max_fps:
+        more, (ticks, most) = frame + 1 - self._limits.max_fps, self._pace
+        if more > 0 and more * ticks > (last - first) * most:
             check_pace(frame + 1, (last - first) * self._tick, self._limits)
         self._next += 1
         return pts

@@ -75,4 +75,4 @@ def _open(path: str, file: Path, options: argparse.Namespace) -> Film:
             log_line(f"{path}: {error}; it is served without painting")
             video = Video(file, fidelity=True, **settings)
     video.name = path
-    return Film(file, video, options.crf, options.threads, limits_of(options))
+    return Film(video, options.crf, options.threads, limits_of(options))

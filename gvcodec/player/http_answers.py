@@ -1,11 +1,17 @@
 """HTTP for the servers of `play` and `serve`: answers in bytes, byte ranges, short texts.
 
+A connection has one request, and each client, by its address, a bounded number of connections.
 Errors of a connection are one line on standard error; a closed connection is no error.
 """
 
+import contextlib
 import http.server
+import io
 import re
 import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -25,26 +31,61 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Connection": "close",
 }
 #: Seconds that a client may keep the server waiting.
 PATIENCE = 60.0
+#: Bytes and seconds of a request.
+_MOST_REQUEST, _REQUEST_TIME = 1 << 14, 10.0
+#: Connections at a time: of all clients, and of one (browsers open six).
+_MOST_CONNECTIONS, _MOST_OF_CLIENT = 64, 16
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class AnswerServer(http.server.ThreadingHTTPServer):
-    """A thread for each connection. Port 0 is a free one. Raises `MediaError` for a port that
-    cannot be used."""
+    """A thread for each connection; one connection too many is answered with status 503. Port 0 is
+    a free one. Raises `MediaError` for a port that cannot be used."""
 
     daemon_threads = True
+    request_queue_size = 1024
 
     def __init__(
         self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]
     ) -> None:
+        self._connections: Counter[str] = Counter()
+        self._lock = threading.Lock()
         try:
             super().__init__(address, handler)
         except (OSError, OverflowError) as error:
             raise MediaError(
                 f"port {address[1]} cannot be used: {getattr(error, 'strerror', None) or error}"
             ) from error
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, or refuse it."""
+        client, taken = client_address[0], self._connections
+        with self._lock:
+            is_free = taken[client] < _MOST_OF_CLIENT and taken.total() < _MOST_CONNECTIONS
+            taken[client] += is_free
+            self._connections += Counter()  # without those at 0
+        if is_free:
+            return super().process_request(request, client_address)
+        with contextlib.suppress(OSError):
+            request.setblocking(False)
+            request.sendall(_BUSY)
+            request.recv(_MOST_REQUEST)  # a request that nobody reads would cancel the answer
+        return self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for another connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._connections[client_address[0]] -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print one line, nothing for a closed connection."""
@@ -54,7 +95,8 @@ class AnswerServer(http.server.ThreadingHTTPServer):
 
 
 class AnswerHandler(http.server.BaseHTTPRequestHandler):
-    """Subclasses answer `do_GET`, also for HEAD, which gets no body."""
+    """Subclasses answer `do_GET`, also for HEAD, which gets no body. A client may take `timeout`
+    seconds for an answer."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "gvcodec", ""
@@ -62,6 +104,34 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else the body waits 40 ms for the head's acknowledgement
     common_headers: ClassVar[Mapping[str, str]] = HEADERS
     _RANGE: ClassVar = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+    def handle(self) -> None:
+        """Answer one request. Its body is not read: it would be taken for another request."""
+        head = self._read_head()
+        self.connection.settimeout(self.timeout)
+        if b"\r\n\r\n" in head:
+            self.rfile = io.BytesIO(head)
+            self.handle_one_request()
+        elif head:
+            self.requestline, self.request_version, self.command = "", "HTTP/1.1", "GET"
+            status = HTTPStatus.REQUEST_TIMEOUT
+            if len(head) >= _MOST_REQUEST:
+                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self.answer_text(status, "the request is too long or not whole")
+
+    def _read_head(self) -> bytes:
+        """The request up to its empty line, or what of it comes in time."""
+        head, until = b"", time.monotonic() + _REQUEST_TIME
+        while b"\r\n\r\n" not in head and len(head) < _MOST_REQUEST:
+            self.connection.settimeout(max(0.001, until - time.monotonic()))
+            try:
+                part = self.connection.recv(_MOST_REQUEST - len(head))
+            except TimeoutError:
+                break
+            if not part or time.monotonic() > until:
+                break
+            head += part
+        return head
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nobody reads it."""
@@ -95,6 +165,12 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
             extra["Content-Range"] = f"bytes {first}-{last}/{size}"
         self.begin_answer(status, kind, extra)
         return first, last - first + 1
+
+    def answer_part(self, kind: str, data: bytes) -> None:
+        """Send these bytes, or the requested part of them."""
+        first, length = self.begin_part(kind, len(data))
+        if self.command == "GET":
+            self.wfile.write(data[first : first + length])
 
     def answer_text(
         self, status: HTTPStatus, text: str, extra: Mapping[str, str] | None = None

@@ -68,13 +68,19 @@ class TimedStream:
             timing = PtsDecoder(self.header.start_pts, fmt.frame_rate, fmt.time_base, self._limits)
             timing.restart(gop.first_frame)
             with self._reader() as reader:
-                for packet in reader.packets_of(gop):
+                for packet in reader.packets_of(gop, with_frames=False):
                     if packet.kind is Kind.TIMING:
                         timing.send(packet.payload)
             self._times[at] = [timing.receive() for _ in range(gop.frames + 1)]
         if number == len(self):
             return self._times[at][-1]
         return self._times[at][number - self._starts[at]]
+
+    def tracks_of(self, gop: int) -> list[bytes]:
+        """Payloads of the `tracks` packets of a GOP, by its number."""
+        with self._reader() as reader:
+            packets = reader.packets_of(self._gops[gop], with_frames=False)
+            return [packet.payload for packet in packets if packet.kind is Kind.TRACKS]
 
     def number_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen `seconds` after the first one, or just before that time.

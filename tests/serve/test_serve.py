@@ -7,8 +7,9 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ import gvcodec
 from gvcodec.cli import main
 from gvcodec.cli import serve as command
 from gvcodec.media.planes import planes_from_frame, to_eight_bits
-from gvcodec.serve import server as server_module
-from gvcodec.serve.segments import MOST_WAITING, SegmentCache, TooManyRequestsError
+from gvcodec.player import http_answers
+from gvcodec.serve.segments import SegmentCache
 from gvcodec.serve.server import FilmServer
 from gvcodec.types import VideoFormat
 from tests.clips import sound_of
@@ -103,7 +104,7 @@ def test_segments_show_the_painted_pictures_at_their_times(painted: Path) -> Non
             assert psnr(luma, to_eight_bits(frame.planes[0])) > psnr(
                 luma, to_eight_bits(frame.base_frame[0])
             )
-            assert picture.time == pytest.approx(frame.pts / 25 + 1)
+            assert picture.time == pytest.approx(frame.pts / 25)
     with serving(painted, "--crf", 4, "--fidelity") as server:
         luma = planes_from_frame(frames_in(joined(server))[3])[0] >> 2
         assert psnr(luma, to_eight_bits(decoded[3].base_frame[0])) > 40
@@ -114,10 +115,18 @@ def test_a_playlist_lists_the_whole_film_and_any_segment_plays_first(painted: Pa
         assert lengths_of(answer(server, PLAYLIST)[1]) == pytest.approx([0.24, 0.24])
         head, last = (answer(server, f"/a.gvc/{place}")[1] for place in ("init.mp4", "1.m4s"))
         frames = frames_in(head + last)
-        assert [frame.time for frame in frames] == pytest.approx([1 + n / 25 for n in range(6, 12)])
+        assert [frame.time for frame in frames] == pytest.approx([n / 25 for n in range(6, 12)])
         assert frames[0].key_frame
         page = answer(server, "/")[1].decode()
-        assert 'src="a.gvc/index.m3u8"' in page and "96×80" in page
+        assert 'src="a.gvc/index.m3u8"' in page
+
+
+def test_ffmpeg_plays_the_playlist_and_seeks(painted: Path) -> None:
+    with serving(painted) as server, av.open(server.address_of("a.gvc")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+        assert times == pytest.approx([n / 25 for n in range(12)])
+        container.seek(round(0.3 * av.time_base))
+        assert next(container.decode(video=0)).time == pytest.approx(6 / 25)
 
 
 def test_times_that_vary_are_kept(tmp_path: Path) -> None:
@@ -125,7 +134,7 @@ def test_times_that_vary_are_kept(tmp_path: Path) -> None:
     path.write_bytes(made(moving_texture(64, 48, 18), times=TIMES, start=500))
     with serving(path) as server:
         frames = frames_in(joined(server))
-        times = [1 + (time - TIMES[0]) / 1000 for time in TIMES]
+        times = [(time - TIMES[0]) / 1000 for time in TIMES]
         assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-6)
         total = sum(lengths_of(answer(server, PLAYLIST)[1]))
         with gvcodec.open(path) as video:
@@ -172,7 +181,7 @@ def test_sound_is_heard_at_its_time(
         data = joined(server)
     with av.open(io.BytesIO(data)) as container:
         assert container.streams.audio[0].codec_context.name.removeprefix("lib") == served
-    samples = samples_from(io.BytesIO(data), Fraction(1))
+    samples = samples_from(io.BytesIO(data), Fraction(0))
     rate = rate if served != "aac" or codec == "aac" else 48000
     onset = int(np.argmax(np.abs(samples) > 0.1)) / rate
     assert onset == pytest.approx(0.4, abs=0.004)
@@ -242,11 +251,7 @@ def exchange(server: FilmServer, data: bytes) -> bytes:
     """All that the server says to these bytes, until it closes the connection."""
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as connection:
         connection.sendall(data)
-        parts = []
-        with contextlib.suppress(ConnectionError):
-            while part := connection.recv(1 << 16):
-                parts.append(part)
-        return b"".join(parts)
+        return read_all(connection)
 
 
 def test_odd_requests_get_short_answers(painted: Path) -> None:
@@ -257,15 +262,14 @@ def test_odd_requests_get_short_answers(painted: Path) -> None:
             (b"HEAD /a.gvc/0.m4s HTTP/1.0\r\n\r\n", b" 200 "),
             (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", b" 403 "),
             (b"GET / HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n", b" 403 "),
-            (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 60000 + b"\r\n\r\n", b" 431 "),
-            (b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(9999)), b" 431 "),
-            (b"\x16\x03\x01\x02\x00" * 9 + b"\r\n", b"400"),
+            (b"GET / HTTP/1.1\r\n" + b"y" * 16368, b" 431 "),
+            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 999 + b"\r\n", b" 431 "),
+            (b"GET /" + b"a" * 16379, b" 431 "),
+            (b"\x16\x03\x01\x02\x00" * 9 + b"\r\n\r\n", b"400"),
         ):
             assert status in exchange(server, request), request[:60]
-        assert exchange(server, b"GET /" + b"a" * 70000) == b""
         head = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n"
         assert exchange(server, head + b"GET /a HTTP/1.1\r\n\r\n").count(b"HTTP/1.1 ") == 1
-        assert not server.segments._ready  # HEAD codes nothing
         whole = answer(server, "/a.gvc/0.m4s")[1]
         response, part = answer(server, "/a.gvc/0.m4s", Range="bytes=10-19")
         assert (response.status, part) == (206, whole[10:20])
@@ -287,104 +291,133 @@ def test_other_machines_need_the_token(painted: Path) -> None:
         assert "Access-Control-Allow-Origin" not in answer(server, "/")[0].headers
 
 
-def test_silent_connections_make_room(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_MOST_CONNECTIONS", 8)
+def test_slow_requests_end_and_connections_are_counted(
+    painted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_answers, "_REQUEST_TIME", 2.0)
     with serving(painted) as server, contextlib.ExitStack() as stack:
-        before = threading.active_count()
-        silent = []
+        before, slow = threading.active_count(), []
         for n in range(60):
             one = socket.create_connection(("127.0.0.1", server.server_port), timeout=60)
-            silent.append(stack.enter_context(one))
-            one.sendall(b"GET / HT"[: n % 9])
-        assert answer(server, PLAYLIST)[0].status == 200
-        assert len(server._connections) <= 8 and threading.active_count() < before + 30
-        assert silent[0].recv(1) == b""
+            slow.append(stack.enter_context(one))
+            with contextlib.suppress(ConnectionError):  # refused already
+                one.sendall(b"GET / HTTP"[: n % 9])
+        assert threading.active_count() <= before + 2 * http_answers._MOST_OF_CLIENT
+        answers = [read_all(one)[:12] for one in slow]
+        assert set(answers) == {b"", b"HTTP/1.1 408", b"HTTP/1.1 503"}
+        assert is_free_again(server) and answer(server, PLAYLIST)[0].status == 200
 
 
-class SlowFilm:
-    """Segments that take their time; `made` says which were made."""
+def test_many_connections_at_once_get_answers(painted: Path) -> None:
+    head = b"GET /a.gvc/init.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(painted) as server, contextlib.ExitStack() as stack:
+        before, most = threading.active_count(), 0
+        many = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.server_port), 60))
+            for _ in range(200)
+        ]
+        for one in many:
+            with contextlib.suppress(ConnectionError):
+                one.sendall(head)
+            most = max(most, threading.active_count() - before)
+        statuses = {read_all(one)[:12] for one in many}
+        assert statuses <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        assert most <= 2 * http_answers._MOST_OF_CLIENT
+        assert is_free_again(server) and answer(server, PLAYLIST)[0].status == 200
 
-    def __init__(self, segments: int = 100, seconds: float = 0.0) -> None:
-        self.segments, self.seconds, self.made = segments, seconds, list[int]()
-        self.closed = 0
+
+def read_all(connection: socket.socket) -> bytes:
+    """All that comes until the connection is closed."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def is_free_again(server: FilmServer) -> bool:
+    """Wait until all connections have gone."""
+    return wait_until(lambda: not server._connections.total())
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Wait up to a minute until something is so."""
+    for _ in range(6000):
+        if is_so():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+class FakeFilm:
+    """Segments that are coded when `begin` is set; `numbers` says which."""
+
+    def __init__(self) -> None:
+        self.segments, self.numbers, self.closings = 100, list[int](), 0
+        self.video, self.begin = self, threading.Event()
+        self.begin.set()
 
     def segment(self, number: int) -> bytes:
-        time.sleep(self.seconds)
-        self.made.append(number)
+        assert self.begin.wait(60)
+        self.numbers.append(number)
         if number == 13:
             raise ValueError("13")
         return bytes([number]) * 1000
 
     def close(self) -> None:
-        self.closed += 1
+        self.closings += 1
 
 
-def settled(cache: SegmentCache, film: Any, count: int) -> None:
-    for _ in range(400):
-        if len(film.made) >= count:
-            break
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert len(film.made) == count
+@pytest.fixture
+def cache() -> Iterator[SegmentCache]:
+    cache = SegmentCache()
+    yield cache
+    cache.close()
 
 
-def test_two_segments_are_made_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, film = SegmentCache(), SlowFilm()
-    try:
-        assert cache.get(film, 5, "a", lambda: True) == b"\5" * 1000
-        settled(cache, film, 3)
-        assert sorted(film.made) == [5, 6, 7]
-        cache.get(film, 6, "a", lambda: True)
-        settled(cache, film, 4)
-        cache.get(film, 99, "a", lambda: True)
-        settled(cache, film, 5)
-        with pytest.raises(ValueError, match="13"):
-            cache.get(film, 13, "a", lambda: True)
-        other = SlowFilm()
-        cache.get(other, 0, "b", lambda: True)
-        assert film.closed == 1
-    finally:
-        cache.close()
+def wait_for_coding(cache: SegmentCache, film: Any) -> list[int]:
+    """Segments coded once the thread has nothing to do: it takes jobs one after the other."""
+    other: Any = FakeFilm()
+    cache._ask(9, other, 0, lambda: True).result(60)
+    return list(film.numbers)
 
 
-def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_segments_are_coded_ahead_and_no_more(cache: SegmentCache) -> None:
+    film: Any = FakeFilm()
+    assert cache.get(film, 5, lambda: True) == b"\5" * 1000
+    assert wait_for_coding(cache, film) == [5, 6, 7]
+    cache.get(film, 6, lambda: True)
+    assert wait_for_coding(cache, film) == [5, 6, 7, 8]
+    cache.get(film, 99, lambda: True)
+    assert wait_for_coding(cache, film) == [5, 6, 7, 8, 99]
+    with pytest.raises(ValueError, match="13"):
+        cache.get(film, 13, lambda: True)
+    cache.get(film, 5, lambda: True)
+    assert film.closings == 3  # one decoder at a time: the other film had its turn thrice
+
+
+def test_the_cache_is_bounded(cache: SegmentCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gvcodec.serve.segments._MOST_BYTES", 5500)
-    cache, film = SegmentCache(), SlowFilm()
-    try:
-        for number in (*range(0, 90, 3), 0):
-            assert cache.get(film, number, "a", lambda: True)[0] == number
-            assert sum(map(len, cache._ready.values())) == cache._size <= 5500
-    finally:
-        cache.close()
+    film: Any = FakeFilm()
+    for number in (*range(0, 90, 3), 0):
+        assert cache.get(film, number, lambda: True)[0] == number
+        assert cache._jobs.qsize() <= 8
+    wait_for_coding(cache, film)
+    assert sum(map(len, cache._segments.values())) <= 5500
 
 
-def test_what_nobody_waits_for_is_not_made_and_a_client_waits_for_few() -> None:
-    cache, film = SegmentCache(), SlowFilm(seconds=1.2)
-    there = threading.Event()
-    errors: list[type[BaseException] | None] = []
-
-    def ask(number: int) -> None:
-        try:
-            cache.get(film, number, "a", lambda: not there.is_set())
-            errors.append(None)
-        except (TooManyRequestsError, ConnectionAbortedError) as error:
-            errors.append(type(error))
-
-    threads = [threading.Thread(target=ask, args=(10 * n,)) for n in range(10)]
-    try:
-        for thread in threads:
-            thread.start()
-        time.sleep(0.2)
-        assert errors == [TooManyRequestsError] * (10 - MOST_WAITING)
-        there.set()  # they have gone
-        for thread in threads:
-            thread.join()
-        assert errors.count(ConnectionAbortedError) >= MOST_WAITING - 1
-        assert cache.get(film, 1, "b", lambda: True)[0] == 1
-        assert len(film.made) <= 2 and not cache._clients
-    finally:
-        film.seconds = 0
-        cache.close()
+def test_what_clients_wait_for_comes_first_unless_they_have_gone(cache: SegmentCache) -> None:
+    film: Any = FakeFilm()
+    film.begin.clear()
+    requests = [(1, 50, True), (0, 30, True), (0, 40, False), (0, 20, True)]
+    first = cache._ask(0, film, 10, lambda: True)
+    assert wait_until(lambda: cache._jobs.empty())  # it is being coded
+    answers = [cache._ask(rank, film, n, partial(bool, there)) for rank, n, there in requests]
+    film.begin.set()
+    assert first.result(60)[0] == 10
+    with pytest.raises(ConnectionAbortedError):
+        answers[2].result(60)
+    assert wait_for_coding(cache, film) == [10, 30, 20, 50]
 
 
 def test_two_clients_and_one_that_stops(painted: Path) -> None:
@@ -392,13 +425,13 @@ def test_two_clients_and_one_that_stops(painted: Path) -> None:
         gone = socket.create_connection(("127.0.0.1", server.server_port))
         gone.sendall(b"GET /a.gvc/0.m4s HTTP/1.1\r\nHost: localhost\r\n\r\n")
         gone.close()
-        found: list[bytes] = []
-        threads = [threading.Thread(target=lambda: found.append(joined(server))) for _ in range(2)]
+        films: list[bytes] = []
+        threads = [threading.Thread(target=lambda: films.append(joined(server))) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert found[0] == found[1] and len(frames_in(found[0])) == 12
+        assert films[0] == films[1] and len(frames_in(films[0])) == 12
 
 
 def test_what_cannot_be_served_is_one_line(
