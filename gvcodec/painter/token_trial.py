@@ -59,6 +59,9 @@ PSNR_PRICE = 0.05
 _INVISIBLE = 2e-5
 #: Windows smaller than this are not tried.
 _SMALLEST = 48
+#: Side of the middle of a window that the metric compares: in files of 26 clips as good as whole
+#: windows (LPIPS-Alex -0.27 and -0.20 %), for a quarter of the time.
+_COMPARED = 128
 #: Bits that an integer v is taken to cost while windows are chosen: these, the second times
 #: log2(1 + |v|).
 _BITS = 0.7, 2.0
@@ -94,6 +97,13 @@ def trial_windows(height: int, width: int) -> list[Window]:
     return [window for window in windows if min(window[2:]) >= _SMALLEST]
 
 
+def middle_of(window: Window, side: int) -> Window:
+    """The middle of a window, at most `side` samples high and wide; its corner is even."""
+    top, left, height, width = window
+    high, wide = min(height, side), min(width, side)
+    return top + (height - high) // 4 * 2, left + (width - wide) // 4 * 2, high, wide
+
+
 class GopTrial:
     """Trials of one GOP by a `judge`; `model` has the strength at which it will be painted."""
 
@@ -104,6 +114,7 @@ class GopTrial:
         self._sources = [run[-1][1] for run in sample.runs]
         self._height, self._width = self._sources[0][0].shape
         self.windows = trial_windows(self._height, self._width)
+        self._compared = [middle_of(window, _COMPARED) for window in self.windows]
 
     def choose(
         self,
@@ -151,7 +162,7 @@ class GopTrial:
             )
             flickers.append(self._by_window(excess, BLOCK) / _WHITE)
             errors.append(self._errors([run[-1][0] for run in painted_frames]))
-        distances = self._metric.distances(self._sources[middle], pictures, self.windows)
+        distances = self._metric.distances(self._sources[middle], pictures, self._compared)
         return [
             WindowCosts(distance + PSNR_PRICE * np.maximum(0, error - errors[0]), flicker)
             for distance, error, flicker in zip(distances, errors, flickers, strict=True)

@@ -95,7 +95,7 @@ def test_a_trial_paints_what_decoders_show() -> None:
                 shown.append(painted[-1])
             more += [changed(run, painted, n) for n in (1, 2)]
         changes.append(np.mean(more))
-    distances = judge.distances(sample.runs[1][-1][1], shown, [(0, 0, 128, 192)])
+    distances = judge.distances(sample.runs[1][-1][1], shown, [(0, 32, 128, 128)])
     assert plain.loss == distances[0] and steered.loss >= distances[1]
     assert plain.flicker == pytest.approx(changes[0], rel=1e-4)
     assert steered.flicker == pytest.approx(changes[1], rel=1e-4)
