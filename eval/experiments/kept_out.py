@@ -12,7 +12,8 @@ qualities, near `TARGETS`:
                     at one strength; strength:32:24: at that one (noise, keep); preset:6: at that
                     preset; untextured: the base at SVT-AV1's own settings
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
-    svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
+    svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low);
+                    svtav1-tuned: without loop filters and with ac-bias, as an expert sets it
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
@@ -80,6 +81,7 @@ SMALLER = ("svtav1-0.75", "svtav1-0.5")
 _CRFS = (10, 25, 40, 50, 57, 63, 70)
 QUALITIES: dict[str, tuple[float, ...]] = {
     "svtav1": _CRFS,
+    "svtav1-tuned": _CRFS,
     "svtav1-0.75": tuple(crf - 1.5 for crf in _CRFS),
     "svtav1-0.5": tuple(crf - 3.75 for crf in _CRFS),
     "vvenc": (15, 24, 30.5, 34.5, 38, 44.5, 49),
