@@ -308,6 +308,20 @@ def test_slow_requests_end_and_connections_are_counted(
         assert is_free_again(server) and answer(server, PLAYLIST)[0].status == 200
 
 
+def test_a_client_that_reads_nothing_loses_its_connection(
+    painted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gvcodec.serve.server._Handler.timeout", 0.5)
+    with serving(painted) as server, socket.socket() as client:
+        server.films["a.gvc"].__dict__["head"] = bytes(64 << 20)  # more than buffers hold
+        client.settimeout(60)
+        client.connect(("127.0.0.1", server.server_port))
+        client.sendall(b"GET /a.gvc/init.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        assert is_free_again(server)
+        assert len(read_all(client)) < 64 << 20
+
+
 def test_many_connections_at_once_get_answers(painted: Path) -> None:
     head = b"GET /a.gvc/init.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(painted) as server, contextlib.ExitStack() as stack:
