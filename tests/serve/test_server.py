@@ -156,3 +156,6 @@ def test_what_cannot_be_served_is_one_line(
         ):
             assert main(["serve", *words]) == code, words
             assert capsys.readouterr().err.count("\n") == 1
+        with pytest.raises(SystemExit) as error:
+            main(["serve", str(painted), "--crf", "52"])
+        assert error.value.code == 2 and capsys.readouterr().err.count("\n") == 1
