@@ -36,6 +36,7 @@ class Server:
             match for line in self.process.stderr if (match := re.search(r"(\d+)(/\S+)m3u8", line))
         )
         self.port, self.folder = int(address[1]), address[2].rsplit("/", 1)[0]
+        self.received = 0
 
     def get(self, name: str) -> bytes:
         """A file of the film. Raises `RuntimeError` for any other status than 200."""
@@ -46,6 +47,7 @@ class Server:
         connection.close()
         if answer.status != 200:
             raise RuntimeError(f"{name}: status {answer.status}")
+        self.received += len(data)
         return data
 
     def usage(self) -> tuple[float, float, int]:
@@ -105,7 +107,11 @@ def crowd(server: Server, kind: str, count: int, data: bytes) -> None:
 def report(what: str, count: int, server: Server, begin: float) -> None:
     resident, seconds, threads = server.usage()
     wall = time.monotonic() - begin
-    print(f"{what},{count},{resident:.0f},{seconds:.1f},{threads},{wall:.1f}", flush=True)
+    megabytes = server.received / 1e6
+    print(
+        f"{what},{count},{megabytes:.1f},{resident:.0f},{seconds:.1f},{threads},{wall:.1f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -116,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     server = Server(options.film)
-    print("what,count,resident MiB,processor s,threads,wall s", flush=True)
+    print("what,count,MB received,resident MiB,processor s,threads,wall s", flush=True)
     try:
         seek(server, options.seeks, options.seed)
         head = f"GET {server.folder}/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

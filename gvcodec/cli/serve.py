@@ -16,7 +16,7 @@ from gvcodec.painter.video import PAINTER_OF_STREAM
 from gvcodec.serve.film import Film
 from gvcodec.serve.server import FilmServer
 from gvcodec.util.messages import log_line
-from gvcodec.util.options import integer, number
+from gvcodec.util.options import integer, quality
 from gvcodec.video import Video
 
 EXAMPLES = ("serve film.gvc series/*.gvc", "serve film.gvc --host 0.0.0.0 --port 8080")
@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "printed address then holds a secret token (this machine only)",
     )
     add("--port", type=integer(0, 65535), default=0, metavar="N", help="port (a free one)")
-    add("--crf", type=number, default=20, metavar="N", help="quality of x264, 0 best (20)")
+    add("--crf", type=quality(51), default=20, metavar="N", help="quality of x264, 0 (best) to 51 (20)")
     add("--fidelity", action="store_true", help="show base frames: no painter, no restoration")
     add_model(parser)
     add_threads(parser)

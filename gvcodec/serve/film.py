@@ -44,7 +44,8 @@ class Film:
         self._crf, self._threads, self._limits = crf, threads, limits
         self._tick = tick_of(video.header.format.time_base)
 
-    def playlist(self) -> str:
+    @functools.cached_property
+    def playlist(self) -> bytes:
         """The whole film, so that players can seek."""
         lengths = [float(end - begin) for begin, end in pairwise(self._starts)]
         lines = [
@@ -54,7 +55,7 @@ class Film:
             *(f"#EXTINF:{length:.6f},\n{n}.m4s" for n, length in enumerate(lengths)),
             "#EXT-X-ENDLIST\n",
         ]
-        return "\n".join(lines)
+        return "\n".join(lines).encode()
 
     @functools.cached_property
     def head(self) -> bytes:

@@ -92,7 +92,7 @@ class _Handler(AnswerHandler):
         if match is None or film is None or int(match[4] or 0) >= film.segments:
             return self.answer_text(HTTPStatus.NOT_FOUND, "there is no such film or segment")
         if match[2]:
-            return self.answer_part("application/vnd.apple.mpegurl", film.playlist().encode())
+            return self.answer_part("application/vnd.apple.mpegurl", film.playlist)
         segments = server.segments
         data = film.head if match[3] else segments.get(film, int(match[4]), self._is_there)
         return self.answer_part("video/mp4", data)
