@@ -234,4 +234,5 @@ def main(words: Sequence[str] | None = None) -> None:
     loop = Loop(work, schedule_of(config), Path(config.out))
     loop.log({"runs": len(work.shards.runs), "held out": len(work.kept.runs)})
     loop.validated = max(loop.validated, 0.0)  # what it begins with is measured by `gvc1d.parts`
-    loop.run(options.minutes, config.steps)
+    last = min(options.steps or config.steps, config.steps)
+    loop.run(math.inf if options.minutes is None else options.minutes, last)
