@@ -9,6 +9,7 @@ import pytest
 
 from eval import metrics
 from eval.__main__ import main
+from eval.experiments import frontier
 from eval.points.bd import LEAST_POINTS, TOO_FEW, bd_rate, bootstrap
 from eval.rd import command
 from eval.report import tables
@@ -84,3 +85,13 @@ def test_an_interval_is_explained_only_where_there_is_one() -> None:
     assert "bootstrap" not in tables._explain(f"| a | {without} |", "Averages over 2 clips.")
     assert "bootstrap" in tables._explain(f"| a | {within} |", "Averages over 4 clips.")
     assert interval([0.5]) == "50.0" and "±" in interval([0.5, 0.6])
+
+
+def test_means_over_fewer_values_than_the_row_says_so() -> None:
+    assert interval([0.5, None]) == "50.0 (1)" and not interval([0.5, 0.5]).endswith(")")
+    place = frontier.Place("x265", {"a": 2.0, "b": 4.0}, {n: {} for n in frontier._METRICS})
+    place.bits["lpips_alex"] |= {"a": -10.0}
+    row = frontier.table([place]).splitlines()[-1]
+    assert "| x265 | 2 | ×3.00 | -10.0 % (1) |" in row
+    place.bits["lpips_alex"] |= {"b": -20.0}
+    assert "-15.0 % |" in frontier.table([place])
