@@ -9,10 +9,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 say "encoding and decoding"
 mkdir -p out
 name=demo
-[ $# -eq 0 ] || name=$(basename "${video[0]%.*}")
+if [ $# -ne 0 ]; then
+    name=$(basename -- "${video[0]}")
+    name=${name%.*}
+fi
 result=out/$name
 for ((number = 2; ; number++)); do
-    [ -e "$result.gvc" ] || [ -e "$result.mkv" ] || [ -e "$result.html" ] || break
+    [ -e "$result.gvc" ] || [ -e "$result.mkv" ] || [ -e "$result.html" ] || [ -e "$result.y4m" ] || break
     result=out/$name-$number
 done
 source=${video[0]:-$result.y4m}

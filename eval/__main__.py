@@ -30,6 +30,8 @@ COMMANDS = {
     "votes": ("votes", "score codecs by votes of people (gvcodec compare --blind)"),
     "failures": ("report.failures", "parts of videos that painting makes worse"),
 }
+#: Of the extra `eval`, as they are imported.
+PACKAGES = ("PIL", "bjontegaard", "imageio_ffmpeg", "matplotlib", "scipy", "torch")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
             return modules[options.command].run(options) or 0
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (name := (error.name or "").partition(".")[0]) not in PACKAGES:
+            raise
+        print(f"eval: {name} is not installed: pip install 'gvcodec[eval]'", file=sys.stderr)
         return 1
 
 

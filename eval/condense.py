@@ -210,7 +210,8 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
     seeds = len({row["seed"] for row in rows})
     whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
     size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
-    note = f"Accuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
+    over = f"mean of {seeds} seeds with 95 % interval" if seeds > 1 else "one seed"
+    note = f"Accuracy in %, {over}; chance {100 * chance:.1f}."
     return f"{markdown(header, lines)}\n\n{note}{size}{_describe(rows)}\n"
 
 

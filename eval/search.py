@@ -240,14 +240,17 @@ def one_seed(
 
 
 def interval(values: Sequence[float | None], scale: float = 100, digits: int = 1) -> str:
-    """Mean ± half of its 95 % interval."""
+    """Mean ± half of its 95 % interval; in brackets how many values, where some are missing."""
     good = np.array([v for v in values if v is not None and not math.isnan(v)]) * scale
     if not len(good):
         return ""
     half = (
         _T.get(len(good), 2.78) * good.std(ddof=1) / np.sqrt(len(good)) if len(good) > 1 else np.nan
     )
-    return f"{good.mean():.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+    part = f" ({len(good)})" if len(good) < len(values) else ""
+    return (
+        f"{good.mean():.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}") + part
+    )
 
 
 def table(results: list[dict[str, Any]]) -> str:

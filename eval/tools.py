@@ -7,6 +7,7 @@ import csv
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import itertools
 import json
 import os
@@ -28,6 +29,14 @@ class EvalError(Exception):
     """Something a person can act on, in one line."""
 
 
+def need_packages(*names: str) -> None:
+    """Raises EvalError, in one line, for packages of the extra `eval` that are not installed."""
+    lacking = [name for name in names if importlib.util.find_spec(name) is None]
+    if lacking:
+        verb = "is" if len(lacking) == 1 else "are"
+        raise EvalError(f"{', '.join(lacking)} {verb} not installed: pip install 'gvcodec[eval]'")
+
+
 def log_line(text: str) -> None:
     """A line on standard error, at once: what is being done."""
     print(f"eval: {text}", file=sys.stderr, flush=True)
@@ -36,10 +45,9 @@ def log_line(text: str) -> None:
 @functools.cache
 def ffmpeg() -> str:
     """Path of the ffmpeg that `imageio-ffmpeg` carries."""
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise EvalError("imageio-ffmpeg is not installed: pip install 'gvcodec[eval]'") from None
+    need_packages("imageio_ffmpeg")
+    import imageio_ffmpeg
+
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 

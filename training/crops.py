@@ -17,6 +17,7 @@ from gvcodec.painter.model import rate
 from gvcodec.painter.network import condition
 from gvcodec.painter.objective import Batch
 from gvcodec.types import BLOCK
+from training.held_out import HeldOut
 from training.material import LENGTH, WINDOW
 
 
@@ -28,7 +29,8 @@ def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
 
 class Cache:
     """Random crops of the training or held-out clips of a cache, out of mapped files on the CPU,
-    out of a GPU's memory there. Raises `UsageError` when there is nothing."""
+    out of a GPU's memory there. `rule`: which clips are held out, instead of what the cache says.
+    Raises `UsageError` when there is nothing."""
 
     def __init__(
         self,
@@ -37,15 +39,19 @@ class Cache:
         seed: int = 0,
         max_bpp: float = 0.15,
         device: torch.device | str = "cpu",
+        rule: HeldOut | None = None,
     ) -> None:
         index = folder / "index.jsonl"
         if not index.is_file():
             raise UsageError(f"{folder}: no cache here (python -m training material makes one)")
-        lines = map(json.loads, index.read_text().splitlines())
+        lines = [json.loads(line) for line in index.read_text().splitlines()]
+        if rule is not None:
+            lines = [entry | {"held_out": rule.has(entry["clip"])} for entry in lines]
         self.entries = [x for x in lines if x["held_out"] == held_out and x["bpp"] <= max_bpp]
         if not self.entries:
             half = "held-out" if held_out else "training"
-            raise UsageError(f"{folder}: the cache holds no {half} clips")
+            way = "FILE or a share such as 0.2" if held_out else "a smaller share"
+            raise UsageError(f"{folder}: the cache holds no {half} clips: --held-out {way}")
         self.device = torch.device(device)
         self.records = [self._open(folder / f"{entry['name']}.npy") for entry in self.entries]
         self.rng = np.random.default_rng(seed)

@@ -1,12 +1,13 @@
-"""Videos and pictures of any tree of folders."""
+"""Videos and pictures of any tree of folders, and their sizes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from gvcodec.errors import UsageError
+from gvcodec.errors import MediaError, UsageError
 
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".y4m", ".m4v", ".ts"}
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -29,3 +30,23 @@ def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
     if not clips:
         raise UsageError(f"{folder}: no videos or pictures here")
     return clips
+
+
+def read_size(clip: Any, name: str) -> tuple[int, int]:
+    """Width and height of a video or picture, as its container says; `clip`: what PyAV opens.
+    Raises `MediaError`."""
+    import av
+
+    try:
+        with av.open(clip) as container:
+            context = container.streams.video[0].codec_context
+            return context.width, context.height
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise MediaError(f"{name}: cannot be read ({error})") from None
+
+
+def describe_small(small: Sequence[tuple[str, int, int]], side: int) -> str:
+    """One line about clips (name, width, height) that are too small for crops of `side`²."""
+    name, width, height = small[0]
+    others = f" (and {len(small) - 1} more)" if len(small) > 1 else ""
+    return f"{name}{others}: {width}×{height} is too small, crops have {side}×{side} samples"

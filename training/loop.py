@@ -190,15 +190,16 @@ class Loop:
             self.log({"alarms": found})
 
     def run(self, minutes: float, steps: int = 0) -> None:
-        """Train for `minutes`, or to step `steps` if given, or until SIGTERM or SIGINT; then save,
-        also when an alarm is raised."""
+        """Train for `minutes` of the clock, to step `steps` (0: no limit), or until SIGTERM or
+        SIGINT, whichever comes first; then save, also when an alarm is raised."""
         begin = saved = shown = time.monotonic()
         sums: dict[str, list[float]] = {}
         with _stops() as stopped:
             try:
                 while not _together(
                     bool(stopped)
-                    or (self.steps >= steps if steps else time.monotonic() - begin > 60 * minutes),
+                    or (steps > 0 and self.steps >= steps)
+                    or time.monotonic() - begin > 60 * minutes,
                     self.device,
                 ):
                     for name, value in self.step().items():

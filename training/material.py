@@ -32,10 +32,12 @@ from gvcodec.base import open_encoder
 from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import AHEAD, Engine, Task, TaskError, open_engine
 from gvcodec.config import EncoderConfig
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat
-from training.held_out import is_held_out
+from training.files import VIDEOS, describe_small, read_size
+from training.held_out import HeldOut, add_option, parse_held_out
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
 _PLANES, _BLOCKS = (LENGTH, WINDOW * WINDOW * 3 // 2), (LENGTH, 2, *[WINDOW // BLOCK] * 2)
@@ -129,14 +131,23 @@ def describe_material(data: Path, cache: Path) -> None:
 
 
 def add_material(
-    clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str, most: int = 0
+    clip: str,
+    base: str,
+    q: int,
+    scale: str,
+    frames: int,
+    seed: str,
+    cache: str,
+    most: int = 0,
+    held_out: bool = False,
 ) -> dict[str, Any]:
-    """Writes the records of a clip in one form; its line of the index. Raises `MediaError`."""
+    """Writes the records of a clip in one form; its line of the index, {} where it has fewer than
+    `LENGTH` frames. Raises `MediaError`."""
     torch.set_num_threads(1)
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
     source, fmt = read_clip(path, frames, most)
-    if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
+    if len(source) < LENGTH:
         return {}
     base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
     shown = [0.0] * len(base_frames) if is_reordered(base) else sizes
@@ -147,17 +158,53 @@ def add_material(
         np.save(file, records)
     os.replace(partial, target)
     facts: dict[str, Any] = {"name": name, "clip": path.name, "base": base, "q": q, "scale": scale}
-    return facts | {"bpp": round(sum(sizes) / len(sizes), 5), "held_out": is_held_out(path.name)}
+    return facts | {"bpp": round(sum(sizes) / len(sizes), 5), "held_out": held_out}
 
 
 def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
     return f"{clip.stem}-{base}-q{q}-s{scale.denominator}"
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+def choose_clips(data: Path, most: int) -> list[Path]:
+    """Videos of a folder that windows fit into, `most` samples of each side coded (0: all); a line
+    names those that are too small or cannot be read. Raises `UsageError` when none is left."""
+    if not data.is_dir():
+        raise UsageError(f"{data}: no such folder")
+    clips = sorted(p for p in data.absolute().iterdir() if p.suffix.lower() in VIDEOS)
+    if not clips:
+        raise UsageError(f"{data}: no videos here")
+    small, fit = [], []
+    for clip in clips:
+        try:
+            width, height = (min(n, most or n) for n in read_size(str(clip), clip.name))
+        except MediaError as error:
+            print(f"left out: {error}", flush=True)
+            continue
+        if min(width, height) < WINDOW:
+            small.append((clip.name, width, height))
+        else:
+            fit.append(clip)
+    if small and not fit:
+        raise UsageError(f"{data}: {describe_small(small, WINDOW)}")
+    if not fit:
+        raise UsageError(f"{data}: no video that can be read")
+    if small:
+        print(f"left out: {describe_small(small, WINDOW)}", flush=True)
+    return fit
+
+
+def check_split(clips: Sequence[Path], rule: HeldOut) -> None:
+    """A line that says how many clips validate. Raises `UsageError` where none would train."""
+    count = sum(rule.has(clip.name) for clip in clips)
+    if count == len(clips):
+        raise UsageError("--held-out leaves no clips to train on")
+    hint = "" if count else "; trainers need some: --held-out FILE or a share such as 0.2"
+    print(f"{len(clips)} clips, {count} of them held out{hint}", flush=True)
+
+
+def _tasks(options: argparse.Namespace, clips: list[Path], rule: HeldOut) -> Iterator[Task]:
     """What is not there yet, as long as there is time."""
     end = time.monotonic() + 60 * options.minutes
-    clips = sorted(options.data.absolute().glob("*.mp4"))
     there = {path.stem for path in options.cache.glob("*.npy")}
     for number, (clip, base, q, scale) in enumerate(
         plan(clips, options.bases.split(","), options.seed, options.least_q)
@@ -171,6 +218,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             arguments |= {
                 "frames": options.frames,
                 "most": options.most,
+                "held_out": rule.has(clip.name),
                 "seed": f"{options.seed}-{number}",
             }
             arguments |= {"cache": str(options.cache.absolute())}
@@ -195,7 +243,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of clips")
+    add("--data", type=Path, required=True, help="folder of videos, 256×256 or larger")
     add("--cache", type=Path, required=True, help="folder to write, outside the checkout")
     add("--minutes", type=float, default=20)
     add("--frames", type=int, default=25, help="frames coded of each clip")
@@ -205,11 +253,15 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")
     add("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     add("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
+    add_option(parser, "the project's list alone")
     options = parser.parse_args(words)
+    rule = parse_held_out(options.held_out) if options.held_out else HeldOut()
+    clips = choose_clips(options.data, options.most)
+    check_split(clips, rule)
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)
     with open_engine(options.jobs, options.cluster) as engine:
-        for task, future in each(engine, _tasks(options)):
+        for task, future in each(engine, _tasks(options, clips, rule)):
             try:
                 entry = future.result()
             except TaskError as error:

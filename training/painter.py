@@ -34,10 +34,10 @@ from gvcodec.util.tensors import open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache
-from training.held_out import list_sha256
+from training.held_out import add_option, list_sha256, parse_held_out
 from training.loop import Loop, Schedule, Work
 from training.material import LENGTH
-from training.settings import parse_run
+from training.settings import parse_run, time_limit
 
 #: Steps of a turn, of which the small network leads the last ones.
 _TURN = 3
@@ -55,7 +55,7 @@ class TrainConfig:
     loss is, see the module; `small_turns`: of three steps as many are led by the small network,
     where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
     with 10 what the painter gives; `frames`: most of a run; `threads` of torch, 0 = as many as it
-    likes."""
+    likes; `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
 
     initial: str
     cache: str
@@ -81,10 +81,12 @@ class TrainConfig:
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
+    held_out: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """All but the folders, for the card of what is trained."""
-        return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
+        """All but folders and files, for the card of what is trained."""
+        places = ("cache", "out", "held_out")
+        return {key: value for key, value in asdict(self).items() if key not in places}
 
 
 class PainterWork(Work):
@@ -97,8 +99,9 @@ class PainterWork(Work):
         if config.threads:
             torch.set_num_threads(config.threads)
         self.out, cache = Path(config.out), Path(config.cache)
-        self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
-        self.held = Cache(cache, held_out=True, device=self.device)
+        rule = parse_held_out(config.held_out) if config.held_out else None
+        self.data = Cache(cache, False, config.seed, device=self.device, rule=rule)
+        self.held = Cache(cache, True, device=self.device, rule=rule)
         twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
         self.model: nn.Module = twin.to(self.device)
         self.initial = copy.deepcopy(twin).requires_grad_(False)
@@ -248,11 +251,12 @@ def make_loop(config: TrainConfig, device: str = "") -> Loop:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Train for some minutes; goes on where the last call stopped."""
+    """Train for some minutes or steps; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
-    options, config = parse_run(parser, words, TrainConfig, ("cache", "out"))
+    add_option(parser, "as the material says")
+    options, config = parse_run(parser, words, TrainConfig, ("cache", "out"), ("held_out",))
     loop = make_loop(config, options.device)
     loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
-    loop.run(options.minutes)
+    loop.run(time_limit(options), options.steps)
     print(Path(config.out) / PAINTER.name)

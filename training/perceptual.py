@@ -14,6 +14,7 @@ distances.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def refine(
         rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
     )
     loop = Loop(_Refining(student, pairs, batch, held=held, out=out, facts=facts), schedule, out)
-    loop.run(minutes, steps)
+    loop.run(math.inf if steps else minutes, steps)
     return _weights_of(loop.average), loop.steps
 
 

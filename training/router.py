@@ -208,7 +208,7 @@ def train(material: Material, seed: int = 1) -> Head:
     head = fit_ridge(material)
     work = _Descent(head, material)
     how = {"clip": math.inf, "decay": _DECAY, "betas": (0.9, 0.999), "check_steps": _LOOK}
-    Loop(work, Schedule(_RATE, 0, _STEPS, 0, 1.0, **how)).run(0, _STEPS)  # type: ignore[arg-type]
+    Loop(work, Schedule(_RATE, 0, _STEPS, 0, 1.0, **how)).run(math.inf, _STEPS)  # type: ignore[arg-type]
     head.load_state_dict(work.best)
     return head
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
@@ -21,15 +22,30 @@ def parse_run(
     words: Sequence[str] | None,
     kind: type[Settings],
     overrides: Sequence[str],
+    added: Sequence[str] = (),
 ) -> tuple[argparse.Namespace, Settings]:
-    """Options and configuration; options replace the keys `overrides`. Raises `UsageError`."""
+    """Options and configuration; options replace the keys `overrides`, and `added`, which the
+    parser has already. `options.minutes` and `options.steps` end a run, whichever comes first.
+    Raises `UsageError`."""
     parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
+    parser.add_argument(
+        "--minutes", type=float, help="stop after this time (60, without limit with --steps)"
+    )
+    parser.add_argument("--steps", type=int, default=0, help="stop at this step (no limit)")
     for name in overrides:
-        parser.add_argument(f"--{name}", help="overrides the key of the file")
+        parser.add_argument(f"--{name.replace('_', '-')}", help="overrides the key of the file")
     options = parser.parse_args(words)
-    given = {name: value for name in overrides if (value := getattr(options, name))}
+    if options.steps < 0 or (options.minutes is not None and not options.minutes >= 0):
+        raise UsageError("--steps and --minutes are not negative")
+    given = {n: value for n in (*overrides, *added) if (value := getattr(options, n))}
     return options, replace(read_settings(options.config, kind), **given)  # type: ignore[type-var]
+
+
+def time_limit(options: argparse.Namespace) -> float:
+    """Minutes of a run whose plan has no end: an hour, unless `--minutes` or `--steps` ends it."""
+    if options.minutes is not None:
+        return float(options.minutes)
+    return math.inf if options.steps else 60.0
 
 
 def read_settings(path: Path, kind: type[Settings]) -> Settings:

@@ -24,6 +24,7 @@ from torch import Tensor
 from gvcodec.models import PAINTER
 from gvcodec.painter.tokens import LARGEST, MAX_TOKEN_WEIGHT, REGION
 from gvcodec.painter.tokens import STEP as LEVELS
+from training.held_out import add_option
 from training.material import LENGTH, WINDOW
 from training.tokens import (
     DIMS,
@@ -65,6 +66,7 @@ class Search:
 
     def save(self) -> None:
         state = {"size": self.size, "free": self.free, "table": self.table}
+        state["digest"] = self.work.data.digest()  # windows are numbered by its entries
         torch.save(state | {"windows": self.windows}, self.path)
 
     def next(self, rng: np.random.Generator) -> None:
@@ -166,9 +168,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of targets.pt")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--painter", default=str(PAINTER.find()), help="weights that are steered")
+    add_option(parser, "as the material says")
     options = parser.parse_args(words)
     options.out.mkdir(parents=True, exist_ok=True)
-    config = TrainConfig(painter=options.painter, cache=options.cache, out=str(options.out))
+    places = {"cache": options.cache, "out": str(options.out)}
+    config = TrainConfig(painter=options.painter, held_out=options.held_out or "", **places)
     search = Search(TokenWork(config), options.out)
     rng = np.random.default_rng(len(search.free) + len(search.windows) + 1)
     end = time.monotonic() + 60 * options.minutes

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
 from gvcodec.painter.cpu import block_vectors
@@ -62,10 +62,10 @@ from gvcodec.util.tensors import open_device
 from training.alarms import Alarm
 from training.card import write_card
 from training.crops import Cache
-from training.held_out import list_sha256
+from training.held_out import add_option, list_sha256, parse_held_out
 from training.loop import Loop, Schedule, Work
 from training.material import WINDOW
-from training.settings import parse_run
+from training.settings import parse_run, time_limit
 
 #: Side of what `style` sees, in luma samples.
 PLACE = 8
@@ -96,7 +96,7 @@ class TrainConfig:
     folder of material; `out`: folder to write; `width`: channels of the transformer, `local` and
     `over`: its layers within regions and over the window; `crops`: windows a step; `price`: of the
     mean size of a token; `targets`: tokens to begin with, of `training.token_targets` over the same
-    cache; the others as in `training.painter`."""
+    cache and `held_out`; the others as in `training.painter`."""
 
     painter: str
     cache: str
@@ -115,14 +115,12 @@ class TrainConfig:
     validate_minutes: float = 20.0
     validate_samples: int = 30
     threads: int = 1
+    held_out: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """All but the folders, for the card of what is trained."""
-        return {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in ("cache", "out", "targets")
-        }
+        """All but folders and files, for the card of what is trained."""
+        places = ("cache", "out", "targets", "held_out")
+        return {key: value for key, value in asdict(self).items() if key not in places}
 
 
 class TokenEncoder(nn.Module):
@@ -312,8 +310,9 @@ class TokenWork(Work):
         if not perceptual.find_weights():
             raise MediaError("no weights of LPIPS found")
         cache = Path(config.cache)
-        self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
-        self.held = Cache(cache, held_out=True, device=self.device)
+        rule = parse_held_out(config.held_out) if config.held_out else None
+        self.data = Cache(cache, False, config.seed, device=self.device, rule=rule)
+        self.held = Cache(cache, True, device=self.device, rule=rule)
         painter = Path(config.painter)
         self.network = PainterNetwork.load(painter).to(self.device)
         self.painters = [
@@ -378,6 +377,11 @@ class TokenWork(Work):
     def _learn_targets(self, model: Steering) -> None:
         """Table and tokens of searched windows."""
         targets = torch.load(self.config.targets, map_location=self.device)
+        if targets.get("digest", self.data.digest()) != self.data.digest():
+            raise UsageError(
+                f"{self.config.targets}: of other training clips; make them with this cache and "
+                "the same --held-out"
+            )
         seen = []
         for position, (entry, record, _) in enumerate(targets["windows"]):
             batch = self.data.batch(1, WINDOW, [(entry, record)])
@@ -555,11 +559,13 @@ def make_loop(config: TrainConfig, device: str = "") -> Loop:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Train for some minutes; goes on where the last call stopped."""
+    """Train for some minutes or steps; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="tokens", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
-    options, config = parse_run(parser, words, TrainConfig, ("cache", "out", "targets"))
+    add_option(parser, "as the material says")
+    keys = ("cache", "out", "targets")
+    options, config = parse_run(parser, words, TrainConfig, keys, ("held_out",))
     loop = make_loop(config, options.device)
     loop.log({"config": asdict(config)})
-    loop.run(options.minutes)
+    loop.run(time_limit(options), options.steps)
     print(Path(config.out) / "tokens.safetensors")

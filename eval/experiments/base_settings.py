@@ -189,7 +189,8 @@ def change(anchor: Rows, other: Rows, metric: str) -> float | None:
         return None
     if metric == "flicker":
         return kept_out.ratio(first, second)
-    return bd_rate(first, second, METRICS[metric].higher_is_better, ALL_RATES).percent
+    # A screening of settings with three qualities, which no report shows.
+    return bd_rate(first, second, METRICS[metric].higher_is_better, ALL_RATES, 3).percent
 
 
 def at_rate(anchor: Rows, point: dict[str, str], metric: str) -> float | None:

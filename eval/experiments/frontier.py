@@ -153,12 +153,19 @@ def _draw_panel(axes: Axes, title: str, found: list[Place]) -> None:
     axes.grid(True, alpha=0.3)
 
 
+def _format_share(place: Place, name: str) -> str:
+    """The mean, and over how many clips where some have no BD-rate."""
+    if (share := place.share(name)) is None:
+        return "–"
+    fewer = len(place.bits[name]) < len(place.times)
+    return f"{share:+.1f} %" + (f" ({len(place.bits[name])})" if fewer else "")
+
+
 def table(found: list[Place]) -> str:
-    """Markdown."""
+    """Markdown; in brackets: the clips of a mean, where they are fewer than those of the row."""
     lines = []
     for place in found:
-        shares = (place.share(name) for name in _METRICS)
-        cells = ["–" if share is None else f"{share:+.1f} %" for share in shares]
+        cells = [_format_share(place, name) for name in _METRICS]
         beaten = "" if is_beaten(place, found) else "yes"
         count = str(len(place.times))
         lines.append([place.codec, count, f"×{place.time():.2f}", *cells, beaten])

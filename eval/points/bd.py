@@ -2,8 +2,8 @@
 
 Curves are points (bpp, metric). Each is cut to 0.005…0.08 bpp by Akima interpolation of the metric
 over log rate, made strictly monotone (a point that costs more and is no better is left out), and
-compared by package `bjontegaard` (Akima) over the metric range both have in common. Negative = the
-test codec needs fewer bits.
+compared by package `bjontegaard` (Akima) over the metric range both have in common. Curves of fewer
+than four points are not compared. Negative = the test codec needs fewer bits.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.tools import EvalError
+from eval.tools import need_packages
 
 RANGE = (0.005, 0.08)
 #: No limits: over what two curves share.
 ALL_RATES = (1e-6, 100.0)
 #: Points this little outside the range belong to it: a found rate is never exactly the target.
 _SLACK = 1.03
+#: Least points of a curve, as in Bjøntegaard's method (VCEG-M33).
+LEAST_POINTS = 4
+NO_OVERLAP, TOO_FEW = "no overlap", f"fewer than {LEAST_POINTS} rates"
 Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Delta:
-    """BD-rate in percent, or None where the curves share no quality; `overlap` is the shared part
-    of the quality both cover together (0…1)."""
+    """BD-rate in percent, or None with the `reason`: the curves share no quality, or have too few
+    points; `overlap` is the shared part of the quality both cover together (0…1)."""
 
     percent: float | None
     overlap: float
+    reason: str = NO_OVERLAP
 
 
 def clip_curve(
@@ -66,14 +70,18 @@ def _interpolate(points: list[tuple[float, float]], at: float) -> float:
 
 
 def bd_rate(
-    anchor: Curve, test: Curve, higher_is_better: bool, limits: tuple[float, float] = RANGE
+    anchor: Curve,
+    test: Curve,
+    higher_is_better: bool,
+    limits: tuple[float, float] = RANGE,
+    least_points: int = LEAST_POINTS,
 ) -> Delta:
     """BD-rate of `test` against `anchor` in percent."""
-    try:
-        import bjontegaard
-    except ImportError:
-        raise EvalError("bjontegaard is not installed: pip install 'gvcodec[eval]'") from None
+    need_packages("bjontegaard")
+    import bjontegaard
 
+    if min(len({bpp for bpp, _ in curve}) for curve in (anchor, test)) < least_points:
+        return Delta(None, 0.0, TOO_FEW)
     a, t = (clip_curve(c, higher_is_better, limits) for c in (anchor, test))
     if len(a) < 2 or len(t) < 2:
         return Delta(None, 0.0)

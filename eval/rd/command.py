@@ -17,7 +17,7 @@ from eval.rd.rates import CLOSE, TARGETS
 from eval.rd.runs import Plan, run_all
 from eval.report import make
 from eval.sequences import Source
-from eval.tools import EvalError, log_line, write_json
+from eval.tools import EvalError, log_line, need_packages, write_json
 from eval.video import Clip, Part
 
 #: What a profile sets, with the defaults of these options.
@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     if unknown := set(options.metrics or ()) - set(METRICS):
         listed = ", ".join(METRICS)
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {listed}")
-    # Mistakes are named before anything is printed or done.
+    # Mistakes are named before anything is printed or done, and what the report needs.
+    need_packages("bjontegaard", "imageio_ffmpeg", "matplotlib", "torch")
     profile = profile_of(options)
     resolve(options.codecs, _resolving(options, ENDLESS))
     _period(options.keyint, 25.0)

@@ -64,13 +64,13 @@ def bd_csv(results: Results) -> str:
             for metric in results.metrics:
                 deltas = clip_deltas(results, anchor, row, metric)
                 for clip, delta in deltas.items():
-                    percent = "no overlap" if delta.percent is None else round(delta.percent, 2)
+                    percent = delta.reason if delta.percent is None else round(delta.percent, 2)
                     lines.append(
                         [anchor, row, metric.name, clip, percent, "", "", round(delta.overlap, 3)]
                     )
                 total = overall(results, deltas)
                 interval = [round(v, 2) for v in total.interval] if total.interval else ["", ""]
-                mean: float | str = "no overlap" if deltas else ""
+                mean: float | str = total.reason if deltas else ""
                 if total.percent is not None:
                     mean = round(total.percent, 2)
                 lines.append([anchor, row, metric.name, "overall", mean, *interval, ""])

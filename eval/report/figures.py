@@ -9,7 +9,7 @@ from typing import Any
 from eval.metrics import Metric
 from eval.report.data import Results
 from eval.sequences import NAMED
-from eval.tools import EvalError
+from eval.tools import need_packages
 from gvcodec.util.messages import count_noun
 
 #: One colour a family; variants of gvcodec beyond the first take from the second list.
@@ -38,11 +38,10 @@ SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math"
 def rd_chart(results: Results, metric: Metric) -> str:
     """SVG text: metric over bpp. A row has a point where it reaches that rate on every headline
     clip; next to the rows are the points that the profile's papers print for these clips."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise EvalError("matplotlib is not installed: pip install 'gvcodec[eval]'") from None
+    need_packages("matplotlib")
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(10, 6), layout="constrained")
         axes = figure.subplots()

@@ -10,7 +10,7 @@ straight line over log rate; a single point has no BD-rate.
 from __future__ import annotations
 
 from eval.metrics import METRICS
-from eval.points.bd import ALL_RATES, bd_rate
+from eval.points.bd import ALL_RATES, LEAST_POINTS, NO_OVERLAP, bd_rate
 from eval.points.profiles import COLUMNS
 from eval.report.data import Results
 from eval.tools import markdown
@@ -19,7 +19,7 @@ from eval.tools import markdown
 MARK = "published, other machine"
 _HOW = (
     "BD-rates of mean curves over the clips, over the shared quality: Akima interpolation of log "
-    "rate, a straight line where a codec has two points, none for a single point."
+    f"rate, none for fewer than {LEAST_POINTS} points."
 )
 
 
@@ -31,9 +31,9 @@ def published_deltas(results: Results) -> list[tuple[str, str, str, float | None
     found = []
     for metric in [m for m in results.metrics if m.name in COLUMNS]:
         for anchor, points in results.find_published(metric.name).items():
-            for row in results.rows if len(points) > 1 else ():
+            for row in results.rows if len(points) >= LEAST_POINTS else ():
                 curve = results.mean_curve(row, metric.name)
-                if curve:
+                if curve and len(curve) >= LEAST_POINTS:
                     delta = bd_rate(points, curve, metric.higher_is_better, ALL_RATES)
                     found.append((anchor, row, metric.name, delta.percent))
     return found
@@ -82,4 +82,4 @@ def _cell(values: dict[tuple[str, ...], float | None], key: tuple[str, ...]) -> 
     if key not in values:
         return "–"
     percent = values[key]
-    return "no overlap" if percent is None else f"{percent:+.1f} %"
+    return NO_OVERLAP if percent is None else f"{percent:+.1f} %"

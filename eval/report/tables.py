@@ -3,6 +3,7 @@ and markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,17 +30,17 @@ MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held
 @dataclass(frozen=True)
 class Overall:
     """Mean BD-rate over the headline clips that have one, its bootstrap interval, and how many have
-    one."""
+    one; `reason`: why none has."""
 
     percent: float | None
     interval: tuple[float, float] | None
     clips: int
     of: int
-    measured: bool = True
+    reason: str = "–"
 
     def text(self) -> str:
         if self.percent is None:
-            return "no overlap" if self.measured else "–"
+            return self.reason
         interval = f" [{self.interval[0]:+.0f}, {self.interval[1]:+.0f}]" if self.interval else ""
         part = "" if self.clips == self.of else f" ({self.clips} of {self.of} clips)"
         return f"{self.percent:+.1f} %{interval}{part}"
@@ -47,7 +48,7 @@ class Overall:
 
 def delta_text(delta: Delta) -> str:
     if delta.percent is None:
-        return "no overlap"
+        return delta.reason
     return f"{delta.percent:+.1f} %" + ("*" if delta.overlap < WEAK_OVERLAP else "")
 
 
@@ -74,7 +75,8 @@ def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
     values = [deltas[c].percent for c in results.headline if c in deltas]
     numbers = [v for v in values if v is not None]
     mean = sum(numbers) / len(numbers) if numbers else None
-    return Overall(mean, bootstrap(numbers), len(numbers), len(results.headline), bool(deltas))
+    reason = next((delta.reason for delta in deltas.values()), "–")
+    return Overall(mean, bootstrap(numbers), len(numbers), len(results.headline), reason)
 
 
 def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]:
@@ -273,12 +275,21 @@ def summary_markdown(results: Results) -> str:
     that it needs."""
     wanted = ("Averages", "The ", "Presets", MARKS)
     short = " ".join(note for note in notes(results) if note.startswith(wanted))
-    return f"{_headline_table(results, anchors(results)[:2])}\n\n{short} {_BRACKETS}"
+    return _explain(_headline_table(results, anchors(results)[:2]), short)
 
 
 def headline_markdown(results: Results) -> str:
     """gvcodec's overall BD-rates against each anchor."""
-    return f"{_headline_table(results, anchors(results))}\n\n{' '.join(notes(results))} {_BRACKETS}"
+    return _explain(_headline_table(results, anchors(results)), " ".join(notes(results)))
+
+
+def _explain(table: str, text: str) -> str:
+    """A table of BD-rates with its notes; intervals are explained where there are some."""
+    return f"{table}\n\n{text}" + (f" {_BRACKETS}" if _has_intervals(table) else "")
+
+
+def _has_intervals(table: str) -> bool:
+    return re.search(r"% \[[+-]\d+, [+-]\d+\]", table) is not None
 
 
 def _headline_table(results: Results, against: list[str]) -> str:
@@ -300,8 +311,9 @@ def results_markdown(results: Results) -> str:
     parts = []
     for anchor in anchors(results):
         label = results.rows[anchor]["label"]
-        parts.append(f"**BD-rate against {label}** (95 % bootstrap interval over clips):")
-        parts.append(markdown(*bd_table(results, anchor)))
+        table = markdown(*bd_table(results, anchor))
+        what = " (95 % bootstrap interval over clips)" if _has_intervals(table) else ""
+        parts += [f"**BD-rate against {label}**{what}:", table]
     for target in results.targets:
         header, rows, clips = means_table(results, target)
         if clips:

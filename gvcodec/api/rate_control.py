@@ -46,7 +46,10 @@ def encode_rated(
     if is_whole(job):
         with job.open() as source:
             source_bytes = source.size
-    return replace(_describe(rated_file, rate), source_bytes=source_bytes)
+    report = replace(_describe(rated_file, rate), source_bytes=source_bytes)
+    # The limit of pictures is one of the stream, whose bytes differ from those of the one-file.
+    is_other_size = suffix and isinstance(rate, Budget) and not rate.bounds_file
+    return replace(report, limit=None) if is_other_size else report
 
 
 def _refuse_early(source: VideoReader, rate: Budget) -> None:

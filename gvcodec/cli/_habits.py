@@ -111,7 +111,7 @@ def check_presets(words: Sequence[str]) -> None:
         if option == "--preset" and value in _PRESET_NAMES.split():
             raise UsageError(
                 f"--preset {value}: presets are numbers, 0 (slowest) to 10; or --speed fast, "
-                "default or best"
+                "balanced or best"
             )
 
 

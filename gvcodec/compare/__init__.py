@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.base.drawn_pictures import is_drawn
 from gvcodec.bitstream import Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import psnr
@@ -37,10 +38,17 @@ from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.payload_choice import has_torch
 from gvcodec.rate.quality import missing_package, ssimulacra2
+from gvcodec.types import Planes
 from gvcodec.util.file_io import name_of
 from gvcodec.util.torch_settings import default_torch_settings
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
+
+#: Why gvcodec can lose on a clip.
+DRAWN = (
+    "The pictures are drawn (slides, a screen, a cartoon). gvcodec is made for a camera's: here is "
+    "little texture to synthesize, and another encoder can be nearer at equal bytes."
+)
 
 #: Title of a peer, total frames, number of its attempt, frames sent.
 ProgressWrapper = Callable[[str, int, int, int], None]
@@ -126,6 +134,8 @@ def compare(
         far = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
         far += "".join(f", {name} {value:.2f}" for name, value in rows[-1].scores.items())
         log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
+    if is_drawn_clip(originals) and not is_nearest_everywhere(rows):
+        notes.append(DRAWN)
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
     if blind:
@@ -133,6 +143,22 @@ def compare(
     else:
         html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
     return Comparison(rows, html, notes, verdict)
+
+
+def is_drawn_clip(frames: Sequence[Planes]) -> bool:
+    """Whether two of five frames, evenly over the clip, are slides, screens or cartoons."""
+    some = [frames[n * (len(frames) - 1) // 4] for n in range(5)]
+    return sum(is_drawn(planes[0]) for planes in some) >= 2
+
+
+def is_nearest_everywhere(rows: Sequence[Row]) -> bool:
+    """Whether gvcodec, the first row, is nearest to the source by every figure of the verdict."""
+    ours, others = rows[0], rows[1:]
+    return all(
+        all(ours.distances[name] <= row.distances[name] for name in ours.distances)
+        and all(_score(ours, name) >= _score(row, name) for name in ours.scores or ("PSNR-Y",))
+        for row in others
+    )
 
 
 def tell_nearest(rows: Sequence[Row]) -> str:

@@ -9,9 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec.compare import PEERS, compare, metrics_for, tell_nearest
+from gvcodec import compare as module
+from gvcodec.compare import (
+    DRAWN,
+    PEERS,
+    compare,
+    is_drawn_clip,
+    is_nearest_everywhere,
+    metrics_for,
+    tell_nearest,
+)
 from gvcodec.compare.page import Row, write_page
-from gvcodec.compare.peers import encode, encode_at
+from gvcodec.compare.peers import PeerEncode, encode, encode_at
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import Scaler
 from gvcodec.types import Planes
@@ -162,3 +171,46 @@ def test_a_title_cannot_end_the_script() -> None:
     page = write_page("</script><b>", [picture], [Row("<i>", [1], [40.0], [picture])], 25, ["<u>"])
     assert "</script><b>" not in page and "<b>" not in page
     assert page.count("</script>") == 2 and "<u>" not in page
+
+
+def drawn_clip(frames: int) -> list[Planes]:
+    """A slide: bars and boxes on a flat ground, one of which moves."""
+    clip = []
+    for number in range(frames):
+        luma = np.full((96, 160), 900, np.uint16)
+        for row in range(8, 80, 12):
+            luma[row : row + 5, 10 : 60 + row] = 80
+        luma[40:70, 100 + number : 130 + number] = 300
+        chroma = np.full((48, 80), 512, np.uint16)
+        clip.append((luma, chroma, chroma))
+    return clip
+
+
+def test_drawn_clips_are_told_from_a_camera_s() -> None:
+    assert is_drawn_clip(drawn_clip(3)) and is_drawn_clip(drawn_clip(1))
+    assert not is_drawn_clip(moving_texture(160, 96, 6))
+
+
+def test_gvcodec_is_nearest_everywhere_or_not() -> None:
+    picture = [np.zeros((4, 4, 3), np.uint8)]
+
+    def row(lpips: float, score: float) -> Row:
+        return Row("a", [1000], [30.0], picture, {"LPIPS-Alex": lpips}, {"SSIMULACRA2": score})
+
+    assert is_nearest_everywhere([row(0.1, 60)])
+    assert is_nearest_everywhere([row(0.1, 60), row(0.2, 50)])
+    assert not is_nearest_everywhere([row(0.1, 60), row(0.2, 70)])
+    assert not is_nearest_everywhere([row(0.1, 60), row(0.05, 50)])
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_defeat_on_drawn_pictures_is_explained(drawn: bool, tmp_path, monkeypatch) -> None:
+    frames = drawn_clip(4) if drawn else moving_texture(160, 96, 4)
+    film, stream = write_clip(tmp_path / "film.mp4", frames), tmp_path / "film.gvc"
+    run("encode", film, stream, "--preset", "10", "--fit", "off")
+    perfect = lambda name, originals, *_: PeerEncode([9] * len(originals), list(originals))
+    monkeypatch.setattr(module, "encode_at", perfect)
+    comparison = compare(film, stream, ["x265"])
+    assert (DRAWN in comparison.notes) == drawn
+    assert (html.escape(DRAWN) in comparison.html) == drawn
+    assert DRAWN not in compare(film, stream, []).notes

@@ -8,8 +8,9 @@ from eval.experiments.frontier import ANCHOR, draw, is_beaten, places
 
 
 def rows(codec: str, share: float, seconds: float) -> list[dict[str, str]]:
-    """Three qualities of one clip, at a share of the anchor's bits."""
+    """Four qualities of one clip, at a share of the anchor's bits."""
     points = ((0.005, 0.30, 0.2, 28), (0.016, 0.16, 0.1, 33), (0.05, 0.08, 0.05, 37))
+    points += ((0.028, 0.115, 0.07, 35),)
     return [
         {
             "clip": "a",
@@ -34,7 +35,7 @@ def test_a_codec_is_beaten_where_another_is_faster_and_smaller() -> None:
 
 
 def test_clips_that_lack_a_quality_do_not_count() -> None:
-    assert [p.codec for p in places([*rows(ANCHOR, 1, 4), *rows("fast", 0.7, 2)[:2]])] == [ANCHOR]
+    assert [p.codec for p in places([*rows(ANCHOR, 1, 4), *rows("fast", 0.7, 2)[:3]])] == [ANCHOR]
 
 
 def test_the_picture_names_presets(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> Non
 def test_intervals() -> None:
     assert interval([0.5, 0.5, 0.5]) == "50.0 ± 0.0"
     assert interval([0.4, 0.6]).startswith("50.0 ± 127")
-    assert interval([math.nan, None, 0.25]) == "25.0" and interval([]) == ""
+    assert interval([math.nan, None, 0.25]) == "25.0 (1)" and interval([]) == ""
 
 
 def test_motions_differ_by_order_alone() -> None:

@@ -287,6 +287,9 @@ def test_size_and_bitrate_count_the_sound(tmp_path) -> None:
     command("encode", source, stream, "-b:v", "40k", *common)
     video_bytes = api.info(stream).video_bytes
     assert 0.93 * 6000 <= video_bytes <= 6000 and api.info(stream).track_bytes > 3000
+    # The bitrate of pictures bounds no file, whose container has bytes of its own.
+    done = command("encode", source, stream.with_suffix(".mp4"), "-b:v", "40k", *common)
+    assert " % of " not in done.err
     command("encode", source, stream.with_suffix(".mp4"), "--bitrate", "140k", *common)
     assert 0.95 * 21_000 <= stream.with_suffix(".mp4").stat().st_size <= 21_000
 

@@ -8,6 +8,7 @@ the clips that it would have seen.
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,14 +25,16 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE
 from gvcodec.gvc1d.model import Config
 from training import world
-from training.files import PICTURES, VIDEOS
-from training.held_out import is_held_out
+from training.files import PICTURES, VIDEOS, describe_small, read_size
+from training.held_out import parse_held_out
 
 Planes = tuple[Tensor, Tensor, Tensor]
 #: Planes and scenes.
 Labelled = tuple[Tensor, Tensor, Tensor, Tensor]
 #: Clips and frames of a validation, and frames of a scene in the test of recall.
 VALIDATION_CLIPS, VALIDATION_FRAMES, RECALL_CLIPS = 16, 12, 16
+#: Clips whose sizes are read at the start, a few milliseconds each.
+MOST_CHECKED = 2000
 
 
 class Recall(NamedTuple):
@@ -130,24 +133,26 @@ class WorldClips:
 @dataclass
 class FolderClips:
     """Crops of `size` luma samples of all videos and pictures below `path`, and in shards (.tar)
-    there. Those named in `training/held_out.txt`, and a share `held_out` of the sources (first
-    words of names), only validate. Raises `MediaError` where there is nothing to train or to
-    validate on."""
+    there. Those named in `training/held_out.txt`, and those of `held_out` (a share of the sources
+    by the first words of their names, or a file of beginnings of names), only validate. The first
+    `MOST_CHECKED` clips are opened at the start, and a line names those that are too small. Raises
+    `MediaError` where there is nothing to train or to validate on, `UsageError`."""
 
     path: str
     window: int
     size: int = 256
-    held_out: float = 0.1
+    held_out: float | str = 0.1
 
     def __post_init__(self) -> None:
         if self.size % self.window:
             raise UsageError(f"crops of {self.size} samples are not whole windows of {self.window}")
+        self._leave_out_small()
         if not self._files[False]:
             raise MediaError(f"{self.path}: no videos or pictures to train on")
         if not self._files[True]:
             raise MediaError(
-                f"{self.path}: nothing is held out for validation; add clips of other sources, or "
-                f"raise held_out (now {self.held_out:g})"
+                f"{self.path}: nothing is held out for validation: --held-out FILE, or a larger "
+                f"share (now {self.held_out})"
             )
 
     @cached_property
@@ -156,10 +161,28 @@ class FolderClips:
         root = Path(self.path)
         if not root.is_dir():
             raise MediaError(f"{self.path}: no such folder")
+        rule = parse_held_out(str(self.held_out))
         sides: dict[bool, list[Source]] = {False: [], True: []}
         for source in list_sources(root):
-            sides[is_held_out(source.name, self.held_out)].append(source)
+            sides[rule.has(source.name)].append(source)
         return sides
+
+    def _leave_out_small(self) -> None:
+        small = []
+        files = [*self._files[False], *self._files[True]]
+        for source in files[:MOST_CHECKED]:
+            width, height = read_size(source.open(), source.name)
+            if min(width, height) < self.size:
+                small.append((source, width, height))
+        if not small:
+            return
+        line = describe_small([(source.name, w, h) for source, w, h in small], self.size)
+        if len(small) == len(files):
+            raise UsageError(f"{self.path}: {line}: a smaller `size` in [data]")
+        print(f"left out: {line}", file=sys.stderr, flush=True)
+        names = {source for source, _, _ in small}
+        for side, sources in self._files.items():
+            self._files[side] = [source for source in sources if source not in names]
 
     def batch(self, rng: np.random.Generator, batch: Batch) -> Labelled:
         planes = self._draw(self._files[False], rng, batch.clips, batch.frames)

@@ -44,6 +44,7 @@ from training.gvc1d import titok
 from training.gvc1d.cost import describe_cost
 from training.gvc1d.data import Batch, Clips, load, open_data
 from training.gvc1d.variants import PARTS, make_codec
+from training.held_out import add_option
 from training.world import SHOT_FRAMES, SIZE
 
 #: Least probability of an integer while training: at most 24 bits.
@@ -634,9 +635,14 @@ def main(words: list[str]) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("config", type=Path, help="for example training/configs/mini.toml")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/NAME)")
-    parser.add_argument("--steps", type=int, default=0, help="stop at this step")
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="stop at this step (the end of the plan)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="stop after this time (no limit)"
+    )
     parser.add_argument("--seed", type=int, help="another seed than the file's")
+    add_option(parser, "that of [data], a tenth")
     parser.add_argument("--without", default="", help="parts to train without, with commas between")
     parser.add_argument("--cost", action="store_true", help="print FLOP and hours, train nothing")
     parser.add_argument(
@@ -657,6 +663,10 @@ def main(words: list[str]) -> None:
         changes["off"] = tuple(options.without.split(","))
         if unknown := set(changes["off"]) - set(PARTS):
             raise UsageError(f"--without {unknown.pop()}: the parts are {', '.join(PARTS)}")
+    if options.held_out:
+        if settings.data.get("kind") != "folder":
+            raise UsageError('--held-out is for data of the kind "folder"')
+        changes["data"] = settings.data | {"held_out": options.held_out}
     if changes:
         settings = Settings(
             **({f: getattr(settings, f) for f in Settings.__annotations__} | changes)
