@@ -89,6 +89,8 @@ class BaseDecoder(ABC):
     #: For bases with tokens: those of each frame that was released, in order, as bytes. The base
     #: hash counts them ahead of the samples, and the caller takes them out.
     hash_bytes: deque[bytes] | None = None
+    #: Whether a payload with closed captions came.
+    has_captions: bool = False
 
     @abstractmethod
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:

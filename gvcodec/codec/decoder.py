@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec.base import check_settings, open_decoder
-from gvcodec.base.standard.captions import captions_in
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
@@ -71,8 +70,8 @@ class Decoder:
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;
-    `expected_painted_hash`: payload of the `painted` packet, None before it came; `has_captions`:
-    whether a frame with closed captions came; `notes`: a line for what this release does not show.
+    `expected_painted_hash`: payload of the `painted` packet, None before it came; `notes`:
+    a line for what this release does not show.
 
     One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
     raise `UsageError`.
@@ -105,7 +104,7 @@ class Decoder:
         self._overrides_look = look is not None or not uses_tokens
         self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
         self.tracks: TrackReader | None = None
-        self.metadata, self.has_captions = b"", False
+        self.metadata = b""
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
         # The base. A frame's number counts from the first of the video.
@@ -183,11 +182,14 @@ class Decoder:
             raise DamagedStreamError("decoding has to start at a keyframe", code="packet-order")
         if not is_reordered(self.header.base):
             self._sizes[self._sent_count] = len(packet.payload)
-        if self.header.base == "av1" and not self.has_captions:
-            self.has_captions = bool(captions_in(packet.payload))
         self.expected_painted_hash = None
         self._sent_count += 1
         self._on_base_frames(self._base_decoder.send(packet.payload, key))
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether a frame with closed captions came."""
+        return self._base_decoder.has_captions
 
     def _on_base_frames(self, base_frames: list[Planes]) -> None:
         """Hash, paint and time what the base released."""

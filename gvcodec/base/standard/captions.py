@@ -6,15 +6,17 @@ Decoders show the same pictures with and without them. Raises `DamagedStreamErro
 
 from __future__ import annotations
 
-from gvcodec.base.standard.payloads import obus_of, strip_unit
+from gvcodec.base.standard.payloads import (
+    CAPTION_MARK,
+    OBU_METADATA,
+    caption_bodies,
+    strip_unit,
+)
 from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError
 
-_OBU_FRAME_HEADER, _OBU_METADATA, _OBU_FRAME = 3, 5, 6
-_METADATA_HEAD = bytes([_OBU_METADATA << 3 | 2])
-#: metadata_type ITU-T T.35; United States, ATSC, "GA94", cc_data.
-_MARK = b"\x04\xb5\x00\x31GA94\x03"
+_OBU_FRAME_HEADER, _OBU_FRAME = 3, 6
+_METADATA_HEAD = bytes([OBU_METADATA << 3 | 2])
 #: In the byte after the mark: cc_data follows, and the number of its triplets (5 bits).
 _FLAGS, _COUNT = 0xC0, 31
 #: em_data; marker bits after the triplets and the OBU's trailing bits.
@@ -36,23 +38,17 @@ def insert_captions(payload: bytes, cc_data: bytes) -> bytes:
 
 def captions_in(payload: bytes) -> bytes:
     """Captions of a payload of base av1, b"" without any that can be read."""
-    if _MARK not in payload:
-        return b""
-    try:
-        bodies = [body for kind, body in obus_of(payload) if kind == _OBU_METADATA]
-    except DamagedStreamError:
-        return b""
-    return b"".join(_read(body) for body in bodies if body.startswith(_MARK))
+    return b"".join(map(_read, caption_bodies(payload)))
 
 
 def _pack(triplets: bytes) -> bytes:
     count = bytes([_FLAGS | len(triplets) // TRIPLET])
-    body = _MARK + count + _EM_DATA + triplets + _TAIL
+    body = CAPTION_MARK + count + _EM_DATA + triplets + _TAIL
     return _METADATA_HEAD + encode_var(len(body)) + body
 
 
 def _read(body: bytes) -> bytes:
-    at = len(_MARK)
+    at = len(CAPTION_MARK)
     count = body[at] & _COUNT if len(body) > at else 0
     begin = at + 1 + len(_EM_DATA)
     triplets = body[begin : begin + TRIPLET * count]

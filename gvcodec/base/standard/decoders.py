@@ -24,7 +24,7 @@ import av
 
 from gvcodec.base import BaseDecoder
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.payloads import nals_of, obus_of, packet_of, restore_unit
+from gvcodec.base.standard.payloads import caption_bodies, nals_of, obus_of, packet_of, restore_unit
 from gvcodec.bases import is_reordered, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError
@@ -62,6 +62,8 @@ class StandardDecoder(BaseDecoder):
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
+        if self._codec == "av1" and not self.has_captions:
+            self.has_captions = bool(caption_bodies(payload))
         base_frames: list[Planes] = []
         if keyframe and self._decoder_holds_back and self._pending_frames:
             base_frames = self._decode(None)

@@ -20,6 +20,9 @@ from gvcodec.errors import DamagedStreamError
 
 _OBU_DELIMITER, _OBU_PADDING = 2, 15
 _OBU_EXTENDED, _OBU_SIZED = 4, 2
+#: Type of a metadata OBU; how one with closed captions begins: metadata_type ITU-T T.35; United
+#: States, ATSC, "GA94", cc_data.
+OBU_METADATA, CAPTION_MARK = 5, b"\x04\xb5\x00\x31GA94\x03"
 _TEMPORAL_DELIMITER = b"\x12\x00"
 #: Delimiters and supplemental information.
 _VVC_DROPPED = (20, 23, 24)
@@ -115,3 +118,14 @@ def _split(payload: bytes) -> list[bytes]:
     sizes = [cursor.var() for _ in range(count - 1)]
     nals = [cursor.take(size) for size in sizes]
     return [*nals, cursor.take(len(cursor))]
+
+
+def caption_bodies(payload: bytes) -> list[bytes]:
+    """Bodies of the OBUs with closed captions in a payload of base av1; none of a damaged one."""
+    if CAPTION_MARK not in payload:
+        return []
+    try:
+        bodies = [body for kind, body in obus_of(payload) if kind == OBU_METADATA]
+    except DamagedStreamError:
+        return []
+    return [body for body in bodies if body.startswith(CAPTION_MARK)]
