@@ -32,13 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "printed address then holds a secret token (this machine only)",
     )
     add("--port", type=integer(0, 65535), default=0, metavar="N", help="port (a free one)")
-    add(
-        "--crf",
-        type=quality(51),
-        default=20,
-        metavar="N",
-        help="quality of x264, 0 (best) to 51 (20)",
-    )
+    add("--crf", type=quality(51), default=20, metavar="N", help="quality of x264, 0 best (20)")
     add("--fidelity", action="store_true", help="show base frames: no painter, no restoration")
     add_model(parser)
     add_threads(parser)
