@@ -401,7 +401,7 @@ def overall(
         if name == "flicker":
             value = ratio(*pair)
         else:
-            value = bd_rate(*pair, METRICS[name].higher_is_better, band).percent
+            value = bd_rate(*pair, METRICS[name].higher_is_better, band, len(TARGETS)).percent
         if value is not None:
             found.append(value)
     if not found:

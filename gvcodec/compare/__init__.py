@@ -45,7 +45,7 @@ from gvcodec.util.torch_settings import default_torch_settings
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
 #: Why gvcodec can lose on a clip.
-DRAWN_PICTURES = (
+DRAWN_NOTE = (
     "The pictures are drawn (slides, a screen, a cartoon). gvcodec is made for a camera's: here is "
     "little texture to synthesize, and another encoder can be nearer at equal bytes."
 )
@@ -135,7 +135,7 @@ def compare(
         far += "".join(f", {name} {value:.2f}" for name, value in rows[-1].scores.items())
         log_line(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     if is_drawn_clip(originals) and not is_nearest_everywhere(rows):
-        notes.append(DRAWN_PICTURES)
+        notes.append(DRAWN_NOTE)
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
     if blind:

@@ -11,7 +11,7 @@ import pytest
 
 from gvcodec import compare as module
 from gvcodec.compare import (
-    DRAWN_PICTURES,
+    DRAWN_NOTE,
     PEERS,
     compare,
     is_drawn_clip,
@@ -211,6 +211,6 @@ def test_a_defeat_on_drawn_pictures_is_explained(drawn: bool, tmp_path, monkeypa
     perfect = lambda name, originals, *_: PeerEncode([9] * len(originals), list(originals))
     monkeypatch.setattr(module, "encode_at", perfect)
     comparison = compare(film, stream, ["x265"])
-    assert (DRAWN_PICTURES in comparison.notes) == drawn
-    assert (html.escape(DRAWN_PICTURES) in comparison.html) == drawn
-    assert DRAWN_PICTURES not in compare(film, stream, []).notes
+    assert (DRAWN_NOTE in comparison.notes) == drawn
+    assert (html.escape(DRAWN_NOTE) in comparison.html) == drawn
+    assert DRAWN_NOTE not in compare(film, stream, []).notes
