@@ -107,7 +107,7 @@ def test_limits_are_those_that_are_written_down() -> None:
 def test_pictures_that_fit_are_as_large_as_written_down(base, painted, millions):
     def taken(pixels: int) -> int:
         fmt = VideoFormat(pixels // 1000, 1000, Fraction(25), Fraction(1, 25))
-        header = types.SimpleNamespace(format=fmt, base=base, uses_network=False)
+        header = types.SimpleNamespace(format=fmt, base=base)
         return limits.memory_for(header, painted)
 
     assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)
