@@ -160,7 +160,7 @@ def test_the_page_refuses_damaged_tokens_as_the_second_decoder(tmp_path: Path) -
     found = levels_of_page(tmp_path, path, header, *payloads)
     assert ["refused" if isinstance(one, str) else one for one in found] == wanted
     assert wanted.count("refused") > len(wanted) // 2 and wanted.count("refused") < len(wanted)
-    plain = levels_of_page(tmp_path, models.FOLDER / "147f9a27b46fb67d.safetensors", header, whole)
+    plain = levels_of_page(tmp_path, models.FOLDER / "e7cb4299cec0f909.safetensors", header, whole)
     assert "none can steer" in plain[0]
 
 
