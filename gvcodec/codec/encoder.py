@@ -36,7 +36,7 @@ from gvcodec.base import (
     check_settings,
     open_encoder,
 )
-from gvcodec.base.standard.captions import insert_captions
+from gvcodec.base.standard.captions import MOST_OF_FRAME, insert_captions
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
@@ -66,6 +66,9 @@ from gvcodec.zones import Zone, parse_zones, zone_at
 
 KEPT_CAPTIONS = "closed captions kept (--no-subtitles leaves them out)"
 LOST_CAPTIONS = "closed captions left out: only base av1 has a place for them"
+CUT_CAPTIONS = (
+    f"a frame has closed captions of more than {MOST_OF_FRAME} bytes: the rest is left out"
+)
 
 
 class Progress(FitProgress, Protocol):
@@ -135,6 +138,7 @@ class Encoder:
         #: Closed captions of frames whose packets the base did not give yet.
         self._captions: dict[int, bytes] = {}
         self._has_captions, self._keeps_captions = False, resolved.base == "av1"
+        self._cuts_captions = False
         # The file.
         self._end: int | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
@@ -180,7 +184,8 @@ class Encoder:
         if captions:
             self._has_captions = True
             if self._keeps_captions:
-                self._captions[self.frames] = captions
+                self._captions[self.frames] = captions[:MOST_OF_FRAME]
+                self._cuts_captions |= len(captions) > MOST_OF_FRAME
         self.frames += 1
         self._on_output(self._base_encoder.send((y, u, v), force_key))
 
@@ -280,6 +285,8 @@ class Encoder:
         self.notes += self._painter.take_notes()
         if self._has_captions:
             self.notes.append(KEPT_CAPTIONS if self._keeps_captions else LOST_CAPTIONS)
+        if self._cuts_captions:
+            self.notes.append(CUT_CAPTIONS)
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 

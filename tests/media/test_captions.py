@@ -3,6 +3,7 @@ bytes of the same frames from one-files, which other readers show as before."""
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ import av
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.captions import captions_in, insert_captions
+from gvcodec.base.standard.captions import MOST_OF_FRAME, captions_in, insert_captions
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import CUT_CAPTIONS, Encoder
+from gvcodec.config import EncoderConfig
 from gvcodec.edit.replace import ReplaceRules, check_copy
 from gvcodec.errors import NotReplacedError
 from gvcodec.media.side_data import CAPTIONS, side_data
@@ -25,6 +29,7 @@ from tests.conftest import coded, moving_texture, packets_in, run
 FRAMES, WIDTH, HEIGHT = 40, 64, 48
 FAST = ("--preset", 10, "--fit", "off", "--tokens", "off")
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+PICTURES = moving_texture(64, 48, 5)
 #: NAL units of slices.
 _SLICES = {"libx264": range(1, 6), "libx265": range(32)}
 
@@ -182,6 +187,17 @@ def test_many_captions_of_a_frame() -> None:
     many = bytes(range(180)) + bytes(33)
     changed = insert_captions(payload, many)
     assert captions_in(changed) == many and captions_in(payload) == b""
+
+
+def test_absurdly_many_captions_of_a_frame_are_cut() -> None:
+    """Beyond what a temporal unit may hold; a line says so."""
+    stream = io.BytesIO()
+    encoder = Encoder(FORMAT, EncoderConfig(base="av1", preset=10, fit=0, threads=1))
+    frames = ((p, n, False, b"\xfc\x80\x80" * 130_200 * (n == 2)) for n, p in enumerate(PICTURES))
+    encode_stream(encoder, stream, frames)
+    sizes = [len(captions_in(p.payload)) for p in packets_in(stream.getvalue()) if p.is_frame]
+    assert sum(sizes) == max(sizes) == MOST_OF_FRAME and CUT_CAPTIONS in encoder.notes
+    assert len(list(gvcodec.decode_planes(stream.getvalue()))) == len(PICTURES)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

@@ -22,6 +22,8 @@ _FLAGS, _COUNT = 0xC0, 31
 #: em_data; marker bits after the triplets and the OBU's trailing bits.
 _EM_DATA, _TAIL = b"\xff", b"\xff\x80"
 TRIPLET = 3
+#: Most bytes of a frame that encoders write: 64 OBUs, the captions of about 100 frames.
+MOST_OF_FRAME = 64 * TRIPLET * _COUNT
 
 
 def insert_captions(payload: bytes, cc_data: bytes) -> bytes:
