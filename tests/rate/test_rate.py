@@ -249,10 +249,10 @@ def test_fitted_weights_count(monkeypatch) -> None:
     assert fitted.encoded_pass.notes == ["fitting does not pay"]
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_standard_file_fits(base: str) -> None:
+@pytest.mark.parametrize(("base", "preset"), [("av1", None), ("vvc", 4)])
+def test_standard_file_fits(base: str, preset: int | None) -> None:
     clip = make_clip(208, 160, 26, seed=2)
-    fitted = fit(clip, dataclasses.replace(FAST, base=base, preset=None), bpp=0.15)
+    fitted = fit(clip, dataclasses.replace(FAST, base=base, preset=preset), bpp=0.15)
     assert 0.96 * fitted.limit <= len(fitted.encoded_pass.data) <= fitted.limit
     assert len(list(api.decode_planes(fitted.encoded_pass.data, fidelity=True))) == len(clip)
 
