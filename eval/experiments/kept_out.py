@@ -13,7 +13,7 @@ qualities, near `TARGETS`:
                     preset; untextured: the base at SVT-AV1's own settings
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low);
-                    svtav1-tuned: without loop filters and with ac-bias, as an expert sets it
+                    svtav1-tuned: CDEF and restoration off, ac-bias=4
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
