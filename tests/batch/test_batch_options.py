@@ -136,12 +136,13 @@ def test_a_failure_stops_files_being_coded_whose_chunks_stay(tmp_path) -> None:
     write_video(first)
     second.write_bytes(b"no video")
     jobs = [Job(str(path), quick()) for path in (first, second)]
-    began, engine = time.monotonic(), _Busy()
+    engine = _Busy()
     with engine:
         driver = Driver(engine, Ledger(str(out)), fail_fast=True)
         driver.run(jobs)
-    assert time.monotonic() - began < 50
     assert all(process.poll() is not None for process in engine.workers)
+    # A worker that was waited for ends by itself, with 0.
+    assert any(process.returncode for process in engine.workers)
     assert list(driver.errors) == [jobs[1].name] and not streams_of(out)
     statuses = {Path(row["input"]).name: row["status"] for row in table_of(out)}
     assert statuses == {"a.mp4": "open", "b.mp4": "failed"}
