@@ -2,7 +2,7 @@
 
 `held_out.txt` names sources by the beginnings of their file names. Of other people's clips, which
 are on no list, those of a file of the same form, or a share of the sources (first words of file
-names) by hash: `--held-out FILE|SHARE`. Clips of one source always stand on one side.
+names) by hash: `--held-out FILE|SHARE`. Clips of one source are always on the same side.
 """
 
 from __future__ import annotations

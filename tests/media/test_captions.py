@@ -190,7 +190,7 @@ def test_many_captions_of_a_frame() -> None:
 
 
 def test_absurdly_many_captions_of_a_frame_are_cut() -> None:
-    """Beyond what a temporal unit may hold; a line says so."""
+    """Beyond what a temporal unit may hold; a line reports it."""
     stream = io.BytesIO()
     encoder = Encoder(FORMAT, EncoderConfig(base="av1", preset=10, fit=0, threads=1))
     frames = ((p, n, False, b"\xfc\x80\x80" * 130_200 * (n == 2)) for n, p in enumerate(PICTURES))
