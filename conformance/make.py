@@ -48,8 +48,8 @@ from gvcodec.painter.payload import (
     join_strength,
     pack,
 )
-from gvcodec.painter.tokens import no_tokens
-from gvcodec.painter.tokens import pack as pack_tokens
+from gvcodec.painter.token_coding import no_tokens
+from gvcodec.painter.token_coding import pack as pack_tokens
 from gvcodec.retrieval.summary import Summary
 from gvcodec.types import Colour, Planes, VideoFormat
 

@@ -30,7 +30,7 @@ from gvcodec.models import find_model
 from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, read_deltas, split_extras
-from gvcodec.painter.tokens import unpack, values_of
+from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
 from gvcodec.types import Planes

@@ -36,7 +36,7 @@ from gvcodec.models import read_arrays
 from gvcodec.opening import open_source
 from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
-from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
 from gvcodec.types import VideoFormat
 

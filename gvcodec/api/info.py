@@ -25,8 +25,8 @@ from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
-from gvcodec.painter.tokens import grid_of as steering_grid
-from gvcodec.painter.tokens import kinds_in, layout_of
+from gvcodec.painter.token_coding import grid_of as steering_grid
+from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun

@@ -55,7 +55,7 @@ from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
-from gvcodec.painter.fit_samples import Gop
+from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
 from gvcodec.painter.payload_choice import painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape

@@ -50,7 +50,7 @@ def both() -> tuple[bytes, bytes, np.ndarray]:
 def test_settings_of_torch_do_not_reach_the_codec(monkeypatch) -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
     pytest.importorskip("torch")
-    from gvcodec.painter import fit as fitting
+    from gvcodec.painter.fitting import fit as fitting
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(fitting, name, 2)

@@ -53,7 +53,8 @@ with instrumented(__name__):
     from gvcodec.one_file.demux import TimedUnit
     from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
-    from gvcodec.painter.network import PainterNetwork
+    from gvcodec.painter.fitting.deltas import unpack
+    from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
 
@@ -113,7 +114,7 @@ def tracks(data: bytes) -> None:
 
 def fitted(data: bytes) -> None:
     """A payload of `fit`: what is read is written the same way again."""
-    found = weights.unpack(data, small_painter())
+    found = unpack(data, small_painter())
     for name, delta in (found or {}).items():
         assert delta.isfinite().all(), name
     sizes = {name: p.numel() for name, p in small_painter().named_parameters()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvcodec import _core
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_METRIC, read_arrays
-from gvcodec.painter.token_trial import Window
+from gvcodec.painter.tokens.trial import Window
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.colour import known_colour, red_green_blue
 
@@ -53,7 +53,7 @@ def open_network(path: Path) -> _core.PerceptualMetric:
 
 
 class PerceptualMetric:
-    """`token_trial.WindowMetric` by that network. Raises `WrongModelError` where it is missing."""
+    """`trial.WindowMetric` by that network. Raises `WrongModelError` where it is missing."""
 
     def __init__(self, fmt: VideoFormat, threads: int = 1) -> None:
         self._network = open_network(TOKEN_METRIC.find())

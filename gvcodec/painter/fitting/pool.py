@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.painter.cpu import block_vectors
-from gvcodec.painter.network import FrameObservation, PainterNetwork, convert, join
-from gvcodec.painter.objective import Batch, Objective, observe_run
+from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, convert, join
+from gvcodec.painter.fitting.objective import Batch, Objective, observe_run
 from gvcodec.perceptual.vgg import Reference
 from gvcodec.types import BLOCK, Planes
 from gvcodec.util.tensors import to_tensors

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from gvcodec.errors import MediaError
 from gvcodec.models import read_arrays, save_weights
 from gvcodec.painter import model as I
-from gvcodec.painter.filters import (
+from gvcodec.painter.fitting.filters import (
     Bands,
     Block,
     Layer,

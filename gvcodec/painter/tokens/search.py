@@ -2,9 +2,9 @@
 loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
-from what the encoder (`token_encoder`) finds, led by the small network that judges them
-(`token_metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
-that took no part then decides what is sent (`token_trial`).
+from what the encoder (`encoder`) finds, led by the small network that judges them
+(`metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
+that took no part then decides what is sent (`trial`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from gvcodec import perceptual
 from gvcodec.models import TOKEN_METRIC, painter_of
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import pad_to_patches
-from gvcodec.painter.filters import round_through
-from gvcodec.painter.fit import Adam
-from gvcodec.painter.fit_pool import Run, prepare
+from gvcodec.painter.fitting.filters import round_through
+from gvcodec.painter.fitting.fit import Adam
+from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, convert
+from gvcodec.painter.fitting.objective import Batch, observe_run, paint_observed
+from gvcodec.painter.fitting.pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
-from gvcodec.painter.network import FrameObservation, PainterNetwork, convert
-from gvcodec.painter.objective import Batch, observe_run, paint_observed
-from gvcodec.painter.token_encoder import SHARES, EncodedTokens
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import PSNR_PRICE, Window, trial_windows
-from gvcodec.painter.tokens import LARGEST, MAX_STYLE_OFFSET, STEP, pack
+from gvcodec.painter.token_coding import LARGEST, MAX_STYLE_OFFSET, STEP, pack
+from gvcodec.painter.tokens.encoder import SHARES, EncodedTokens
+from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.trial import PSNR_PRICE, Window, trial_windows
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat

@@ -21,8 +21,8 @@ from gvcodec.painter.payload import (
     split_extras,
 )
 from gvcodec.painter.payload_choice import has_torch
-from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
+from gvcodec.painter.tokens.encoder import EncodedTokens
+from gvcodec.painter.tokens.samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
@@ -133,7 +133,7 @@ def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
     )
     threads = config.threads or os.cpu_count() or 1
     if config.tokens == "search" and not search_obstacle(header.format):
-        from gvcodec.painter.token_search import TokenSearch
+        from gvcodec.painter.tokens.search import TokenSearch
 
         return TokenSearch(*stream, threads, config.device)
     return EncodedTokens(*stream, threads)

@@ -6,7 +6,7 @@ frame and the painted frame, brightness and quality. Local layers mix the patche
 global ones the regions of a window. To what it finds comes a part of the tokens at which painted
 bands have the energies of the source's in each region, by least squares over how each integer moves
 them. Tokens of a GOP are the means over some of its frames, and are tried window by window
-(`token_trial`). All operations are exact or done one after another, so every machine sends the same
+(`trial`). All operations are exact or done one after another, so every machine sends the same
 tokens.
 """
 
@@ -35,10 +35,10 @@ from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
 from gvcodec.painter.texture_check import find_unpainted_regions
-from gvcodec.painter.token_metric import PerceptualMetric
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import GopTrial
-from gvcodec.painter.tokens import REGION, STEP, WINDOW, TokenModel, grid_of, pack
+from gvcodec.painter.token_coding import REGION, STEP, WINDOW, TokenModel, grid_of, pack
+from gvcodec.painter.tokens.metric import PerceptualMetric
+from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.trial import GopTrial
 from gvcodec.types import Plane, Planes, VideoFormat
 
 #: Patches of a region and of a window along a side.

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gvcodec.painter.network import FrameObservation, PainterNetwork
+from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork
 from gvcodec.perceptual import Lpips
 from gvcodec.perceptual.losses import (
     FilterBank,

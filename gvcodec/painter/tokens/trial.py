@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from gvcodec.painter.model import Ints, Model
 from gvcodec.painter.payload import RATE_SLOPE
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.tokens import (
+from gvcodec.painter.token_coding import (
     SIDES,
     WINDOW,
     Tokens,
@@ -32,6 +31,7 @@ from gvcodec.painter.tokens import (
     round_integers,
     style_offsets_of,
 )
+from gvcodec.painter.tokens.samples import GopSample
 from gvcodec.painter.unpainted_regions import show_base
 from gvcodec.types import BLOCK, Plane, Planes
 

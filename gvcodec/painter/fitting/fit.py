@@ -6,7 +6,7 @@ on them, so that no crop counts more than another, over the tensors of `payload.
 quantises: steps follow the sensitivity of each tensor (Adam's second moments), their common factor
 is chosen by validation crops and real bytes, and the other steps are taken with rounded weights
 (straight-through). Only the last layers move, so what the others see of a crop is computed once
-(`fit_pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
+(`pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
 lower the perceptual loss of the base codec by `RATE_SLOPE` per cent.
 
 The result is sent only if it beats the shipped weights, and base frames that are clearly nearer, on
@@ -33,9 +33,10 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import painter_of
-from gvcodec.painter.fit_pool import Pool, Run, prepare
-from gvcodec.painter.fit_samples import FIRST_CHECK
-from gvcodec.painter.network import PainterNetwork, condition
+from gvcodec.painter.fitting.deltas import DeltaSteps, unpack
+from gvcodec.painter.fitting.network import PainterNetwork, condition
+from gvcodec.painter.fitting.pool import Pool, Run, prepare
+from gvcodec.painter.fitting.samples import FIRST_CHECK
 from gvcodec.painter.payload import (
     BASE,
     GROUPS,
@@ -43,17 +44,15 @@ from gvcodec.painter.payload import (
     LIMIT,
     RATE_SLOPE,
     Delta,
-    DeltaSteps,
     in_groups,
     pack,
-    unpack,
 )
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.tensors import open_device
 
 if TYPE_CHECKING:
-    from gvcodec.painter.objective import Objective
+    from gvcodec.painter.fitting.objective import Objective
 
 
 _EPSILON = 1e-8
@@ -128,7 +127,7 @@ def make_objective(
     fmt: VideoFormat, weights: dict[str, Tensor] | None = None, device: torch.device | str = "cpu"
 ) -> Objective:
     """The loss that fitting minimises. `weights` of the perceptual loss's network, None: VGG16."""
-    from gvcodec.painter.objective import Objective
+    from gvcodec.painter.fitting.objective import Objective
     from gvcodec.perceptual.vgg import PerceptualLoss
     from gvcodec.util.colour import known_colour
 
