@@ -12,11 +12,11 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.reader import VideoReader
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import IDENTITY
 from gvcodec.painter.token_coding import no_tokens, pack
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
 from tests.edit.test_tools import TIMES, made

@@ -47,8 +47,6 @@ with instrumented(__name__):
     from gvcodec.config import EncoderConfig
     from gvcodec.errors import GvcodecError
     from gvcodec.limits import Limits
-    from gvcodec.media.metadata import Metadata
-    from gvcodec.media.tracks import TrackReader
     from gvcodec.models import PAINTER, model_id
     from gvcodec.one_file.demux import TimedUnit
     from gvcodec.one_file.read import read_units
@@ -56,6 +54,8 @@ with instrumented(__name__):
     from gvcodec.painter.fitting.deltas import unpack
     from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
+    from gvcodec.source.metadata import Metadata
+    from gvcodec.source.tracks import TrackReader
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))

@@ -20,9 +20,9 @@ from typing import cast
 import av
 from av.stream import Stream
 
-from gvcodec.media.codec_parameters import fitting_head
-from gvcodec.media.sound_clock import skipped_samples
-from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
+from gvcodec.source.codec_parameters import fitting_head
+from gvcodec.source.sound_clock import skipped_samples
+from gvcodec.source.tracks import Track, TrackCopier, TrackPacket, track_of
 from gvcodec.util.messages import parse_amount
 
 #: Layouts of mapping family 1, by their number of channels.

@@ -23,11 +23,11 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from gvcodec.media.codec_parameters import with_display_size
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.sound_clock import aac_config, adts_header, is_frame
-from gvcodec.media.track_muxing import LAYOUTS, Muxing, codec_name, describe
-from gvcodec.media.tracks import Track, TrackPacket, TrackReader, without_hidden
+from gvcodec.sink.track_muxing import LAYOUTS, Muxing, codec_name, describe
+from gvcodec.source.codec_parameters import with_display_size
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.sound_clock import aac_config, adts_header, is_frame
+from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidden
 
 #: Ticks of the stream a second.
 TICKS = 1_000_000

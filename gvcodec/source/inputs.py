@@ -19,8 +19,8 @@ from fractions import Fraction
 from typing import Any, BinaryIO, Literal
 
 from gvcodec.errors import MediaError
-from gvcodec.media.boxes import boxes
-from gvcodec.media.sound_coding import parse_sound
+from gvcodec.source.boxes import boxes
+from gvcodec.source.sound_coding import parse_sound
 from gvcodec.types import CODE_POINTS, Colour
 from gvcodec.util.options import add_option_docs, option, picture_size
 

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.media.opening import reason
-from gvcodec.media.sound_coding import SoundCoder
-from gvcodec.media.tracks import TrackCopier
+from gvcodec.source.opening import reason
+from gvcodec.source.sound_coding import SoundCoder
+from gvcodec.source.tracks import TrackCopier
 from gvcodec.util.file_io import as_name, check_source, name_of
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 

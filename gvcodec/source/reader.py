@@ -24,16 +24,22 @@ import av
 
 from gvcodec.bitstream.metadata_obu import is_painted
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.conversion import Conversion, location_of, read_stored
-from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.deinterlacing import deinterlace
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures, video_behind
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.opening import InputFile, read_pictures, reason, video_of
-from gvcodec.media.planes import checksum
-from gvcodec.media.side_data import CAPTIONS, side_data
-from gvcodec.media.source_metadata import metadata_of
-from gvcodec.media.timeline import (
+from gvcodec.source.conversion import Conversion, location_of, read_stored
+from gvcodec.source.copying import DISCARD_ALL, Waiting, copier_of
+from gvcodec.source.deinterlacing import deinterlace
+from gvcodec.source.inputs import (
+    DEFAULT_RATE,
+    InputOptions,
+    holds_more,
+    list_pictures,
+    video_behind,
+)
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.opening import InputFile, read_pictures, reason, video_of
+from gvcodec.source.planes import checksum
+from gvcodec.source.side_data import CAPTIONS, side_data
+from gvcodec.source.source_metadata import metadata_of
+from gvcodec.source.timeline import (
     MOST_BETWEEN,
     DisplayTimes,
     Timeline,
@@ -44,7 +50,7 @@ from gvcodec.media.timeline import (
     rate_of_stream,
     rising,
 )
-from gvcodec.media.tracks import TrackCopier
+from gvcodec.source.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat, is_still
 from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path

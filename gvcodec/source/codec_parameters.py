@@ -21,7 +21,7 @@ from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.boxes import (
+from gvcodec.source.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,

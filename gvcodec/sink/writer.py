@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.output import FILES, PIPE, FileWriter, PipeWriter, VideoWriter, name_errors
-from gvcodec.media.planes import converts_matrix, rgb_from_planes, to_eight_bits
-from gvcodec.media.tracks import TrackReader
+from gvcodec.sink.output import FILES, PIPE, FileWriter, PipeWriter, VideoWriter, name_errors
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import converts_matrix, rgb_from_planes, to_eight_bits
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 from gvcodec.util.messages import count_noun

@@ -11,8 +11,8 @@ import av
 from av.sidedata.sidedata import Type
 from av.stream import Stream
 
-from gvcodec.media.container_tags import texts_of, title_of
-from gvcodec.media.metadata import (
+from gvcodec.source.container_tags import texts_of, title_of
+from gvcodec.source.metadata import (
     LATEST,
     MAX_PAYLOAD,
     MICROSECOND,
@@ -22,7 +22,7 @@ from gvcodec.media.metadata import (
     Metadata,
     printable,
 )
-from gvcodec.media.side_data import content_light, mastering_display, number_of, side_data
+from gvcodec.source.side_data import content_light, mastering_display, number_of, side_data
 
 #: Bytes that its field may take.
 _ENCODER_ROOM = 64

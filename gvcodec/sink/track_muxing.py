@@ -17,11 +17,11 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.container_tags import lost_metadata, title_of, write_metadata
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.sound_clock import is_frame, silence
-from gvcodec.media.tracks import Track, TrackPacket, TrackReader
+from gvcodec.source.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.source.container_tags import lost_metadata, title_of, write_metadata
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.sound_clock import is_frame, silence
+from gvcodec.source.tracks import Track, TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
 
 #: G.711 sound of telephones and cameras, which PyAV lets into QuickTime alone: elsewhere it becomes

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.opening import of_the_same_programme
-from gvcodec.media.sound_coding import COPY, NONE, SoundCoder, opus_rate
-from gvcodec.media.timeline import Timeline
-from gvcodec.media.tracks import TrackCopier
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.opening import of_the_same_programme
+from gvcodec.source.sound_coding import COPY, NONE, SoundCoder, opus_rate
+from gvcodec.source.timeline import Timeline
+from gvcodec.source.tracks import TrackCopier
 from gvcodec.util.messages import count_noun
 
 #: FFmpeg's mark of tracks that nothing is to be read from.

@@ -14,7 +14,7 @@ import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.media.boxes import (
+from gvcodec.source.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,
@@ -25,9 +25,9 @@ from gvcodec.media.boxes import (
     boxes,
     element_head,
 )
-from gvcodec.media.container_tags import ANY_TEXT
-from gvcodec.media.playlist import KEY, files_of
-from gvcodec.media.timeline import may_jump
+from gvcodec.source.container_tags import ANY_TEXT
+from gvcodec.source.playlist import KEY, files_of
+from gvcodec.source.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 

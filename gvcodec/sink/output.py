@@ -5,27 +5,31 @@ the pictures and takes the tracks as they are, and to pipes as Matroska.
         writer.write(planes, pts)
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import av
 from av.stream import Disposition
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.codec_parameters import display_size, write_display_size
-from gvcodec.media.container_tags import lost_metadata, needs_tag_list
-from gvcodec.media.feed import MOV_TEXT, FedTrack, Feed
-from gvcodec.media.ffmpeg import Process, find_ffmpeg
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import frame_from_planes, tag_colour
-from gvcodec.media.track_muxing import OTHER_CODES, lost_of, read_back
-from gvcodec.media.tracks import TrackReader
+from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed
+from gvcodec.sink.track_muxing import OTHER_CODES, lost_of, read_back
+from gvcodec.source.codec_parameters import display_size, write_display_size
+from gvcodec.source.container_tags import lost_metadata, needs_tag_list
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import frame_from_planes, tag_colour
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
+
+if TYPE_CHECKING:
+    from gvcodec.sink.ffmpeg import Process
 
 #: Kinds of files by their extensions, as FFmpeg calls them.
 FILES = {
@@ -175,6 +179,10 @@ class FileWriter(VideoWriter):
         threads: int,
     ) -> None:
         super().__init__()
+        # Other outputs need no program.
+        from gvcodec.sink.ffmpeg import Process, find_ffmpeg
+
+        self._make_process = Process
         self._pending, self._fmt, self._metadata = pending, fmt, metadata
         self._suffix = pending.path.suffix.lower()
         self._kind = FILES[self._suffix]
@@ -319,7 +327,7 @@ class FileWriter(VideoWriter):
             *(word for text in metadata for word in ("-metadata", text)),
             *(*flags, "-f", self._kind, f"file:{self._pending.temporary}"),
         ]
-        self._sink.process = Process(self._program, words, self._encoder)
+        self._sink.process = self._make_process(self._program, words, self._encoder)
 
 
 class _Sink:

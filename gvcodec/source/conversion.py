@@ -12,9 +12,9 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.boxes import SEGMENT, TRACK, TRACKS, elements
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.planes import (
+from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, elements
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.planes import (
     CENTRE,
     LEFT,
     PLACES,
@@ -26,7 +26,7 @@ from gvcodec.media.planes import (
     rgb_matrix,
     rotation_of,
 )
-from gvcodec.media.side_data import CAPTIONS, LOST, STEREO, number_of, side_data
+from gvcodec.source.side_data import CAPTIONS, LOST, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 
 #: Names the data in errors.

@@ -21,9 +21,9 @@ from av.stream import Stream
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
-from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
-from gvcodec.media.container_tags import title_of
-from gvcodec.media.sound_clock import SoundClock, form_of, hide_end, is_frame
+from gvcodec.source.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
+from gvcodec.source.container_tags import title_of
+from gvcodec.source.sound_clock import SoundClock, form_of, hide_end, is_frame
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
