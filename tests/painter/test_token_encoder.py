@@ -18,8 +18,8 @@ from gvcodec.painter.fitting.network import PainterNetwork, condition
 from gvcodec.painter.fitting.objective import Batch
 from gvcodec.painter.model import Model
 from gvcodec.painter.token_coding import grid_of
-from gvcodec.painter.tokens.encoder import EncodedTokens, TokenEncoder, features_of
-from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.encoder import LEAST_RATE, EncodedTokens, TokenEncoder, features_of
+from gvcodec.painter.tokens.samples import GopSample, TokenSampler
 from gvcodec.painter.tokens.stage import SEARCH_NEEDS_TORCH, TOO_LARGE_TO_SEARCH
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
@@ -89,6 +89,22 @@ def test_every_size_gets_tokens_of_its_regions(size: tuple[int, int]) -> None:
     assert encoder.find(GopSample(0), 1000) is None
 
 
+def test_gops_of_few_bits_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+    clip = moving_texture(64, 48, 6)
+    runs = [list(zip(clip[:3], clip[3:], strict=True))]
+    sample = GopSample(0, runs, [[0, 0, 0]], frames=100)
+    encoder = EncodedTokens(fmt, "av1", Fraction(1), 50, 50, True, 1)
+    tried = []
+    monkeypatch.setattr(
+        encoder, "parts", lambda *of: tried.append(of) or EncodedTokens.parts(encoder, *of)
+    )
+    least = int(LEAST_RATE * 100 * 64 * 48 / 8)
+    assert encoder.find(sample, least - 1) is None and not tried
+    encoder.find(sample, least + 1)
+    assert tried
+
+
 def test_the_table_of_the_encoder_is_the_painter_s() -> None:
     table = read_arrays(TOKEN_ENCODER.find())[0]["table"]
     model = Model.load(PAINTER_TOKENS.find()).tokens
@@ -154,3 +170,15 @@ def test_what_cannot_be_searched_is_tried(reason: str, options: dict, monkeypatc
         found.append(stream.getvalue())
         assert encoder.notes == ([] if "tokens" in given and given["tokens"] == "on" else [reason])
     assert found[0] == found[1] and gvcodec.info(found[0]).tokens > 0
+
+
+def test_the_sampler_counts_the_frames_of_gops() -> None:
+    sampler, planes = TokenSampler(), moving_texture(32, 32, 1)[0]
+    gops = []
+    for number in range(9):
+        sampler.send_source(number, planes)
+        if number in (0, 5):
+            sampler.start_gop(number)
+        gops += sampler.send_base(number, planes, 1)
+    gops += sampler.finish()
+    assert [(gop.first, gop.frames) for gop in gops] == [(0, 5), (5, 4)]

@@ -54,6 +54,9 @@ NUDGE, _DAMPING = 2.0, 0.3
 #: Shares of the encoder's tokens, with those that match energies, that are tried. Whole tokens
 #: flicker so much more that few of them are sent; these two gain most at 1.03 times the flicker.
 SHARES = (0.35, 0.75)
+#: Bits a sample of a GOP below which no tokens are tried: six of 42 clips were so small, and lost
+#: 2.2 % of LPIPS-Alex and 2.1 % of DISTS by them at equal bytes, at most 8.6 %.
+LEAST_RATE = 0.01
 
 
 def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floats:
@@ -228,7 +231,8 @@ class EncodedTokens:
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
         """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
-        if not sample.runs:
+        samples = sample.frames * self._fmt.height * self._fmt.width
+        if not sample.runs or (size and 8 * size < LEAST_RATE * samples):
             return None
         strength = self.strength_of(sample)
         encoded, matched = self.parts(sample, strength)

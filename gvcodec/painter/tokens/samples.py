@@ -26,13 +26,14 @@ _STRIDE = 4
 class GopSample:
     """`first`: number of the GOP's first frame; `runs` of consecutive frames, each (base frame,
     source), all of one length; `sizes`: bytes of the packets of their frames, 0 = unknown;
-    `strength` at which it is painted, None: not chosen yet."""
+    `strength` at which it is painted, None: not chosen yet; `frames` of the GOP, 0 = unknown."""
 
     first: int
     runs: list[list[tuple[Planes, Planes]]] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
     strength: Strength | None = None
     unpainted_regions: Regions | None = None
+    frames: int = 0
 
     @functools.cached_property
     def rates(self) -> list[list[int]]:
@@ -52,7 +53,7 @@ class TokenSampler:
     def __init__(self) -> None:
         self._sources: dict[int, Planes] = {}
         self._starts: list[int] = []
-        self._first = 0
+        self._first, self._stop = 0, 0
         self._stride = _STRIDE
         self._runs: dict[int, list[tuple[Planes, Planes, int]]] = {}
 
@@ -70,6 +71,7 @@ class TokenSampler:
             if number > self._first:
                 yield self._finish()
             self._first, self._stride = self._starts.pop(0), _STRIDE
+        self._stop = number + 1
         source = self._sources.pop(number, None)
         place = number - number % _STRIDE
         if source is None or place < self._first or place % self._stride:
@@ -96,4 +98,5 @@ class TokenSampler:
             self._first,
             [[(base, source) for base, source, _ in run] for run in runs],
             [[size for _, _, size in run] for run in runs],
+            frames=self._stop - self._first,
         )
