@@ -43,12 +43,15 @@ from training.alarms import Alarm
 from training.gvc1d import titok
 from training.gvc1d.cost import describe_cost
 from training.gvc1d.data import Batch, Clips, load, open_data
+from training.gvc1d.start import start_from_components
 from training.gvc1d.variants import PARTS, make_codec
 from training.held_out import add_option
 from training.world import SHOT_FRAMES, SIZE
 
 #: Least probability of an integer while training: at most 24 bits.
 LEAST_PROBABILITY = 2.0**-24
+#: Clips whose patches give the components to begin with.
+_START_CLIPS = 64
 #: Integers beyond this are pulled back weakly.
 USUAL_RANGE, RANGE_WEIGHT = 30.0, 1e-3
 #: Shares of T that a window may be sent with where a stage trains lengths (InfoTok).
@@ -91,6 +94,8 @@ class Settings:
     accumulate: int = 1
     bfloat16: bool = False
     optimizer: str = "muon"
+    #: "random", or "components": see `start`.
+    start: str = "random"
     off: tuple[str, ...] = field(default=())
 
     @property
@@ -300,7 +305,7 @@ class Trainer:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
         self.data: Clips = open_data(settings.data, settings.model)
-        weights = make_weights(settings.model, settings.seed)
+        weights = self._start()
         self.network = Network(settings.model, weights, settings.off).to(self.device)
         self.average = Network(settings.model, weights, settings.off).to(self.device)
         self.optimizer = make_optimizer(self.network, settings)
@@ -319,6 +324,20 @@ class Trainer:
         self._parallel: nn.Module = self.network
         if self.processes > 1:
             self._parallel = nn.parallel.DistributedDataParallel(self.network)
+
+    def _start(self) -> dict[str, Any]:
+        """Weights to begin with."""
+        settings, config = self.settings, self.settings.model
+        weights = make_weights(config, settings.seed)
+        if settings.start == "components" and not (self.out / "state.pt").is_file():
+            rng = np.random.default_rng([settings.seed, 0, 0, 0, 2])
+            planes = self.data.batch(rng, Batch((settings.seed,), _START_CLIPS, 1))[:3]
+            y, u, v = (plane[:, 0] for plane in planes)
+            patches = to_patches(y, u, v, config, ops_torch).reshape(-1, config.samples)
+            start_from_components(weights, config, patches.numpy())
+        elif settings.start not in ("random", "components"):
+            raise UsageError(f"[train] start is random or components, not {settings.start}")
+        return weights
 
     # ------------------------------------------------------------------------------------ one step
 
