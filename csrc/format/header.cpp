@@ -112,7 +112,8 @@ Header parse_fields(Cursor in) {
     retired("GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone");
   h.base = base_of(base);
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
-  if (bits > kKnownBits) newer("bits " + hexadecimal(bits & ~kKnownBits) + " of the header");
+  if (bits > kKnownBits)
+    newer("bits " + hexadecimal(static_cast<uint64_t>(bits)) + " of the header");
   require(h.start <= kMostPts && h.start >= -kMostPts, "header: field out of range",
           code::kHeaderField);
   h.bundled = flags & kBundled;

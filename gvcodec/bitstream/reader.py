@@ -113,7 +113,6 @@ class Reader:
             except DamagedStreamError as error:
                 self._raised_error = self._damage_error(str(error))
                 raise self._raised_error from error
-            self.packet_offset = self._packets.offset
             self.track_size += size * (packet.kind is Kind.TRACKS)
             sizes = _shares([len(part.payload) for part in parts], size)
             for part, self.packet_size in zip(parts, sizes, strict=True):
@@ -124,12 +123,13 @@ class Reader:
         """A packet and its bytes in the file; None at the end."""
         while (parts := self._packets.next()) is None:
             if self._packets.at_end:
+                self.size = self._packets.offset
                 self._check_end(self._packets.base_hash)
                 return None
-            data = self._stream.read(self._packets.missing())
-            self.size += len(data)
-            self._packets.send(data)
+            self._packets.send(self._stream.read(self._packets.missing()))
         number, payload, size = parts
+        self.packet_offset = self._packets.offset
+        self.size = self.packet_offset + size
         return Packet.of(number, payload), size
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
