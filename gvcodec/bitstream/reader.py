@@ -126,7 +126,7 @@ class Reader:
                 self.size = self._packets.offset
                 self._check_end(self._packets.base_hash)
                 return None
-            self._packets.send(self._stream.read(self._packets.missing()))
+            self._packets.send(bytes(self._stream.read(self._packets.missing())))
         number, payload, size = parts
         self.packet_offset = self._packets.offset
         self.size = self.packet_offset + size
