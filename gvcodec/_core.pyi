@@ -160,28 +160,104 @@ class FramePainter:
         The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
         """
 
+def header_size(data: bytes) -> int:
+    """
+    Bytes of the header at the start of `data`, 0 where more bytes must tell.
+    """
+
 def header_fields(header: bytes) -> dict:
     """Fields of a stream's header, by name."""
 
-def times_of(header: bytes, payloads: Sequence[bytes], count: int) -> list[int]:
+def packet_head(data: bytes) -> tuple[int, int] | None:
     """
-    Times of the first `count` frames, ticks, after these `timing` payloads.
+    (kind, bytes) of the packet at the start of `data`; None where more bytes must tell.
     """
+
+def packet_size(data: bytes) -> int:
+    """
+    Bytes of the packet at the start of `data`, 0 where more bytes must tell. Raises `DamagedStreamError` for one that is larger than its kind may be.
+    """
+
+def parse_packet(whole: bytes) -> tuple[int, bytes]:
+    """(kind, payload) of a whole packet."""
+
+def parse_index(payload: bytes, begin: int, end: int, bundled: bool) -> list[tuple[int, int, int, int, bool]]:
+    """
+    [(first frame, frames, offset, size, fitted)] of an `index` packet at offset `end`.
+    """
+
+def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
+    """
+    Whether a `gop` packet fits the packets before it: their CRC-32, frames since the start.
+    """
+
+class PacketReader:
+    """Packets of a stream in file order, with every check of the container."""
+
+    def __init__(self, header_size: int, bundled: bool, latents: bool) -> None: ...
+
+    def next(self) -> tuple[int, bytes, int] | None:
+        """
+        (kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None where `missing` bytes must be sent, or at the end.
+        """
+
+    def send(self, data: bytes) -> None:
+        """The next bytes; empty at the end of the file."""
+
+    def missing(self) -> int: ...
+
+    @property
+    def at_end(self) -> bool: ...
+
+    @property
+    def packets(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def base_hash(self) -> bytes | None: ...
+
+class Timeline:
+    """Times of frames, from payloads of `timing` packets."""
+
+    def __init__(self, start: int, rate: tuple[int, int], tick: tuple[int, int], max_fps: int) -> None: ...
+
+    def send(self, payload: bytes) -> None: ...
+
+    def receive(self) -> int: ...
+
+    def restart(self, frame: int) -> None: ...
+
+    def mark_lost(self) -> None: ...
+
+    def start_gop(self) -> None: ...
 
 def read_fit(payload: bytes, model: bytes, width: int, height: int, q: int) -> object:
     """
     A `fit` payload by a painter's file: (noise, keep, factors, [(tensor, exponent, values)], levels of regions or None); None for one that paints nothing.
     """
 
-def av1_unit(payload: bytes) -> bytes:
-    """The temporal unit of a frame's payload, which shows one frame."""
+def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
+    """[(type, head with the size flag set, body)] of a temporal unit."""
 
-def unit_parts(unit: bytes) -> tuple:
+def check_av1(payload: bytes) -> None:
     """
-    Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, whether one of ours is damaged.
+    Raises `DamagedStreamError` unless the payload shows exactly one frame.
     """
 
-def metadata_entries(body: bytes) -> list:
+def restore_av1(payload: bytes) -> bytes:
+    """The temporal unit of a frame's payload."""
+
+def strip_av1(unit: bytes) -> bytes:
+    """The payload of a temporal unit."""
+
+def unit_parts(unit: bytes) -> tuple[bytes, list[tuple[int, bytes]], list[str]]:
+    """
+    Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, a line for each OBU of ours that is damaged.
+    """
+
+def metadata_entries(body: bytes) -> list[tuple[int, bytes]]:
     """[(type, data)] of a metadata OBU's body."""
 
 def numbers_of(data: bytes) -> list:
@@ -194,7 +270,7 @@ class Unbundler:
 
     def __init__(self) -> None: ...
 
-    def send(self, key: bool, bundle: bytes) -> list:
+    def send(self, key: bool, bundle: bytes) -> list[bytes]:
         """
         Payloads of the frames of a bundle; `key`: it begins a GOP. Raises `DamagedStreamError`.
         """

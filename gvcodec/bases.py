@@ -25,7 +25,7 @@ from gvcodec.errors import UsageError
 Q_END = 67
 #: The coarsest index of every base at full size.
 INDEX_END = 63
-#: Slots for bases in a painter's condition; 0 belonged to one of `RETIRED_BASES`.
+#: Slots for bases in a painter's condition; 0 belonged to a retired base.
 SLOTS = 4
 #: Other names of bases.
 ALIASES = {"none": "gvc1d"}
@@ -95,15 +95,6 @@ class Base:
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
 
-#: Wire numbers of bases that this release does not read, with what errors say of them. They are not
-#: used again, nor is 4, which no release of format 1 has written.
-RETIRED_BASES = {
-    **{
-        wire: f"base {name} was written by gvcodec before 0.7.0 and is read by release 0.1.0"
-        for wire, name in {0: "klt", 2: "hevc", 5: "none"}.items()
-    },
-    6: "base gvc1d of release 1.0, a learned transform, is read by that release alone",
-}
 _AV1 = Standard(
     decoder="libdav1d", raw="obu", is_reordered=False, holds_back=False, low_delay=True,
     can_cap_rate=True, least_rate=0, layouts=("yuv420p", "yuv420p10le"),
@@ -174,9 +165,9 @@ def is_reordered(name: str) -> bool:
     return standard is not None and standard.is_reordered
 
 
-def base_of_wire(wire: int) -> str | None:
-    """The base of a number, None where there is none."""
-    return next((base.name for base in _BASES.values() if base.wire == wire), None)
+def base_of_wire(wire: int) -> str:
+    """The base of a number in a header."""
+    return next(base.name for base in _BASES.values() if base.wire == wire)
 
 
 def base_of(name: str) -> Base:

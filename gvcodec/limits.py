@@ -5,7 +5,7 @@ Sizes are known from the header before anything is allocated. What memory decodi
 estimated from the size of the picture and has to fit `default_memory()`; the command line lets the
 operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
 up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
-takes is bounded by how long the stream says that it plays (`check_pace`).
+takes is bounded by how long the stream says that it plays (`PtsDecoder`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 from gvcodec.bases import base_of
@@ -143,17 +142,6 @@ def memory_note(header: Header, is_painted: bool) -> str:
         f"to decode pictures of {fmt.width}×{fmt.height} takes about {needed >> 20} MiB, more than "
         f"the default of this machine: give decode --max-memory {(needed >> 20) + 1}M{fidelity}"
     )
-
-
-def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
-    """Raises `LimitError` for more frames than `max_fps` for each second and for one more, which
-    the frame rate of short streams may be wrong by."""
-    if frames > limits.max_fps * (seconds + 1):
-        raise LimitError(
-            f"timing: {frames} frames within {float(seconds):.3g} s, more than {limits.max_fps} a "
-            f"second (--max-fps)",
-            code="limit-rate",
-        )
 
 
 @contextlib.contextmanager

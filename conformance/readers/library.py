@@ -18,7 +18,6 @@ from gvcodec import _core
 from gvcodec.base.standard.decoders import decode_unit, open_decoder
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import (
     DamagedStreamError,
@@ -154,7 +153,7 @@ def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
 
 def _payload_of(unit: bytes) -> bytes:
     """The payload that a temporal unit was made of, where its last OBU had no size."""
-    obus = parse_obus(unit)[1:]
+    obus = _core.parse_obus(unit)[1:]
     parts = [head + encode_var(len(body)) + body for _, head, body in obus]
     _, head, body = obus[-1]
     return b"".join(parts[:-1]) + bytes([head[0] & ~2]) + head[1:] + body
@@ -215,8 +214,11 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _timing(data: bytes) -> dict[str, Any]:
-    header = SequenceHeader(FORMAT, "av1", Fraction(1), Q, 7).pack()
-    times = _core.times_of(header, pieces(data), 12)
+    rate, tick = FORMAT.frame_rate.as_integer_ratio(), FORMAT.time_base.as_integer_ratio()
+    timeline = _core.Timeline(7, rate, tick, 1 << 32)
+    for payload in pieces(data):
+        timeline.send(payload)
+    times = [timeline.receive() for _ in range(12)]
     return {"digest": digest(" ".join(map(str, times)))}
 
 
@@ -234,7 +236,10 @@ def _fitted(data: bytes) -> dict[str, Any]:
 def _standard(data: bytes) -> dict[str, Any] | None:
     if len(data) < 2:
         return {"digest": digest("")}
-    return None if data[0] % 2 else {"digest": digest(_core.av1_unit(data[2:]))}
+    if data[0] % 2:
+        return None
+    _core.check_av1(data[2:])
+    return {"digest": digest(_core.restore_av1(data[2:]))}
 
 
 def _varint(data: bytes) -> dict[str, Any]:
@@ -255,8 +260,8 @@ def _units(data: bytes) -> dict[str, Any]:
             text += listed(_core.metadata_entries(body)) + ";"
         except DamagedStreamError:
             text += "damaged;"
-    payload, entries, damaged = _core.unit_parts(data)
-    return {"digest": digest(f"{text}{listed(entries)};{payload.hex()};{int(damaged)}")}
+    payload, entries, damage = _core.unit_parts(data)
+    return {"digest": digest(f"{text}{listed(entries)};{payload.hex()};{int(bool(damage))}")}
 
 
 PARSERS: dict[str, Callable[[bytes], dict[str, Any] | None]] = {

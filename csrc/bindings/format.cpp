@@ -1,14 +1,17 @@
 // Python bindings of libgvc's parsers and of its decoder (csrc/format, csrc/model, csrc/include).
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstring>
 #include <mutex>
 
 #include "bindings/arrays.hpp"
 #include "bindings/turn.hpp"
 #include "decoder/metadata_obu.hpp"
+#include "format/stream_reader.hpp"
 #include "format/timing.hpp"
 #include "format/unbundler.hpp"
 #include "include/gvc.h"
@@ -37,27 +40,76 @@ nb::dict header_fields(const nb::bytes& data) {
   d["primaries"] = h.primaries, d["transfer"] = h.transfer, d["matrix"] = h.matrix;
   d["full_range"] = h.full_range, d["chroma_location"] = h.chroma_location;
   d["base"] = static_cast<int>(h.base), d["scale"] = h.scale, d["q"] = h.q;
-  d["bundled"] = h.bundled;
+  d["bundled"] = h.bundled, d["embeds_models"] = h.embeds_models;
   d["needs"] = nb::make_tuple(h.needs_major, h.needs_minor);
   d["base_model"] = id_of(h.base_model), d["painter"] = id_of(h.painter);
   d["gvc1d"] = id_of(h.gvc1d);
   return d;
 }
 
-std::vector<int64_t> times_of(const nb::bytes& header, const std::vector<nb::bytes>& payloads,
-                              int count) {
-  gv::Timeline timeline(gv::parse_header(view(header)), UINT32_MAX);
-  for (const nb::bytes& payload : payloads) timeline.send(view(payload));
-  std::vector<int64_t> times;
-  for (int n = 0; n < count; ++n) times.push_back(timeline.next());
-  return times;
+std::optional<std::pair<int, uint64_t>> packet_head(const nb::bytes& data) {
+  const std::optional<gv::PacketHead> head = gv::parse_packet_head(view(data));
+  if (!head) return std::nullopt;
+  return std::make_pair(head->kind, head->whole);
 }
 
-// Calls take less than a millisecond and keep the interpreter's lock.
-nb::list unbundle(gv::Unbundler& unbundler, bool key, const nb::bytes& bundle) {
-  nb::list payloads;
+std::pair<int, nb::bytes> parse_packet(const nb::bytes& whole) {
+  const gv::Packet packet = gv::parse_packet(view(whole));
+  return {packet.kind, to_bytes(packet.payload)};
+}
+
+using GopFields = std::tuple<uint64_t, uint64_t, uint64_t, uint64_t, bool>;
+
+std::vector<GopFields> parse_index(const nb::bytes& payload, uint64_t begin, uint64_t end,
+                                   bool bundled) {
+  std::vector<GopFields> entries;
+  const int most = bundled ? gv::kMostBundled : 1;
+  for (const gv::GopEntry& gop : gv::parse_index(view(payload), begin, end, most))
+    entries.emplace_back(gop.first_frame, gop.frames, gop.offset, gop.size, gop.fitted);
+  return entries;
+}
+
+// Calls below take less than a millisecond and keep the interpreter's lock.
+class PacketReader {
+ public:
+  PacketReader(uint64_t header_size, bool bundled, bool latents) : reader_(0) {
+    gv::Header header;
+    header.bundled = bundled;
+    if (latents) header.gvc1d.emplace();
+    reader_.begin(header, header_size);
+  }
+  void send(const nb::bytes& data) {
+    if (data.size()) reader_.send(view(data));
+    else reader_.finish();
+  }
+  std::optional<std::tuple<int, nb::bytes, size_t>> next() {
+    const std::optional<gv::Packet> packet = reader_.next();
+    if (!packet) return std::nullopt;
+    return std::make_tuple(packet->kind, to_bytes(packet->payload), packet->whole.size);
+  }
+  std::optional<nb::bytes> base_hash() const {
+    const std::optional<gv::Id>& hash = reader_.base_hash();
+    if (!hash) return std::nullopt;
+    return to_bytes({hash->data(), hash->size()});
+  }
+  const gv::StreamReader& reader() const { return reader_; }
+
+ private:
+  gv::StreamReader reader_;
+};
+
+using Fraction = std::pair<int64_t, int64_t>;
+
+void open_timeline(gv::Timeline* self, int64_t start, Fraction rate, Fraction tick,
+                   uint64_t max_fps) {
+  const uint32_t most = static_cast<uint32_t>(std::min<uint64_t>(max_fps, UINT32_MAX));
+  new (self) gv::Timeline({rate.first, rate.second}, {tick.first, tick.second}, start, most);
+}
+
+std::vector<nb::bytes> unbundle(gv::Unbundler& unbundler, bool key, const nb::bytes& bundle) {
+  std::vector<nb::bytes> payloads;
   for (const gv::Buffer& payload : unbundler.send(key, view(bundle)))
-    payloads.append(to_bytes(payload));
+    payloads.push_back(to_bytes(payload));
   return payloads;
 }
 
@@ -77,17 +129,29 @@ nb::object read_fit(const nb::bytes& payload, const nb::bytes& model, int width,
   return nb::make_tuple(fit.strength.noise, fit.strength.keep, factors, deltas, levels);
 }
 
-nb::list entry_list(const std::vector<gv::Entry>& entries) {
-  nb::list out;
-  for (const gv::Entry& e : entries) out.append(nb::make_tuple(e.what, to_bytes(e.data)));
+using EntryFields = std::vector<std::pair<int, nb::bytes>>;
+
+EntryFields entry_list(const std::vector<gv::Entry>& entries) {
+  EntryFields out;
+  for (const gv::Entry& e : entries) out.emplace_back(e.what, to_bytes(e.data));
   return out;
 }
 
-nb::tuple unit_parts(const nb::bytes& unit) {
+std::tuple<nb::bytes, EntryFields, std::vector<std::string>> unit_parts(const nb::bytes& unit) {
   const gv::TakenApart parts = gv::take_apart(view(unit));
   gv::Buffer payload;
   for (const gv::Obu& obu : parts.obus) gv::append_obu(payload, obu);
-  return nb::make_tuple(to_bytes(payload), entry_list(parts.entries), parts.damaged);
+  return {to_bytes(payload), entry_list(parts.entries), parts.damage};
+}
+
+std::vector<std::tuple<int, nb::bytes, nb::bytes>> parse_obus(const nb::bytes& unit) {
+  std::vector<std::tuple<int, nb::bytes, nb::bytes>> out;
+  for (const gv::Obu& obu : gv::parse_obus(view(unit))) {
+    gv::Buffer head = {obu.head};
+    gv::append(head, obu.extension);
+    out.emplace_back(obu.type, to_bytes(head), to_bytes(obu.body));
+  }
+  return out;
 }
 
 nb::list numbers_of(const nb::bytes& data) {
@@ -212,9 +276,11 @@ class Decoder {
 };
 
 // Names of Python's exceptions by the codes of gvc.h.
-const char* error_name(gv::Fault fault) {
-  switch (fault) {
-    case gv::Fault::damaged: return "DamagedStreamError";
+const char* error_name(const gv::StreamError& error) {
+  switch (error.fault) {
+    case gv::Fault::damaged:
+      return std::strcmp(error.code, gv::code::kNotGvcodec) ? "DamagedStreamError"
+                                                            : "NotGvcodecError";
     case gv::Fault::newer: return "FormatVersionError";
     case gv::Fault::other_hash: return "VerificationError";
     case gv::Fault::limit: return "LimitError";
@@ -230,26 +296,73 @@ void bind_format(nb::module_& m) {
     try {
       std::rethrow_exception(p);
     } catch (const gv::StreamError& e) {
-      const nb::object type = nb::module_::import_("gvcodec.errors").attr(error_name(e.fault));
-      PyErr_SetString(type.ptr(), e.what());
+      const nb::object type = nb::module_::import_("gvcodec.errors").attr(error_name(e));
+      const nb::object code = *e.code ? nb::object(nb::str(e.code)) : nb::none();
+      PyErr_SetObject(type.ptr(), type(e.what(), "code"_a = code).ptr());
     }
   });
+  m.def(
+      "header_size", [](const nb::bytes& data) { return gv::header_size(view(data)); }, "data"_a,
+      "Bytes of the header at the start of `data`, 0 where more bytes must tell.");
   m.def("header_fields", &header_fields, "header"_a, "Fields of a stream's header, by name.");
-  m.def("times_of", &times_of, "header"_a, "payloads"_a, "count"_a,
-        "Times of the first `count` frames, ticks, after these `timing` payloads.");
+  m.def("packet_head", &packet_head, "data"_a,
+        "(kind, bytes) of the packet at the start of `data`; None where more bytes must tell.");
+  m.def(
+      "packet_size", [](const nb::bytes& data) { return gv::packet_size(view(data)); }, "data"_a,
+      "Bytes of the packet at the start of `data`, 0 where more bytes must tell. Raises "
+      "`DamagedStreamError` for one that is larger than its kind may be.");
+  m.def("parse_packet", &parse_packet, "whole"_a, "(kind, payload) of a whole packet.");
+  m.def("parse_index", &parse_index, "payload"_a, "begin"_a, "end"_a, "bundled"_a,
+        "[(first frame, frames, offset, size, fitted)] of an `index` packet at offset `end`.");
+  m.def(
+      "closes_gop",
+      [](const nb::bytes& payload, uint32_t crc, uint64_t frames) {
+        return gv::closes_gop(view(payload), crc, frames);
+      },
+      "payload"_a, "crc"_a, "frames"_a,
+      "Whether a `gop` packet fits the packets before it: their CRC-32, frames since the start.");
+  nb::class_<PacketReader>(m, "PacketReader",
+                           "Packets of a stream in file order, with every check of the container.")
+      .def(nb::init<uint64_t, bool, bool>(), "header_size"_a, "bundled"_a, "latents"_a)
+      .def("next", &PacketReader::next,
+           "(kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None "
+           "where `missing` bytes must be sent, or at the end.")
+      .def("send", &PacketReader::send, "data"_a, "The next bytes; empty at the end of the file.")
+      .def("missing", [](const PacketReader& self) { return self.reader().missing(); })
+      .def_prop_ro("at_end", [](const PacketReader& self) { return self.reader().at_end(); })
+      .def_prop_ro("packets", [](const PacketReader& self) { return self.reader().packets(); })
+      .def_prop_ro("offset", [](const PacketReader& self) { return self.reader().place(); })
+      .def_prop_ro("base_hash", &PacketReader::base_hash);
+  nb::class_<gv::Timeline>(m, "Timeline", "Times of frames, from payloads of `timing` packets.")
+      .def("__init__", &open_timeline, "start"_a, "rate"_a, "tick"_a, "max_fps"_a)
+      .def(
+          "send",
+          [](gv::Timeline& self, const nb::bytes& payload) { self.send(view(payload)); },
+          "payload"_a)
+      .def("receive", &gv::Timeline::next)
+      .def("restart", &gv::Timeline::restart, "frame"_a)
+      .def("mark_lost", &gv::Timeline::mark_lost)
+      .def("start_gop", &gv::Timeline::start_gop);
   m.def("read_fit", &read_fit, "payload"_a, "model"_a, "width"_a, "height"_a, "q"_a,
         "A `fit` payload by a painter's file: (noise, keep, factors, [(tensor, exponent, values)], "
         "levels of regions or None); None for one that paints nothing.");
+  m.def("parse_obus", &parse_obus, "unit"_a,
+        "[(type, head with the size flag set, body)] of a temporal unit.");
   m.def(
-      "av1_unit",
-      [](const nb::bytes& payload) {
-        gv::check_av1(gv::parse_obus(view(payload)));
-        return to_bytes(gv::restore_av1(view(payload)));
-      },
-      "payload"_a, "The temporal unit of a frame's payload, which shows one frame.");
+      "check_av1",
+      [](const nb::bytes& payload) { gv::check_av1(gv::parse_obus(view(payload))); }, "payload"_a,
+      "Raises `DamagedStreamError` unless the payload shows exactly one frame.");
+  m.def(
+      "restore_av1",
+      [](const nb::bytes& payload) { return to_bytes(gv::restore_av1(view(payload))); },
+      "payload"_a, "The temporal unit of a frame's payload.");
+  m.def(
+      "strip_av1",
+      [](const nb::bytes& unit) { return to_bytes(gv::strip_av1(gv::parse_obus(view(unit)))); },
+      "unit"_a, "The payload of a temporal unit.");
   m.def("unit_parts", &unit_parts, "unit"_a,
-        "Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, whether one of "
-        "ours is damaged.");
+        "Of a one-file's temporal unit: OBUs of AV1, [(type, data)] of our entries, a line for "
+        "each OBU of ours that is damaged.");
   m.def(
       "metadata_entries",
       [](const nb::bytes& body) { return entry_list(gv::parse_entries(view(body))); }, "body"_a,

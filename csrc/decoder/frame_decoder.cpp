@@ -37,7 +37,9 @@ void copy_plane(const PictureView& from, int plane, int columns, int rows,
 }  // namespace
 
 FrameDecoder::FrameDecoder(const Header& header, const DecoderSettings& settings)
-    : header_(header), settings_(settings), timeline_(header, settings.max_fps) {
+    : header_(header),
+      settings_(settings),
+      timeline_(header.rate, header.tick, header.start, settings.max_fps) {
   if (static_cast<uint64_t>(header.width) * static_cast<uint64_t>(header.height) >
       settings.max_pixels)
     throw StreamError(Fault::limit, "the pictures are larger than the settings allow");

@@ -96,7 +96,7 @@ gvc_code next_unit(gvc_decoder& d, gvc_unit& unit) {
 // Packets that a keyframe of a one-file has with it: the `fit` in force, models.
 FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames) {
   FrameDecoder::Gop gop;
-  gop.paints = !unit.damaged && unit.find(kEntryHeader);
+  gop.paints = unit.damage.empty() && unit.find(kEntryHeader);
   for (const Entry& entry : unit.entries) {
     if ((entry.what != kEntryState && entry.what != kEntryPacket) || !entry.data.size) continue;
     const int kind = kEnd + entry.data.data[0];

@@ -28,20 +28,26 @@ std::vector<Entry> parse_entries(Bytes body) {
   while (sealed.data[sealed.size - 1] == 0) --sealed.size;  // the magic ends it at the latest
   require(sealed.size >= sizeof kOurs + kCrcBytes + 1 &&
               sealed.data[sealed.size - 1] == kTrailing,
-          "metadata OBU: ends early");
+          "metadata OBU: ends early", code::kMetadataObu);
   const Bytes inside = sealed.first(sealed.size - 1 - kCrcBytes);
   require(Cursor(sealed.from(inside.size), "metadata OBU").uint(kCrcBytes) == crc32(inside),
-          "metadata OBU: checksum differs");
+          "metadata OBU: checksum mismatch", code::kMetadataObu);
   Cursor in(inside.from(sizeof kOurs - 1), "metadata OBU");
-  require(in.u8() == kVersion, "metadata OBU: of another version");
+  const int version = in.u8();
+  if (version != kVersion)
+    refuse("metadata OBU: version " + std::to_string(version) + ", this program reads " +
+               std::to_string(kVersion),
+           code::kMetadataObu);
   while (in.left()) {
     Entry entry;
     entry.what = in.u8();
     entry.data = in.take(in.var());
-    require(entry.what <= kEntrySound || entry.what >= kFirstSkippableEntry,
-            "metadata OBU: an entry of a newer version");
+    if (entry.what > kEntrySound && entry.what < kFirstSkippableEntry)
+      refuse("metadata OBU: an entry " + std::to_string(entry.what) + " of a newer version",
+             code::kMetadataObu);
     if (entry.what <= kFirstSkippableEntry) entries.push_back(entry);
-    require(entries.size() <= kMostEntries, "metadata OBU: more than 4096 entries");
+    require(entries.size() <= kMostEntries, "metadata OBU: more than 4096 entries",
+            code::kMetadataObu);
   }
   return entries;
 }
@@ -56,8 +62,8 @@ TakenApart take_apart(Bytes unit) {
     }
     try {
       for (const Entry& entry : parse_entries(obu.body)) out.entries.push_back(entry);
-    } catch (const StreamError&) {
-      out.damaged = true;
+    } catch (const StreamError& error) {
+      out.damage.push_back(error.what());
     }
   }
   return out;

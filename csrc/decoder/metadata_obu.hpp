@@ -23,7 +23,7 @@ struct Entry {
 struct TakenApart {
   std::vector<Obu> obus;  // without ours and without delimiters
   std::vector<Entry> entries;
-  bool damaged = false;  // one of ours cannot be read
+  std::vector<std::string> damage;  // a line for each one of ours that cannot be read
 
   // Data of the first entry of a type, or null.
   const Bytes* find(int what) const;

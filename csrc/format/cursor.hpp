@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/basics.hpp"
+#include "format/error_codes.hpp"
 
 namespace gv {
 
@@ -19,17 +20,20 @@ enum class Fault {
   misuse = -10
 };
 
+// `code`: one of gvcodec/errors.py, "" for that of the class. It outlives the error.
 class StreamError : public std::runtime_error {
  public:
-  StreamError(Fault fault_, const std::string& text) : std::runtime_error(text), fault(fault_) {}
+  StreamError(Fault fault_, const std::string& text, const char* code_ = "")
+      : std::runtime_error(text), fault(fault_), code(code_) {}
   Fault fault;
+  const char* code;
 };
 
-[[noreturn]] inline void refuse(const std::string& text) {
-  throw StreamError(Fault::damaged, text);
+[[noreturn]] inline void refuse(const std::string& text, const char* code = "") {
+  throw StreamError(Fault::damaged, text, code);
 }
-inline void require(bool holds, const char* text) {
-  if (!holds) refuse(text);
+inline void require(bool holds, const char* text, const char* code = "") {
+  if (!holds) refuse(text, code);
 }
 
 // Bytes that someone else owns.
@@ -59,13 +63,15 @@ constexpr uint64_t kMostVar = (uint64_t{1} << 63) - 1;
 
 class Cursor {
  public:
-  // `what` names the bytes in errors; it must outlive the cursor.
-  Cursor(Bytes bytes, const char* what) : rest_(bytes), what_(what) {}
+  // `what` names the bytes in errors, `code` is that of all errors; both must outlive the cursor.
+  Cursor(Bytes bytes, const char* what, const char* code = nullptr)
+      : rest_(bytes), what_(what), code_(code) {}
 
   size_t left() const { return rest_.size; }
 
   Bytes take(uint64_t size) {
-    if (size > rest_.size) refuse(std::string(what_) + " ends early");
+    if (size > rest_.size)
+      refuse(std::string(what_) + " ends early", code_ ? code_ : code::kTruncated);
     const Bytes taken = rest_.first(static_cast<size_t>(size));
     rest_ = rest_.from(static_cast<size_t>(size));
     return taken;
@@ -86,13 +92,12 @@ class Cursor {
       const uint8_t byte = u8();
       value |= static_cast<uint64_t>(byte & 127) << 7 * i;
       if (byte >= 128) continue;
-      if (byte == 0 && i > 0) refuse(std::string(what_) + ": number in non-minimal form");
+      if (byte == 0 && i > 0) refuse_number("number in non-minimal form");
       if (value > limit)
-        refuse(std::string(what_) + ": " + std::to_string(value) + " is above " +
-               std::to_string(limit));
+        refuse_number(std::to_string(value) + " is above " + std::to_string(limit));
       return value;
     }
-    refuse(std::string(what_) + ": number of more than 9 bytes");
+    refuse_number("number of more than 9 bytes");
   }
   int64_t svar() {
     const uint64_t coded = var();
@@ -101,8 +106,13 @@ class Cursor {
   }
 
  private:
+  [[noreturn]] void refuse_number(const std::string& text) const {
+    refuse(std::string(what_) + ": " + text, code_ ? code_ : code::kNumber);
+  }
+
   Bytes rest_;
   const char* what_;
+  const char* code_;
 };
 
 inline void append_var(Buffer& to, uint64_t value) {

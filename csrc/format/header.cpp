@@ -1,5 +1,7 @@
 #include "format/header.hpp"
 
+#include <cstdio>
+
 namespace gv {
 namespace {
 
@@ -17,13 +19,25 @@ std::string dotted(int major, int minor) {
 }
 
 [[noreturn]] void newer(const std::string& what) {
-  throw StreamError(Fault::newer, what + " needs a newer format; this release reads up to " +
-                                      dotted(kVersionMajor, kVersionMinor));
+  throw StreamError(Fault::newer,
+                    what + " needs a newer format; this release reads up to " +
+                        dotted(kVersionMajor, kVersionMinor),
+                    code::kHeaderVersion);
+}
+
+[[noreturn]] void retired(const std::string& what) {
+  throw StreamError(Fault::newer, what, code::kBaseRetired);
+}
+
+std::string hexadecimal(uint64_t value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(value));
+  return text;
 }
 
 Ratio ratio(Cursor& in) {
   const uint64_t num = in.var(kMostRatio), den = in.var(kMostRatio);
-  require(den, "header: ratio with denominator 0");
+  require(den, "header: ratio with denominator 0", code::kHeaderField);
   return {static_cast<int64_t>(num), static_cast<int64_t>(den)};
 }
 
@@ -34,25 +48,37 @@ std::optional<Id> id(Cursor& in, bool there) {
   return out;
 }
 
+// Numbers of retired bases are not used again, nor is 4, which no release of format 1 has written.
 Base base_of(int number) {
+  const std::string rest = "; this one reads bases av1, vvc, gvc1d";
   if (number == 0 || number == 2 || number == 5)
-    throw StreamError(Fault::newer, "the base of an earlier format");
+    retired(std::string("base ") + (number == 0 ? "klt" : number == 2 ? "hevc" : "none") +
+            " was written by gvcodec before 0.7.0 and is read by release 0.1.0" + rest);
   if (number == 6)
-    throw StreamError(Fault::newer, "GVC1D's learned transform, which release 1.0 alone reads");
+    retired("base gvc1d of release 1.0, a learned transform, is read by that release alone" + rest);
   if (number != 1 && number != 3 && number != 7) newer("base " + std::to_string(number));
   return static_cast<Base>(number);
 }
 
 // What one field says of another.
 void check(const Header& h) {
-  require(h.width > 0 && h.height > 0 && int64_t{h.width} * h.height <= kMostPixels,
-          "header: a picture size outside the limits");
-  require(h.rate.num && h.tick.num && h.sar.num, "header: a ratio of 0");
-  require(h.q <= 63, "header: q is 0…63");
-  require(!h.bundled || h.base == Base::av1, "header: frames of base av1 alone come in bundles");
-  require(h.base != Base::gvc1d || (h.base_model && !h.gvc1d), "header: base gvc1d names its model");
-  require(h.base != Base::gvc1d || (!h.painter && (h.needs_major > 1 || h.needs_minor >= 1)),
-          "header: base gvc1d has no painter and needs format 1.1");
+  const auto check = [](bool holds, const std::string& text) {
+    if (!holds) refuse("header: " + text, code::kHeaderField);
+  };
+  check(h.width > 0 && h.height > 0 && int64_t{h.width} * h.height <= kMostPixels,
+        "a picture of " + std::to_string(h.width) + "×" + std::to_string(h.height) +
+            " is outside the limits (side 1…" + std::to_string(kMostSide) + ", " +
+            std::to_string(kMostPixels) + " pixels)");
+  check(h.rate.num, "frame rate 0 is outside the limits");
+  check(h.tick.num, "time base 0 is outside the limits");
+  check(h.sar.num, "aspect ratio 0 is outside the limits");
+  check(h.q <= 63, "q is 0…63, not " + std::to_string(h.q));
+  check(!h.bundled || h.base == Base::av1, "frames of base av1 alone travel in bundles");
+  if (h.base != Base::gvc1d) return;
+  check(h.base_model.has_value(), "base gvc1d names its model");
+  check(!h.gvc1d, "frames of base gvc1d have no tokens with them");
+  check(!h.painter, "frames of base gvc1d are not painted");
+  check(h.needs_major > 1 || h.needs_minor >= 1, "base gvc1d needs format 1.1");
 }
 
 Header parse_fields(Cursor in) {
@@ -62,7 +88,8 @@ Header parse_fields(Cursor in) {
   if (major >= 1) h.needs_major = major, h.needs_minor = minor;
   in.take(2);
   const uint64_t flags = in.var();
-  if (flags & ~kKnownFlags) newer("a flag of the header");
+  if (flags & ~kKnownFlags)
+    newer("flag " + hexadecimal(flags & ~kKnownFlags) + " of the header");
   h.embeds_models = in.var() & kEmbedsModels;
   h.width = static_cast<int>(in.var(kMostSide));
   h.height = static_cast<int>(in.var(kMostSide));
@@ -82,11 +109,13 @@ Header parse_fields(Cursor in) {
   h.painter = id(in, flags & kHasPainter);
   h.gvc1d = id(in, flags & kHasLatents);
   if (flags & kReducedForm)
-    throw StreamError(Fault::newer, "GVC1D's reduced form, which release 1.0 alone reads");
+    retired("GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone");
   h.base = base_of(base);
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
-  if (bits > kKnownBits) newer("a bit of the header");
-  require(h.start <= kMostPts && h.start >= -kMostPts, "header: field out of range");
+  if (bits > kKnownBits)
+    newer("bits " + hexadecimal(static_cast<uint64_t>(bits)) + " of the header");
+  require(h.start <= kMostPts && h.start >= -kMostPts, "header: field out of range",
+          code::kHeaderField);
   h.bundled = flags & kBundled;
   check(h);
   return h;
@@ -97,7 +126,7 @@ Header parse_fields(Cursor in) {
 size_t header_size(Bytes data) {
   const size_t known = std::min(data.size, sizeof kMagic);
   require(std::equal(data.data, data.data + known, kMagic),
-          "not a gvcodec file (wrong first bytes)");
+          "not a gvcodec file (wrong first bytes)", code::kNotGvcodec);
   size_t end = kVersionEnd;
   do {
     if (end >= data.size) return 0;
@@ -112,15 +141,20 @@ Header parse_header(Bytes whole) {
   const int major = in.u8(), minor = in.u8();
   const Cursor fields(in.take(in.var(kMostFields)), "header");
   require(crc32(whole.first(whole.size - kCrcBytes)) == in.uint(kCrcBytes),
-          "header: checksum differs (nothing can be decoded)");
+          "header: checksum mismatch (nothing can be decoded)", code::kHeaderChecksum);
   if (major == 0)
-    throw StreamError(Fault::newer, "format " + dotted(0, minor) + " is of an earlier release");
+    throw StreamError(Fault::newer,
+                      "format " + dotted(0, minor) +
+                          " is of an earlier release of gvcodec; this one reads 1.0 to " +
+                          dotted(kVersionMajor, kVersionMinor),
+                      code::kHeaderVersion);
   Cursor needed = fields;
   const int needs = needed.u8() << 8, least = needs | needed.u8();
   if (least > (kVersionMajor << 8 | kVersionMinor))
-    throw StreamError(Fault::newer, "needs format " + dotted(least >> 8, least & 255) +
-                                        "; this release reads up to " +
-                                        dotted(kVersionMajor, kVersionMinor));
+    throw StreamError(Fault::newer,
+                      "needs format " + dotted(least >> 8, least & 255) +
+                          "; this release reads up to " + dotted(kVersionMajor, kVersionMinor),
+                      code::kHeaderVersion);
   return parse_fields(fields);
 }
 

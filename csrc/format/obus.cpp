@@ -17,7 +17,7 @@ uint64_t leb128(Cursor& in) {
     if (value >> 32) break;
     return value;
   }
-  refuse("temporal unit: size of an OBU is out of range");
+  refuse("temporal unit: size of an OBU is out of range", code::kTemporalUnit);
 }
 
 }  // namespace
@@ -27,14 +27,14 @@ std::vector<Obu> parse_obus(Bytes unit) {
   Cursor in(unit, "temporal unit");
   while (in.left()) {
     const int head = in.u8();
-    require(!(head & kForbidden), "temporal unit: not an OBU");
+    require(!(head & kForbidden), "temporal unit: not an OBU", code::kTemporalUnit);
     Obu obu;
     obu.type = head >> 3 & 15;
     obu.head = static_cast<uint8_t>(head | kSized);
     if (head & kExtended) obu.extension = in.take(1);
     obu.body = in.take(head & kSized ? leb128(in) : in.left());
     obus.push_back(obu);
-    require(obus.size() <= kMostObus, "temporal unit: more than 4096 OBUs");
+    require(obus.size() <= kMostObus, "temporal unit: more than 4096 OBUs", code::kTemporalUnit);
   }
   return obus;
 }
@@ -47,21 +47,24 @@ void append_obu(Buffer& to, const Obu& obu) {
 }
 
 void check_av1(const std::vector<Obu>& obus) {
-  require(!obus.empty(), "empty packet");
+  require(!obus.empty(), "empty packet", code::kBaseLayer);
   int shown = 0;
   for (const Obu& obu : obus) {
     if (obu.body.size == 0) continue;
     const uint8_t first = obu.body.data[0];
     // reduced_still_picture_header; show_existing_frame, or show_frame after it and two bits.
-    require(obu.type != kObuSequence || !(first & 8), "the base layer is a still picture");
+    require(obu.type != kObuSequence || !(first & 8), "the base layer is a still picture",
+            code::kBaseLayer);
     if (obu.type == kObuFrame || obu.type == kObuFrameHeader) shown += (first & 0x90) != 0;
   }
-  require(shown == 1, "a packet of the base layer does not show one frame");
+  if (shown != 1)
+    refuse("a packet of the base layer shows " + std::to_string(shown) + " frames instead of one",
+           code::kBaseLayer);
 }
 
 Buffer restore_av1(Bytes payload) {
   const std::vector<Obu> obus = parse_obus(payload);
-  require(!obus.empty(), "empty packet");
+  require(!obus.empty(), "empty packet", code::kBaseLayer);
   Buffer unit = {kObuDelimiter << 3 | kSized, 0};
   for (const Obu& obu : obus) append_obu(unit, obu);
   return unit;
@@ -75,7 +78,7 @@ Buffer strip_av1(const std::vector<Obu>& obus) {
     if (last) append_obu(payload, *last);
     last = &obu;
   }
-  require(last, "empty packet");
+  require(last, "empty packet", code::kBaseLayer);
   payload.push_back(static_cast<uint8_t>(last->head & ~kSized));
   append(payload, last->extension);
   append(payload, last->body);

@@ -26,19 +26,31 @@ uint64_t most_payload(int kind) {
 
 }  // namespace
 
-size_t packet_size(Bytes data) {
+std::optional<PacketHead> parse_packet_head(Bytes data) {
   size_t end = 0;
   do {
-    if (end >= data.size) return 0;
+    if (end >= data.size) return std::nullopt;
   } while (data.data[end++] >= 128 && end < kMostVarBytes);
-  const uint64_t head = Cursor(data.first(end), "head").var(kMostPayload << 2 | 3);
-  int kind = static_cast<int>(head & 3);
-  if (kind == kExtended) {
-    if (end >= data.size) return 0;
-    kind = kExtendedAt + data.data[end++];
+  const uint64_t value = Cursor(data.first(end), "head").var(kMostPayload << 2 | 3);
+  PacketHead head;
+  head.kind = static_cast<int>(value & 3);
+  if (head.kind == kExtended) {
+    if (end >= data.size) return std::nullopt;
+    head.kind = kExtendedAt + data.data[end++];
   }
-  if (head >> 2 > most_payload(kind)) refuse("head: the packet is too large for its kind");
-  return end + static_cast<size_t>(head >> 2) + kCrcBytes;
+  head.payload = value >> 2;
+  head.whole = end + head.payload + kCrcBytes;
+  return head;
+}
+
+size_t packet_size(Bytes data) {
+  const std::optional<PacketHead> head = parse_packet_head(data);
+  if (!head) return 0;
+  const uint64_t most = most_payload(head->kind);
+  if (head->payload > most)
+    refuse("head: " + std::to_string(head->payload) + " is above " + std::to_string(most),
+           code::kPacketSize);
+  return static_cast<size_t>(head->whole);
 }
 
 Packet parse_packet(Bytes whole) {
@@ -49,7 +61,8 @@ Packet parse_packet(Bytes whole) {
   if (packet.kind == kExtended) packet.kind = kExtendedAt + in.u8();
   packet.payload = in.take(head >> 2);
   packet.whole = whole;
-  require(in.uint(kCrcBytes) == crc16(whole.first(whole.size - kCrcBytes)), "checksum differs");
+  require(in.uint(kCrcBytes) == crc16(whole.first(whole.size - kCrcBytes)), "checksum mismatch",
+          code::kPacketChecksum);
   return packet;
 }
 
@@ -63,13 +76,13 @@ std::vector<GopEntry> parse_index(Bytes payload, uint64_t begin, uint64_t end, i
     GopEntry gop{first, in.var(kMostFrames), offset, in.var(), (in.u8() & 1) != 0};
     const bool has_room = gop.size <= end - offset;
     if (gop.frames == 0 || !has_room || gop.frames > gop.size * static_cast<uint64_t>(frames_a_byte))
-      refuse("index: GOP without frames");
+      refuse("index: GOP without frames", code::kIndex);
     entries.push_back(gop);
     first += gop.frames;
     offset += gop.size;
   }
-  require(!entries.empty(), "index: no frames");
-  require(first == frames && in.left() == 0, "index: frames do not add up");
+  require(!entries.empty(), "index: no frames", code::kIndex);
+  require(first == frames && in.left() == 0, "index: frames do not add up", code::kIndex);
   return entries;
 }
 

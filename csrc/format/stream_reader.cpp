@@ -27,22 +27,32 @@ const Header* StreamReader::header() {
   if (header_) return &*header_;
   const size_t size = header_size(waiting());
   if (size == 0 || size > waiting().size) {
-    require(!finished_, "header: file ends early");
+    require(!finished_, "header: file ends early", code::kTruncated);
     return nullptr;
   }
-  header_ = parse_header(waiting().first(size));
-  skip(size);
-  header_size_ = gop_offset_ = offset_;
-  packets_ = 0;
-  models_read_ = !header_->embeds_models;
+  const Header parsed = parse_header(waiting().first(size));
+  at_ += size;
+  begin(parsed, offset_ + size);
   return &*header_;
+}
+
+void StreamReader::begin(const Header& header, uint64_t size) {
+  header_ = header;
+  header_size_ = gop_offset_ = offset_ = size;
+  packets_ = 0;
+  models_read_ = !header.embeds_models;
+}
+
+size_t StreamReader::missing() const {
+  const size_t size = std::max(packet_size(waiting()), kLeastPacket);
+  return size > waiting().size ? size - waiting().size : 1;
 }
 
 // The whole packet at hand, not used up yet.
 std::optional<Packet> StreamReader::read() {
   const size_t size = packet_size(waiting());
   if (size == 0 || size > waiting().size) {
-    require(!finished_, "file ends early");
+    require(!finished_, "file ends early", code::kTruncated);
     return std::nullopt;
   }
   return parse_packet(waiting().first(size));
@@ -82,19 +92,19 @@ std::optional<Packet> StreamReader::next() {
 // Checks a packet; whether it is one for the caller.
 bool StreamReader::take(const Packet& packet) {
   if (packet.kind == kEnd) return end(packet), false;
-  require(index_size_ == 0, "follows the index");
+  require(index_size_ == 0, "follows the index", code::kIndex);
   require(!latent_ || (packet.kind != kLatent && packet.kind != kGop && packet.kind != kIndex),
-          "latent tokens without a frame");
+          "latent tokens without a frame", code::kPacketOrder);
   if (packet.kind == kGop) return close_gop(packet), false;
   if (packet.kind == kIndex) {
     const int most = header_->bundled ? kMostBundled : 1;
     if (sought_) {
-      require(!in_gop_, "index differs from the packets");
+      require(!in_gop_, "index differs from the packets", code::kIndex);
       ended_ = true;
       return false;
     }
     if (in_gop_ || !(parse_index(packet.payload, header_size_, gop_offset_, most) == seen_))
-      refuse("index differs from the packets");
+      refuse("index differs from the packets", code::kIndex);
     index_size_ = packet.whole.size;
     return false;
   }
@@ -104,7 +114,7 @@ bool StreamReader::take(const Packet& packet) {
     pending_frames_ = 1;
     if (header_->bundled) {
       require(packet.payload.size && packet.payload.data[0] < kMostBundled,
-              "bundle: number of frames");
+              "bundle: number of frames", code::kBundle);
       pending_frames_ += packet.payload.data[0];
     }
   }
@@ -115,14 +125,17 @@ bool StreamReader::take(const Packet& packet) {
 }
 
 void StreamReader::check_order(int kind) const {
-  require(kind != kKey || !in_gop_, "keyframe inside a GOP");
-  require(kind != kInter || in_gop_, "inter frame without a keyframe before it");
-  require(kind != kLatent || header_->gvc1d, "latent tokens in a stream without any");
-  require(kind != kFit || !in_gop_, "fit inside a GOP");
+  require(kind != kKey || !in_gop_, "keyframe inside a GOP", code::kPacketOrder);
+  require(kind != kInter || in_gop_, "inter frame without a keyframe before it",
+          code::kPacketOrder);
+  require(kind != kLatent || header_->gvc1d, "latent tokens in a stream without any",
+          code::kPacketOrder);
+  require(kind != kFit || !in_gop_, "fit inside a GOP", code::kPacketOrder);
 }
 
 void StreamReader::close_gop(const Packet& packet) {
-  require(in_gop_ && closes_gop(packet.payload, crc_, frames_), "checksum of the GOP differs");
+  require(in_gop_ && closes_gop(packet.payload, crc_, frames_), "GOP checksum mismatch",
+          code::kGopChecksum);
   const uint64_t next = offset_ + packet.whole.size;
   if (!sought_)
     seen_.push_back({gop_frame_, frames_ - gop_frame_, gop_offset_, next - gop_offset_, fitted_});
@@ -132,14 +145,15 @@ void StreamReader::close_gop(const Packet& packet) {
 }
 
 void StreamReader::end(const Packet& packet) {
-  require(index_size_ && packet.payload.size == kEndPayloadBytes, "end without an index");
+  require(index_size_ && packet.payload.size == kEndPayloadBytes, "end without an index",
+          code::kIndex);
   Cursor in(packet.payload, "end");
   Id hash;
   std::copy_n(in.take(kIdBytes).data, kIdBytes, hash.begin());
-  require(in.uint(4) == index_size_, "end does not point at the index");
+  require(in.uint(4) == index_size_, "end does not point at the index", code::kIndex);
   const uint64_t size = offset_ + packet.whole.size;
   require(waiting().size == packet.whole.size && (file_size_ == 0 || file_size_ == size),
-          "bytes follow the end of the file");
+          "bytes follow the end of the file", code::kPacketOrder);
   base_hash_ = hash;
   ended_ = true;
 }

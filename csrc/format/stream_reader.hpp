@@ -23,6 +23,10 @@ class StreamReader {
 
   // Null before enough bytes came. Throws `StreamError`.
   const Header* header();
+  // Starts behind a header of `size` bytes, which the caller has read.
+  void begin(const Header& header, uint64_t size);
+  // Bytes that the packet at hand lacks at least, where `next` had too few.
+  size_t missing() const;
   // The next packet other than `gop`, `index` and `end`, valid until the next call; nothing where
   // more bytes are needed, or `at_end`. Throws `StreamError`; then only `seek` goes on.
   std::optional<Packet> next();

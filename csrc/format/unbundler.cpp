@@ -36,26 +36,26 @@ Buffer restore_frame(Cursor& symbols, Cursor& tails) {
 }  // namespace
 
 std::vector<Buffer> Unbundler::send(bool key, Bytes bundle) {
-  require(bundle.size && bundle.data[0] < kMostBundled, "bundle: number of frames");
-  Cursor in(bundle, "bundle");
+  require(bundle.size && bundle.data[0] < kMostBundled, "bundle: number of frames", code::kBundle);
+  Cursor in(bundle, "bundle", code::kBundle);
   const int count = in.u8() + 1;
   const Bytes coded = in.take(in.var());
   if (key) model_ = primed_model();
-  require(model_.has_value(), "bundle: follows no keyframe");
+  require(model_.has_value(), "bundle: follows no keyframe", code::kBundle);
   Buffer symbols;
   try {
     symbols = model_->decode(coded.data, coded.size, count);
   } catch (const DamagedStream& error) {
-    refuse(error.what());
+    refuse(error.what(), code::kBundle);
   }
-  Cursor heads(symbols, "bundle");
+  Cursor heads(symbols, "bundle", code::kBundle);
   std::vector<Buffer> payloads;
   bool whole = true;
   for (int n = 0; n < count; ++n) {
     payloads.push_back(restore_frame(heads, in));
     whole = whole && !payloads.back().empty();
   }
-  require(whole && in.left() == 0, "bundle: its sizes do not add up");
+  require(whole && in.left() == 0, "bundle: its sizes do not add up", code::kBundle);
   return payloads;
 }
 

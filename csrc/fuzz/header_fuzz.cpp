@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const gv::Buffer& header : {sealed, usual}) {
     try {
       gvfuzz::require(gv::header_size(header) == header.size());
-      gv::Timeline timeline(gv::parse_header(header), 1000);
+      const gv::Header fields = gv::parse_header(header);
+      gv::Timeline timeline(fields.rate, fields.tick, fields.start, 1000);
       gvfuzz::Bytes in(data, size);
       while (in.left()) {
         const std::vector<uint8_t> payload = in.take(in.byte());
@@ -20,6 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           gvfuzz::require(pts <= gv::kMostPts && pts >= -gv::kMostPts);
         }
         if (payload.size() == 7) timeline.restart(payload[0]);
+        if (payload.size() == 9) timeline.mark_lost();
+        if (payload.size() == 11) timeline.start_gop();
       }
       timeline.end();
     } catch (const gv::StreamError&) {

@@ -46,7 +46,7 @@ int PaintedStream::send(Context* context, Data* in) {
   gv::Buffer clean;
   try {
     const gv::TakenApart parts = gv::take_apart(bytes);
-    if (parts.damaged || !parts.entries.empty()) clean = gv::restore_av1(gv::strip_av1(parts.obus));
+    if (!parts.damage.empty() || !parts.entries.empty()) clean = gv::restore_av1(gv::strip_av1(parts.obus));
   } catch (const gv::StreamError&) {  // dav1d says what is wrong with it
   }
   is_ours_ = is_ours_ || !clean.empty();

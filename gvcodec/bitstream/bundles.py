@@ -23,8 +23,8 @@ import functools
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
+from gvcodec import _core
 from gvcodec._core import BUNDLE_HEAD, BUNDLE_OBUS, BundleModel
-from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.packets import MOST_FRAMES, Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
@@ -58,7 +58,7 @@ def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
 def _obus(payload: bytes) -> list[tuple[int, bytes]] | None:
     """Types and bodies of OBUs, None if they would not come back unchanged."""
     try:
-        obus = parse_obus(payload)
+        obus = _core.parse_obus(payload)
     except DamagedStreamError:
         return None
     sized = [head + encode_var(len(body)) + body for _, head, body in obus]

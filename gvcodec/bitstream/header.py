@@ -1,4 +1,5 @@
-"""Sequence header of a gvcodec file: fields, bounds, bytes (docs/spec/container.md).
+"""Sequence header of a gvcodec file: fields, bounds, bytes (docs/spec/container.md). Reading is
+C++ (csrc/format/header.cpp).
 
 Unknown parts are skipped, or the file is *newer* (`FormatVersionError`), never damaged:
 docs/spec/index.md has the rules.
@@ -10,10 +11,11 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import INDEX_END, RETIRED_BASES, base_of, base_of_wire, names
-from gvcodec.bitstream.packets import Source
-from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError, FormatVersionError, NotGvcodecError, UsageError
+from gvcodec import _core
+from gvcodec.bases import INDEX_END, base_of, base_of_wire, names
+from gvcodec.bitstream.packets import ENDS_EARLY, Source, read_sized
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.errors import UsageError
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.deprecation import renamed_attributes
 
@@ -34,19 +36,19 @@ MAX_RATIO = 1 << 31
 MAX_PTS = 1 << 60
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
+#: Magic, version, and at least one byte of the size.
+_LEAST_HEAD = len(MAGIC) + len(VERSION) + 1
+#: What the core calls the fields of `Colour`, and those of `SequenceHeader` from `base_q` on.
+_COLOUR = ("primaries", "transfer", "matrix", "full_range", "chroma_location")
+_REST = ("q", "start", "base_model", "painter", "gvc1d", "bundled", "embeds_models", "needs")
 
-_MAX_FIELDS = 1024
 #: Bits of `must`.
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
 _HAS_LATENTS = 4
 _BUNDLED = 8
-_REDUCED_FORM = 16
-_KNOWN_FLAGS = 31
 #: Bit of `may`.
 _EMBEDS_MODELS = 1
-#: Bits above are reserved.
-_KNOWN_BITS = 31
 #: 2 is not used.
 PROFILES = {0: "Base", 1: "Painted", 3: "Tokens"}
 #: Level: most luma samples of a picture, and of a second.
@@ -204,115 +206,20 @@ class SequenceHeader:
     def read(stream: Source) -> tuple[SequenceHeader, int]:
         """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
         `FormatVersionError` for a stream of another release, `NotGvcodecError`."""
-        head = stream.read(len(MAGIC) + len(VERSION))
-        if head[: len(MAGIC)] != MAGIC[: len(head)]:
-            raise NotGvcodecError("not a gvcodec file (wrong first bytes)", code="not-gvcodec")
-        if len(head) < len(MAGIC) + len(VERSION):
-            raise DamagedStreamError("header: file ends early", code="truncated")
-        size = bytearray()
-        while not size or size[-1] >= 0x80 and len(size) < MAX_BYTES:
-            size += _read(stream, 1)
-        body = _read(stream, Cursor(bytes(size), "header").var(_MAX_FIELDS))
-        crc = _read(stream, 4)
-        whole = head + bytes(size) + body
-        if zlib.crc32(whole) != int.from_bytes(crc, "little"):
-            raise DamagedStreamError(
-                "header: checksum mismatch (nothing can be decoded)", code="header-checksum"
-            )
-        _check_version((head[-2], head[-1]), body)
-        return _parse_fields(body), len(whole) + len(crc)
-
-
-def _check_version(version: tuple[int, int], body: bytes) -> None:
-    """Raises `FormatVersionError` for a file that this release cannot read."""
-    if version[0] == 0:
-        raise FormatVersionError(
-            f"format {_dotted(version)} is of an earlier release of gvcodec; this one reads "
-            f"{_dotted(NEEDS)} to {_dotted(VERSION)}",
-            code="header-version",
-        )
-    if len(body) < len(NEEDS):
-        raise DamagedStreamError("header ends early", code="truncated")
-    required = body[0], body[1]
-    if required > VERSION:
-        raise FormatVersionError(
-            f"needs format {_dotted(required)}; this release reads up to {_dotted(VERSION)}",
-            code="header-version",
-        )
+        data = read_sized(stream, _LEAST_HEAD, _core.header_size, f"header: {ENDS_EARLY}")
+        fields = _core.header_fields(data)
+        width, height, bits = fields["width"], fields["height"], fields["bits"]
+        rate, tick, sar = (Fraction(*fields[name]) for name in ("rate", "tick", "sar"))
+        colour = Colour(*(fields[name] for name in _COLOUR))
+        fmt = VideoFormat(width, height, rate, tick, bits, colour, sar)
+        base, scale = base_of_wire(fields["base"]), SCALES[fields["scale"]]
+        rest = (fields[name] for name in _REST)
+        return SequenceHeader(fmt, base, scale, *rest), len(data)
 
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _newer(what: str) -> FormatVersionError:
-    return FormatVersionError(
-        f"{what} needs a newer format; this release reads up to {_dotted(VERSION)}",
-        code="header-version",
-    )
-
-
-def _read(stream: Source, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise DamagedStreamError("header: file ends early", code="truncated")
-    return data
-
-
 def _encode_ratio(ratio: Fraction) -> bytes:
     return encode_var(ratio.numerator) + encode_var(ratio.denominator)
-
-
-def _parse_fields(body: bytes) -> SequenceHeader:
-    cursor = Cursor(body, "header")
-
-    def ratio() -> Fraction:
-        numerator, denominator = cursor.var(MAX_RATIO - 1), cursor.var(MAX_RATIO - 1)
-        if denominator == 0:
-            raise DamagedStreamError("header: ratio with denominator 0", code="header-field")
-        return Fraction(numerator, denominator)
-
-    # Versions are checked before; profile and level are informative.
-    major, minor, _profile, _level = cursor.take(len(NEEDS) + 2)
-    flags = cursor.var()
-    if flags & ~_KNOWN_FLAGS:
-        raise _newer(f"flag {flags & ~_KNOWN_FLAGS:#x} of the header")
-    may = cursor.var()
-    width, height = cursor.var(MAX_SIDE), cursor.var(MAX_SIDE)
-    frame_rate, time_base = ratio(), ratio()
-    start_pts = cursor.svar()
-    primaries, transfer, matrix, bits = cursor.take(4)
-    sar = ratio()
-    base, scale, q = cursor.take(3)
-    base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
-    painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
-    gvc1d_id = cursor.take(ID_BYTES) if flags & _HAS_LATENTS else None
-    if flags & _REDUCED_FORM:
-        raise FormatVersionError(
-            "GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone",
-            code="base-retired",
-        )
-    name = base_of_wire(base)
-    if base in RETIRED_BASES:
-        raise FormatVersionError(
-            f"{RETIRED_BASES[base]}; this one reads bases {', '.join(names())}",
-            code="base-retired",
-        )
-    if name is None:
-        raise _newer(f"base {base}")
-    if scale >= len(SCALES):
-        raise _newer(f"scale {scale}")
-    if bits & ~_KNOWN_BITS:
-        raise _newer(f"bits {bits:#x} of the header")
-    if abs(start_pts) > MAX_PTS:
-        raise DamagedStreamError("header: field out of range", code="header-field")
-    colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
-    fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
-    ids = base_model_id, painter_id, gvc1d_id
-    is_bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
-    try:
-        needs = max(NEEDS, (major, minor))
-        head = fmt, name, SCALES[scale], q, start_pts
-        return SequenceHeader(*head, *ids, is_bundled, embeds, needs)
-    except UsageError as error:
-        raise DamagedStreamError(f"header: {error}", code="header-field") from error

@@ -1,5 +1,5 @@
 """gvcodec packets inside an ordinary AV1 file: metadata OBUs, version 1, as
-docs/spec/one-file.md specifies them.
+docs/spec/one-file.md specifies them. Parsing is C++ (csrc/decoder/metadata_obu.cpp).
 
 A *one-file* is an MP4, Matroska or WebM file whose AV1 track is the base of a stream. Every AV1
 player shows it. The painter's packets are in the same track, in metadata OBUs of type 22 (one of
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gvcodec import _core
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import EXTENDED_AT, Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
@@ -24,15 +25,11 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError
 VERSION = 1
 METADATA_TYPE = 22
 _MAGIC = b"\x89GVC"
+_OURS = bytes([METADATA_TYPE]) + _MAGIC
 _TRAILING = b"\x80"
 _CRC_BYTES = 4
 
-_OBU_SEQUENCE, _OBU_DELIMITER, _OBU_METADATA = 1, 2, 5
-_EXTENDED, _SIZED, _FORBIDDEN = 4, 2, 0x80
-#: A leb128 of AV1 has at most eight bytes and codes less than 2^32.
-_LEB_BYTES, _LEB_LIMIT = 8, 1 << 32
-#: Most entries of an OBU and OBUs of a unit. Ordinary units have fewer than ten.
-_MAX_ENTRIES, _MAX_OBUS = 1 << 12, 1 << 12
+_OBU_SEQUENCE, _OBU_DELIMITER, _OBU_METADATA, _SIZED = 1, 2, 5, 2
 _FIRST_SKIPPABLE = 64
 _MAX_FRAMES = 1 << 40
 _HASH_BYTES = 8
@@ -52,9 +49,6 @@ class EntryType(IntEnum):
     SOUND = 8
     #: Since format 1.1. Readers of 1.0 skip it.
     WHOLE = 64
-
-
-_KNOWN = frozenset(int(what) for what in EntryType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,42 +172,16 @@ def _pack_entry(entry: Entry) -> bytes:
 def parse(body: bytes) -> list[Entry] | None:
     """Entries of a metadata OBU (its bytes after the size); None for another kind of OBU. Raises
     `DamagedStreamError` if it cannot be read."""
-    if body[:1] != bytes([METADATA_TYPE]) or body[1 : 1 + len(_MAGIC)] != _MAGIC:
+    if not body.startswith(_OURS):
         return None
-    # Trailing bits may be padded with zeros.
-    sealed = body[1:].rstrip(b"\0")
-    if len(sealed) < len(_MAGIC) + 1 + _CRC_BYTES + 1 or sealed[-1:] != _TRAILING:
-        raise DamagedStreamError("metadata OBU: ends early", code="metadata-obu")
-    inside, crc = sealed[: -_CRC_BYTES - 1], sealed[-_CRC_BYTES - 1 : -1]
-    if zlib.crc32(inside) != int.from_bytes(crc, "little"):
-        raise DamagedStreamError("metadata OBU: checksum mismatch", code="metadata-obu")
-    version = inside[len(_MAGIC)]
-    if version != VERSION:
-        raise DamagedStreamError(
-            f"metadata OBU: version {version}, this program reads {VERSION}", code="metadata-obu"
-        )
-    return _entries(Cursor(inside[len(_MAGIC) + 1 :], "metadata OBU"))
+    return _entries(_core.metadata_entries(body))
 
 
 def parse_temporal_unit(unit: bytes) -> ParsedTemporalUnit:
     """Parse a temporal unit from a container. Raises `DamagedStreamError` if OBU sizes are
     inconsistent."""
-    other_obus: list[bytes] = []
-    entries: list[Entry] = []
-    damage: list[str] = []
-    for kind, head, body in parse_obus(unit):
-        if kind == _OBU_METADATA:
-            try:
-                ours = parse(body)
-            except DamagedStreamError as error:
-                damage.append(str(error))
-                continue
-            if ours is not None:
-                entries += ours
-                continue
-        if kind != _OBU_DELIMITER:
-            other_obus.append(head + encode_var(len(body)) + body)
-    return ParsedTemporalUnit(b"".join(other_obus), tuple(entries), tuple(damage))
+    payload, entries, damage = _core.unit_parts(unit)
+    return ParsedTemporalUnit(payload, tuple(_entries(entries)), tuple(damage))
 
 
 def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
@@ -223,7 +191,7 @@ def insert_entries(unit: bytes, entries: Sequence[Entry]) -> bytes:
         return unit
     ours = pack(entries)
     front, rest = b"", b""
-    for kind, head, body in parse_obus(unit):
+    for kind, head, body in _core.parse_obus(unit):
         obu = head + encode_var(len(body)) + body
         if kind in (_OBU_DELIMITER, _OBU_SEQUENCE) and not rest:
             front += obu
@@ -263,50 +231,5 @@ def matches_gop(data: bytes, frames: int, crc: int) -> bool:
     return cursor.var(_MAX_FRAMES) == frames and cursor.uint(4) == crc and not len(cursor)
 
 
-def _entries(cursor: Cursor) -> list[Entry]:
-    entries: list[Entry] = []
-    while len(cursor):
-        what, data = cursor.uint(1), cursor.take(cursor.var())
-        if what in _KNOWN:
-            entries.append(Entry(EntryType(what), data))
-        elif what < _FIRST_SKIPPABLE:
-            raise DamagedStreamError(
-                f"metadata OBU: an entry {what} of a newer version", code="metadata-obu"
-            )
-        if len(entries) > _MAX_ENTRIES:
-            raise DamagedStreamError(
-                f"metadata OBU: more than {_MAX_ENTRIES} entries", code="metadata-obu"
-            )
-    return entries
-
-
-def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Type, head (with the size flag set) and body of each OBU. The last may come without a size.
-    Raises `DamagedStreamError`."""
-    obus: list[tuple[int, bytes, bytes]] = []
-    cursor = Cursor(unit, "temporal unit")
-    while len(cursor):
-        head = cursor.uint(1)
-        if head & _FORBIDDEN:
-            raise DamagedStreamError("temporal unit: not an OBU", code="temporal-unit")
-        extension = cursor.take(1) if head & _EXTENDED else b""
-        size = _leb128(cursor) if head & _SIZED else len(cursor)
-        obus.append((head >> 3 & 15, bytes([head | _SIZED]) + extension, cursor.take(size)))
-        if len(obus) > _MAX_OBUS:
-            raise DamagedStreamError(
-                f"temporal unit: more than {_MAX_OBUS} OBUs", code="temporal-unit"
-            )
-    return obus
-
-
-def _leb128(cursor: Cursor) -> int:
-    """AV1's variable-length integer: like `var`, but superfluous zero bytes are allowed."""
-    value = 0
-    for place in range(_LEB_BYTES):
-        byte = cursor.uint(1)
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            if value >= _LEB_LIMIT:
-                break
-            return value
-    raise DamagedStreamError("temporal unit: size of an OBU is out of range", code="temporal-unit")
+def _entries(parts: list[tuple[int, bytes]]) -> list[Entry]:
+    return [Entry(EntryType(what), data) for what, data in parts]

@@ -7,18 +7,20 @@ may skip them (`EXTRA`); those below 128 are copied with their GOP, 112…127 ar
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 from gvcodec import _core
-from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_var
+from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
 MAX_PAYLOAD = 1 << 26
-#: Kinds with small packets only; their entries take more memory than bytes.
+#: Of kinds with small packets only; their entries take more memory than bytes.
 MAX_SIDE_PAYLOAD = 1 << 20
 CHECKSUM_BYTES = 2
+_LEAST_PACKET = 1 + CHECKSUM_BYTES
 #: Bytes of the base hash, and of a model's id.
 HASH_BYTES = 8
 #: Frames that a bundle holds at most.
@@ -67,13 +69,6 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
-_SMALL = (Kind.FIT, Kind.TIMING, Kind.LATENT, Kind.GOP, Kind.SUMMARY)
-#: Most bytes of a payload, if not `MAX_PAYLOAD`.
-_MOST = {
-    **dict.fromkeys(map(int, _SMALL), MAX_SIDE_PAYLOAD),
-    int(Kind.METADATA): 1 << 16,
-    int(Kind.MODEL): 1 << 24,
-}
 
 #: Message for a truncated file.
 ENDS_EARLY = "file ends early"
@@ -86,6 +81,14 @@ class Packet:
     kind: Kind
     payload: bytes
     type: int | None = None
+
+    @staticmethod
+    def of(number: int, payload: bytes) -> Packet:
+        """`number`: of the kind, known or not."""
+        if number in _KNOWN:
+            return Packet(Kind(number), payload)
+        kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
+        return Packet(kind, payload, number - EXTENDED_AT)
 
     @property
     def is_copied(self) -> bool:
@@ -116,42 +119,27 @@ class Packet:
 
 def read_packet(stream: Source) -> tuple[Packet, bytes]:
     """A packet and its bytes. Raises `DamagedStreamError`."""
-    head = bytearray()
-    while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
-        head += _read(stream, 1)
-    number, size = parse_head(bytes(head))
-    if number == EXTENDED_BITS:
-        head += _read(stream, 1)
-        number = EXTENDED_AT + head[-1]
-    if size > _MOST.get(number, MAX_PAYLOAD):
-        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}", code="packet-size")
-    payload = _read(stream, size)
-    body = bytes(head) + payload
-    checksum = _read(stream, CHECKSUM_BYTES)
-    if checksum != _checksum(body):
-        raise DamagedStreamError("checksum mismatch", code="packet-checksum")
-    whole = body + checksum
-    if number not in _KNOWN:
-        kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
-        return Packet(kind, payload, number - EXTENDED_AT), whole
-    return Packet(Kind(number), payload), whole
+    whole = read_sized(stream, _LEAST_PACKET, _core.packet_size, ENDS_EARLY)
+    return Packet.of(*_core.parse_packet(whole)), whole
 
 
-def parse_head(head: bytes) -> tuple[int, int]:
-    """Kind bits and payload size of a packet's first number. Raises `DamagedStreamError`."""
-    value = Cursor(head, "head").var(MAX_PAYLOAD << 2 | 3)
-    return value & 3, value >> 2
+def read_sized(
+    stream: Source, least: int, size_of: Callable[[bytes], int], ends_early: str
+) -> bytes:
+    """At least `least` bytes, as many as `size_of` finds in the first ones; it returns 0 where it
+    needs more. No byte after them is read. Raises `DamagedStreamError` with `ends_early`."""
+    data, size = b"", least
+    while len(data) < size:
+        more = stream.read(size - len(data))
+        data += more
+        size = size_of(data) or len(data) + 1
+        if not more:
+            raise DamagedStreamError(ends_early, code="truncated")
+    return data
 
 
 def _checksum(body: bytes) -> bytes:
     return binascii.crc_hqx(body, 0xFFFF).to_bytes(CHECKSUM_BYTES, "little")
-
-
-def _read(stream: Source, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise DamagedStreamError(ENDS_EARLY, code="truncated")
-    return data
 
 
 #: Decibels that represent frames without error.
@@ -181,10 +169,7 @@ class Unbundler:
 
     def send(self, packet: Packet) -> list[Packet]:
         """The frames of a bundle. Raises `DamagedStreamError`."""
-        try:
-            payloads = self._core.send(packet.kind is Kind.KEY, packet.payload)
-        except DamagedStreamError as error:
-            raise DamagedStreamError(str(error), code="bundle") from None
+        payloads = self._core.send(packet.kind is Kind.KEY, packet.payload)
         kinds = [packet.kind, *[Kind.INTER] * (len(payloads) - 1)]
         return [Packet(kind, payload) for kind, payload in zip(kinds, payloads, strict=True)]
 

@@ -1,4 +1,5 @@
-"""Reads a gvcodec file or pipe, checks everything, names the packet in every error.
+"""Reads a gvcodec file or pipe, checks everything, names the packet in every error. The checks are
+C++ (csrc/format/stream_reader.cpp).
 
 Reading front to back needs no index and works on a pipe. On a seekable stream `gops` uses the
 index at the end.
@@ -13,28 +14,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from gvcodec import _core
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
     ENDS_EARLY,
     HASH_BYTES,
-    MOST_FRAMES,
     Kind,
     Packet,
     Unbundler,
     read_packet,
 )
-from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits, check
 from gvcodec.util.deprecation import renamed_attributes
 
 _END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
-_MAX_FRAMES = 1 << 40
-#: Flags of a GOP in the index.
-_FITTED = 1
 _REPAIR = "gvcodec repair keeps its whole GOPs"
 _CUT = f"file is cut or damaged; {_REPAIR}"
 
@@ -88,7 +85,7 @@ class Reader:
         self.size = self._header_size
         #: Offset and bytes of the last packet; of a frame in a bundle its share.
         self.packet_offset = self.packet_size = 0
-        self._number = 0
+        self._packets = self._open_packets()
         self._raised_error: DamagedStreamError | None = None
         self.track_size = 0
 
@@ -104,54 +101,36 @@ class Reader:
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
-        entries: list[GopEntry] = []
-        crc, start, first, has_fit = 0, self._header_size, 0, False
-        in_gop = latent = False
-        index: bytes | None = None
-        index_size = 0
+        self._packets = self._open_packets()
         unbundler = self._open_unbundler()
         while True:
             try:
-                packet, data = read_packet(self._stream)
-                self.packet_offset, self.packet_size = self.size, len(data)
-                self.size += len(data)
-                kind = packet.kind
-                if kind is Kind.END:
-                    self._check_end(packet.payload, index, index_size)
+                packet_and_size = self._next_packet()
+                if packet_and_size is None:
                     return
-                if index is not None:
-                    raise DamagedStreamError("follows the index", code="index")
-                if latent and kind in (Kind.LATENT, Kind.GOP, Kind.INDEX):
-                    raise DamagedStreamError("latent tokens without a frame", code="packet-order")
-                if kind is Kind.GOP:
-                    if not in_gop or not closes_gop(packet.payload, crc, self.frames):
-                        raise DamagedStreamError("GOP checksum mismatch", code="gop-checksum")
-                    count, size = self.frames - first, self.size - start
-                    entries.append(GopEntry(first, count, start, size, has_fit))
-                    crc, start, first, has_fit, in_gop = 0, self.size, self.frames, False, False
-                    self._number += 1
-                    continue
-                if kind is Kind.INDEX:
-                    if in_gop or self._parse_index(packet.payload, start) != entries:
-                        raise DamagedStreamError("index differs from the packets", code="index")
-                    index, index_size = packet.payload, len(data)
-                    self._number += 1
-                    continue
-                self._check_order(kind, in_gop)
-                crc = zlib.crc32(data, crc)
+                packet, size = packet_and_size
                 parts = _unbundle(unbundler, packet)
             except DamagedStreamError as error:
                 self._raised_error = self._damage_error(str(error))
                 raise self._raised_error from error
-            has_fit = has_fit or kind is Kind.FIT
-            in_gop = in_gop or kind is Kind.KEY
-            self.track_size += len(data) * (kind is Kind.TRACKS)
-            sizes = _shares([len(part.payload) for part in parts], len(data))
+            self.track_size += size * (packet.kind is Kind.TRACKS)
+            sizes = _shares([len(part.payload) for part in parts], size)
             for part, self.packet_size in zip(parts, sizes, strict=True):
-                latent = kind is Kind.LATENT or latent and not part.is_frame
                 self.frames += part.is_frame
                 yield part
-            self._number += 1
+
+    def _next_packet(self) -> tuple[Packet, int] | None:
+        """A packet and its bytes in the file; None at the end."""
+        while (parts := self._packets.next()) is None:
+            if self._packets.at_end:
+                self.size = self._packets.offset
+                self._check_end(self._packets.base_hash)
+                return None
+            self._packets.send(bytes(self._stream.read(self._packets.missing())))
+        number, payload, size = parts
+        self.packet_offset = self._packets.offset
+        self.size = self.packet_offset + size
+        return Packet.of(number, payload), size
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
         """A decoder's error on the last packet, with file, packet and time."""
@@ -198,7 +177,7 @@ class Reader:
                 packet, data = read_packet(self._stream)
                 remaining -= len(data)
                 if packet.kind is Kind.GOP:
-                    if remaining or not closes_gop(
+                    if remaining or not _core.closes_gop(
                         packet.payload, crc, gop.first_frame + gop.frames
                     ):
                         raise DamagedStreamError("checksum mismatch", code="gop-checksum")
@@ -215,9 +194,14 @@ class Reader:
     def _open_unbundler(self) -> Unbundler | None:
         return Unbundler() if self.header.is_bundled else None
 
+    def _open_packets(self) -> _core.PacketReader:
+        header = self.header
+        has_latents = header.gvc1d_id is not None
+        return _core.PacketReader(self._header_size, header.is_bundled, has_latents)
+
     def _parse_index(self, payload: bytes, end: int) -> list[GopEntry]:
-        most = MOST_FRAMES if self.header.is_bundled else 1
-        return parse_index(payload, self._header_size, end, most)
+        begin, is_bundled = self._header_size, self.header.is_bundled
+        return [GopEntry(*gop) for gop in _core.parse_index(payload, begin, end, is_bundled)]
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
@@ -231,35 +215,21 @@ class Reader:
             raise DamagedStreamError(f"no {what} where it should be ({_CUT})", code="index")
         return packet.payload
 
-    def _check_order(self, kind: Kind, in_gop: bool) -> None:
-        if kind is Kind.KEY and in_gop:
-            raise DamagedStreamError("keyframe inside a GOP", code="packet-order")
-        if kind is Kind.INTER and not in_gop:
-            raise DamagedStreamError(
-                "inter frame without a keyframe before it", code="packet-order"
-            )
-        if kind is Kind.LATENT and self.header.gvc1d_id is None:
-            raise DamagedStreamError("latent tokens in a stream without any", code="packet-order")
-        if kind is Kind.FIT and in_gop:
-            raise DamagedStreamError("fit inside a GOP", code="packet-order")
-
-    def _check_end(self, payload: bytes, index: bytes | None, index_size: int) -> None:
-        if index is None or len(payload) != _END_PAYLOAD:
-            raise DamagedStreamError("end without an index", code="index")
-        if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
-            raise DamagedStreamError("end does not point at the index", code="index")
+    def _check_end(self, base_hash: bytes | None) -> None:
         # A pipe may stay open: waiting for its end could block forever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file", code="packet-order")
-        if not self.is_changed or any(payload[:HASH_BYTES]):
-            self.base_hash = payload[:HASH_BYTES]
+        if not self.is_changed or any(base_hash or b""):
+            self.base_hash = base_hash
 
     def _damage_error(self, what: str) -> DamagedStreamError:
+        # `end` counts as well.
+        number = self._packets.packets - self._packets.at_end
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
         if what == ENDS_EARLY:
             when += f"; {_REPAIR}"
-        return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
+        return DamagedStreamError(f"{self.name}: packet {number}: {what} ({when})")
 
 
 def _unbundle(unbundler: Unbundler | None, packet: Packet) -> list[Packet]:
@@ -273,37 +243,3 @@ def _shares(sizes: list[int], total: int) -> list[int]:
     if ends:
         ends[-1] = total
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
-    """Whether a `gop` packet matches the packets before it: their CRC-32 and, if present, frames
-    since the start."""
-    cursor = Cursor(payload, "gop")
-    if cursor.uint(4) != crc:
-        return False
-    return not len(cursor) or (cursor.var() == frames and not len(cursor))
-
-
-def parse_index(
-    payload: bytes, header_size: int, end: int, frames_a_byte: int = 1
-) -> list[GopEntry]:
-    """Entries of an `index` packet at offset `end`; a byte of the stream codes at most
-    `frames_a_byte` frames. Raises `DamagedStreamError` if entries contradict each other."""
-    cursor = Cursor(payload, "index")
-    frames, gops = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
-    entries: list[GopEntry] = []
-    first, offset = 0, header_size
-    # A forged count ends the loop: every entry takes bytes, here and in the file.
-    for _ in range(gops):
-        count, size, flags = cursor.var(_MAX_FRAMES), cursor.var(), cursor.uint(1)
-        entry = GopEntry(first, count, offset, size, bool(flags & _FITTED))
-        if not 0 < entry.frames <= frames_a_byte * entry.size <= frames_a_byte * (end - offset):
-            raise DamagedStreamError("index: GOP without frames", code="index")
-        entries.append(entry)
-        first += entry.frames
-        offset += entry.size
-    if not entries:
-        raise DamagedStreamError("index: no frames", code="index")
-    if first != frames or len(cursor):
-        raise DamagedStreamError("index: frames do not add up", code="index")
-    return entries

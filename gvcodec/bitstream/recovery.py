@@ -20,12 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from gvcodec import _core
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
-    EXTENDED_AT,
-    EXTENDED_BITS,
     HASH_BYTES,
     MAX_PAYLOAD,
     MOST_FRAMES,
@@ -33,7 +32,6 @@ from gvcodec.bitstream.packets import (
     Packet,
     Unbundler,
     frames_in,
-    parse_head,
     read_packet,
 )
 from gvcodec.bitstream.reader import ChangedStream
@@ -259,16 +257,10 @@ class Salvage:
 
     def _claim(self) -> tuple[int, int]:
         """Kind number and stated size of the packet at this offset; size 0 if it cannot be read."""
-        head = self._peek(MAX_BYTES + 1)
-        length = next((n for n, byte in enumerate(head) if byte < 0x80), 0) + 1
         try:
-            kind, size = parse_head(head[:length])
+            return _core.packet_head(self._peek(MAX_BYTES + 1)) or (Kind.INTER, 0)
         except DamagedStreamError:
             return Kind.INTER, 0
-        if kind == EXTENDED_BITS:
-            kind = EXTENDED_AT + (head[length] if len(head) > length else 0xFF)
-            length += 1
-        return kind, length + size + CHECKSUM_BYTES
 
     def _peek(self, size: int) -> bytes:
         data = self._source.read(size)

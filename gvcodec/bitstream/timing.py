@@ -1,22 +1,17 @@
 """Timestamps that deviate from the constant frame rate: writes and reads `timing` packets.
 
 A timestamp is an integer number of ticks of the stream's time base. docs/spec/tracks.md
-specifies prediction and coding; both classes keep the same state: the last frame that was late
-and its timestamp.
+specifies prediction and coding; both directions keep the same state: the last frame that was late
+and its timestamp. Reading is C++ (csrc/format/timing.cpp).
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from gvcodec.bitstream.header import MAX_PTS
-from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, Limits, check_pace
-
-_MAX_FRAME = 1 << 40
-#: Most frames that may be named before they are shown: as many as one packet can hold.
-_MAX_WAITING = 1 << 19
+from gvcodec._core import Timeline
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.limits import DEFAULT, Limits
 
 
 class _Clock:
@@ -84,83 +79,17 @@ class PtsEncoder:
         return bytes(payload)
 
 
-class PtsDecoder:
+class PtsDecoder(Timeline):
     """Payloads of `timing` packets to timestamps of all frames in display order. `limits`: most
-    frames a second."""
+    frames a second.
+
+    `send` takes a payload, `receive` returns the timestamp of the next frame, `restart` continues
+    with the first frame of a GOP, `mark_lost` says that a payload may be lost, `start_gop` that a
+    `key` packet follows. Raises `DamagedStreamError` for entries that cannot be read, name a frame
+    already shown or are out of bounds, `LimitError` for too many frames in the time so far."""
 
     def __init__(
         self, start_pts: int, frame_rate: Fraction, time_base: Fraction, limits: Limits = DEFAULT
     ) -> None:
-        self._clock = _Clock(start_pts, frame_rate, time_base)
-        self._start = start_pts
-        self._next = 0
-        self._next_named = 0
-        self._late: dict[int, int] = {}
-        self._exact: dict[int, int] = {}
-        self._is_lost = False
-        self._tick, self._limits = time_base, limits
-        #: As integers: frames beyond one second's × `[0]` may not exceed ticks × `[1]`.
-        self._pace = time_base.denominator, limits.max_fps * time_base.numerator
-        #: Earliest and latest timestamp so far.
-        self._span = start_pts, start_pts
-
-    def mark_lost(self) -> None:
-        """A `timing` packet may be lost: later entries count from an unknown frame until the next
-        GOP."""
-        self._is_lost = True
-
-    def start_gop(self) -> None:
-        """A `key` packet follows; `timing` packets of its GOP that precede it have been sent."""
-        if self._is_lost:
-            # No entry restored the state, so no frame was late up to here.
-            self._next_named, self._is_lost = 0, False
-
-    def restart(self, frame: int) -> None:
-        """Continue with the first frame of a GOP, independent of earlier ones."""
-        self._clock.anchor(0, self._start)
-        self._next, self._next_named, self._is_lost = frame, 0, False
-        self._late.clear()
-        self._exact.clear()
-
-    def send(self, payload: bytes) -> None:
-        """Parse a payload. Raises `DamagedStreamError` for entries that cannot be read or name a
-        frame already shown."""
-        cursor = Cursor(payload, "timing")
-        while len(cursor):
-            frame = self._next_named + cursor.var(_MAX_FRAME)
-            late = cursor.svar()
-            if late == 0:
-                self._is_lost = False
-                frame = cursor.var(_MAX_FRAME)
-                pts = self._start + cursor.svar()
-                if frame < self._next:
-                    self._clock.anchor(frame, pts)
-                else:
-                    self._exact[frame] = pts
-            elif self._is_lost:
-                continue
-            elif frame < self._next:
-                raise DamagedStreamError("timing comes after the frame it names", code="timing")
-            else:
-                self._late[frame] = late
-            if len(self._late) + len(self._exact) > _MAX_WAITING:
-                most = f"more than {_MAX_WAITING} frames"
-                raise DamagedStreamError(f"timing names {most} that are not there", code="timing")
-            self._next_named = frame + 1
-
-    def receive(self) -> int:
-        """Timestamp of the next frame. Raises `DamagedStreamError` if it is out of bounds,
-        `LimitError` for too many frames in the time so far."""
-        frame = self._next
-        late = self._late.pop(frame, 0)
-        pts = self._exact.pop(frame, self._clock.predict(frame) + late)
-        if abs(pts) > MAX_PTS:
-            raise DamagedStreamError("timing: a timestamp is out of range", code="timing")
-        if late:
-            self._clock.anchor(frame, pts)
-        first, last = self._span = min(self._span[0], pts), max(self._span[1], pts)
-        more, (ticks, most) = frame + 1 - self._limits.max_fps, self._pace
-        if more > 0 and more * ticks > (last - first) * most:
-            check_pace(frame + 1, (last - first) * self._tick, self._limits)
-        self._next += 1
-        return pts
+        rate, tick = frame_rate.as_integer_ratio(), time_base.as_integer_ratio()
+        super().__init__(start_pts, rate, tick, limits.max_fps)

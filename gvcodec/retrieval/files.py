@@ -22,15 +22,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec import _core
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
-from gvcodec.bitstream.packets import (
-    CHECKSUM_BYTES,
-    EXTENDED_AT,
-    EXTENDED_BITS,
-    MAX_SIDE_PAYLOAD,
-    parse_head,
-    read_packet,
-)
+from gvcodec.bitstream.packets import MAX_SIDE_PAYLOAD, read_packet
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_stream
@@ -141,13 +135,11 @@ class SummarisedFile:
     def _head(self, at: int) -> tuple[Kind, int]:
         """Kind and whole size of the packet at an offset."""
         self._counted.seek(at)
-        data = self._counted.read(_HEAD)
-        length = next((n for n, byte in enumerate(data) if byte < 0x80), 0) + 1
-        kind, size = parse_head(data[:length])
-        if kind == EXTENDED_BITS:
-            kind, length = EXTENDED_AT + data[length] if len(data) > length else -1, length + 1
-        kind_of_packet = Kind(kind) if kind in _KINDS else Kind.UNKNOWN
-        return kind_of_packet, length + size + CHECKSUM_BYTES
+        head = _core.packet_head(self._counted.read(_HEAD))
+        if head is None:
+            raise DamagedStreamError("head ends early", code="truncated")
+        kind, size = head
+        return Kind(kind) if kind in _KINDS else Kind.UNKNOWN, size
 
     def _first_packet(self, gop: GopEntry) -> bytes | None:
         """Payload of the summary at the start of a GOP, None without one."""

@@ -173,6 +173,12 @@ def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
     assert len(payload) == len(whole) - 3 and restore_unit("av1", payload) == whole
 
 
+@pytest.mark.parametrize("unit", [b"", b"\x12\0", b"\x12\0" + obu(15, b"padding")])
+def test_temporal_units_without_a_frame_are_refused(unit: bytes) -> None:
+    with pytest.raises(DamagedStreamError, match="empty packet"):
+        strip_unit("av1", unit)
+
+
 NALS = st.tuples(st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50))
 NALS = NALS.filter(lambda nal: b"\0\0" not in nal[1] and nal[1][-1])
 

@@ -64,6 +64,28 @@ def test_header_comes_back(width, height, rate, tick, ten, colour, sar, base, sc
     assert SequenceHeader.read(io.BytesIO(data)) == (header, len(data))
 
 
+class Pipe(io.BytesIO):
+    """Cannot seek, and gives at most five bytes at once, as a `bytearray`."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return bytearray(super().read(min(size, 5) if size and size > 0 else size))
+
+
+def test_a_pipe_in_small_pieces_is_read_no_further_than_its_packets() -> None:
+    data = write(HEADER, [Packet(Kind.FIT, bytes(300)), *gop(3), *gop(2)])
+    pipe = Pipe(data)
+    reader = Reader(pipe)
+    packets = []
+    for packet in reader.packets():
+        assert pipe.tell() == reader.size == reader.packet_offset + reader.packet_size
+        packets.append(packet)
+    assert packets == read(data)[1]
+    assert (reader.size, reader.base_hash) == (len(data), HASH)
+
+
 def test_header_refuses_what_it_cannot_hold() -> None:
     for change in (
         *({"width": 0}, {"width": 16385}, {"width": 16384, "height": 16384}),

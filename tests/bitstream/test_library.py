@@ -126,7 +126,7 @@ def test_errors_have_a_code_and_a_place() -> None:
     with pytest.raises(DamagedStreamError, match="checksum"):
         host.run()
     code, packet, frame, offset, text = host.decoder.error()
-    assert (code, frame, text) == (-3, gop.first_frame + gop.frames, "checksum differs")
+    assert (code, frame, text) == (-3, gop.first_frame + gop.frames, "checksum mismatch")
     assert gop.offset < offset < gop.offset + gop.size and packet > 0
     with pytest.raises(DamagedStreamError):
         host.decoder.next_unit()

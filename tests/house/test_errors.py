@@ -174,8 +174,20 @@ def _codes_in_source() -> Iterator[tuple[str, str]]:
                 yield str(value.value), f"{path.relative_to(ROOT)}:{value.lineno}"
 
 
+def _codes_in_core() -> Iterator[tuple[str, str]]:
+    """Codes that the core gives errors. One that no file uses is left out."""
+    table = ROOT / "csrc/format/error_codes.hpp"
+    files = [path for path in (ROOT / "csrc").rglob("*.[ch]pp") if path != table]
+    sources = "".join(path.read_text(encoding="utf-8") for path in files)
+    lines = re.findall(r'char (\w+)\[\] = "(.*)";', table.read_text(encoding="utf-8"))
+    for name, value in lines:
+        if re.search(rf"\bcode::{name}\b", sources):
+            yield value, table.name
+    assert lines
+
+
 def test_every_code_is_in_the_registry_and_every_entry_of_it_is_used() -> None:
-    used = dict(_codes_in_source())
+    used = dict([*_codes_in_source(), *_codes_in_core()])
     assert not {code: place for code, place in used.items() if code not in CODES}
     assert set(CODES) == set(used)
 

@@ -6,13 +6,13 @@ Decoders show the same pictures with and without them. Raises `DamagedStreamErro
 
 from __future__ import annotations
 
+from gvcodec import _core
 from gvcodec.base.standard.payloads import (
     CAPTION_MARK,
     OBU_METADATA,
     caption_bodies,
     strip_unit,
 )
-from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.varint import encode_var
 
 _OBU_FRAME_HEADER, _OBU_FRAME = 3, 6
@@ -28,7 +28,7 @@ MOST_OF_FRAME = 64 * TRIPLET * _COUNT
 
 def insert_captions(payload: bytes, cc_data: bytes) -> bytes:
     """A payload of base av1 with these captions for its shown frame."""
-    obus = parse_obus(payload)
+    obus = _core.parse_obus(payload)
     headers = [n for n, (kind, _, _) in enumerate(obus) if kind in (_OBU_FRAME_HEADER, _OBU_FRAME)]
     # Frames that are decoded ahead of their time come before the shown one.
     shown = headers[-1] if headers else len(obus) - 1

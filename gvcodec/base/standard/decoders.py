@@ -22,9 +22,10 @@ from typing import Any, cast
 
 import av
 
+from gvcodec import _core
 from gvcodec.base import BaseDecoder
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.payloads import caption_bodies, nals_of, obus_of, packet_of, restore_unit
+from gvcodec.base.standard.payloads import caption_bodies, nals_of, packet_of, restore_unit
 from gvcodec.bases import is_reordered, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError
@@ -164,7 +165,6 @@ def decode_unit(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
         raise DamagedStreamError("the base layer cannot be decoded", code="base-layer") from error
 
 
-_OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
 #: Bitstreams pad pictures to whole coding blocks.
 _BLOCK = 128
@@ -181,7 +181,7 @@ def check_payload(codec: str, payload: bytes, width: int, height: int) -> None:
     """Raises `DamagedStreamError` for pictures larger than `padded_size(width, height)` and for
     more frames than one, of AV1 also for none."""
     if codec == "av1":
-        _check_av1(payload)
+        _core.check_av1(payload)
         return
     most, nals = padded_size(width, height), nals_of(payload)
     _require_one_frame(sum(_begins_frame(nal) for nal in nals) or 1)
@@ -193,17 +193,6 @@ def check_payload(codec: str, payload: bytes, width: int, height: int) -> None:
                 f"{width}×{height}",
                 code="base-layer",
             )
-
-
-def _check_av1(payload: bytes) -> None:
-    frame_count = 0
-    for kind, body in obus_of(payload):
-        if kind == _OBU_SEQUENCE and body[:1] and body[0] & 8:
-            raise DamagedStreamError("the base layer is a still picture", code="base-layer")
-        if kind in (_OBU_FRAME, _OBU_FRAME_HEADER) and body[:1]:
-            # show_existing_frame; or after it and two bits of frame type, show_frame.
-            frame_count += bool(body[0] & 0x80 or body[0] & 0x10)
-    _require_one_frame(frame_count)
 
 
 def _require_one_frame(frame_count: int) -> None:

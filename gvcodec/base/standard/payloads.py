@@ -14,16 +14,13 @@ import re
 
 import av
 
-from gvcodec.bitstream.metadata_obu import parse_obus
+from gvcodec import _core
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
-_OBU_DELIMITER, _OBU_PADDING = 2, 15
-_OBU_EXTENDED, _OBU_SIZED = 4, 2
 #: Type of a metadata OBU; how one with closed captions begins: metadata_type ITU-T T.35; United
 #: States, ATSC, "GA94", cc_data.
 OBU_METADATA, CAPTION_MARK = 5, b"\x04\xb5\x00\x31GA94\x03"
-_TEMPORAL_DELIMITER = b"\x12\x00"
 #: Delimiters and supplemental information.
 _VVC_DROPPED = (20, 23, 24)
 _NAL_COUNTED = 0x80
@@ -44,40 +41,15 @@ def packet_of(data: bytes) -> av.Packet:
 def strip_unit(codec: str, unit: bytes) -> bytes:
     """An access unit as an encoder makes it (AV1: a temporal unit, H.266: in Annex B form, of
     layer 0) to the payload of a packet."""
-    return _strip_av1(unit) if codec == "av1" else _strip_vvc(unit)
+    return _core.strip_av1(unit) if codec == "av1" else _strip_vvc(unit)
 
 
 def restore_unit(codec: str, payload: bytes) -> bytes:
     """Payload of a packet to an access unit: AV1 in the low-overhead format with a delimiter, H.266
     in Annex B form. Raises `DamagedStreamError`."""
     if codec == "av1":
-        return _TEMPORAL_DELIMITER + b"".join(_obus(payload))
+        return _core.restore_av1(payload)
     return b"".join(_START_CODE + nal for nal in nals_of(payload))
-
-
-def _strip_av1(unit: bytes) -> bytes:
-    obus = [obu for obu in _obus(unit) if obu[0] >> 3 & 15 not in (_OBU_DELIMITER, _OBU_PADDING)]
-    head, size_at = obus[-1][0], 1 + bool(obus[-1][0] & _OBU_EXTENDED)
-    cursor = Cursor(obus[-1][size_at:], "OBU")
-    cursor.var()
-    last = bytes([head & ~_OBU_SIZED]) + obus[-1][1:size_at] + cursor.take(len(cursor))
-    return b"".join(obus[:-1]) + last
-
-
-def obus_of(data: bytes) -> list[tuple[int, bytes]]:
-    """Types and bodies of the OBUs of a payload."""
-    return [(kind, body) for kind, _, body in _parse(data)]
-
-
-def _obus(data: bytes) -> list[bytes]:
-    """OBUs of a temporal unit, each with a size field; the last may come without."""
-    return [head + encode_var(len(body)) + body for _, head, body in _parse(data)]
-
-
-def _parse(data: bytes) -> list[tuple[int, bytes, bytes]]:
-    if not data:
-        raise DamagedStreamError("empty packet", code="base-layer")
-    return parse_obus(data)
 
 
 def _strip_vvc(unit: bytes) -> bytes:
@@ -125,7 +97,7 @@ def caption_bodies(payload: bytes) -> list[bytes]:
     if CAPTION_MARK not in payload:
         return []
     try:
-        bodies = [body for kind, body in obus_of(payload) if kind == OBU_METADATA]
+        bodies = [body for kind, _, body in _core.parse_obus(payload) if kind == OBU_METADATA]
     except DamagedStreamError:
         return []
     return [body for body in bodies if body.startswith(CAPTION_MARK)]
