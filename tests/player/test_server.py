@@ -14,6 +14,7 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.bitstream import Kind, Packet, SequenceHeader, bundles
 from gvcodec.bitstream.packets import Unbundler
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.cli import main
 from gvcodec.player.server import FrameServer
 from gvcodec.types import VideoFormat
@@ -191,6 +192,22 @@ for (const path of process.argv.slice(3)) {
 console.log(JSON.stringify(found));
 """
 
+#: Of each file: the code and the words of its error, and the memory of the reader after it.
+ERRORS = """
+import fs from "node:fs";
+const folder = process.argv[2];
+const { Stream, loadReader } = await import(folder + "/stream.js");
+const core = await loadReader({ wasmBinary: fs.readFileSync(folder + "/built/reader.wasm") });
+const found = [];
+for (const path of process.argv.slice(3)) {
+  const data = new Uint8Array(fs.readFileSync(path)), source = { size: data.length, read: async (at, size) => data.slice(at, at + size) };
+  const read = async () => (await Stream.open(source)).read(0);
+  const { code, message } = await read().then(() => ({}), (error) => error);
+  found.push([code, message, core.wasmMemory.buffer.byteLength]);
+}
+console.log(JSON.stringify(found));
+"""
+
 
 def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[dict[str, object]]:
     """What the page's modules make of files; frames that are given are hashed."""
@@ -258,6 +275,23 @@ def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
     units = [_core.av1_unit(payload).hex() for payload in wanted]
     assert json.loads(run_node(UNITS, tmp_path, *paths)) == units
     assert wanted[:40] == [frame.payload for frame in frames]
+
+
+@needs_node
+def test_errors_of_a_file_have_codes_and_a_lying_index_takes_no_memory(tmp_path: Path) -> None:
+    """An index that names more frames than a page can hold times of, in a small file."""
+    refused = Path(__file__).resolve().parents[2] / "conformance/refused"
+    header = SequenceHeader(FORMAT, "av1", Fraction(1), 60, is_bundled=True).pack()
+    zeros, frames = bytes(1 << 20), encode_var(32 << 20)
+    index = Packet(Kind.INDEX, frames + b"\1" + frames + encode_var(len(zeros)) + b"\0").pack()
+    end = Packet(Kind.END, bytes(8) + len(index).to_bytes(4, "little")).pack()
+    path = tmp_path / "index.gvc"
+    path.write_bytes(header + zeros + index + end)
+    files = refused / "q.gvc", refused / "needs-2.0.gvc", path
+    damaged, newer, lying = json.loads(run_node(ERRORS, tmp_path, *files))
+    assert [damaged[0], newer[0], lying[0]] == [-3, -4, -6]
+    assert "the file needs format 2.0; this player reads format 1.1" in newer[1]
+    assert "too large for a page" in lying[1] and lying[2] < 32 << 20
 
 
 @needs_node
