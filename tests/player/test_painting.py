@@ -22,6 +22,7 @@ from tests.player_helpers import (
     PIXELS,
     SHADERS,
     Play,
+    as_mp4,
     changed_page,
     digest_of,
     flat,
@@ -242,6 +243,19 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(play, tmp_path, gpu,
         page.until("player.verified !== null")
         assert page.run("player.verified") == {"base": True, "painted": True}
         page.until("!document.getElementById('exact').hidden")
+
+
+@pytest.mark.parametrize(("kind", "bit_depth"), [("mp4", 8), ("mp4", 10), ("gvc", 10)])
+def test_browser_paints_one_files_and_ten_bits_exactly(
+    play: Play, tmp_path: Path, kind: str, bit_depth: int
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80, bit_depth)
+    shown = path if kind == "gvc" else as_mp4(path)
+    with play(shown, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
+        assert page.run("player.paintsByPage")
+        for number in (11, 4, 7):
+            go(page, number)
+            assert painted_digest(page) == digest_of(video, number)
 
 
 def test_the_first_picture_waits_for_no_model(tab: Callable[[str], Page], tmp_path: Path) -> None:
