@@ -128,9 +128,9 @@ def digest_of(video: gvcodec.Video, number: int) -> str:
     return hashlib.sha256(flat(frame.planes)).hexdigest()
 
 
-def painted_stream(path: Path, width: int, height: int) -> Path:
+def painted_stream(path: Path, width: int, height: int, bit_depth: int = 8) -> Path:
     """Twelve frames in two GOPs, for each of which the painter has other weights."""
-    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), bit_depth)
     config = gvcodec.EncoderConfig(q=45, base="av1", preset=10, fit=0, keyint=6)
     encoder = gvcodec.Encoder(fmt, config)
     encoder.fit_payloads = {first: other_biases(first) for first in (0, 6)}

@@ -1,10 +1,8 @@
 // AV1 by the browser's own decoder (WebCodecs), with the exact samples of its frames.
 
-import { Cursor, Damaged, joined, leb128 } from "./bytes.js";
+import { Damaged } from "./bytes.js";
 import { samplesOf } from "./core.js";
 
-const SIZED = 2, EXTENDED = 4, FORBIDDEN = 0x80, MOST_OBUS = 1 << 12;
-const DELIMITER = Uint8Array.of(0x12, 0);
 /** Frames in the decoder, and how long nothing may come out of it. */
 const MOST_INSIDE = 12, PATIENCE_MS = 20_000;
 /** Levels 4.0, 5.0, 6.0 by luma samples, for the decoder's configuration. */
@@ -31,30 +29,6 @@ export async function av1Support(header) {
 export function codedSize({ width, height, scale }) {
   const multiple = 2 * { 1: 1, 0.75: 4, 0.5: 2 }[scale];
   return [width, height].map((side) => (Math.ceil(Math.max(side, Math.floor(64 / scale)) / multiple) * multiple) * scale);
-}
-
-/** OBUs of a temporal unit or of a payload: { type, head, extension, body }; the last may come without a size. Throws `Damaged`. */
-export function obusOf(data) {
-  const cursor = new Cursor(data, "OBU"), found = [];
-  while (cursor.left) {
-    const head = cursor.uint(1);
-    if (head & FORBIDDEN || found.length > MOST_OBUS) throw new Damaged("the picture's data are not AV1");
-    const extension = head & EXTENDED ? cursor.take(1) : new Uint8Array();
-    found.push({ type: (head >> 3) & 15, head, extension, body: cursor.take(head & SIZED ? cursor.leb128() : cursor.left) });
-  }
-  if (!found.length) throw new Damaged("empty packet");
-  return found;
-}
-
-const sized = ({ head, extension, body }) => [Uint8Array.of(head | SIZED), extension, leb128(body.length), body];
-
-/** A temporal unit from the payload of a packet: with a delimiter, and a size for the last OBU. */
-export const temporalUnit = (payload) => joined([DELIMITER, ...obusOf(payload).flatMap(sized)]);
-
-/** The payload of a packet from OBUs: the last one without a size. */
-export function payloadOf(obus) {
-  const { head, extension, body } = obus.at(-1);
-  return joined([...obus.slice(0, -1).flatMap(sized), Uint8Array.of(head & ~SIZED), extension, body]);
 }
 
 export class Av1Decoder {
@@ -93,7 +67,7 @@ export class Av1Decoder {
         if (given === units.length) return;
         for (; sent < units.length && sent - given < MOST_INSIDE && !failure; ++sent) {
           const type = units[sent].key ? "key" : "delta";
-          decoder.decode(new EncodedVideoChunk({ type, timestamp: sent, data: temporalUnit(units[sent].payload) }));
+          decoder.decode(new EncodedVideoChunk({ type, timestamp: sent, data: units[sent].data }));
           if (sent === units.length - 1) decoder.flush().then(() => ((flushed = true), wake()), fail);
         }
         if (failure) throw failure;

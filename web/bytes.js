@@ -1,12 +1,26 @@
-// Fields, checksums and errors of the file format, as in gvcodec/bitstream.
+// Bytes and errors: what sound needs to read of the format (docs/spec/tracks.md). All else is read by libgvc (stream.js).
 
-/** The file is damaged; the message is for the user. */
-export class Damaged extends Error {}
-
+/** Codes of csrc/include/gvc.h. */
+export const DAMAGED = -3, NEWER = -4;
 /** The format that the player reads. */
-export const VERSION = [1, 1];
+const VERSION = "1.1";
+
+/** The file cannot be shown, or a part of it; the message is for the user, `code` one of csrc/include/gvc.h. */
+export class Damaged extends Error {
+  constructor(message, code = DAMAGED) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** The file is whole, and of a later version. */
-export const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION.join(".")}`);
+export const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION}`, NEWER);
+
+/** An error of libgvc, in the words of the page. */
+export function failure(code, text) {
+  const [, what, format] = (code === NEWER && text.match(/^(?:(.+) needs? a newer |needs (format [\d.]+))/)) || [];
+  return what || format ? newer(what ?? format) : new Damaged(text.replace(/; --fidelity does without$/, ""), code);
+}
 
 const MOST = Number.MAX_SAFE_INTEGER;
 
@@ -47,16 +61,6 @@ export class Cursor {
     throw new Damaged(`${this.what}: number of more than 9 bytes`);
   }
 
-  /** That of AV1, where superfluous zeros are allowed. */
-  leb128() {
-    for (let value = 0, index = 0; index < 8; ++index) {
-      const byte = this.uint(1);
-      value += (byte & 0x7f) * 2 ** (7 * index);
-      if (byte < 0x80) return value;
-    }
-    throw new Damaged(`${this.what}: number of more than 8 bytes`);
-  }
-
   svar() {
     const value = this.var();
     return value % 2 ? -(value + 1) / 2 : value / 2;
@@ -78,34 +82,6 @@ export function joined(parts) {
     at += part.length;
   }
   return whole;
-}
-
-function tableOf(width, polynomial, reflected) {
-  const top = 2 ** (width - 1);
-  return Uint32Array.from({ length: 256 }, (_, byte) => {
-    let value = reflected ? byte : byte * 2 ** (width - 8);
-    for (let bit = 0; bit < 8; ++bit) {
-      if (reflected) value = value & 1 ? (value >>> 1) ^ polynomial : value >>> 1;
-      else value = value & top ? ((value << 1) ^ polynomial) & (2 * top - 1) : value << 1;
-    }
-    return value;
-  });
-}
-
-const CRC16 = tableOf(16, 0x1021, false);
-const CRC32 = tableOf(32, 0xedb88320, true);
-
-export function crc16(data) {
-  let value = 0xffff;
-  for (let n = 0; n < data.length; ++n) value = ((value << 8) & 0xffff) ^ CRC16[(value >>> 8) ^ data[n]];
-  return value;
-}
-
-/** That of zlib; `before`: of the bytes before these. */
-export function crc32(data, before = 0) {
-  let value = ~before;
-  for (let n = 0; n < data.length; ++n) value = (value >>> 8) ^ CRC32[(value ^ data[n]) & 0xff];
-  return ~value >>> 0;
 }
 
 export const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

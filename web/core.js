@@ -1,4 +1,4 @@
-// The C++ core as WebAssembly: the painter and the hash. web/build.sh writes built/.
+// The C++ core as WebAssembly: libgvc, the painter and the hash. web/build.sh writes built/.
 
 /** Pages of 64 KiB that the core begins with, and that it may have. */
 const PAGES = { initial: 256, maximum: 16384 };
@@ -16,22 +16,25 @@ export async function loadCore(options = {}, threads = 1, relaxed = hasRelaxed) 
   const form = relaxed ? "-relaxed" : "";
   if (threads > 1) {
     try {
-      return await loaded(`threads${form}`, { helpers: threads - 1, ...options }, threads);
+      return await loadForm(`threads${form}`, { helpers: threads - 1, ...options }, threads);
     } catch (error) {
       console.warn(`one thread: ${error.message}`);
     }
   }
-  return loaded(`core${form}`, options, 1);
+  return loadForm(`core${form}`, options);
 }
 
-async function loaded(name, options, threads) {
+/** One of the modules in built/. */
+export async function loadForm(name, options, threads = 1) {
   const { default: load } = await import(`./built/${name}.js`);
   const core = await load({ wasmMemory: new WebAssembly.Memory({ ...PAGES, shared: threads > 1 }), ...options });
   return Object.assign(core, { threads });
 }
 
 /** Parts of the core's memory, which may grow between calls. */
-const bytes = (core) => new Uint8Array(core.wasmMemory.buffer);
+export const bytesIn = (core, at, count) => new Uint8Array(core.wasmMemory.buffer, at, count);
+export const numbersIn = (core, at, count) => new Int32Array(core.wasmMemory.buffer, at, count);
+export const doublesIn = (core, at, count) => new Float64Array(core.wasmMemory.buffer, at, count);
 export const wordsOf = (core) => new Uint32Array(core.wasmMemory.buffer);
 export const floatsOf = (core) => new Float32Array(core.wasmMemory.buffer);
 export const pictureOf = (core, at, count) => new Uint8ClampedArray(core.wasmMemory.buffer, at, count);
@@ -57,7 +60,7 @@ export class Hash {
   digest() {
     const out = this.core._malloc(32);
     this.core._hash_digest(this.handle, out);
-    const digest = bytes(this.core).slice(out, out + 32);
+    const digest = bytesIn(this.core, out, 32).slice();
     this.core._free(out);
     return digest;
   }

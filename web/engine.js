@@ -128,7 +128,7 @@ const core = () => (loading ??= loadCore({}, THREADS));
 let fetching;
 /** The painter's numbers. */
 const modelOf = (header) =>
-  (fetching ??= Promise.all([fetchModel(header.painterId), import("./painter.js")]).then(([data, { Model }]) => new Model(data, header)));
+  (fetching ??= Promise.all([core(), fetchModel(header.painterId), import("./painter.js")]).then(([loaded, data, { Model }]) => new Model(loaded, data, header)));
 
 /** Fetches the painter and tries WebGPU. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
@@ -185,7 +185,7 @@ async function play(from, token, painted, sent = 0) {
         await send({ frame: from, token, base, painted: null, ms: performance.now() - since, ...when(data, gop, from) });
         ++due;
       }
-      brush?.startGop(await stream.fitOf(number));
+      brush?.startGop((await stream.fitOf(number)).fit);
       for await (const base of decoder.frames(data.units, room)) {
         if (token !== current) return keep(base.buffer);
         hashed("base", base);
@@ -193,7 +193,7 @@ async function play(from, token, painted, sent = 0) {
         const moves = Boolean(brush?.carry) && at > gop.first && movedSoFar < mostMoved();
         movedSoFar = moves ? movedSoFar + 1 : 0;
         if (moves) giveUpHash();
-        const painting = moves ? brush.carry(base, out) : brush?.paint(base, data.units[at - gop.first].payload.length, out);
+        const painting = moves ? brush.carry(base, out) : brush?.paint(base, data.units[at - gop.first].bytes, out);
         const last = shown(late.at(-1), painting, at, base, out, moves);
         last.catch(() => {}); // whoever waits for it gets the error
         if (late.push(last) >= (brush ? MOST_LATE : 1)) await late.shift();
@@ -270,15 +270,15 @@ function sendFacts(gop, { units, times }) {
 async function findTokens(gop) {
   const { painterId, needs } = stream.header;
   if (steered || !painterId || needs === WITHOUT_TOKENS) return;
-  const [payload, { hasTokens }] = await Promise.all([stream.fitOf(gop), import("./painter.js")]);
-  if (!steered && hasTokens(payload)) self.postMessage({ steered: (steered = true) });
+  const { hasTokens } = await stream.fitOf(gop);
+  if (!steered && hasTokens) self.postMessage({ steered: (steered = true) });
 }
 
 /** The tokens in force in a GOP, `steering` null for none. */
 async function sendTokens(gop) {
   try {
-    const [payload, model] = await Promise.all([stream.fitOf(gop), modelOf(stream.header)]);
-    self.postMessage({ tokens: gop, steering: model.read(payload)?.steering ?? null });
+    const [{ fit }, model] = await Promise.all([stream.fitOf(gop), modelOf(stream.header)]);
+    self.postMessage({ tokens: gop, steering: model.tokens(fit) });
   } catch ({ message }) {
     self.postMessage({ tokens: gop, problem: message });
   }

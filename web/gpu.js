@@ -1,8 +1,7 @@
 // The painter by WebGPU (shader.js), with the samples of the core. Motion is the core's.
 
 import { samplesOf } from "./core.js";
-import { condition, ENTRIES, Painter, rate } from "./painter.js";
-import { levelsAtBlocks, showBase } from "./region_tokens.js";
+import { Painter } from "./painter.js";
 import { FRAME, LAYER, shader } from "./shader.js";
 
 const FILTERS = ["begin", "smoothed_down", "split", "second", "third", "measure", "maps", "below", "luma", "tint"];
@@ -85,6 +84,8 @@ class Gpu {
     Object.assign(this, { device, kernels, model });
     this.header = header;
     this.mover = new Painter(core, model, header);
+    this.mover.startGop(null, false, -1);
+    this.given = this.mover.numbers();
     this.samples = samplesOf(header.width, header.height);
     this.plan();
     const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = GPUBufferUsage;
@@ -109,7 +110,7 @@ class Gpu {
     this.frameGroup = device.createBindGroup({ layout: kernels.frame, entries });
     const resource = { buffer: this.layerBuffer, size: 4 * LAYER.length };
     this.layerGroup = device.createBindGroup({ layout: kernels.layer, entries: [{ binding: 0, resource }] });
-    this.given = new Uint16Array(Math.ceil(this.samples / 2) * 2);
+    this.frame = new Uint16Array(Math.ceil(this.samples / 2) * 2);
     this.last = Promise.resolve();
   }
 
@@ -120,8 +121,8 @@ class Gpu {
     this.words = 0;
     const take = (count) => (this.words += count) - count;
     const full = () => take(4 * h * w), half = (n = 1) => take(n * h * w), blocks = (n = 1) => take(n * h8 * w8);
-    const { model } = this;
-    const shape = (name) => this.layer(name, new Map());
+    const { model, given } = this;
+    const shape = (name) => this.layer(name);
     const outputs = (name) => shape(name).outputs;
     const c = outputs("view");
     const numbers = {
@@ -137,7 +138,7 @@ class Gpu {
     const seen = blocks(c / 4);
     /** Offset of the tokens' style offsets, directly after the inputs of `style` from the trunk. */
     this.steering = blocks((COPIES * model.dimensions) / 4);
-    const wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
+    const wide = blocks(Math.max(...Array.from({ length: given.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
     const style = blocks(outputs("style") / 4);
 
     const Half = [h, w], Block = [h8, w8];
@@ -169,7 +170,7 @@ class Gpu {
     add("levels", "stem", numbers.signal, Half, quarter, [h / 2, w / 2], middles);
     add("numbers", "stem2", quarter, [h / 2, w / 2], trunk, Block, zeros);
     add("numbers", "statistics", numbers.statistics, Block, trunk + (c - 16) * h8 * w8, Block);
-    for (let n = 0; n < model.blocks; ++n) {
+    for (let n = 0; n < given.blocks; ++n) {
       add("depthwise", `blocks.${n}.depthwise`, trunk, Block, seen, Block);
       add("levels", `blocks.${n}.expand`, seen, Block, wide, Block);
       add("numbers", `blocks.${n}.project`, wide, Block, trunk, Block, { added: 1 });
@@ -183,18 +184,18 @@ class Gpu {
     filter("tint", Half);
   }
 
-  /** As `Model.layer`; `style` with the inputs of tokens. */
-  layer(name, changes) {
-    const layer = this.model.layer(name, changes);
-    return name === "style" && this.model.dimensions ? steered(layer, this.model.tensors["tokens.weight"].values) : layer;
+  /** A layer of the GOP; `style` with the inputs of tokens. */
+  layer(name) {
+    const layer = this.given.layers[name];
+    return name === "style" && this.model.dimensions ? steered(layer, this.given.tokenWeight) : layer;
   }
 
   /** Levels of the tokens in force, as quads, the same for every frame; all 0 without tokens. */
-  steer(steering) {
+  steer(levels) {
     const { h8, w8 } = this.numbers, plane = h8 * w8, quads = this.model.dimensions / 4;
     const found = new Int32Array(COPIES * quads * plane).fill(QUAD_OF_MIDDLE);
-    if (steering) {
-      levelsAtBlocks(steering, h8, w8).forEach((level, at) => {
+    if (levels) {
+      levels.forEach((level, at) => {
         const d = Math.floor(at / plane);
         found[(d >> 2) * plane + (at % plane)] += level * 2 ** (8 * (d & 3));
       });
@@ -205,40 +206,39 @@ class Gpu {
 
   /** As `Painter.startGop`. */
   startGop(fitted) {
-    const { device, model } = this;
-    const changes = model.unpack(fitted);
-    this.identity = changes === null;
-    this.mover.forget();
+    const { device, model, mover } = this;
+    mover.startGop(fitted, false);
+    this.identity = mover.identity;
     this.position = 0;
     if (this.identity) return;
+    this.given = mover.numbers();
     const weights = new Int32Array(4 * this.weightRows);
     this.biases = [];
     for (const { name, layer, kernel } of this.layers) {
-      const numbers = this.layer(name, changes);
+      const numbers = this.layer(name);
       const packed = kernel === "depthwise" || kernel === "view" ? apart(numbers) : quads(numbers);
       weights.set(packed, 4 * layer.weight);
       const zero = zeroOf(name);
       const scales = scalesOf(numbers, kernel === "depthwise" || kernel === "view" ? 0 : zero);
       weights.set(scales, 4 * layer.scale);
-      if (kernel === "depthwise") this.biases.push({ at: layer.scale, scales, table: model.tensors[name.replace("depthwise", "condition")].values });
+      if (kernel === "depthwise") this.biases.push({ at: layer.scale, scales, table: this.given.conditions[name.split(".")[1]] });
     }
     device.queue.writeBuffer(this.buffers.weights, 0, weights);
-    if (model.dimensions) this.steer(changes.steering);
-    this.unpainted = changes.unpainted ?? null;
-    this.entries = condition(model.header);
+    if (model.dimensions) this.steer(this.given.levels);
+    this.entries = this.given.entries;
   }
 
   /** As `Painter.paint`; a frame may be given before the last one has come. */
-  async paint(base, size, out) {
+  async paint(base, bytes, out) {
     if (this.identity) return out.set(base);
     const { device, buffers, numbers } = this;
     const vectors = this.mover.motion(base), now = this.position % 2;
     // The base frame's memory may be used again before the painted one has come.
-    const { unpainted } = this, kept = unpainted && base.slice();
-    this.given.set(base);
-    device.queue.writeBuffer(buffers.given, 0, this.given);
+    const kept = this.mover.hides && base.slice();
+    this.frame.set(base);
+    device.queue.writeBuffer(buffers.given, 0, this.frame);
     if (vectors) device.queue.writeBuffer(buffers.moves, 0, vectors);
-    this.enterCondition(rate(size, this.model.header));
+    this.enterCondition(this.mover.ownEntry(bytes));
     const corner = mixed(this.position++);
     Object.assign(numbers, {
       known: vectors ? 1 : 0, top: corner % SIDE, left: (corner >>> 16) % SIDE, now: this.pictures[now], before: this.pictures[1 - now],
@@ -252,7 +252,7 @@ class Gpu {
     try {
       await back.mapAsync(GPUMapMode.READ);
       this.unpack(new Uint16Array(back.getMappedRange()), out);
-      showBase(unpainted, kept, out, this.header);
+      if (kept) this.mover.showBase(kept, out);
       back.unmap();
     } finally {
       this.back.push(back);
@@ -275,11 +275,11 @@ class Gpu {
 
   /** The frame's own entry of the condition changes the biases of the blocks. */
   enterCondition(own) {
-    this.entries[ENTRIES - 1] = own;
+    this.entries[this.entries.length - 1] = own;
     for (const { at, scales, table } of this.biases) {
       const entered = scales.slice();
-      for (let c = 0; c * ENTRIES < table.length; ++c) {
-        const sum = this.entries.reduce((total, entry, n) => total + entry * table[c * ENTRIES + n], 0);
+      for (let c = 0; c * this.entries.length < table.length; ++c) {
+        const sum = this.entries.reduce((total, entry, n) => total + entry * table[c * this.entries.length + n], 0);
         entered[16 * (c >> 2) + (c & 3)] += (sum + 128) >> 8;
       }
       this.device.queue.writeBuffer(this.buffers.weights, 16 * at, entered);

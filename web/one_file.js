@@ -1,78 +1,86 @@
 // A stream in an .mp4 file that plays everywhere: frames are samples of its AV1 track, the rest is in metadata OBUs
 // (gvcodec/bitstream/metadata_obu.py specifies them). It is used as a `Stream` is.
 
-import { obusOf, payloadOf } from "./av1.js";
-import { Cursor, Damaged, crc32, hex, joined, leb128, newer } from "./bytes.js";
-import { EXTENDED, FIT, PAINTED, parseHeader } from "./container.js";
+import { Cursor, Damaged, hex, joined, leb128, newer } from "./bytes.js";
 import { readTracks } from "./mp4.js";
+import { Reader, loadReader, problemOf } from "./stream.js";
 import { openTracks } from "./tracks.js";
 
-const DELIMITER = 2, METADATA = 5, PADDING = 15, OURS = [22, 0x89, 0x47, 0x56, 0x43], VERSION = 1, TRAILING = 0x80;
-const HEADER = 0, PLACE = 1, PACKET = 2, TRAILER = 3, STATE = 4, GOP = 6, END = 7, SOUND = 8, SKIPPED = 64;
-const MOST_ENTRIES = 1 << 12, MOST_GOP = 1 << 28, MOST_FRAME = 2 ** 40;
+/** Entries of our OBUs. */
+const HEADER = 0, PLACE = 1, END = 7, SOUND = 8;
+const MOST_GOP = 1 << 28, MOST_FRAME = 2 ** 40;
 const HAS_DURATION = 1, HAS_HIDDEN = 2, FORM_BITS = 3;
 
 export class OneFile {
   static async open(source) {
-    const file = new OneFile();
+    const file = Object.assign(new OneFile(), { calls: new Reader(await loadReader()) });
     const tracks = await readTracks(source);
     const video = tracks.find(({ codec }) => codec === "av01");
     Object.assign(file, { source, samples: video?.samples ?? [], problem: "", baseHash: "" });
     if (!file.samples.length) throw new Damaged(NOT_OURS);
     file.gops = gopsOf(file.samples);
     file.frames = file.samples.length;
-    const first = await file.unit(0);
-    const packed = first.entries.find(({ what }) => what === HEADER)?.data;
-    if (!packed) throw new Damaged(first.damage || NOT_OURS);
-    file.packed = hex(packed);
-    file.header = parseHeader(packed);
+    const first = await file.sample(0), { calls } = file;
+    file.packed = entryOf(first, HEADER);
+    if (!file.packed) throw new Damaged(first.damaged ? "painting data are damaged" : NOT_OURS);
+    calls.with(file.packed, (at, size) => (file.headerHandle = calls.opened(calls.core._header_open(at, size))));
+    file.header = calls.header(file.headerHandle);
     file.sound = soundOf(first, tracks, file);
     await file.findHash();
     return file;
   }
 
-  /** The hash of a file that is as long as it was made. */
-  async findHash() {
-    const last = await this.unit(this.frames - 1), end = last.entries.find(({ what }) => what === END);
-    const placed = async ({ first }) => placeOf(await this.unit(first)) === first;
-    if (end && (await placed(this.gops[0])) && (await placed(this.gops.at(-1)))) this.baseHash = hex(end.data);
+  close() {
+    this.calls.core._header_close(this.headerHandle);
+    this.headerHandle = 0;
   }
 
-  /** Sample `number`, taken apart. */
-  async unit(number) {
-    const { offset, size } = this.samples[number];
-    return takeApart(await this.source.read(offset, size));
+  /** The hash of a file that is as long as it was made. */
+  async findHash() {
+    const end = entryOf(await this.sample(this.frames - 1), END);
+    const placed = async ({ first }) => placeOf(await this.sample(first)) === first;
+    if (end && (await placed(this.gops[0])) && (await placed(this.gops.at(-1)))) this.baseHash = hex(end);
+  }
+
+  /** What our OBUs hold in a sample: { entries: [type, bytes], damaged }. */
+  async sample(number) {
+    const { offset, size } = this.samples[number], { calls } = this, { core } = calls;
+    let found;
+    calls.with(await this.source.read(offset, size), (at, count) => {
+      calls.checked(core._sample_read(at, count));
+      found = calls.facts(core._sample_facts());
+      found.entries = found.entries.map(([what, place]) => [what, calls.copy(place)]);
+      return 0;
+    });
+    return found;
+  }
+
+  /** What libgvc reads of the first `count` frames of a GOP: see `Reader.read`. Its `fit` is the one in force. */
+  async parts(number, count) {
+    const gop = this.gops[number], { calls } = this, { core } = calls;
+    const data = await readTogether(this.source, this.samples.slice(gop.first, gop.first + count));
+    return calls.gop(this.headerHandle, gop, (handle) => {
+      calls.with(this.packed, (packed, bytes) => {
+        for (const sample of data) calls.with(sample, (at, size) => core._gop_send_sample(handle, at, size, packed, bytes));
+        return count < gop.frames ? 0 : core._gop_finish(handle);
+      });
+      return calls.read(handle);
+    });
   }
 
   async firstUnit(number = 0) {
-    const { payload } = await this.unit(this.gops[number].first);
-    return { key: true, payload, size: payload.length };
+    const { units: [unit], problem } = await this.parts(number, 1);
+    if (!unit) throw new Damaged(problem);
+    return unit;
   }
 
   /** As `Stream.read`. */
   async read(number) {
-    const { first, frames } = this.gops[number], samples = this.samples.slice(first, first + frames);
-    const found = { tracks: await this.soundAt(number), paintedHash: "", units: [], problem: "" };
-    try {
-      const data = await readTogether(this.source, samples);
-      let crc = 0;
-      samples.forEach(({ key }, n) => {
-        const { payload, entries, damage } = takeApart(data[n]);
-        if (key && (damage || hex(entries.find(({ what }) => what === HEADER)?.data ?? []) !== this.packed)) {
-          throw new Damaged(damage || "another stream begins here");
-        }
-        crc = crc32(payload, crc);
-        for (const { what, data: value } of entries) {
-          if (what === GOP && !closes(value, frames, crc)) throw new Damaged("checksum differs");
-          if ((what === PACKET || what === TRAILER) && value[0] + EXTENDED === PAINTED) found.paintedHash = hex(value.subarray(1));
-        }
-        found.units.push({ key, payload, size: payload.length });
-      });
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      found.problem = `GOP at frame ${first}: ${error.message}; ${found.units.length} of its ${frames} frames are shown`;
-    }
-    found.times = Float64Array.from({ length: frames + 1 }, (_, n) => this.secondsOf(first + n));
+    const gop = this.gops[number], tracks = await this.soundAt(number);
+    const nothing = ({ message }) => ({ fit: null, hasTokens: false, paintedHash: "", problem: message, units: [] });
+    const found = { ...(await this.parts(number, gop.frames).catch(nothing)), tracks };
+    found.problem = problemOf(gop, found);
+    found.times = Float64Array.from({ length: gop.frames + 1 }, (_, n) => this.secondsOf(gop.first + n));
     return found;
   }
 
@@ -81,12 +89,12 @@ export class OneFile {
     return seconds + (frame === this.frames ? duration : 0) - this.samples[0].seconds;
   }
 
-  /** The `fit` payload in force in GOP `number`, or null. Throws `Damaged`. */
+  /** As `Stream.fitOf`. */
   async fitOf(number) {
-    const { entries, damage } = await this.unit(this.gops[number].first);
-    if (damage) throw new Damaged(damage);
-    const packet = entries.findLast(({ what, data }) => (what === PACKET || what === STATE) && data[0] + EXTENDED === FIT);
-    return packet?.data.subarray(1) ?? null;
+    const { fit, hasTokens, problem, newer: kind } = await this.parts(number, 1);
+    if (problem) throw new Damaged(problem);
+    if (kind) throw newer(kind);
+    return { fit, hasTokens };
   }
 
   /** `tracks` payloads with the sound of a GOP. */
@@ -132,56 +140,17 @@ async function readTogether(source, samples) {
   });
 }
 
-/** A temporal unit: { payload of a packet, entries of our OBUs, damage of these }. */
-function takeApart(unit) {
-  const entries = [], kept = [];
-  let damage = "";
-  for (const obu of obusOf(unit)) {
-    const ours = obu.type === METADATA && OURS.every((byte, n) => obu.body[n] === byte);
-    if (!ours) {
-      if (obu.type !== DELIMITER && obu.type !== PADDING) kept.push(obu);
-      continue;
-    }
-    try {
-      entries.push(...entriesOf(obu.body.subarray(1)));
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      damage ||= error.message;
-    }
-  }
-  if (!kept.length) throw new Damaged("empty packet");
-  return { payload: payloadOf(kept), entries, damage };
-}
+/** Bytes of the first entry of a type in a sample, or undefined. */
+const entryOf = ({ entries }, wanted) => entries.find(([what]) => what === wanted)?.[1];
 
-function entriesOf(body) {
-  const sealed = body.subarray(0, body.findLastIndex((byte) => byte) + 1), magic = OURS.length - 1;
-  if (sealed.length < magic + 6 || sealed.at(-1) !== TRAILING) throw new Damaged("painting data end early");
-  const inside = sealed.subarray(0, -5), cursor = new Cursor(inside.subarray(magic), "painting data");
-  if (new Cursor(sealed.subarray(-5), "painting data").uint(4) !== crc32(inside)) throw new Damaged("painting data are damaged");
-  if (cursor.uint(1) !== VERSION) throw new Damaged("painting data are of another version");
-  const entries = [];
-  while (cursor.left) {
-    const what = cursor.uint(1);
-    if (what > SOUND && what < SKIPPED) throw newer(`entries of kind ${what}`);
-    entries.push({ what, data: cursor.take(cursor.var()) });
-    if (entries.length > MOST_ENTRIES) throw new Damaged("painting data have too many entries");
-  }
-  return entries;
-}
-
-function placeOf({ entries }) {
-  const place = entries.find(({ what }) => what === PLACE);
-  return place ? new Cursor(place.data, "place").var(MOST_FRAME) : -1;
-}
-
-function closes(data, frames, crc) {
-  const cursor = new Cursor(data, "painting data");
-  return cursor.var(MOST_FRAME) === frames && cursor.uint(4) === crc;
+function placeOf(sample) {
+  const place = entryOf(sample, PLACE);
+  return place ? new Cursor(place, "place").var(MOST_FRAME) : -1;
 }
 
 /** The first sound that the stream describes and its samples; null: none. */
-function soundOf({ entries }, tracks, { header }) {
-  const head = entries.find(({ what }) => what === SOUND)?.data;
+function soundOf(sample, tracks, { header }) {
+  const head = entryOf(sample, SOUND);
   const { samples } = tracks.find(({ kind }) => kind === "soun") ?? {};
   const described = head ? openTracks(head).tracks : [], track = described.findIndex(({ name }) => name);
   if (!samples || track < 0) return null;

@@ -97,16 +97,3 @@ export async function fetchModel(id) {
   }
   return data;
 }
-
-/** Tensors of a safetensors file by name: their bytes and shape. */
-export function tensorsOf(data) {
-  const size = Number(new DataView(data).getBigUint64(0, true));
-  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 8, size)));
-  const entries = Object.entries(head).filter(([name]) => name !== "__metadata__");
-  return Object.fromEntries(
-    entries.map(([name, { dtype, shape, data_offsets: [begin, end] }]) => [
-      name,
-      { dtype, shape, bytes: new Uint8Array(data, 8 + size + begin, end - begin) },
-    ]),
-  );
-}

@@ -1,13 +1,16 @@
 // The stream in a file, whatever holds it: .gvc, or an .mp4 that plays everywhere.
 
 import { Damaged } from "./bytes.js";
-import { Stream } from "./container.js";
 import { openSource } from "./source.js";
+import { Stream, loadReader } from "./stream.js";
 
 const FTYP = "ftyp", EBML = 0x1a45dfa3;
 
 /** `where`: a File or a URL. Throws `Damaged`. */
-export const openStream = async (where) => streamIn(await openSource(where));
+export async function openStream(where) {
+  const [source] = await Promise.all([openSource(where), loadReader()]);
+  return streamIn(source);
+}
 
 /** `source`: { size, read(offset, size) }. */
 export async function streamIn(source) {

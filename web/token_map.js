@@ -1,10 +1,10 @@
 // The map of tokens, a canvas over the picture: which windows have which kinds of tokens in the GOP that is shown, and how strongly
 // each region is steered by their sum (docs/spec/fit.md). A legend is next to the controls.
 
-import { SIDES } from "./region_tokens.js";
 import { short } from "./words.js";
 
-const [WINDOW, , REGION] = SIDES;
+/** Luma samples of the sides of windows and regions. */
+const WINDOW = 256, REGION = 64;
 /** Length of a region's levels where the scale ends. Of the regions of files by `--tokens on` and `search`, 0 to 4 % go beyond. */
 export const STRONGEST = 64;
 /** Colours from weak to strong offsets: red, green, blue. The last ones are light, so that strong regions are visible on dark and light pictures. */

@@ -24,7 +24,7 @@ def answers(inputs: Sequence[Input]) -> list[Answer | None]:
     """Of each input, in order; None of those that the page has no parser for."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ignored = shutil.ignore_patterns("core", "built")
+        ignored = shutil.ignore_patterns("core", "models")
         shutil.copytree(REPOSITORY / "web", folder / "web", ignore=ignored)
         (folder / "package.json").write_text('{"type": "module"}')
         shutil.copy(Path(__file__).with_name("page.js"), folder)

@@ -10,7 +10,10 @@ enum EntryType : int {
   kEntryHeader = 0,
   kEntryPlace = 1,
   kEntryPacket = 2,
+  kEntryTrailer = 3,
   kEntryState = 4,
+  kEntryGop = 6,
+  kEntryEnd = 7,
   kEntrySound = 8,  // the last that is known
   kFirstSkippableEntry = 64
 };

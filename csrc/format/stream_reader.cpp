@@ -199,6 +199,7 @@ void StreamReader::advance_seek(const Packet& packet) {
   if (seeking_ == Seeking::end) {
     require(packet.kind == kEnd && packet.payload.size == kEndPayloadBytes,
             "no end where it should be");
+    std::copy_n(packet.payload.data, kIdBytes, sought_hash_.emplace().begin());
     const uint64_t distance = Cursor(packet.payload.from(kIdBytes), "end").uint(4);
     require(distance <= offset_ - header_size_, "no index where it should be");
     index_offset_ = offset_ - distance;
@@ -235,10 +236,20 @@ void StreamReader::enter_gop() {
   if (seeking_ != Seeking::fit) fit_.clear();
   if (seeking_ != Seeking::fit && fitted != gop && fitted->fitted)
     return jump(fitted->offset, Seeking::fit);
-  jump(gop->offset, Seeking::none);
+  enter(*gop);
+}
+
+void StreamReader::enter(const Header& header, const GopEntry& gop) {
+  header_ = header;
+  models_read_ = true;
+  enter(gop);
+}
+
+void StreamReader::enter(const GopEntry& gop) {
+  jump(gop.offset, Seeking::none);
   packets_ = 0;
-  frames_ = gop_frame_ = gop->first_frame;
-  gop_offset_ = gop->offset;
+  frames_ = gop_frame_ = gop.first_frame;
+  gop_offset_ = gop.offset;
   crc_ = 0;
   index_size_ = 0;
   in_gop_ = fitted_ = latent_ = false;

@@ -34,6 +34,9 @@ class StreamReader {
 
   // Continues at the GOP that holds the frame, after `fit` in force there. Throws `StreamError`.
   void seek(uint64_t frame);
+  // Continues at this GOP of a file with this header, as an index names it. The `fit` in force is
+  // not looked for.
+  void enter(const Header& header, const GopEntry& gop);
   // The first frame of the GOP that a `seek` led to, once.
   std::optional<uint64_t> take_restart();
 
@@ -43,8 +46,16 @@ class StreamReader {
   uint64_t place() const { return offset_; }
   // Frames of the file, where the index was read.
   std::optional<uint64_t> total_frames() const;
+  // GOPs of the index, or, without one, those that were read from the start of the file.
+  const std::vector<GopEntry>& gops() const { return index_.empty() ? seen_ : index_; }
+  // What was read of a GOP whose end has not come; no frames where there is none.
+  GopEntry open_gop() const {
+    return {gop_frame_, frames_ - gop_frame_, gop_offset_, offset_ - gop_offset_, fitted_};
+  }
   // Base hash at the end of the file; nothing before it, and after a seek.
   const std::optional<Id>& base_hash() const { return base_hash_; }
+  // The same, where a seek has read the end.
+  const std::optional<Id>& sought_hash() const { return sought_hash_; }
 
  private:
   enum class Seeking { none, wanted, end, index, fit };  // what is read next
@@ -60,6 +71,7 @@ class StreamReader {
   void advance_seek(const Packet& packet);
   void jump(uint64_t offset, Seeking then);
   void enter_gop();
+  void enter(const GopEntry& gop);
 
   uint64_t file_size_;
   Buffer buffer_;
@@ -79,7 +91,7 @@ class StreamReader {
   bool in_gop_ = false, fitted_ = false, latent_ = false;
   std::vector<GopEntry> seen_;  // of a file that is read from its start
   uint64_t index_size_ = 0;     // bytes of the index packet; 0 before it
-  std::optional<Id> base_hash_;
+  std::optional<Id> base_hash_, sought_hash_;
 
   Seeking seeking_ = Seeking::none;
   bool sought_ = false, restarted_ = false;

@@ -123,6 +123,11 @@ Fit parse_fit(Bytes payload, const PainterModel& model) {
   return fit;
 }
 
+bool has_tokens(Bytes payload) {
+  const int mask = payload.size ? payload.data[0] - kDelta : -1;
+  return mask >= 0 && !(mask & ~kKnown) && mask & kHasTokens;
+}
+
 Strength with_look(Strength strength, int look) {
   int gain = 0, noise = 0;
   if (look > kDialMiddle) {

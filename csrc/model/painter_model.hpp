@@ -47,6 +47,8 @@ struct Fit {
 
 // The payload of a `fit` packet. Throws `StreamError`.
 Fit parse_fit(Bytes payload, const PainterModel& model);
+// Whether such a payload has tokens, as far as its first byte says.
+bool has_tokens(Bytes payload);
 
 // The strength with factors of a place of the dial, 1…100, instead of its own.
 Strength with_look(Strength strength, int look);

@@ -21,6 +21,24 @@ int frame_condition(uint64_t size, int width, int height) {
   return 8 * (8 * place + (value >> (place - 3) & 7)) - 432;
 }
 
+GopPainting prepare_gop(const PainterModel& model, const std::optional<Bytes>& payload, int look,
+                        bool use_tokens, int width, int height, int q) {
+  GopPainting gop;
+  Fit fit;
+  fit.identity = look == 0;
+  if (!fit.identity && payload && (payload->size || look < 0)) fit = parse_fit(*payload, model);
+  if (look > 0) {
+    fit.identity = false;
+    fit.strength = with_look(fit.strength, look);
+  }
+  gop.identity = fit.identity;
+  if (gop.identity) return gop;
+  if (fit.tokens && use_tokens) gop.steering = read_tokens(*fit.tokens, model, width, height, q);
+  if (fit.unpainted && use_tokens) gop.unpainted = read_unpainted(*fit.unpainted, width, height);
+  gop.layers = fitted(model, fit);
+  return gop;
+}
+
 VideoPainter::VideoPainter(int width, int height, Base base, int scale, int q, PainterModel model,
                            int threads)
     : width_(width),
@@ -31,22 +49,14 @@ VideoPainter::VideoPainter(int width, int height, Base base, int scale, int q, P
       painter_(width, height, threads),
       motion_(width, height, threads) {}
 
-void VideoPainter::start_gop(const std::optional<Bytes>& payload, int look, bool use_tokens) {
-  Fit fit;
+void VideoPainter::start_gop(const std::optional<Bytes>& fit, int look, bool use_tokens) {
   identity_ = look == 0;
   if (identity_) return;
-  if (payload && (payload->size || look < 0)) fit = parse_fit(*payload, model_);
-  if (look > 0) {
-    fit.identity = false;
-    fit.strength = with_look(fit.strength, look);
-  }
-  identity_ = fit.identity;
+  GopPainting gop = prepare_gop(model_, fit, look, use_tokens, width_, height_, q_);
+  identity_ = gop.identity;
   if (identity_) return;
-  PainterSteering steering;
-  if (fit.tokens && use_tokens) steering = read_tokens(*fit.tokens, model_, width_, height_, q_);
-  unpainted_ = {};
-  if (fit.unpainted && use_tokens) unpainted_ = read_unpainted(*fit.unpainted, width_, height_);
-  painter_.start(fitted(model_, fit), condition_, steering);
+  unpainted_ = std::move(gop.unpainted);
+  painter_.start(gop.layers, condition_, gop.steering);
   motion_.forget();
 }
 

@@ -177,20 +177,17 @@ struct Between {
 
 }  // namespace
 
-// Levels of regions at every block, bilinear between the centres of regions, as quads.
-void FramePainter::spread(const PainterSteering& l) {
-  steered_ = Quads(l.channels / 4, h8_, w8_);
-  if (!l.channels) return;
-  check(l.rows == ceil_div(h8_, 8) && l.columns == ceil_div(w8_, 8) &&
+std::vector<int8_t> levels_at_blocks(const PainterSteering& l, int rows, int columns) {
+  check(l.rows == ceil_div(rows, 8) && l.columns == ceil_div(columns, 8) &&
             l.levels.size() == static_cast<size_t>(l.channels) * l.rows * l.columns,
         "levels of another shape");
   for (const int8_t level : l.levels) check(std::abs(level) <= 63, "a level is out of range");
+  std::vector<int8_t> out;
   for (int c = 0; c < l.channels; ++c) {
     const int8_t* plane = l.levels.data() + static_cast<size_t>(c) * l.rows * l.columns;
-    for (int y = 0; y < h8_; ++y) {
+    for (int y = 0; y < rows; ++y) {
       const Between down(y, l.rows);
-      uint32_t* out = steered_.row(c / 4, y);
-      for (int x = 0; x < w8_; ++x) {
+      for (int x = 0; x < columns; ++x) {
         const Between along(x, l.columns);
         const auto mixed_row = [&](int row) {
           const int8_t* at = plane + row * l.columns;
@@ -198,10 +195,24 @@ void FramePainter::spread(const PainterSteering& l) {
         };
         const int sum =
             (16 - down.share) * mixed_row(down.before) + down.share * mixed_row(down.after);
-        out[x] |= static_cast<uint32_t>(64 + halved(sum, 8)) << 8 * (c % 4);
+        out.push_back(static_cast<int8_t>(halved(sum, 8)));
       }
     }
   }
+  return out;
+}
+
+// Levels at every block, as quads.
+void FramePainter::spread(const PainterSteering& l) {
+  steered_ = Quads(l.channels / 4, h8_, w8_);
+  if (!l.channels) return;
+  const std::vector<int8_t> levels = levels_at_blocks(l, h8_, w8_);
+  const int8_t* level = levels.data();
+  for (int c = 0; c < l.channels; ++c)
+    for (int y = 0; y < h8_; ++y) {
+      uint32_t* out = steered_.row(c / 4, y);
+      for (int x = 0; x < w8_; ++x) out[x] |= static_cast<uint32_t>(64 + *level++) << 8 * (c % 4);
+    }
 }
 
 namespace {

@@ -42,6 +42,10 @@ struct PainterSteering {
   std::vector<int8_t> levels;
 };
 
+// Levels of ±63 at each block of 8×8 samples, (channels, rows, columns), bilinear between the
+// centres of regions. Throws std::invalid_argument for levels of another shape.
+std::vector<int8_t> levels_at_blocks(const PainterSteering& steering, int rows, int columns);
+
 // Rows of samples with room at both sides.
 template <class T>
 struct Rows2 {

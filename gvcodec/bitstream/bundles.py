@@ -14,7 +14,7 @@ with adaptive binary models; the rest follows unchanged. Payloads come back byte
 `csrc/entropy/bundles.hpp` has the model of the symbols and its range coder. Every GOP begins from
 the model's state after a shipped sample.
 
-The player has another decoder (`web/bundles.js`). `Unbundler` raises `DamagedStreamError`.
+`Unbundler` raises `DamagedStreamError`.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from tests.player_helpers import (
     PIXELS,
     SHADERS,
     Play,
+    as_mp4,
     changed_page,
     digest_of,
     flat,
@@ -41,7 +42,7 @@ const { loadCore, samplesOf } = await import(folder + "/core.js");
 const header = { width: Number(width), height: Number(height), base, scale: 1, q: Number(q) };
 const relaxed = form === "core-relaxed";
 const core = await loadCore({ wasmBinary: fs.readFileSync(`${folder}/built/${form}.wasm`) }, 1, relaxed);
-const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header);
+const numbers = new Model(core, fs.readFileSync(model), header);
 numbers.look = look === "none" ? null : Number(look);
 const painter = new Painter(core, numbers, header);
 const payload = fs.readFileSync(fitted);
@@ -58,10 +59,12 @@ console.log((base_frames.length / samples / (performance.now() - began)) * 1000)
 READ = """
 import fs from "node:fs";
 const [, , folder, data, scale, count] = process.argv;
-const { IntegerDecoder } = await import(folder + "/rans.js");
-const coder = new IntegerDecoder(new Uint8Array(fs.readFileSync(data)));
-const values = Array.from({ length: Number(count) }, () => coder.get(Number(scale)));
-console.log(JSON.stringify([values, coder.finished()]));
+const { loadCore, numbersIn } = await import(folder + "/core.js");
+const { Calls } = await import(folder + "/calls.js");
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") }, 1, false);
+const out = core._malloc(4 * count);
+const finished = new Calls(core).with(fs.readFileSync(data), (at, size) => core._vector_integers(at, size, scale, 0, 0, count, out));
+console.log(JSON.stringify([Array.from(numbersIn(core, out, Number(count))), finished === 1]));
 """
 
 
@@ -80,16 +83,19 @@ def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
             assert finished is whole and (not whole or read == values.tolist())
 
 
-UNPACK = """
+START = """
 import fs from "node:fs";
 const [, , folder, model, ...kinds] = process.argv;
-const { Model } = await import(folder + "/painter.js");
-const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, {});
+const { Model, Painter } = await import(folder + "/painter.js");
+const { loadCore } = await import(folder + "/core.js");
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") }, 1, false);
+const header = { width: 64, height: 48, base: "av1", scale: 1, q: 40 };
+const painter = new Painter(core, new Model(core, fs.readFileSync(model), header), header);
 const printed = kinds.map((kind) => {
   try {
-    return String(numbers.unpack(Uint8Array.of(Number(kind))));
-  } catch ({ message }) {
-    return message;
+    return String(painter.startGop(Uint8Array.of(Number(kind))));
+  } catch ({ message, code }) {
+    return `${code} ${message}`;
   }
 });
 console.log(JSON.stringify(printed));
@@ -98,7 +104,7 @@ console.log(JSON.stringify(printed));
 
 @needs_node
 def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Path) -> None:
-    printed = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 0x18, 2, 0x30, 0x20))
+    printed = json.loads(run_node(START, tmp_path, SHIPPED.find(), 1, 0x18, 2, 0x30, 0x20))
     assert "release 0.7.0" in printed[0] and "a factor is missing" in printed[1]
     assert "ends early" in printed.pop()
     for kind, line in zip((2, 0x30), printed[2:], strict=True):
@@ -108,7 +114,8 @@ def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Pat
 FITS = """
 import fs from "node:fs";
 const [, , folder, file] = process.argv;
-const { Stream } = await import(folder + "/container.js");
+const { Stream, loadReader } = await import(folder + "/stream.js");
+await loadReader({ wasmBinary: fs.readFileSync(folder + "/built/reader.wasm") });
 const data = new Uint8Array(fs.readFileSync(file));
 const read = async (offset, size) => data.slice(offset, offset + size);
 const stream = await Stream.open({ size: data.length, read });
@@ -236,6 +243,19 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(play, tmp_path, gpu,
         page.until("player.verified !== null")
         assert page.run("player.verified") == {"base": True, "painted": True}
         page.until("!document.getElementById('exact').hidden")
+
+
+@pytest.mark.parametrize(("kind", "bit_depth"), [("mp4", 8), ("mp4", 10), ("gvc", 10)])
+def test_browser_paints_one_files_and_ten_bits_exactly(
+    play: Play, tmp_path: Path, kind: str, bit_depth: int
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80, bit_depth)
+    shown = path if kind == "gvc" else as_mp4(path)
+    with play(shown, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
+        assert page.run("player.paintsByPage")
+        for number in (11, 4, 7):
+            go(page, number)
+            assert painted_digest(page) == digest_of(video, number)
 
 
 def test_the_first_picture_waits_for_no_model(tab: Callable[[str], Page], tmp_path: Path) -> None:

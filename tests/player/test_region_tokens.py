@@ -32,40 +32,44 @@ from tests.player_helpers import (
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 
 CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
-VECTORS = """
+CORE = """
 import fs from "node:fs";
-const [, , folder, file] = process.argv;
-const { IntegerDecoder } = await import(folder + "/rans.js");
-console.log(JSON.stringify(JSON.parse(fs.readFileSync(file)).map(({ scale, mean, inflation, values, bytes }) => {
-  const coder = new IntegerDecoder(Uint8Array.from(Buffer.from(bytes, "hex")));
-  return [values.map(() => coder.get(scale, mean, inflation)), coder.finished()];
-})));
+const folder = process.argv[2];
+const { loadCore, numbersIn } = await import(folder + "/core.js");
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") }, 1, false);
+"""
+VECTORS = f"""{CORE}
+const {{ Calls }} = await import(folder + "/calls.js");
+const vectors = JSON.parse(fs.readFileSync(process.argv[3])), calls = new Calls(core);
+console.log(JSON.stringify(vectors.map(({{ scale, mean, inflation, values, bytes }}) => {{
+  const out = core._malloc(4 * values.length), read = (at, size) => core._vector_integers(at, size, scale, mean, inflation, values.length, out);
+  const finished = calls.with(Buffer.from(bytes, "hex"), read) === 1;
+  return [Array.from(numbersIn(core, out, values.length)), finished];
+}})));
 """
 #: Levels at blocks that each payload gives, or why it is refused.
-LEVELS = """
-import fs from "node:fs";
-const [, , folder, model, width, height, q, look, ...payloads] = process.argv;
-const { Model } = await import(folder + "/painter.js");
-const { levelsAtBlocks } = await import(folder + "/region_tokens.js");
-const header = { width: Number(width), height: Number(height), q: Number(q) };
-const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header);
+LEVELS = f"""{CORE}
+const [, , , model, width, height, q, look, ...payloads] = process.argv;
+const {{ Model, Painter }} = await import(folder + "/painter.js");
+const header = {{ width: Number(width), height: Number(height), q: Number(q), base: "av1", scale: 1 }};
+const numbers = new Model(core, fs.readFileSync(model), header), painter = new Painter(core, numbers, header);
 numbers.look = look === "none" ? null : Number(look);
-const sides = [header.height, header.width].map((side) => 2 * Math.ceil(side / 16));
-console.log(JSON.stringify(payloads.map((payload) => {
-  try {
-    const changes = numbers.unpack(Uint8Array.from(Buffer.from(payload, "hex")));
-    return changes?.steering ? Array.from(levelsAtBlocks(changes.steering, ...sides)) : null;
-  } catch ({ message }) {
+console.log(JSON.stringify(payloads.map((payload) => {{
+  try {{
+    painter.startGop(Uint8Array.from(Buffer.from(payload, "hex")), false);
+    const {{ levels }} = painter.identity ? {{ levels: null }} : painter.numbers();
+    return levels && Array.from(levels);
+  }} catch ({{ message }}) {{
     return message;
-  }
-})));
+  }}
+}})));
 """
 #: Frames that a page paints by WebGPU with tokens and after them without; why it does not.
 PAINT = """(async () => {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const [{ openGpu }, { Model }, { loadCore }] = await Promise.all(["gpu", "painter", "core"].map((name) => import(`./${name}.js`)));
-  const header = HEADER, model = new Model(bytes("MODEL").buffer, header);
-  const { painter, reason } = await openGpu(await loadCore(), model, header, true);
+  const header = HEADER, core = await loadCore(), model = new Model(core, bytes("MODEL"), header);
+  const { painter, reason } = await openGpu(core, model, header, true);
   if (reason) return (window.painted = { reason });
   const samples = header.width * header.height * 3 / 2, frames = new Uint16Array(bytes("FRAMES").buffer), painted = [];
   for (const payload of [bytes("PAYLOAD"), null]) {

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, bundles
+from gvcodec import _core
+from gvcodec.bitstream import Kind, Packet, SequenceHeader, bundles
 from gvcodec.bitstream.packets import Unbundler
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.cli import main
 from gvcodec.player.server import FrameServer
 from gvcodec.types import VideoFormat
@@ -142,10 +144,12 @@ def test_what_cannot_be_played_is_one_line(tmp_path, capsys):
 SCRIPT = """
 import fs from "node:fs";
 const folder = process.argv[2] + "/";
+const { loadReader } = await import(folder + "stream.js");
 const { streamIn } = await import(folder + "streams.js");
 const { Damaged, hex } = await import(folder + "bytes.js");
 const { Hash, loadCore, samplesOf } = await import(folder + "core.js");
 const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "built/core.wasm") });
+await loadReader({ wasmBinary: fs.readFileSync(folder + "built/reader.wasm") });
 const found = [];
 for (const [path, decoded] of JSON.parse(process.argv[3])) {
   const data = new Uint8Array(fs.readFileSync(path));
@@ -159,7 +163,7 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
       const gop = await stream.read(number);
       facts.problem ||= gop.problem;
       facts.times.push(...gop.times.slice(0, gop.units.length));
-      facts.sizes.push(...gop.units.map(({ payload }) => payload.length));
+      facts.sizes.push(...gop.units.map(({ bytes }) => bytes));
     }
     if (!decoded) continue;
     const hash = new Hash(core), all = new Uint16Array(new Uint8Array(fs.readFileSync(decoded)).buffer);
@@ -172,13 +176,36 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
 }
 console.log(JSON.stringify(found));
 """
-BUNDLES = """
+UNITS = """
 import fs from "node:fs";
-const { Unbundler } = await import(process.argv[2] + "/bundles.js");
-const unbundler = new Unbundler();
-const read = ([key, bundle]) => unbundler.send(Uint8Array.from(Buffer.from(bundle, "hex")), key);
-const found = JSON.parse(fs.readFileSync(process.argv[3])).flatMap(read);
-console.log(JSON.stringify(found.map((payload) => Buffer.from(payload).toString("hex"))));
+const folder = process.argv[2];
+const { Stream, loadReader } = await import(folder + "/stream.js");
+await loadReader({ wasmBinary: fs.readFileSync(folder + "/built/reader.wasm") });
+const found = [];
+for (const path of process.argv.slice(3)) {
+  const data = new Uint8Array(fs.readFileSync(path));
+  const stream = await Stream.open({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
+  const { units, problem } = await stream.read(0);
+  if (problem) throw new Error(problem);
+  found.push(...units.map(({ data }) => Buffer.from(data).toString("hex")));
+}
+console.log(JSON.stringify(found));
+"""
+
+#: Of each file: the code and the words of its error, and the memory of the reader after it.
+ERRORS = """
+import fs from "node:fs";
+const folder = process.argv[2];
+const { Stream, loadReader } = await import(folder + "/stream.js");
+const core = await loadReader({ wasmBinary: fs.readFileSync(folder + "/built/reader.wasm") });
+const found = [];
+for (const path of process.argv.slice(3)) {
+  const data = new Uint8Array(fs.readFileSync(path)), source = { size: data.length, read: async (at, size) => data.slice(at, at + size) };
+  const read = async () => (await Stream.open(source)).read(0);
+  const { code, message } = await read().then(() => ({}), (error) => error);
+  found.push([code, message, core.wasmMemory.buffer.byteLength]);
+}
+console.log(JSON.stringify(found));
 """
 
 
@@ -232,19 +259,39 @@ def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Pa
 @needs_node
 def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
     rng, bundler = np.random.default_rng(4), bundles.Bundler()
-    bodies = [bytes(rng.integers(0, 4, size, np.uint8)) for size in rng.integers(1, 300, 40)]
-    frames = [Packet(Kind.INTER if n else Kind.KEY, b"\x30" + b) for n, b in enumerate(bodies)]
-    given = [*(bundle for frame in frames for bundle in bundler.send(frame)), *bundler.flush()]
+    bodies = [bytes(rng.integers(0, 4, size, np.uint8)) for size in rng.integers(0, 300, 40)]
+    # OBUs of frames that are shown.
+    frames = [Packet(Kind.INTER if n else Kind.KEY, b"\x30\x10" + b) for n, b in enumerate(bodies)]
+    gops = [[*(bundle for frame in frames for bundle in bundler.send(frame)), *bundler.flush()]]
     # Two frames, of 1 and 95 OBUs, more than our encoder puts into one.
-    symbols = b"\x16\1a" + b"".join(b"\6\1" + bytes([n]) for n in range(94)) + b"\x16\1b"
+    symbols = b"\x16\1\x11" + b"".join(b"\5\1" + bytes([n]) for n in range(94)) + b"\x16\1\x12"
     coded = bundles._initial_model().copy().encode(symbols)
-    given.append(Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded))
-    unbundler = Unbundler()
-    wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]
-    data = tmp_path / "bundles.json"
-    data.write_text(json.dumps([(b.kind is Kind.KEY, b.payload.hex()) for b in given]))
-    assert json.loads(run_node(BUNDLES, tmp_path, data)) == [payload.hex() for payload in wanted]
+    gops.append([Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded)])
+    unbundler, paths = Unbundler(), [tmp_path / f"{n}.gvc" for n in range(len(gops))]
+    wanted = [frame.payload for gop in gops for bundle in gop for frame in unbundler.send(bundle)]
+    header = SequenceHeader(FORMAT, "av1", Fraction(1), 60, is_bundled=True)
+    for path, gop in zip(paths, gops, strict=True):
+        path.write_bytes(header.pack() + b"".join(bundle.pack() for bundle in gop))
+    units = [_core.av1_unit(payload).hex() for payload in wanted]
+    assert json.loads(run_node(UNITS, tmp_path, *paths)) == units
     assert wanted[:40] == [frame.payload for frame in frames]
+
+
+@needs_node
+def test_errors_of_a_file_have_codes_and_a_lying_index_takes_no_memory(tmp_path: Path) -> None:
+    """An index that names more frames than a page can hold times of, in a small file."""
+    refused = Path(__file__).resolve().parents[2] / "conformance/refused"
+    header = SequenceHeader(FORMAT, "av1", Fraction(1), 60, is_bundled=True).pack()
+    zeros, frames = bytes(1 << 20), encode_var(32 << 20)
+    index = Packet(Kind.INDEX, frames + b"\1" + frames + encode_var(len(zeros)) + b"\0").pack()
+    end = Packet(Kind.END, bytes(8) + len(index).to_bytes(4, "little")).pack()
+    path = tmp_path / "index.gvc"
+    path.write_bytes(header + zeros + index + end)
+    files = refused / "q.gvc", refused / "needs-2.0.gvc", path
+    damaged, newer, lying = json.loads(run_node(ERRORS, tmp_path, *files))
+    assert [damaged[0], newer[0], lying[0]] == [-3, -4, -6]
+    assert "the file needs format 2.0; this player reads format 1.1" in newer[1]
+    assert "too large for a page" in lying[1] and lying[2] < 32 << 20
 
 
 @needs_node

@@ -1,136 +1,206 @@
-// The painter as a page calls it, with the motion that it needs. Samples are those of every other machine.
+// The painter as a page calls it, with the motion that it needs: libgvc's model (csrc/model) and
+// painter. Samples are those of every other machine. Codes below 0 are errors.
 #include <memory>
-#include <stdexcept>
-#include <string>
 
-#include "motion/block_motion.hpp"
-#include "painter/painter.hpp"
+#include "model/video_painter.hpp"
+#include "web/core/errors.hpp"
+#include "web/core/json.hpp"
+
+using namespace gv;
 
 namespace {
 
-std::string error;
+struct Painter {
+  const PainterModel& model;
+  int width, height, q, threads;
+  std::vector<int32_t> condition;
+  std::unique_ptr<FramePainter> painter;  // from the first GOP on that is painted here
+  BlockMotion motion;
+  GopPainting gop;
+  std::vector<int16_t> vectors;
+  std::vector<int32_t> numbers;  // given last
 
-// Numbers that a page hands over, one behind the other.
-class Numbers {
- public:
-  Numbers(const int32_t* begin, uint32_t count) : at_(begin), end_(begin + count) {}
-  bool is_empty() const { return at_ == end_; }
-  int32_t next() { return take(1)[0]; }
-  std::vector<int32_t> some(size_t count) {
-    const int32_t* from = take(count);
-    return std::vector<int32_t>(from, from + count);
+  PaintSource source(const uint16_t* base) const {
+    return {{base, base + luma(), base + luma() + chroma()}, width, height};
   }
-  gv::PainterLayer layer() {
-    gv::PainterLayer l;
-    l.outputs = next(), l.inputs = next(), l.side = next();
-    const std::vector<int32_t> weight = some(static_cast<size_t>(l.outputs) * l.inputs * l.side * l.side);
-    l.weight.assign(weight.begin(), weight.end());
-    for (auto* part : {&l.bias, &l.multiplier, &l.shift, &l.step}) *part = some(static_cast<size_t>(l.outputs));
-    return l;
+  std::array<uint16_t*, 3> planes(uint16_t* out) const {
+    return {out, out + luma(), out + luma() + chroma()};
   }
+  const int16_t* motion_vectors() const { return vectors.empty() ? nullptr : vectors.data(); }
 
  private:
-  const int32_t* take(size_t count) {
-    if (count > static_cast<size_t>(end_ - at_)) throw std::invalid_argument("numbers of a painter are missing");
-    at_ += count;
-    return at_ - count;
-  }
-  const int32_t *at_, *end_;
+  size_t luma() const { return static_cast<size_t>(width) * height; }
+  size_t chroma() const { return static_cast<size_t>((width + 1) / 2) * ((height + 1) / 2); }
 };
 
-struct Painter {
-  int width, height, threads;
-  std::unique_ptr<gv::FramePainter> painter;  // from `painter_start` on
-  gv::BlockMotion motion;
-  std::vector<int16_t> vectors;
-  Painter(int w, int h, int t) : width(w), height(h), threads(t), motion(w, h, t) {}
-};
+std::string facts;  // given last
 
-// What `make` makes of a frame; 1, or 0 where it cannot.
+template <class T>
+void append(std::vector<int32_t>& to, const std::vector<T>& numbers) {
+  to.insert(to.end(), numbers.begin(), numbers.end());
+}
+
+void append(std::vector<int32_t>& to, const PainterLayer& layer) {
+  to.insert(to.end(), {layer.outputs, layer.inputs, layer.side});
+  append(to, layer.weight);
+  for (const auto* part : {&layer.bias, &layer.multiplier, &layer.shift, &layer.step})
+    append(to, *part);
+}
+
+// Paints by `make` and puts base frames where the GOP says so.
 template <class Make>
-int shown(const Painter* painter, const uint16_t* base, uint16_t* out, const Make& make) try {
-  const Painter& p = *painter;
-  if (!p.painter) throw std::invalid_argument("frames come after start");
-  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
-  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
-  make(*p.painter, gv::PaintSource{{base, base + luma, base + luma + chroma}, p.width, p.height}, planes);
-  return 1;
-} catch (const std::exception& e) {
-  error = e.what();
-  return 0;
+int paint_by(Painter& p, const uint16_t* base, uint16_t* out, const Make& make) {
+  return guard([&] {
+    check(p.painter != nullptr, "frames come after start");
+    const std::array<uint16_t*, 3> planes = p.planes(out);
+    make(*p.painter, p.source(base), planes.data());
+    show_base(p.gop.unpainted, p.source(base), planes.data());
+    return 0;
+  });
+}
+
+// Tokens of windows with these kinds: of each kind below the window's, as many as the picture has.
+int count_tokens(const std::vector<int>& kinds, const PainterSteering& regions) {
+  constexpr int kLevels = 3, kRegions = 4;  // regions along a window's side
+  const int across = ceil_div(regions.columns, kRegions);
+  int count = 0;
+  for (int window = 0; window < static_cast<int>(kinds.size()); ++window)
+    for (int level = 0; level < kinds[static_cast<size_t>(window)]; ++level) {
+      const int side = 1 << level, rows = ceil_div(regions.rows, 1 << (kLevels - 1 - level)),
+                columns = ceil_div(regions.columns, 1 << (kLevels - 1 - level));
+      count += std::min(side, rows - window / across * side) *
+               std::min(side, columns - window % across * side);
+    }
+  return count;
 }
 
 }  // namespace
 
 extern "C" {
 
-const char* painter_error() { return error.c_str(); }
+int last_code() { return last_error().code; }
+const char* last_text() { return last_error().text.c_str(); }
 
-Painter* painter_open(int width, int height, int threads) try {
-  return new Painter(width, height, threads);
-} catch (const std::exception& e) {
-  error = e.what();
-  return nullptr;
+// The painter's file; it must outlive its painters.
+PainterModel* model_open(const uint8_t* file, size_t size) {
+  return guard_handle([&] { return new PainterModel(read_painter({file, size})); });
 }
+// Integers of a token; 0: no token can steer it.
+int model_dimensions(const PainterModel* model) { return model->dimensions; }
+// Whether a `fit` payload has tokens that can be read; then `model_facts` has { rows, columns,
+// kinds (of windows), count, bytes, levels: [place, size] (dimension, row, column) }.
+int model_tokens(const PainterModel* model, const uint8_t* fit, size_t size, int width, int height,
+                 int q) {
+  return guard([&] {
+    static PainterSteering steering;
+    const std::optional<Buffer> tokens = parse_fit({fit, size}, *model).tokens;
+    if (!tokens) return 0;
+    steering = read_tokens(*tokens, *model, width, height, q);
+    const int windows = ceil_div(steering.rows, 4) * ceil_div(steering.columns, 4);
+    std::vector<int> kinds;
+    for (int n = 0; n < windows; ++n)
+      kinds.push_back((*tokens)[static_cast<size_t>(n / 4)] >> 2 * (n % 4) & 3);
+    const Bytes levels = {reinterpret_cast<const uint8_t*>(steering.levels.data()),
+                          steering.levels.size()};
+    facts = "{\"dimensions\":" + std::to_string(steering.channels) +
+            ",\"rows\":" + std::to_string(steering.rows) +
+            ",\"columns\":" + std::to_string(steering.columns) +
+            ",\"count\":" + std::to_string(count_tokens(kinds, steering)) +
+            ",\"bytes\":" + std::to_string(tokens->size()) +
+            ",\"kinds\":" + json_list(kinds, [](int kind) { return std::to_string(kind); }) +
+            ",\"levels\":" + json(levels) + "}";
+    return 1;
+  });
+}
+const char* model_facts() { return facts.c_str(); }
 
+// `base`, `scale` and `q` as in a header.
+Painter* painter_open(const PainterModel* model, int width, int height, int base, int scale, int q,
+                      int threads) {
+  return guard_handle([&] {
+    return new Painter{*model,  width,
+                       height,  q,
+                       threads, stream_condition(static_cast<Base>(base), scale, q),
+                       nullptr, BlockMotion(width, height, threads),
+                       {},      {},
+                       {}};
+  });
+}
 void painter_close(Painter* painter) { delete painter; }
 
-// The next frame is the first one.
-void painter_forget(Painter* painter) { painter->motion.forget(); }
-
-// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; six layers in the order of `PainterLayers`; for each block
-// depthwise, expand, project and (channels × entries) its condition; where something steers, channels, rows, columns, weights and levels of `PainterSteering`. 1, or 0
-// where they do not fit.
-int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
-  Numbers in(numbers, count);
-  const int layers = in.next(), blocks = in.next(), entries = in.next();
-  if (layers != 6) throw std::invalid_argument("six layers beside the blocks");
-  const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
-  gv::PainterLayers l;
-  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head}) *layer = in.layer();
-  for (int n = 0; n < blocks; ++n) {
-    gv::PainterBlock b{in.layer(), in.layer(), in.layer(), {}};
-    b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
-    l.blocks.push_back(std::move(b));
-  }
-  gv::PainterSteering s;
-  if (!in.is_empty()) {
-    s.channels = in.next(), s.rows = in.next(), s.columns = in.next();
-    const std::vector<int32_t> weight = in.some(static_cast<size_t>(l.style.outputs) * s.channels);
-    s.weight.assign(weight.begin(), weight.end());
-    const std::vector<int32_t> levels = in.some(static_cast<size_t>(s.channels) * s.rows * s.columns);
-    s.levels.assign(levels.begin(), levels.end());
-  }
-  Painter& p = *painter;
-  if (!p.painter) p.painter = std::make_unique<gv::FramePainter>(p.width, p.height, p.threads);
-  p.painter->start(l, stream, s);
-  p.motion.forget();
-  return 1;
-} catch (const std::exception& e) {
-  error = e.what();
-  return 0;
+// A GOP begins, with the `fit` payload in force, null for none, and a place of the dial or -1. 0
+// where painted frames are base frames. `here`: `painter_paint` paints it.
+int painter_start(Painter* p, const uint8_t* fit, size_t size, int look, int here) {
+  return guard([&] {
+    std::optional<Bytes> payload;
+    if (fit) payload = Bytes(fit, size);
+    p->motion.forget();
+    p->gop = prepare_gop(p->model, payload, look, true, p->width, p->height, p->q);
+    if (p->gop.identity) return 0;
+    if (!here) return 1;
+    if (!p->painter) p->painter = std::make_unique<FramePainter>(p->width, p->height, p->threads);
+    p->painter->start(p->gop.layers, p->condition, p->gop.steering);
+    return 1;
+  });
 }
 
-// Motion of the next frame against the one before it, of which planes lie one behind the other.
-int painter_move(Painter* painter, const uint16_t* base) try {
-  painter->vectors = painter->motion.push(base);
-  return 1;
-} catch (const std::exception& e) {
-  error = e.what();
-  return 0;
+// Motion of the next frame against the one before it. Planes of frames lie one behind the other.
+int painter_move(Painter* p, const uint16_t* base) {
+  return guard([&] { return p->vectors = p->motion.push(base), 0; });
 }
+// What `painter_move` found: (dy, dx) of each block, or null for a first frame.
+const int16_t* painter_vectors(const Painter* p) { return p->motion_vectors(); }
 
-// What `painter_move` found: (dy, dx) of each block, or 0 for a first frame.
-const int16_t* painter_vectors(const Painter* painter) { return painter->vectors.empty() ? nullptr : painter->vectors.data(); }
-
-// Paints the frame that `painter_move` has seen; `own`: its entry of the condition.
-int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out) {
-  return shown(painter, base, out, [&](gv::FramePainter& p, const gv::PaintSource& loop, uint16_t* const* planes) { p.paint(loop, painter_vectors(painter), own, planes); });
+// Paints the frame that `painter_move` has seen; `bytes` of its payload, 0: unknown.
+int painter_paint(Painter* p, const uint16_t* base, double bytes, uint16_t* out) {
+  const int own = frame_condition(static_cast<uint64_t>(bytes), p->width, p->height);
+  return paint_by(*p, base, out,
+                  [&](FramePainter& painter, const PaintSource& source, uint16_t* const* planes) {
+                    painter.paint(source, p->motion_vectors(), own, planes);
+                  });
 }
-
 // Moves the detail of the frame before instead: see `FramePainter::carry`.
-int painter_carry(Painter* painter, const uint16_t* base, uint16_t* out) {
-  return shown(painter, base, out, [&](gv::FramePainter& p, const gv::PaintSource& loop, uint16_t* const* planes) { p.carry(loop, painter_vectors(painter), planes); });
+int painter_carry(Painter* p, const uint16_t* base, uint16_t* out) {
+  return paint_by(*p, base, out,
+                  [&](FramePainter& painter, const PaintSource& source, uint16_t* const* planes) {
+                    painter.carry(source, p->motion_vectors(), planes);
+                  });
+}
+
+// For who paints elsewhere. Numbers of the GOP: blocks; the entries of the condition and how many;
+// layers stem, stem2, statistics, view, style, head; of each block depthwise, expand, project and
+// its condition (channels × entries). Layers: outputs, inputs, side, weights, bias, multiplier,
+// shift, step. Then, where tokens can steer it, what their levels add to `style`; how many levels
+// at blocks of 8×8 (dimension, row, column) there are, and these.
+const int32_t* painter_numbers(Painter* p) {
+  std::vector<int32_t>& to = p->numbers;
+  const PainterLayers& l = p->gop.layers;
+  to = {static_cast<int32_t>(l.blocks.size()), static_cast<int32_t>(p->condition.size())};
+  append(to, p->condition);
+  for (const auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head})
+    append(to, *layer);
+  for (const PainterBlock& block : l.blocks) {
+    for (const auto* layer : {&block.depthwise, &block.expand, &block.project}) append(to, *layer);
+    append(to, block.condition);
+  }
+  append(to, p->model.token_weight);
+  std::vector<int8_t> levels;
+  if (p->gop.steering.channels)
+    levels =
+        levels_at_blocks(p->gop.steering, 2 * ceil_div(p->height, 16), 2 * ceil_div(p->width, 16));
+  to.push_back(static_cast<int32_t>(levels.size()));
+  append(to, levels);
+  return to.data();
+}
+int painter_number_count(const Painter* p) { return static_cast<int>(p->numbers.size()); }
+// A frame's own entry of the condition.
+int painter_own_entry(const Painter* p, double bytes) {
+  return frame_condition(static_cast<uint64_t>(bytes), p->width, p->height);
+}
+// Whether some regions show base frames; puts them into a frame.
+int painter_hides(const Painter* p) { return !p->gop.unpainted.bits.empty(); }
+void painter_show_base(const Painter* p, const uint16_t* base, uint16_t* out) {
+  show_base(p->gop.unpainted, p->source(base), p->planes(out).data());
 }
 
 }  // extern "C"
