@@ -24,6 +24,7 @@ from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.source.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.source.container_tags import title_of
 from gvcodec.source.sound_clock import SoundClock, form_of, hide_end, is_frame
+from gvcodec.types import time_in_part
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
@@ -292,11 +293,12 @@ class TrackReader:
             return packet
         if self.streams[packet.track].type != "subtitle":
             return None
-        first, end = math.ceil(begin / tick), packet.pts + packet.duration
         if not packet.duration:
             # Until the next one, as subtitles of Blu-ray.
-            return replace(packet, pts=first)
-        return replace(packet, pts=first, duration=end - first) if first < end else None
+            return replace(packet, pts=math.ceil(begin / tick))
+        end = packet.pts + packet.duration
+        time = time_in_part(packet.pts, end, begin / tick)
+        return None if time is None else replace(packet, pts=time, duration=end - time)
 
     def av_packet(self, packet: TrackPacket) -> av.Packet:
         """The packet for a muxer."""
