@@ -111,12 +111,13 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
 
 
 class Source(os.PathLike[str]):
-    """What a user named as a video. `name`: how messages call it; `path`: of this machine, "" for
-    pipes, URIs and file objects; `pictures`: paths of numbered ones, else None; `file`: a regular
-    file, open, with its `status` then; `head`: its first bytes."""
+    """What a user named as a video, or as sound. `name`: how messages call it; `path`: of this
+    machine, "" for pipes, URIs and file objects; `pictures`: paths of numbered ones, else None;
+    `file`: a regular file, open, with its `status` then; `head`: its first bytes."""
 
-    def __init__(self, anything: AnySource) -> None:
-        check_source(anything, "a video")
+    def __init__(self, anything: AnySource, is_sound: bool = False) -> None:
+        check_source(anything, "sound" if is_sound else "a video")
+        self.is_sound = is_sound
         #: The name or file object itself.
         self.origin = anything
         text = as_name(anything)
@@ -157,7 +158,10 @@ class Source(os.PathLike[str]):
         """Whether another version of the file has its name now."""
         if self.status is None:
             return False
-        status = os.stat(self.path)
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return True
         before = self.status.st_size, self.status.st_mtime_ns
         return before != (status.st_size, status.st_mtime_ns)
 
@@ -190,13 +194,13 @@ class Source(os.PathLike[str]):
         try:
             status = os.stat(path)
         except FileNotFoundError as error:
-            self.pictures = list_pictures(path)
+            self.pictures = None if self.is_sound else list_pictures(path)
             if self.pictures is None:
                 raise MissingFileError(self.name) from error
             return
         except (OSError, ValueError):
             return  # FFmpeg says why it cannot be opened
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) and not self.is_sound:
             self.pictures = list_pictures(path, is_folder=True)
         elif stat.S_ISREG(status.st_mode):  # what a named pipe gives can be read only once
             try:
@@ -242,6 +246,8 @@ class InputFile:
 
     def _missing(self) -> str:
         """Why nothing here can be decoded; "" where something can."""
+        if self.source.is_sound:
+            return ""
         if not self.container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
             return f"holds no video ({kinds or 'nothing'} only)"

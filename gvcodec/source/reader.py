@@ -107,6 +107,8 @@ class VideoReader:
         self.notes += demuxer.notes
         self._reader = FrameReader(demuxer, self._picture_files)
         self._frames = FrameRange(self._reader, demuxer, begin, limit, self._span, options)
+        self.start_pts, self.shift = self._frames.start_pts, self._frames.shift
+        self.tick = demuxer.tick
         if demuxer.is_painted:
             self.notes.append("painting of a gvcodec file left out: decode it first to keep it")
         self._set_format(self._frames.opening, demuxer)
@@ -210,18 +212,6 @@ class VideoReader:
     @tracks.setter
     def tracks(self, tracks: TrackCopier | None) -> None:
         self._demuxer.tracks = tracks
-
-    @property
-    def start_pts(self) -> int:
-        return self._frames.start_pts
-
-    @property
-    def shift(self) -> int:
-        return self._frames.shift
-
-    @property
-    def tick(self) -> Fraction:
-        return self._demuxer.tick
 
     @property
     def end(self) -> int | None:
