@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed
-from gvcodec.sink.track_muxing import OTHER_CODES, lost_of, read_back
+from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, lost_of, read_back
 from gvcodec.source.codec_parameters import display_size, write_display_size
 from gvcodec.source.container_tags import lost_metadata, needs_tag_list
 from gvcodec.source.metadata import Metadata
@@ -57,14 +57,6 @@ _APPLE = ("mp4", "mov")
 #: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
 #: whole part of that size.
 _FINEST, _USUAL = (1 << 31) // 3600, 90_000
-#: Options of the muxers. The index of MP4 goes before the frames, so that a player can begin while
-#: the file comes. Matroska's would make the first track the default one where none is.
-_MUXERS = {
-    "mp4": ["-movflags", "+faststart"],
-    "mov": ["-movflags", "+faststart"],
-    "matroska": ["-default_mode", "passthrough"],
-    "webm": ["-default_mode", "passthrough"],
-}
 #: FFmpeg's tags of samples of 4:2:0 by their bits: Matroska has none for ten.
 _TAGS = {8: "I420", 10: "0x0A0B3359"}
 _FFV1 = {"level": "3", "slicecrc": "1"}
@@ -305,7 +297,8 @@ class FileWriter(VideoWriter):
         if self._kind == "webm" and matrix == _RGB:
             matrix = _UNSPECIFIED
             self.notes.append("the matrix (RGB) left out: VP9 and AV1 do not have it with 4:2:0")
-        flags = list(_MUXERS.get(self._kind, []))
+        options = MUXERS.get(self._kind, {}).items()
+        flags = [word for name, text in options for word in (f"-{name}", text)]
         if needs_tag_list(self._metadata, self._kind):
             flags[-1] += "+use_metadata_tags"
         tags = {"title": self._metadata.title} | dict(self._metadata.tags)

@@ -3,7 +3,6 @@ applied, other sizes are scaled, other pixel formats converted."""
 
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -12,7 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, elements
+from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
 from gvcodec.source.inputs import InputOptions
 from gvcodec.source.planes import (
     CENTRE,
@@ -64,25 +63,18 @@ def read_stored(stream: av.VideoStream) -> ContainerParams:
 
 def _read(head: bytes) -> ContainerParams:
     fields: dict[int, bytes] = {}
-    for part in _inside([head], SEGMENT, TRACKS, TRACK, _VIDEO):
+    for part in bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _VIDEO):
         fields |= dict(elements(part, _SOURCE))
     fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
     location = next((code for code, known in PLACES.items() if known == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
-    added = [
-        dict(elements(part, _SOURCE)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)
-    ]
+    mappings = bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _MAPPING)
+    added = [dict(elements(part, _SOURCE)) for part in mappings]
     data = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
     dolby = next(((box[2] >> 1, box[4] >> 4) for box in data if len(box) >= 5), None)
     return ContainerParams(location, (left, top, right, bottom), dolby)
-
-
-def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
-    for name in names:
-        data = [body for part in data for kind, body in elements(part, _SOURCE) if kind == name]
-    yield from data
 
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
