@@ -25,7 +25,7 @@ from gvcodec.source.planes import (
     rgb_matrix,
     rotation_of,
 )
-from gvcodec.source.side_data import CAPTIONS, LOST, STEREO, number_of, side_data
+from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 
 #: Names the data in errors.
@@ -101,7 +101,7 @@ class Conversion:
         first: av.VideoFrame,
         stream: av.VideoStream,
         location: int,
-        stored: ContainerParams,
+        params: ContainerParams,
         rate: Fraction,
         tick: Fraction,
         input_options: InputOptions,
@@ -118,15 +118,15 @@ class Conversion:
         self._turn = (0, False)
         self._rotation_of, self._scaler = cache(self._make_rotation), cache(self._make_scaler)
         self._location = location
-        left, top, right, bottom = self._crop = stored.crop
+        left, top, right, bottom = self._crop = params.crop
         if left + right >= first.width or top + bottom >= first.height:
             self._crop = (0, 0, 0, 0)
         if any(self._crop):
             width, height = self._size_of(first)
             self.notes.append(f"cropped to {width}×{height} as the file asks")
-        if stored.dolby_vision is not None and not stored.dolby_vision[1]:
+        if params.dolby_vision is not None and not params.dolby_vision[1]:
             self.notes.append(
-                f"Dolby Vision profile {stored.dolby_vision[0]} has no base layer of ordinary "
+                f"Dolby Vision profile {params.dolby_vision[0]} has no base layer of ordinary "
                 "colours: without its metadata they come out wrong"
             )
         self._size: tuple[int, int] | None = None
@@ -153,7 +153,7 @@ class Conversion:
         if tags.get("alpha_mode") == "1":
             self._lose("alpha")
         if tags.get("stereo_mode", "mono") != "mono":
-            self._lose(LOST[STEREO])
+            self._lose(LOSSES[STEREO])
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool, bytes]:
         """The next frame, whether it has another size than the previous one, and its captions."""
@@ -161,8 +161,8 @@ class Conversion:
         if any(component.is_alpha for component in frame.format.components):
             self._lose("alpha")
         for kind in side:
-            if kind in LOST:
-                self._lose(LOST[kind])
+            if kind in LOSSES:
+                self._lose(LOSSES[kind])
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -259,8 +259,8 @@ class Conversion:
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
         return self._rotation_of(self._size_of(frame), *self._turn)
 
-    def _make_rotation(self, size: tuple[int, int], turn: int, mirrored: bool) -> Rotation:
-        return Rotation(turn, *size, self._location, mirrored)
+    def _make_rotation(self, size: tuple[int, int], turn: int, is_mirrored: bool) -> Rotation:
+        return Rotation(turn, *size, self._location, is_mirrored)
 
     def _make_scaler(self, width: int, height: int) -> Scaler:
         fmt = replace(self.format, width=width, height=height)
@@ -308,13 +308,13 @@ class Conversion:
 
 
 def location_of(
-    stream: av.VideoStream, frame: av.VideoFrame, stored: int, y4m: bytes | None
+    stream: av.VideoStream, frame: av.VideoFrame, stored_location: int, y4m: bytes | None
 ) -> int:
     """Chroma siting of `Planes`: the centre for JPEG and what swscale makes of full chroma, else as
-    the container (`stored`) or the head of a `y4m` file says."""
+    the container (`stored_location`) or the head of a `y4m` file says."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return stored
+        return stored_location
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE

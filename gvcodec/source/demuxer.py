@@ -38,7 +38,7 @@ class Demuxer:
 
     Attributes: `rate` (frames a second), `tick` (seconds), `counts_frames` (whether times follow
     from the frame rate), `tracks`, `notes`, `packets` (how many of the video came), `last_packet`,
-    `stopped` (why nothing could be read any more before the end), `still_until` (when the last
+    `stop_reason` (why nothing could be read any more before the end), `still_until` (when the last
     packet without data ends), `opening` (timestamps of the first packets), `zero` (seconds at which
     the video begins), `keeps_early` (whether sound before that is kept)."""
 
@@ -85,7 +85,7 @@ class Demuxer:
         self.timeline = Timeline(self.container, 1 / self.rate)
         self.waiting = Waiting(self.timeline)
         self.packets = 0
-        self.stopped = ""
+        self.stop_reason = ""
         self.last_packet: av.Packet | None = None
         self.still_until = NEVER
         self.opening: list[int] = []
@@ -183,7 +183,7 @@ class Demuxer:
                     why = self.file.why(error)
                     raise MediaError(f"{self.name}: reading stopped: {why}") from error
                 # What came before is kept, as FFmpeg's program keeps it.
-                self.stopped = "" if self._has_read_all() else reason(error)
+                self.stop_reason = "" if self._has_read_all() else reason(error)
                 packet = av.Packet()
                 packet.stream = self.stream
                 yield packet  # without data: empties the decoder

@@ -42,7 +42,7 @@ class FrameRange:
     for a lower rate); `shift` (ticks of the file that go from all timestamps: time begins with the
     first frame); `start_pts` (of the first frame: 0, except for a later span); `stop` (time in the
     file before which frames are wanted). Once all were read: `end` (when the last one ends, ticks
-    of `tick`; None = by the frame rate), `count`, `seconds`, `concealed` (damaged frames among
+    of `tick`; None = by the frame rate), `count`, `seconds`, `concealed_frames` (damaged ones among
     them), `has_ended` (whether the source has no more)."""
 
     def __init__(
@@ -64,7 +64,7 @@ class FrameRange:
         self._skipped_captions = b""
         self.stop: Fraction | None = None
         self.end: int | None = None
-        self.count = self.concealed = 0
+        self.count = self.concealed_frames = 0
         self.seconds, self.has_ended = 0.0, False
         opening = self._first = reader.next()
         if opening is not None:
@@ -105,7 +105,7 @@ class FrameRange:
                 if self._span is not None:
                     check = add_mark(check, last - self.shift, checksum(frame))
                 # Recordings that begin between keyframes have damaged frames first.
-                self.concealed += bool(frame.is_corrupt and self.count)
+                self.concealed_frames += bool(frame.is_corrupt and self.count)
                 yield frame, last, pts
                 self.count += 1
             else:

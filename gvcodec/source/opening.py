@@ -22,7 +22,7 @@ from av.stream import Disposition, Stream
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.source import file_checks
 from gvcodec.source.container_tags import ANY_TEXT
-from gvcodec.source.pictures import list_pictures
+from gvcodec.source.pictures import list_folder_pictures, list_named_pictures
 from gvcodec.source.playlist import KEY, files_of, is_playlist
 from gvcodec.source.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
@@ -46,17 +46,17 @@ _OF_PICTURES = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")
 
 
 class Pipe:
-    """A stream for FFmpeg. An exception ends the input and waits in `stopped`."""
+    """A stream for FFmpeg. An exception ends the input and waits in `error`."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        self.stopped: BaseException | None = None
+        self.error: BaseException | None = None
         self.head = b""
         #: Bytes read so far.
         self.count = 0
 
     def read(self, size: int) -> bytes:
-        if self.stopped is not None:
+        if self.error is not None:
             return b""
         try:
             data = self._read(size)
@@ -69,7 +69,7 @@ class Pipe:
             self.count += len(data)
             return data
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
-            self.stopped = error
+            self.error = error
             return b""
 
 
@@ -194,14 +194,14 @@ class Source(os.PathLike[str]):
         try:
             status = os.stat(path)
         except FileNotFoundError as error:
-            self.pictures = None if self.is_sound else list_pictures(path)
+            self.pictures = None if self.is_sound else list_named_pictures(path)
             if self.pictures is None:
                 raise MissingFileError(self.name) from error
             return
         except (OSError, ValueError):
             return  # FFmpeg says why it cannot be opened
         if stat.S_ISDIR(status.st_mode) and not self.is_sound:
-            self.pictures = list_pictures(path, is_folder=True)
+            self.pictures = list_folder_pictures(path)
         elif stat.S_ISREG(status.st_mode):  # what a named pipe gives can be read only once
             try:
                 self.file = open(path, "rb")  # noqa: SIM115 (closed with the source)
@@ -231,8 +231,8 @@ class InputFile:
                 raise MissingFileError(source.name) from error
             raise MediaError(f"{self._name}: {self.why(error)}") from error
         finally:
-            if self.pipe is not None and self.pipe.stopped is not None:
-                raise self.pipe.stopped
+            if self.pipe is not None and self.pipe.error is not None:
+                raise self.pipe.error
         if missing := self._missing():
             self.close()
             raise MediaError(f"{self._name}: {missing}")
@@ -269,8 +269,8 @@ class InputFile:
 
     def raise_stopped(self) -> None:
         """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
-        if self.pipe is not None and self.pipe.stopped is not None:
-            raise self.pipe.stopped
+        if self.pipe is not None and self.pipe.error is not None:
+            raise self.pipe.error
 
     def reopen(self) -> InputFile:
         """The same from its beginning; this one is closed."""

@@ -31,12 +31,15 @@ _PATTERN = re.compile(r"%0?\d*d")
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 
-def list_pictures(path: str, is_folder: bool = False) -> list[str] | None:
-    """The pictures of a folder, or of a name like `f%04d.png` that no file has, in order; None for
-    other names."""
+def list_folder_pictures(folder: str) -> list[str]:
+    """The pictures of a folder in order."""
+    return _series(folder, _in_folder(folder))
+
+
+def list_named_pictures(path: str) -> list[str] | None:
+    """The pictures of a name like `f%04d.png`, which no file has, in order; None for other
+    names."""
     folder, name = os.path.split(path)
-    if is_folder:
-        return _series(path, _in_folder(path))
     if "*" in name and os.path.isdir(folder or os.curdir):
         if names := fnmatch.filter(_pictures(folder), name):
             names.sort(
@@ -91,9 +94,9 @@ def _in_folder(folder: str) -> list[tuple[int, str]]:
     return next(iter(series.values()))
 
 
-def _series(folder: str, numbered: Iterable[tuple[int, str]]) -> list[str]:
+def _series(folder: str, names_by_number: Iterable[tuple[int, str]]) -> list[str]:
     """Paths in order of their numbers: without gaps, or most with one (times)."""
-    pictures = sorted(numbered)
+    pictures = sorted(names_by_number)
     steps = [after - before for (before, _), (after, _) in itertools.pairwise(pictures)]
     is_dense = 2 * sum(step > 1 for step in steps) <= len(steps)
     for (before, last), (number, name) in itertools.pairwise(pictures):

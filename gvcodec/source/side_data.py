@@ -27,7 +27,7 @@ STEREO = number_of(Type.STEREO3D)
 #: Closed captions: CEA-608 and CEA-708, three bytes for each pair (ATSC A/53 part 4).
 CAPTIONS = number_of(Type.A53_CC)
 #: Side data of frames that is lost, by its kind.
-LOST = {
+LOSSES = {
     STEREO: "the mark of stereo 3D",
     number_of(Type.SPHERICAL): "the projection of a 360° video",
     _PROFILE: "the ICC colour profile",

@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 class SourceCheck:
-    """`expected`: how many frames the source says to have, None = unknown; `is_part`: whether the
+    """`expected_frames`: how many the source says to have, None = unknown; `is_span`: whether the
     frames are a span of a plan."""
 
     def __init__(
@@ -34,11 +34,11 @@ class SourceCheck:
         reader: FrameReader,
         frames: FrameRange,
         pictures: PictureFiles | None,
-        expected: int | None,
+        expected_frames: int | None,
         is_span: bool,
     ) -> None:
         self._demuxer, self._frames, self._pictures = demuxer, frames, pictures
-        self._expected, self._is_span = expected, is_span
+        self._expected, self._is_span = expected_frames, is_span
         self._is_whole = frames.start <= 0
         early = demuxer.opening if self._is_whole and not is_span else []
         if reader.times_by_packet or demuxer.counts_frames:
@@ -113,15 +113,15 @@ class SourceCheck:
             # The last packet, of which a part is there.
             self._damaged = max(0, self._damaged - 1)
             yield Finding(note, self._missing() or "its end is missing")
-        elif frames.has_ended and demuxer.stopped:
-            note = f"reading stopped after {frames.seconds:.2f} s: {demuxer.stopped}"
+        elif frames.has_ended and demuxer.stop_reason:
+            note = f"reading stopped after {frames.seconds:.2f} s: {demuxer.stop_reason}"
             yield Finding(note, self._missing() or "its end could not be read")
         elif frames.has_ended and demuxer.file.has_gap():
             yield Finding(
                 "a part of the file cannot be read",
                 self._missing() or "a part of it cannot be read",
             )
-        elif self._damaged or frames.concealed:
+        elif self._damaged or frames.concealed_frames:
             missing = self._missing() if frames.has_ended else ""
             if not missing and self._damaged:
                 missing = f"{count_noun(self._damaged, 'frame')} could not be decoded"
@@ -135,8 +135,8 @@ class SourceCheck:
             yield Finding(lost, lost)
 
     def _check_frames(self) -> Iterator[Finding]:
-        if self._frames.concealed:
-            concealed = count_noun(self._frames.concealed, "frame is", "frames are")
+        if self._frames.concealed_frames:
+            concealed = count_noun(self._frames.concealed_frames, "frame is", "frames are")
             yield Finding(f"{concealed} damaged in the source", f"{concealed} damaged")
         if self._damaged:
             yield Finding(f"{count_noun(self._damaged, 'damaged packet')} of the source left out")
@@ -155,14 +155,14 @@ class SourceCheck:
 
 def check_tracks(tracks: TrackCopier) -> Iterator[Finding]:
     """What was left out of copied tracks."""
-    if tracks.damaged:
-        lost = count_noun(tracks.damaged, "damaged packet")
+    if tracks.damaged_packets:
+        lost = count_noun(tracks.damaged_packets, "damaged packet")
         yield Finding(f"{lost} of sound in the source left out")
-    if tracks.placed:
-        cues = count_noun(tracks.placed, "cue")
+    if tracks.styled_cues:
+        cues = count_noun(tracks.styled_cues, "cue")
         yield Finding(f"settings and names of {cues} of subtitles left out: text alone is kept")
-    if tracks.changed is not None:
-        when = f"{float(tracks.changed):.2f} s"
+    if tracks.form_changes_at is not None:
+        when = f"{float(tracks.form_changes_at):.2f} s"
         yield Finding(
             f"the sound changes its channels or its rate after {when}, which files "
             "like .mp4 and .mkv cannot say: --sound opus codes it with one form"
