@@ -24,7 +24,6 @@ from gvcodec.util.file_io import (
     work_folder,
     wrap_output,
 )
-from gvcodec.util.uris import local_path
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
@@ -61,16 +60,14 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     return extract_stream(source, kind, name)
 
 
-def refuse_stream(path: str) -> None:
-    """Raises `UsageError` for a stream of ours that is given as a video to encode."""
-    if not os.path.isfile(local_path(path)):  # what a pipe gives can be read only once
-        return
-    with contextlib.suppress(OSError, ValueError), open(local_path(path), "rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
-            raise UsageError(
-                f"{path}: is a gvcodec file already: decode it first (gvcodec decode {path} "
-                "VIDEO.mkv); gvcodec cut, cat and extract change it without coding it again"
-            )
+def refuse_stream(path: str, head: bytes) -> None:
+    """Raises `UsageError` for a stream of ours that is given as a video to encode. `head`: its
+    first bytes."""
+    if head.startswith(MAGIC):
+        raise UsageError(
+            f"{path}: is a gvcodec file already: decode it first (gvcodec decode {path} "
+            "VIDEO.mkv); gvcodec cut, cat and extract change it without coding it again"
+        )
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ is shifted left by two on the way in and rounded on the way out.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -74,7 +75,13 @@ class VideoFormat:
         return 1 / self.frame_rate / self.time_base
 
 
-def is_still(begin: int, end: int, moment: Fraction, period: Fraction) -> bool:
-    """Whether a picture shown from `begin` to `end` (ticks, as the `period` of frames) stands on
-    screen at `wanted`, so that a part that is cut there begins or ends with it."""
-    return begin < moment < end and end - begin > _STILL_PERIODS * period
+def time_in_part(
+    begin: int, end: int, moment: Fraction, period: Fraction = Fraction(0)
+) -> int | None:
+    """When a picture that is on screen from `begin` to `end` is shown in a part that is cut at
+    `moment`, if the cut falls on it: at the first tick from there on; else None. Times and `period`
+    in ticks: a picture of a video (subtitles have no `period`) has to be a still, of more than 1.5
+    periods. Others belong to the part in which they begin."""
+    time = math.ceil(moment)
+    is_still = end - begin > _STILL_PERIODS * period
+    return time if begin < moment and time < end and is_still else None

@@ -18,7 +18,7 @@ from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream.writer import Writer
-from gvcodec.codec.encode_stream import Source, encode_source
+from gvcodec.codec.encode_stream import VideoSource, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
@@ -30,15 +30,15 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
 from gvcodec.source.inputs import InputOptions
+from gvcodec.source.opening import Source
 from gvcodec.source.sound_coding import parse_sound
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import (
     as_name,
-    copy_time,
     name_of,
     open_rereadable,
     protect_inputs,
-    require_inputs,
+    set_time,
 )
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, name_keywords, split_options, with_keywords
@@ -159,23 +159,23 @@ def require_complete(job: Job, report: EncodeReport) -> None:
 
 def encode_job(job: Job) -> EncodeReport:
     """The same, also of an incomplete source. Raises what else `encode_file` raises."""
-    source = as_name(job.source)
     _check(job)
-    if source is not None:
+    with contextlib.ExitStack() as stack:
         # Before an output that exists is: the name of the input is what is wrong.
-        require_inputs([source])
-        refuse_stream(source)
-    with (
-        protect_inputs([] if source is None else [source]),
+        source = stack.enter_context(Source.open(job.source))
+        refuse_stream(source.name, source.head)
+        if source.path:
+            job = replace(job, source=source)
+        names = [name for name in [as_name(job.source)] if name is not None]
+        stack.enter_context(protect_inputs(names, source.status))
         # The output is looked at first: a long job should not fail at its end.
-        open_sink(job.output, job.overwrite, job.config.base) as stream,
-    ):
-        version = _file_version(source)
-        report = _encode(job, stream)
-    if _file_version(source) != version and not report.incomplete:
+        output = open_sink(job.output, job.overwrite, job.config.base)
+        report = _encode(job, stack.enter_context(output))
+    if source.has_changed() and not report.incomplete:
         report = replace(report, incomplete="it changed while it was coded")
     report = _with_container_size(report, job.output)
-    copy_time(source or "-", as_name(job.output) or "-")
+    if source.status is not None:
+        set_time(as_name(job.output) or "-", source.status)
     if report.gain is not None and report.gain < 0:
         report = replace(report, notes=(*report.notes, _describe_gain(report)))
     return report
@@ -203,14 +203,6 @@ def _check(job: Job) -> None:
         raise UsageError(
             "--alloc needs -q or a size, not --target, --jobs or --resume", code="option-conflict"
         )
-
-
-def _file_version(source: str | None) -> tuple[int, int] | None:
-    """Size and time of a file, which may grow while it is read; None for other sources."""
-    if source is None or not os.path.isfile(source):
-        return None
-    status = os.stat(source)
-    return status.st_size, status.st_mtime_ns
 
 
 def _with_container_size(report: EncodeReport, output: PathName | BinaryIO) -> EncodeReport:
@@ -273,7 +265,7 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
     )
 
 
-def _make_report(source: Source, encoder: Encoder, writer: Writer) -> EncodeReport:
+def _make_report(source: VideoSource, encoder: Encoder, writer: Writer) -> EncodeReport:
     tracks = source.tracks
     return EncodeReport(
         writer.frames,

@@ -23,11 +23,11 @@ from gvcodec.batch.tasks import find_coded, make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.source import playlist
-from gvcodec.source.inputs import list_pictures
+from gvcodec.source.opening import Source
 from gvcodec.util.file_io import as_name, name_errors, open_rereadable, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
-from gvcodec.util.uris import absolute_path, is_uri
+from gvcodec.util.uris import absolute_path
 
 try:
     import fcntl
@@ -46,11 +46,12 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
             "for large pictures",
             code="option-conflict",
         )
-    name = as_name(job.source)
-    if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
-        raise UsageError(
-            f"{name}: --jobs is for files, not for numbered pictures", code="option-conflict"
-        )
+    with Source.open(job.source) as source:
+        if source.pictures:
+            raise UsageError(
+                f"{source.name}: --jobs is for files, not for numbered pictures",
+                code="option-conflict",
+            )
     settings = make_settings(
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )

@@ -33,9 +33,12 @@ from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
+from gvcodec.source.frame_range import add_mark
+from gvcodec.source.frame_reader import InexactSeekError, Span
 from gvcodec.source.inputs import InputOptions
 from gvcodec.source.metadata import Metadata
-from gvcodec.source.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
+from gvcodec.source.opening import Source
+from gvcodec.source.reader import FrameMark, VideoReader
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json
 
@@ -226,8 +229,8 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     and a hash of its `content`. If zones have targets: `zones` with the qualities that reach them,
     and `notes`."""
     stamp = uris.version_stamp(uri)
-    if not uris.is_uri(uri):
-        refuse_stream(uri)
+    with Source.open(uri) as source:
+        refuse_stream(source.name, source.head)
     length = None if settings.rate is not None and settings.rate.is_global else settings.chunk
     plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.

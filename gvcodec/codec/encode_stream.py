@@ -22,22 +22,26 @@ if TYPE_CHECKING:
     from gvcodec.source.reader import Frame
 
 
-class Source(Protocol):
+class VideoSource(Protocol):
     """A video that can be read once; `gvcodec.source.reader.VideoReader` is one."""
 
     format: VideoFormat
-    start_pts: int
-    end: int | None
     notes: list[str]
     incomplete: str
     tracks: TrackCopier | None
     metadata: Metadata
 
+    @property
+    def start_pts(self) -> int: ...
+
+    @property
+    def end(self) -> int | None: ...
+
     def __iter__(self) -> Iterator[Frame]: ...
 
 
 def encode_source(
-    source: Source,
+    source: VideoSource,
     frames: Iterable[Frame],
     encoder: Encoder,
     output: BinaryIO,

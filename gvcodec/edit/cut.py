@@ -3,7 +3,6 @@ cut re-encodes the first and the last GOP as far as they are cut."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,7 +21,7 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.models import find_model
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.source.metadata import Metadata
-from gvcodec.types import is_still
+from gvcodec.types import time_in_part
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.kinds import check_kind
@@ -172,15 +171,14 @@ def _trim_frames(
     first = header.start_pts + begin / tick
     ends = [*gop.times[1:], stop]
     for number in inside:
-        if is_still(gop.times[number], ends[number], first, period):
-            gop.times[number] = math.ceil(first)
+        time = time_in_part(gop.times[number], ends[number], first, period)
+        gop.times[number] = gop.times[number] if time is None else time
     inside = [number for number in inside if gop.times[number] >= first]
     if not inside or end is None:
         return inside, stop, False
     last, after = header.start_pts + end / tick, inside[-1]
-    if not is_still(gop.times[after], ends[after], last, period):
-        return inside, stop, False
-    return inside, math.ceil(last), True
+    time = time_in_part(gop.times[after], ends[after], last, period)
+    return inside, stop if time is None else time, time is not None
 
 
 def _reencode(

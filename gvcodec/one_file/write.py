@@ -35,6 +35,7 @@ from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.one_file.demux import Demuxer
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
+from gvcodec.source.boxes import find_box, read_at
 from gvcodec.source.codec_parameters import display_size, write_display_size
 from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
@@ -45,9 +46,9 @@ from gvcodec.util.messages import log_line
 ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
-#: In an MP4 file with its index in front: bytes from the start up to the first track header's end,
-#: and bytes from its name to width and height (16.16 bits each), by its version.
-_FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
+#: Bytes from the start of a track header of MP4 to width and height (16.16 bits each), by its
+#: version.
+_TKHD_SIZE = (76, 88)
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
 
 
@@ -191,11 +192,10 @@ def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
 def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
     """FFmpeg's muxer writes the size of the coded pictures."""
     with open(path, "r+b") as file:
-        head = file.read(_FRONT)
-        at = head.find(b"tkhd")
-        if at < 0:
+        begin = find_box(file, b"moov", b"trak", b"tkhd")
+        if begin is None:
             return False
-        file.seek(at + _TKHD_SIZE[head[at + 4]])
+        file.seek(begin + _TKHD_SIZE[read_at(file, begin, 1)[0]])
         file.write(b"".join((side << 16).to_bytes(4) for side in size))
     return True
 

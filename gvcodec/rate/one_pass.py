@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encode_stream import Source, encode_source
+from gvcodec.codec.encode_stream import VideoSource, encode_source
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -72,7 +72,7 @@ class Budget:
 
 
 #: Opens the same video again for every pass.
-SourceFactory = Callable[[], AbstractContextManager[Source]]
+SourceFactory = Callable[[], AbstractContextManager[VideoSource]]
 
 
 #: Bytes of the file that holds a stream, and of the sound and subtitles in it.
@@ -188,7 +188,7 @@ def encode_pass(
         )
 
 
-def _first(source: Source, count: int) -> Iterator[Frame]:
+def _first(source: VideoSource, count: int) -> Iterator[Frame]:
     """The first `count` frames; if these are all, the source is read to its end."""
     for number, frame in enumerate(source):
         if number == count:

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.stream import Disposition
 
 from gvcodec.limits import Limits
-from gvcodec.sink.aac_segments import PREROLL, add_aac, code_part
+from gvcodec.serve.aac_segments import PREROLL, add_aac, code_part
 from gvcodec.sink.feed import FedTrack
 from gvcodec.source.tracks import TrackPacket, TrackReader
 from gvcodec.video import Video

@@ -151,7 +151,7 @@ class FedTrack:
 
 class Feed(Muxing):
     """Into `sink`. `choose` is called with each track and says whether it goes into the stream;
-    `begun` when the header is whole, before it goes to the sink; `size`: at which pictures are
+    `on_start` when the header is whole, before it goes to the sink; `size`: at which pictures are
     shown."""
 
     def __init__(
@@ -161,13 +161,13 @@ class Feed(Muxing):
         metadata: Metadata,
         *,
         choose: Callable[[FedTrack], bool] = lambda track: True,
-        begun: Callable[[], None] = lambda: None,
+        on_start: Callable[[], None] = lambda: None,
         size: tuple[int, int] | None = None,
     ) -> None:
         self._output = _Output(sink)
         container = av.open(self._output, "w", format="matroska", options=_MUXING)
         super().__init__(container, tracks, metadata)
-        self._choose, self._begun, self._size = choose, begun, size
+        self._choose, self._on_start, self._size = choose, on_start, size
         self._fed: dict[int, FedTrack] = {}
 
     def flush(self) -> None:
@@ -187,7 +187,7 @@ class Feed(Muxing):
 
     def _start(self) -> None:
         self.container.start_encoding()
-        self._begun()
+        self._on_start()
         self._output.begin(self._size)
 
     def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:

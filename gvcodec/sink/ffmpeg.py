@@ -190,11 +190,11 @@ class Process:
             self.kill()
 
 
-def _listen(stream: IO[bytes], received: bytearray) -> None:
+def _listen(stream: IO[bytes], messages: bytearray) -> None:
     """The end of what the program says of errors. Knows nothing of its `Process`, which may go."""
     while data := os.read(stream.fileno(), _MESSAGES):
-        received += data
-        del received[:-_MESSAGES]
+        messages += data
+        del messages[:-_MESSAGES]
 
 
 def _candidates() -> Iterator[str]:

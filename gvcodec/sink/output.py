@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed
-from gvcodec.sink.track_muxing import OTHER_CODES, lost_of, read_back
+from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, lost_of, read_back
 from gvcodec.source.codec_parameters import display_size, write_display_size
 from gvcodec.source.container_tags import lost_metadata, needs_tag_list
 from gvcodec.source.metadata import Metadata
@@ -57,14 +57,6 @@ _APPLE = ("mp4", "mov")
 #: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
 #: whole part of that size.
 _FINEST, _USUAL = (1 << 31) // 3600, 90_000
-#: Options of the muxers. The index of MP4 goes before the frames, so that a player can begin while
-#: the file comes. Matroska's would make the first track the default one where none is.
-_MUXERS = {
-    "mp4": ["-movflags", "+faststart"],
-    "mov": ["-movflags", "+faststart"],
-    "matroska": ["-default_mode", "passthrough"],
-    "webm": ["-default_mode", "passthrough"],
-}
 #: FFmpeg's tags of samples of 4:2:0 by their bits: Matroska has none for ten.
 _TAGS = {8: "I420", 10: "0x0A0B3359"}
 _FFV1 = {"level": "3", "slicecrc": "1"}
@@ -154,10 +146,12 @@ class PipeWriter(VideoWriter):
             # Whoever reads a pipe wants the frame now.
             self._feed.flush()
 
-    def _choose(self, fed: FedTrack) -> bool:
-        if fits("matroska", fed) is not None:
+    def _choose(self, feed_track: FedTrack) -> bool:
+        if fits("matroska", feed_track) is not None:
             return True
-        self.notes.append(f"{fed.kind} track ({fed.source}) does not fit matroska and is left out")
+        self.notes.append(
+            f"{feed_track.kind} track ({feed_track.source}) does not fit matroska and is left out"
+        )
         return False
 
     def _send(self, frame: av.VideoFrame | None) -> None:
@@ -194,7 +188,7 @@ class FileWriter(VideoWriter):
         self._encoder, self._words = choose_encoder(pending.path, self._kind, fmt, crf, metadata)
         self._program = find_ffmpeg(self._encoder)
         self._sink = _Sink()
-        self._feed = Feed(self._sink, tracks, metadata, choose=self._choose, begun=self._begin)
+        self._feed = Feed(self._sink, tracks, metadata, choose=self._choose, on_start=self._begin)
         self._video = _add_video(self._feed, fmt, "rawvideo", {})
         self._video.metadata.update(metadata.names_of(0))
         #: The newest frame, whose end is not known yet, and when it ends, in ticks of the file.
@@ -256,20 +250,20 @@ class FileWriter(VideoWriter):
         self._feed.send(packet)
         self._feed.flush()
 
-    def _choose(self, fed: FedTrack) -> bool:
+    def _choose(self, feed_track: FedTrack) -> bool:
         """Whether the file gets a track, as it is or coded again, and the words for it."""
-        number, track = len(self._tracks) + 1, fed.track
-        name = f"{fed.kind} track ({fed.source})"
-        kept = fits(self._kind, fed)
-        encoder = self._encoder_for(fed, kept is not None)
+        number, track = len(self._tracks) + 1, feed_track.track
+        name = f"{feed_track.kind} track ({feed_track.source})"
+        kept = fits(self._kind, feed_track)
+        encoder = self._encoder_for(feed_track, kept is not None)
         if encoder is None:
             self.notes.append(f"{name} does not fit {self._suffix} and is left out")
             return False
         words = [f"-c:{number}", encoder]
-        if encoder not in ("copy", fed.codec, fed.source):
+        if encoder not in ("copy", feed_track.codec, feed_track.source):
             self.notes.append(f"{name} is coded as {encoder}: {self._suffix} does not take it")
-            if fed.kind == "audio" and encoder != _PCM:
-                words += [f"-b:{number}", str(_BITRATE * fed.channels)]
+            if feed_track.kind == "audio" and encoder != _PCM:
+                words += [f"-b:{number}", str(_BITRATE * feed_track.channels)]
         if kept is not None:
             self.notes += lost_of(track, *kept, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
@@ -283,18 +277,18 @@ class FileWriter(VideoWriter):
         known = OTHER_CODES.get(code) if self._kind == "mov" else None
         return [f"-metadata:s:{number}", f"language={known}"] if known else []
 
-    def _encoder_for(self, fed: FedTrack, fits: bool) -> str | None:
+    def _encoder_for(self, feed_track: FedTrack, fits: bool) -> str | None:
         """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""
-        if fed.decodes and "pcm_" not in fed.source:
+        if feed_track.decodes and "pcm_" not in feed_track.source:
             return _SOUND.get(self._kind)
         if fits:
             # ffmpeg gives PCM the usual channels, which MP4 wants and Matroska does not know.
-            return fed.codec if fed.codec.startswith("pcm_") else "copy"
-        if fed.kind == "subtitle":
-            return _TEXT.get(self._kind) if fed.codec in _TEXTS else None
-        if fed.codec.startswith("pcm_") and self._kind in _HOLD_PCM:
+            return feed_track.codec if feed_track.codec.startswith("pcm_") else "copy"
+        if feed_track.kind == "subtitle":
+            return _TEXT.get(self._kind) if feed_track.codec in _TEXTS else None
+        if feed_track.codec.startswith("pcm_") and self._kind in _HOLD_PCM:
             return _PCM
-        if fed.codec in _NEEDS_LENGTH:
+        if feed_track.codec in _NEEDS_LENGTH:
             return None
         return _SOUND.get(self._kind)
 
@@ -305,7 +299,8 @@ class FileWriter(VideoWriter):
         if self._kind == "webm" and matrix == _RGB:
             matrix = _UNSPECIFIED
             self.notes.append("the matrix (RGB) left out: VP9 and AV1 do not have it with 4:2:0")
-        flags = list(_MUXERS.get(self._kind, []))
+        options = MUXERS.get(self._kind, {}).items()
+        flags = [word for name, text in options for word in (f"-{name}", text)]
         if needs_tag_list(self._metadata, self._kind):
             flags[-1] += "+use_metadata_tags"
         tags = {"title": self._metadata.title} | dict(self._metadata.tags)
@@ -369,24 +364,24 @@ def tick_of(time_base: Fraction) -> Fraction:
     return Fraction(1, scale // factor if factor else _USUAL)
 
 
-def fits(kind: str, fed: FedTrack) -> tuple[str, str, int] | None:
+def fits(kind: str, feed_track: FedTrack) -> tuple[str, str, int] | None:
     """Language, title and flags that come back from a file of this kind with a track as it is; None
     where it cannot be written: muxers refuse codecs when they are added, with the header, at the
     first packets or at the end."""
     data = io.BytesIO()
     try:
         with av.open(data, "w", format=kind) as trial:
-            output = fed.add(trial)
+            output = feed_track.add(trial)
             trial.start_encoding()
-            for packet in () if fed.decodes else fed.first:
-                made = av.Packet(fed.data_of(packet))
-                made.time_base, made.duration = fed.track.tick, packet.duration
-                made.pts = made.dts = packet.pts - fed.first[0].pts
+            for packet in () if feed_track.decodes else feed_track.first:
+                made = av.Packet(feed_track.data_of(packet))
+                made.time_base, made.duration = feed_track.track.tick, packet.duration
+                made.pts = made.dts = packet.pts - feed_track.first[0].pts
                 made.is_keyframe, made.stream = packet.key, output
                 trial.mux(made)
     except (av.FFmpegError, ValueError):
         return None
-    return read_back(data, kind, fed.kind, fed.track)
+    return read_back(data, kind, feed_track.kind, feed_track.track)
 
 
 def choose_encoder(

@@ -42,6 +42,7 @@ MUXERS = {
     "matroska": {"default_mode": "passthrough"},
     "webm": {"default_mode": "passthrough"},
     "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
 }
 #: Coded frames wait for the first packets of the tracks: at most 2 s and 32 MiB of them.
 _PATIENCE, _ROOM = 2, 32 << 20

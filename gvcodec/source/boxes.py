@@ -3,13 +3,15 @@
     for name, begin, end in boxes(file, 0, size): ...     # MP4: the content of each box
     for identity, body in elements(data, "tracks"): ...   # EBML in memory
     element_head(file.read(HEAD_BYTES))                   # EBML in a file, one element at a time
+    rewrite(data, "tracks", change)                       # EBML with other bodies
 
 Nothing here trusts a size: readers of a file compare it with what is there, `elements` raises
 `DamagedStreamError`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from gvcodec.errors import DamagedStreamError
@@ -50,6 +52,17 @@ def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, in
         begin = after
 
 
+def find_box(file: Seekable, *path: bytes) -> int | None:
+    """Where the content of the first box of this path (`b"moov", b"trak"`) begins; None without."""
+    begin, end = 0, file.seek(0, io.SEEK_END)
+    for wanted in path:
+        inside = (place for name, *place in boxes(file, begin, end) if name == wanted)
+        begin, end = next(inside, (-1, -1))
+        if begin < 0:
+            return None
+    return begin
+
+
 class ElementHead(NamedTuple):
     """Id of an EBML element, bytes of id and size, and bytes of its body (None: not known)."""
 
@@ -86,6 +99,23 @@ def elements(data: bytes, source: str) -> Iterator[tuple[int, bytes]]:
             raise DamagedStreamError(f"{source} ends early", code="truncated")
         yield head.identity, data[at : at + size]
         at += size
+
+
+def bodies(data: bytes, source: str, *path: int) -> Iterator[bytes]:
+    """Bodies of all EBML elements of this path, by ids. Raises `DamagedStreamError`."""
+    if not path:
+        yield data
+        return
+    for identity, body in elements(data, source):
+        if identity == path[0]:
+            yield from bodies(body, source, *path[1:])
+
+
+def rewrite(data: bytes, source: str, change: Callable[[int, bytes], bytes | None]) -> bytes:
+    """EBML elements with the bodies that `change` gives for an id and a body; None leaves an
+    element out. Raises `DamagedStreamError`."""
+    changed = ((identity, change(identity, body)) for identity, body in elements(data, source))
+    return b"".join(element(identity, body) for identity, body in changed if body is not None)
 
 
 def element(identity: int, body: bytes) -> bytes:

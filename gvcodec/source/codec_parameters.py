@@ -19,7 +19,6 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
-from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
 from gvcodec.source.boxes import (
     CHECKSUM,
@@ -30,10 +29,12 @@ from gvcodec.source.boxes import (
     TRACK,
     TRACKS,
     VOID,
+    bodies,
     boxes,
     element,
     element_head,
     elements,
+    rewrite,
 )
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
@@ -128,7 +129,7 @@ def open_head(head: bytes) -> InputContainer:
     elif head[4:8] in (b"ftyp", b"moov"):
         kind = "mp4"
         head = _until_fragments(head)
-        _check_mp4(head)
+        _check_mp4(head, 0, len(head))
     else:
         raise DamagedStreamError(
             "tracks: codec parameters are not the head of a Matroska or MP4 file"
@@ -151,18 +152,13 @@ def delayed_head(head: bytes, nanoseconds: int) -> bytes:
     """A Matroska head that says how long a decoder drops what it decodes first."""
     delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
 
-    def changed(data: bytes) -> bytes:
-        parts = []
-        for identity, body in elements(data, _SOURCE):
-            if identity in (SEGMENT, TRACKS):
-                body = changed(body)
-            elif identity == TRACK:
-                body = changed(body) + delay
-            if identity not in (_DELAY, CHECKSUM):
-                parts.append(element(identity, body))
-        return b"".join(parts)
+    def change(identity: int, body: bytes) -> bytes | None:
+        if identity in (SEGMENT, TRACKS, TRACK):
+            body = rewrite(body, _SOURCE, change)
+            return body + delay if identity == TRACK else body
+        return None if identity in (_DELAY, CHECKSUM) else body
 
-    return changed(head)
+    return rewrite(head, _SOURCE, change)
 
 
 class _Pipe:
@@ -178,14 +174,11 @@ def _check_matroska(head: bytes) -> None:
     for identity, body in elements(head, _SOURCE):
         if identity not in (EBML, SEGMENT):
             raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
-        for part, inside in elements(body, _SOURCE) if identity == SEGMENT else ():
+        for part, _ in elements(body, _SOURCE) if identity == SEGMENT else ():
             if part not in _IN_SEGMENT:
                 raise DamagedStreamError(f"tracks: codec parameters hold an element {part:x}")
-            for track, fields in elements(inside, _SOURCE) if part == TRACKS else ():
-                if track == TRACK and any(
-                    field == _PACKED for field, _ in elements(fields, _SOURCE)
-                ):
-                    raise DamagedStreamError("tracks: codec parameters are packed")
+    if any(True for _ in bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _PACKED)):
+        raise DamagedStreamError("tracks: codec parameters are packed")
 
 
 def _until_fragments(head: bytes) -> bytes:
@@ -194,20 +187,24 @@ def _until_fragments(head: bytes) -> bytes:
     return head[: next((start - 8 for name, start, _ in parts if name == b"moof"), None)]
 
 
-def _check_mp4(data: bytes, inside: bytes = b"") -> None:
-    cursor = Cursor(data, _SOURCE)
-    while len(cursor):
-        size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
-        if kind not in _BOXES[inside] or size < 8:
+def _check_mp4(head: bytes, begin: int, end: int, inside: bytes = b"") -> None:
+    """Boxes from `begin` to `end`, without a gap, and those in them."""
+    at = begin
+    for kind, start, after in boxes(io.BytesIO(head), begin, end):
+        if kind not in _BOXES[inside] or start != at + 8:
             raise DamagedStreamError(f"tracks: codec parameters hold a box {_format(kind)}")
-        body = cursor.take(size - 8)
+        at = after
+        if at > end:
+            break
         if kind in _BOXES:
-            _check_mp4(body, kind)
-        elif kind == b"stts" and body[4:12] == b"\0\0\0\1\0\0\0\0":
+            _check_mp4(head, start, after, kind)
+        elif kind == b"stts" and head[start + 4 : start + 12] == b"\0\0\0\1\0\0\0\0":
             # Heads of PCM have one entry, for no samples.
             continue
-        elif (at := _COUNT_AT.get(kind)) and int.from_bytes(body[at : at + 4]):
+        elif (place := _COUNT_AT.get(kind)) and any(head[start:after][place : place + 4]):
             raise DamagedStreamError("tracks: codec parameters with a table of samples")
+    if at != end:
+        raise DamagedStreamError("tracks: codec parameters end early", code="truncated")
 
 
 def _format(kind: bytes) -> str:
@@ -268,14 +265,13 @@ def write_display_size(path: Path, size: tuple[int, int]) -> bool:
 
 
 def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
-    changed = b""
-    for identity, body in elements(tracks, _SOURCE):
-        if identity == TRACK:
-            body = _with_size(body, size)
-        elif identity == _VIDEO:
-            body = b"".join(element(*e) for e in elements(body, _SOURCE) if e[0] not in _SHOWN)
-            for name, side in zip(_SHOWN, size, strict=False):
-                body += element(name, side.to_bytes((side.bit_length() + 7) // 8))
-        if identity not in (CHECKSUM, VOID):
-            changed += element(identity, body)
-    return changed
+    numbers = (side.to_bytes((side.bit_length() + 7) // 8) for side in size)
+    shown = b"".join(element(name, side) for name, side in zip(_SHOWN, numbers, strict=False))
+
+    def change(identity: int, body: bytes) -> bytes | None:
+        if identity in (TRACK, _VIDEO):
+            body = rewrite(body, _SOURCE, change)
+            return body + shown if identity == _VIDEO else body
+        return None if identity in (CHECKSUM, VOID, *_SHOWN) else body
+
+    return rewrite(tracks, _SOURCE, change)

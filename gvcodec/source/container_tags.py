@@ -82,10 +82,10 @@ def lost_metadata(metadata: Metadata, kind: str) -> list[str]:
     return [*lost.parts(), *["gaps between chapters"] * (gaps and kind in _GAPLESS)]
 
 
-def _readable_tags(metadata: Metadata, kind: str, listed: bool) -> set[str]:
+def _readable_tags(metadata: Metadata, kind: str, as_list: bool) -> set[str]:
     """Names of tags that come back from a file of this kind, "track title" and "track language"
     among them, tried without a frame."""
-    data, flags = io.BytesIO(), "empty_moov+use_metadata_tags" if listed else "empty_moov"
+    data, flags = io.BytesIO(), "empty_moov+use_metadata_tags" if as_list else "empty_moov"
     options = {"movflags": flags} if kind in _GAPLESS else {}
     try:
         with av.open(data, "w", format=kind, options=options) as trial:

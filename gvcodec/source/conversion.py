@@ -3,7 +3,6 @@ applied, other sizes are scaled, other pixel formats converted."""
 
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -12,7 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, elements
+from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
 from gvcodec.source.inputs import InputOptions
 from gvcodec.source.planes import (
     CENTRE,
@@ -26,7 +25,7 @@ from gvcodec.source.planes import (
     rgb_matrix,
     rotation_of,
 )
-from gvcodec.source.side_data import CAPTIONS, LOST, STEREO, number_of, side_data
+from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 
 #: Names the data in errors.
@@ -64,25 +63,18 @@ def read_stored(stream: av.VideoStream) -> ContainerParams:
 
 def _read(head: bytes) -> ContainerParams:
     fields: dict[int, bytes] = {}
-    for part in _inside([head], SEGMENT, TRACKS, TRACK, _VIDEO):
+    for part in bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _VIDEO):
         fields |= dict(elements(part, _SOURCE))
     fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
     location = next((code for code, known in PLACES.items() if known == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
-    added = [
-        dict(elements(part, _SOURCE)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)
-    ]
+    mappings = bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _MAPPING)
+    added = [dict(elements(part, _SOURCE)) for part in mappings]
     data = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
     dolby = next(((box[2] >> 1, box[4] >> 4) for box in data if len(box) >= 5), None)
     return ContainerParams(location, (left, top, right, bottom), dolby)
-
-
-def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
-    for name in names:
-        data = [body for part in data for kind, body in elements(part, _SOURCE) if kind == name]
-    yield from data
 
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
@@ -109,7 +101,7 @@ class Conversion:
         first: av.VideoFrame,
         stream: av.VideoStream,
         location: int,
-        stored: ContainerParams,
+        params: ContainerParams,
         rate: Fraction,
         tick: Fraction,
         input_options: InputOptions,
@@ -126,15 +118,15 @@ class Conversion:
         self._turn = (0, False)
         self._rotation_of, self._scaler = cache(self._make_rotation), cache(self._make_scaler)
         self._location = location
-        left, top, right, bottom = self._crop = stored.crop
+        left, top, right, bottom = self._crop = params.crop
         if left + right >= first.width or top + bottom >= first.height:
             self._crop = (0, 0, 0, 0)
         if any(self._crop):
             width, height = self._size_of(first)
             self.notes.append(f"cropped to {width}×{height} as the file asks")
-        if stored.dolby_vision is not None and not stored.dolby_vision[1]:
+        if params.dolby_vision is not None and not params.dolby_vision[1]:
             self.notes.append(
-                f"Dolby Vision profile {stored.dolby_vision[0]} has no base layer of ordinary "
+                f"Dolby Vision profile {params.dolby_vision[0]} has no base layer of ordinary "
                 "colours: without its metadata they come out wrong"
             )
         self._size: tuple[int, int] | None = None
@@ -161,7 +153,7 @@ class Conversion:
         if tags.get("alpha_mode") == "1":
             self._lose("alpha")
         if tags.get("stereo_mode", "mono") != "mono":
-            self._lose(LOST[STEREO])
+            self._lose(LOSSES[STEREO])
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool, bytes]:
         """The next frame, whether it has another size than the previous one, and its captions."""
@@ -169,8 +161,8 @@ class Conversion:
         if any(component.is_alpha for component in frame.format.components):
             self._lose("alpha")
         for kind in side:
-            if kind in LOST:
-                self._lose(LOST[kind])
+            if kind in LOSSES:
+                self._lose(LOSSES[kind])
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -267,8 +259,8 @@ class Conversion:
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
         return self._rotation_of(self._size_of(frame), *self._turn)
 
-    def _make_rotation(self, size: tuple[int, int], turn: int, mirrored: bool) -> Rotation:
-        return Rotation(turn, *size, self._location, mirrored)
+    def _make_rotation(self, size: tuple[int, int], turn: int, is_mirrored: bool) -> Rotation:
+        return Rotation(turn, *size, self._location, is_mirrored)
 
     def _make_scaler(self, width: int, height: int) -> Scaler:
         fmt = replace(self.format, width=width, height=height)
@@ -316,13 +308,13 @@ class Conversion:
 
 
 def location_of(
-    stream: av.VideoStream, frame: av.VideoFrame, stored: int, y4m: bytes | None
+    stream: av.VideoStream, frame: av.VideoFrame, stored_location: int, y4m: bytes | None
 ) -> int:
     """Chroma siting of `Planes`: the centre for JPEG and what swscale makes of full chroma, else as
-    the container (`stored`) or the head of a `y4m` file says."""
+    the container (`stored_location`) or the head of a `y4m` file says."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return stored
+        return stored_location
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE

@@ -11,6 +11,7 @@ from gvcodec.source.opening import of_the_same_programme
 from gvcodec.source.sound_coding import COPY, NONE, SoundCoder, opus_rate
 from gvcodec.source.timeline import Timeline
 from gvcodec.source.tracks import TrackCopier
+from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 
 #: FFmpeg's mark of tracks that nothing is to be read from.
@@ -89,7 +90,7 @@ class Waiting:
         """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`. Of
         those before `zero` a subtitle on screen then begins then, others go without
         `all_before`."""
-        shown = set() if all_before else self._on_screen(zero)
+        shown = {} if all_before else self._on_screen(zero)
         packets, self._packets = self._packets, []
         for packet, part in packets:
             seconds = self._timeline.seconds(packet, part, end is None)
@@ -101,22 +102,28 @@ class Waiting:
             if seconds < zero and not all_before:
                 if id(packet) not in shown:
                     continue
-                late = math.ceil((zero - seconds) / packet.time_base)
+                late = shown[id(packet)] - packet.pts
                 packet.pts += late
-                packet.duration = max(1, packet.duration - late) if packet.duration else 0
+                packet.duration = packet.duration - late if packet.duration else 0
             if tracks is not None:
                 tracks.copy(packet, shift)
 
-    def _on_screen(self, time: Fraction) -> set[int]:
-        """Which packets are subtitles that begin before a time and are on screen then. One without
-        a duration stays until the next one."""
-        shown, latest = set(), {}
+    def _on_screen(self, time: Fraction) -> dict[int, int]:
+        """Subtitles (by `id`) that begin before a time (seconds) and are on screen then, and when
+        they begin in a part that begins there (ticks). One without a duration stays until the next
+        one."""
+        shown: dict[int, int] = {}
+        latest: dict[int, tuple[int, int]] = {}
         for packet, part in self._packets:
             seconds = self._timeline.seconds(packet, part)
             if packet.stream.type != "subtitle" or seconds is None or seconds >= time:
                 continue
+            assert packet.pts is not None
+            moment = packet.pts + (time - seconds) / packet.time_base
             if not packet.duration:
-                latest[packet.stream.index] = id(packet)
-            elif seconds + packet.duration * packet.time_base > time:
-                shown.add(id(packet))
-        return shown | set(latest.values())
+                latest[packet.stream.index] = id(packet), math.ceil(moment)
+                continue
+            begin = time_in_part(packet.pts, packet.pts + packet.duration, moment)
+            if begin is not None:
+                shown[id(packet)] = begin
+        return shown | dict(latest.values())

@@ -13,6 +13,7 @@ import av
 import av.filter
 
 from gvcodec.errors import MediaError
+from gvcodec.source.side_data import make_filter
 
 _T = TypeVar("_T")
 #: One frame for each, and only where it is marked: progressive parts stay sharp.
@@ -34,7 +35,7 @@ def deinterlace(
             here = (frame.width, frame.height, frame.format.name)
             if here != kind:
                 yield from _end(graph, waiting)
-                graph, kind = _make_graph(frame), here
+                graph, kind = make_filter(frame, "bwdif", _SETTINGS), here
             assert graph is not None
             waiting.append(facts)
             graph.vpush(frame)
@@ -44,18 +45,6 @@ def deinterlace(
         raise MediaError(f"{name}: cannot be deinterlaced: {error}") from error
     if not is_marked:
         notes.append("no frame of the source is marked as interlaced: --deinterlace changes none")
-
-
-def _make_graph(frame: av.VideoFrame) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
-    bwdif = graph.add("bwdif", _SETTINGS)
-    source.link_to(bwdif)
-    bwdif.link_to(graph.add("buffersink"))
-    graph.configure()
-    return graph
 
 
 def _end(graph: av.filter.Graph | None, waiting: deque[_T]) -> Iterator[tuple[av.VideoFrame, _T]]:

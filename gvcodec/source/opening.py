@@ -1,68 +1,40 @@
-"""Opens a source of video: a file, a pipe, a file object, a URI; errors say why it cannot be read.
-Raises `MediaError`."""
+"""Opens a source of video: a file, a pipe, a file object, a URI, numbered pictures; errors say why
+it cannot be read.
+
+    with Source.open(anything) as source:      # what a user named, looked at once
+        with InputFile(source) as file:        # FFmpeg's demuxer on it
+            file.container
+
+Raises `MediaError`, `MissingFileError`, `UsageError`."""
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, takewhile
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, TypeAlias, cast
 
 import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.source.boxes import (
-    CHECKSUM,
-    CLUSTER,
-    EBML,
-    HEAD_BYTES,
-    SEGMENT,
-    TRACKS,
-    VOID,
-    boxes,
-    element_head,
-)
+from gvcodec.source import file_checks
 from gvcodec.source.container_tags import ANY_TEXT
-from gvcodec.source.playlist import KEY, files_of
+from gvcodec.source.pictures import list_folder_pictures, list_named_pictures
+from gvcodec.source.playlist import KEY, files_of, is_playlist
 from gvcodec.source.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 
-Source = str | os.PathLike[str] | BinaryIO
+AnySource: TypeAlias = str | os.PathLike[str] | BinaryIO
 #: Bytes of the beginning that are kept.
 _HEAD = 256
-#: SeekHead, Info, Tracks, Cues, Chapters, Tags, Attachments.
-_TABLES = (
-    0x114D9B74,
-    0x1549A966,
-    TRACKS,
-    0x1C53BB6B,
-    0x1043A770,
-    0x1254C367,
-    0x1941A469,
-)
-#: Anywhere in a file.
-_ANYWHERE = (VOID, CHECKSUM)
-#: Timestamp, SilentTracks, Position, PrevSize, SimpleBlock, BlockGroup, EncryptedBlock.
-_IN_CLUSTER = (0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF)
-_INSIDE_OF = (SEGMENT, CLUSTER)
-_KNOWN = {EBML, *_INSIDE_OF, *_TABLES, *_ANYWHERE, *_IN_CLUSTER}
-#: What a JPEG picture begins and ends with, and the marker of coded samples.
-_JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 #: Bytes before the mark of a DICOM file.
 _DICOM_AT = 128
 #: FFmpeg's name of its demuxer.
 _MATROSKA = "matroska,webm"
-#: Boxes that an MP4 file begins with, and those without which frames are missing.
-_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
-_NEEDED = (b"moov", b"mdat", b"moof")
-#: Bytes of a packet of a transport stream, and where in it its mark "G" is: plain, with a time
-#: before each (Blu-ray), with parity after each (DVB, ISDB).
-_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
-_MOST_BOXES = 100_000
 #: FFmpeg's demuxers of text art, which take anything by its name (.txt, .nfo).
 _TEXTS = ("tty", "bin", "xbin", "adf", "idf")
 #: For FFmpeg's demuxers: a transport stream may name more of its tracks later, in another table.
@@ -74,17 +46,17 @@ _OF_PICTURES = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")
 
 
 class Pipe:
-    """A stream for FFmpeg. An exception ends the input and waits in `stopped`."""
+    """A stream for FFmpeg. An exception ends the input and waits in `error`."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        self.stopped: BaseException | None = None
+        self.error: BaseException | None = None
         self.head = b""
         #: Bytes read so far.
         self.count = 0
 
     def read(self, size: int) -> bytes:
-        if self.stopped is not None:
+        if self.error is not None:
             return b""
         try:
             data = self._read(size)
@@ -97,7 +69,7 @@ class Pipe:
             self.count += len(data)
             return data
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
-            self.stopped = error
+            self.error = error
             return b""
 
 
@@ -138,29 +110,132 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
     return container.streams.best("video", related=stream) is video
 
 
-class InputFile:
-    """`head`: first bytes; `pipe`: None for a file that FFmpeg reads itself; `cut_off`: whether the
-    end is missing, by the sizes that the file claims."""
+class Source(os.PathLike[str]):
+    """What a user named as a video, or as sound. `name`: how messages call it; `path`: of this
+    machine, "" for pipes, URIs and file objects; `pictures`: paths of numbered ones, else None;
+    `file`: a regular file, open, with its `status` then; `head`: its first bytes."""
 
-    def __init__(self, source: Source, name: str) -> None:
-        self._name, self._source = name, source
-        self.pipe: Pipe | None = None
-        self.head = b""
-        self.cut_off = False
-        self._remote: BinaryIO | None = None
+    def __init__(self, anything: AnySource, is_sound: bool = False) -> None:
+        check_source(anything, "sound" if is_sound else "a video")
+        self.is_sound = is_sound
+        #: The name or file object itself.
+        self.origin = anything
+        text = as_name(anything)
+        name = str(getattr(anything, "name", "input")) if text is None else text
+        self.name = "standard input" if name == "-" else name
+        self.path, self.head = "", b""
+        self.pictures: list[str] | None = None
+        self.file: BinaryIO | None = None
+        self.status: os.stat_result | None = None
+        if text is not None and text != "-" and not is_uri(text):
+            self._look_at(local_path(text))
+
+    @classmethod
+    def open(cls, anything: AnySource | Source) -> Source:
+        """The source as it is, or looked at now: nobody opens its path again but FFmpeg."""
+        return anything if isinstance(anything, Source) else cls(anything)
+
+    def __fspath__(self) -> str:
+        """The name that the user gave."""
+        return os.fsdecode(cast("os.PathLike[str]", self.origin))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of a regular file now, since recordings grow; None for other sources."""
+        return None if self.file is None else os.fstat(self.file.fileno()).st_size
+
+    def has_changed(self) -> bool:
+        """Whether another version of the file has its name now."""
+        if self.status is None:
+            return False
         try:
-            self.container = self._open(source)
+            status = os.stat(self.path)
+        except OSError:
+            return True
+        before = self.status.st_size, self.status.st_mtime_ns
+        return before != (status.st_size, status.st_mtime_ns)
+
+    def claims_more(self) -> bool:
+        """Whether a file says that it has more bytes than there are."""
+        size = self.size
+        return size is not None and file_checks.claims_more(self._file, self.head, size)
+
+    def has_gap(self) -> bool:
+        """Whether a part of a Matroska file cannot be read."""
+        size = self.size
+        return size is not None and file_checks.has_gap(self._file, size)
+
+    def holds_more(self) -> bool:
+        """Whether a picture file has pictures after its first."""
+        return self.file is not None and file_checks.holds_more(self.file)
+
+    def video_behind(self) -> bool:
+        """Whether a picture has a video behind it (a motion photo)."""
+        size = self.size
+        return size is not None and file_checks.video_behind(self._file, self.head, size)
+
+    @property
+    def _file(self) -> BinaryIO:
+        assert self.file is not None
+        return self.file
+
+    def _look_at(self, path: str) -> None:
+        self.path = path
+        try:
+            status = os.stat(path)
+        except FileNotFoundError as error:
+            self.pictures = None if self.is_sound else list_named_pictures(path)
+            if self.pictures is None:
+                raise MissingFileError(self.name) from error
+            return
+        except (OSError, ValueError):
+            return  # FFmpeg says why it cannot be opened
+        if stat.S_ISDIR(status.st_mode) and not self.is_sound:
+            self.pictures = list_folder_pictures(path)
+        elif stat.S_ISREG(status.st_mode):  # what a named pipe gives can be read only once
+            try:
+                self.file = open(path, "rb")  # noqa: SIM115 (closed with the source)
+                self.status = os.fstat(self.file.fileno())
+                self.head = self.file.read(_HEAD)
+            except OSError as error:
+                self.close()
+                raise MediaError(f"{self.name}: {reason(error)}") from error
+
+
+class InputFile:
+    """FFmpeg's demuxer on a source that is no folder. `head`: first bytes; `pipe`: None for a file
+    that FFmpeg reads itself; `cut_off`: whether the end is missing, by the sizes that it claims."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self._name = source, source.name
+        self.pipe: Pipe | None = None
+        self.head, self.cut_off = source.head, False
+        self._remote: BinaryIO | None = None
+        #: The files that a playlist names, and what they are.
+        self.files: dict[str, str] = {}
+        try:
+            self.container = self._open()
         except (av.FFmpegError, OSError, ValueError) as error:
             self.close()
-            if isinstance(error, FileNotFoundError) and isinstance(source, str | os.PathLike):
-                raise MissingFileError(source) from error
-            raise MediaError(f"{name}: {self.why(error)}") from error
+            if isinstance(error, FileNotFoundError) and as_name(source.origin) is not None:
+                raise MissingFileError(source.name) from error
+            raise MediaError(f"{self._name}: {self.why(error)}") from error
         finally:
-            if self.pipe is not None and self.pipe.stopped is not None:
-                raise self.pipe.stopped
+            if self.pipe is not None and self.pipe.error is not None:
+                raise self.pipe.error
         if missing := self._missing():
             self.close()
-            raise MediaError(f"{name}: {missing}")
+            raise MediaError(f"{self._name}: {missing}")
 
     def close(self) -> None:
         container = getattr(self, "container", None)
@@ -171,6 +246,8 @@ class InputFile:
 
     def _missing(self) -> str:
         """Why nothing here can be decoded; "" where something can."""
+        if self.source.is_sound:
+            return ""
         if not self.container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
             return f"holds no video ({kinds or 'nothing'} only)"
@@ -192,47 +269,33 @@ class InputFile:
 
     def raise_stopped(self) -> None:
         """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
-        if self.pipe is not None and self.pipe.stopped is not None:
-            raise self.pipe.stopped
+        if self.pipe is not None and self.pipe.error is not None:
+            raise self.pipe.error
 
     def reopen(self) -> InputFile:
         """The same from its beginning; this one is closed."""
         self.close()
-        if not isinstance(self._source, str | os.PathLike):
-            self._source.seek(0)
-        return InputFile(self._source, self._name)
+        if not isinstance(self.source.origin, str | os.PathLike):
+            self.source.origin.seek(0)
+        return InputFile(self.source)
 
     @property
     def seekable(self) -> bool:
         return self.pipe is None or isinstance(self.pipe, SeekablePipe)
 
     @property
-    def files(self) -> list[str]:
-        """The files that a playlist names; of other sources none."""
-        path = as_name(self._source)
-        is_list = self.container.format.name == "hls" and self.pipe is None
-        return list(files_of(path)) if is_list and path is not None else []
-
-    @property
     def size(self) -> int | None:
         """Bytes, None where they are not known: of a pipe those read so far."""
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
-        if files := self.files:
-            return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+        if self.files:
+            return sum(os.path.getsize(file) for file in self.files if os.path.isfile(file))
         size = self.container.size
         return size if size and size > 0 else None
 
     def has_gap(self) -> bool:
         """Whether a part of the file cannot be read, over which FFmpeg goes without a word."""
-        path = as_name(self._source)
-        if self.pipe is not None or path is None or self.container.format.name != _MATROSKA:
-            return False
-        path = local_path(path)
-        if not os.path.isfile(path):  # a named pipe was read to its end
-            return False
-        with open(path, "rb") as file:
-            return has_gap(file, os.path.getsize(path))
+        return self.container.format.name == _MATROSKA and self.source.has_gap()
 
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
         """Whether the file ends early; `packets`: how many came, None where some were left out."""
@@ -240,43 +303,38 @@ class InputFile:
         if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
             return True
         if self.pipe is not None and name == _MATROSKA and size is not None:
-            return claims_more(io.BytesIO(self.head), self.head, size)
+            return file_checks.claims_more(io.BytesIO(self.head), self.head, size)
         if name.startswith("mov") and packets is not None:
             return len(last.stream.index_entries) > packets
         if name == "mpegts" and size is not None:
-            packet = _transport_packet(self.head)
+            packet = file_checks.transport_packet(self.head)
             return packet > 0 and size % packet > 0
         if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
             begin = self.head.find(b"\n") + 1
             return begin > 0 and last.pos + last.size + begin < size
         return False
 
-    def _open(self, source: Source) -> av.container.InputContainer:
-        check_source(source, "a video")
-        path = as_name(source)
-        if path == "-":
+    def _open(self) -> av.container.InputContainer:
+        origin, path = self.source.origin, self.source.path
+        if not isinstance(origin, str | os.PathLike):
+            self.pipe = SeekablePipe(origin)
+        elif as_name(origin) == "-":
             self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
-        elif path is None:
-            self.pipe = SeekablePipe(source)  # type: ignore[arg-type]
-        elif is_uri(path):
-            self._remote = open_read(path)
+        elif not path:
+            self._remote = open_read(self.source.name)
             self.pipe = SeekablePipe(self._remote)
         if self.pipe is not None:
             container = av.open(self.pipe, "r", options=_DEMUXING, **ANY_TEXT)
             self.head = self.pipe.head
             return container
-        assert path is not None
-        path = local_path(path)
-        if os.path.isfile(path):
-            if os.path.getsize(path) == 0:
-                raise ValueError("the file is empty")
-            with open(path, "rb") as file:
-                self.head = file.read(_HEAD)
-                self.cut_off = claims_more(file, self.head, os.path.getsize(path))
+        if self.source.size == 0:
+            raise ValueError("the file is empty")
+        self.cut_off = self.source.claims_more()
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
         options = {"pattern_type": "none", **_DEMUXING}
-        for key in (name for name, kind in files_of(path).items() if kind == KEY):
+        self.files = files_of(path) if is_playlist(self.head) else {}
+        for key in (name for name, kind in self.files.items() if kind == KEY):
             if not os.path.isfile(key):
                 raise ValueError(f"is encrypted, and its key {key} is missing")
             options["allowed_extensions"] = "ALL"
@@ -295,7 +353,7 @@ class InputFile:
                 "is DICOM, which is not read: export its frames as numbered pictures first, or its "
                 "video as a file (DCMTK, pydicom, 3D Slicer)"
             )
-        if isinstance(error, av.FFmpegError) and head[4:8] in _BOXES:
+        if isinstance(error, av.FFmpegError) and head[4:8] in file_checks.MP4_BOXES:
             if not self.seekable:
                 return (
                     "its index (moov) comes after the pictures, and a pipe cannot go back: "
@@ -306,23 +364,39 @@ class InputFile:
         return reason(error)
 
 
-def read_pictures(
-    paths: Sequence[str], first: int = 0, cut_off: list[str] | None = None
-) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Pictures from number `first` on. `cut_off` gets the names of incomplete ones."""
-    for number, path in enumerate(paths[first:], first):
-        opened = InputFile(path, path)
+class PictureFiles:
+    """Numbered pictures, each opened once. `cut_off`, `with_more`, `with_video`: those that are
+    incomplete, hold more pictures, or have a video behind them."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self.cut_off: dict[str, None] = {}
+        self.with_more: dict[str, None] = {}
+        self.with_video: dict[str, None] = {}
+
+    def read(self, first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Pictures from number `first` on, with their numbers. Raises `MediaError`."""
+        for number, path in enumerate(self.paths[first:], first):
+            with Source.open(path) as source:
+                yield self._read(source), number
+
+    def _read(self, source: Source) -> av.VideoFrame:
+        opened = InputFile(source)
         try:
             frame = next(opened.container.decode(video=0), None)
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{path}: {reason(error)}") from error
+            raise MediaError(f"{source.name}: {reason(error)}") from error
         finally:
             opened.close()
         if frame is None:
-            raise MediaError(f"{path}: not a picture that can be read")
-        if opened.cut_off and cut_off is not None:
-            cut_off.append(os.path.basename(path))
-        yield frame, number
+            raise MediaError(f"{source.name}: not a picture that can be read")
+        if opened.cut_off:
+            self.cut_off[os.path.basename(source.path)] = None
+        if source.holds_more():
+            self.with_more[source.path] = None
+        if source.video_behind():
+            self.with_video[source.path] = None
+        return frame
 
 
 def reason(error: Exception) -> str:
@@ -330,63 +404,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, av.InvalidDataError | av.EOFError):
         return "not a video that can be read"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
-    """Whether a file (MP4, Matroska, RIFF, JPEG) claims to have more than `size` bytes."""
-    if head[:3] == _JPEG:
-        return not _jpeg_ends(file)
-    if head[:4] == b"RIFF":
-        return int.from_bytes(head[4:8], "little") + 8 > size + 1
-    if head[:4] == EBML.to_bytes(4):
-        at = head.find(SEGMENT.to_bytes(4))
-        segment = element_head(head[at:]) if at >= 0 else None
-        if segment is None:
-            return False
-        _, begin, length = segment
-        return length is not None and at + begin + length > size
-    if head[4:8] not in _BOXES:
-        return False
-    outer = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
-    return any(after > size and name in _NEEDED for name, _, after in islice(outer, _MOST_BOXES))
-
-
-def _transport_packet(head: bytes) -> int:
-    """Bytes of a packet of a transport stream, 0 where the first ones do not show it."""
-    for size, at in _TS_PACKETS:
-        if head[at : at + 1] == head[at + size : at + size + 1] == b"G":
-            return size
-    return 0
-
-
-def _jpeg_ends(file: BinaryIO) -> bool:
-    """Whether there is a mark of the end after the first scan: a thumbnail has one before it."""
-    file.seek(len(_JPEG) - 1)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != _SCAN:
-        file.seek(int.from_bytes(head[2:]) - 2, os.SEEK_CUR)
-    return _JPEG_END in file.read()
-
-
-def has_gap(file: BinaryIO, size: int) -> bool:
-    """Whether something else stands where an element of a Matroska file (`size` bytes) should
-    begin, or the last one ends after it: FFmpeg goes on after a part that it cannot read, and says
-    nothing. `file` can seek. Follows the sizes of elements through the segment and its clusters,
-    without reading what is in them."""
-    at, end = 0, size
-    while at < min(end, size):
-        file.seek(at)
-        element = element_head(file.read(HEAD_BYTES))
-        if element is None:
-            return True
-        kind, head, length = element
-        if kind not in _KNOWN:
-            return True
-        at += head
-        if kind not in _INSIDE_OF:
-            if length is None:
-                return True
-            at += length
-        elif kind == SEGMENT and length is not None:
-            # What comes after it is of no use to anybody.
-            end = at + length
-    return max(at, end) > size

@@ -47,16 +47,16 @@ def move_chroma(planes: Planes, location: int, target: int) -> Planes:
 
 class Rotation:
     """Turns frames of `width`×`height` samples counterclockwise by `degrees`, a multiple of 90,
-    `mirrored` before that. `location`: of chroma in turned frames."""
+    `is_mirrored` before that. `location`: of chroma in turned frames."""
 
     def __init__(
-        self, degrees: int, width: int, height: int, location: int, mirrored: bool = False
+        self, degrees: int, width: int, height: int, location: int, is_mirrored: bool = False
     ) -> None:
         self._turns = round(degrees / 90) % 4
-        self._mirrored = mirrored
+        self._mirrored = is_mirrored
         self.swaps = self._turns % 2 == 1
         right, down = PLACES[location]
-        if mirrored:
+        if is_mirrored:
             right = (0.0 if width % 2 else 1.0) - right
         for _ in range(self._turns):
             # A quarter turn makes x the new y, counted from the right edge: from the last sample of

@@ -17,6 +17,11 @@ KEY = "KEY"
 _MOST_BYTES, _DEEPEST = 1 << 24, 2
 
 
+def is_playlist(head: bytes) -> bool:
+    """By the first bytes of a file."""
+    return head.startswith(_MARK)
+
+
 def files_of(path: str, depth: int = 0) -> dict[str, str]:
     """The files that the playlist at `path` and playlists in it name, in order, and what they are;
     none for what is no playlist of this machine."""

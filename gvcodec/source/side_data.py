@@ -27,7 +27,7 @@ STEREO = number_of(Type.STEREO3D)
 #: Closed captions: CEA-608 and CEA-708, three bytes for each pair (ATSC A/53 part 4).
 CAPTIONS = number_of(Type.A53_CC)
 #: Side data of frames that is lost, by its kind.
-LOST = {
+LOSSES = {
     STEREO: "the mark of stereo 3D",
     number_of(Type.SPHERICAL): "the projection of a 360° video",
     _PROFILE: "the ICC colour profile",
@@ -105,8 +105,8 @@ def _without(frame: av.VideoFrame, kind: int) -> av.VideoFrame:
     return filtered
 
 
-def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | None:
-    """What FFmpeg's filter `sidedata` makes of a frame; None where it lets none pass."""
+def make_filter(frame: av.VideoFrame, name: str, settings: str) -> av.filter.Graph:
+    """A filter of FFmpeg for frames like this one."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width,
@@ -114,11 +114,13 @@ def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | Non
         format=frame.format,
         time_base=frame.time_base or Fraction(1, 25),
     )
-    chosen = graph.add("sidedata", f"mode={mode}:type={kind}")
-    sink = graph.add("buffersink")
-    source.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
+    graph.link_nodes(source, graph.add(name, settings), graph.add("buffersink")).configure()
+    return graph
+
+
+def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | None:
+    """What FFmpeg's filter `sidedata` makes of a frame; None where it lets none pass."""
+    graph = make_filter(frame, "sidedata", f"mode={mode}:type={kind}")
     graph.vpush(frame)
     try:
         return graph.vpull()

@@ -26,7 +26,7 @@ from gvcodec.source.tracks import Track, TrackCopier, TrackPacket, track_of
 from gvcodec.util.messages import parse_amount
 
 #: Layouts of mapping family 1, by their number of channels.
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 #: What FFmpeg takes for mono or stereo without mixing.
 _ALIKE = ("1 channels", "2 channels", "downmix")
 _SPEAKERS, _SEPARATE = "1", "255"
@@ -35,7 +35,7 @@ _SPEAKERS, _SEPARATE = "1", "255"
 def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
     """Layout and mapping family of Opus: one of its eight arrangements of loudspeakers, or each
     channel by itself, unlabelled, since mixing would leave something out."""
-    standard = _LAYOUTS.get(layout.nb_channels, "")
+    standard = LAYOUTS.get(layout.nb_channels, "")
     if layout.name.removesuffix("(side)") == standard or layout.name in _ALIKE:
         return standard, _SPEAKERS
     return layout.name, _SEPARATE

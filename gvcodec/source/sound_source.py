@@ -14,21 +14,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.source.opening import reason
-from gvcodec.source.sound_coding import SoundCoder
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.source.opening import InputFile, Source, reason
+from gvcodec.source.sound_coding import LAYOUTS, SoundCoder
 from gvcodec.source.tracks import TrackCopier
-from gvcodec.util.file_io import as_name, check_source, name_of
-from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
+from gvcodec.util.file_io import name_of
 
-#: Arrangements of loudspeakers by the number of channels.
-_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _LEAST_RATE, _MOST_RATE = 4_000, 768_000
 #: Largest float that is a sample: resampling goes a little beyond 1, integers as floats far.
 _LOUDEST = 2.0
@@ -39,7 +36,7 @@ class SoundSource:
     second)."""
 
     def __init__(self, sound: Any, rate: int | None = None) -> None:
-        self._remote: BinaryIO | None = None
+        self._file: InputFile | None = None
         self._container: av.container.InputContainer | None = None
         try:
             if is_samples(sound):
@@ -48,7 +45,9 @@ class SoundSource:
             elif rate is not None:
                 raise UsageError("sound_rate is for samples, a file has its own")
             else:
-                self._container = self._open(sound)
+                with Source(sound, is_sound=True) as source:
+                    self._file = InputFile(source)
+                self._container = self._file.container
                 self.tracks = TrackCopier(list(self._container.streams.audio))
             if not self.tracks.streams:
                 raise MediaError(f"{name_of(sound)}: holds no sound that can be copied")
@@ -69,10 +68,9 @@ class SoundSource:
         self.close()
 
     def close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-        if self._remote is not None:
-            self._remote.close()
+        for opened in (self._container, self._file):
+            if opened is not None:
+                opened.close()
 
     def copy(self, end: Fraction | None) -> None:
         """Copy packets that begin before `end` (seconds); None = all."""
@@ -93,26 +91,14 @@ class SoundSource:
                 packet = next(self._packets, None)
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"sound: reading stopped: {reason(error)}") from error
+            finally:
+                if self._file is not None:
+                    self._file.raise_stopped()
             if packet is None:
                 return None
             if packet.size and packet.pts is not None:
                 self._next = packet
         return self._next
-
-    def _open(self, sound: Any) -> av.container.InputContainer:
-        check_source(sound, "sound")
-        name = as_name(sound)
-        try:
-            if name is None:
-                return av.open(sound, "r")
-            if is_uri(name):
-                self._remote = open_read(name)
-                return av.open(self._remote, "r")
-            return av.open(absolute_path(local_path(name)), "r")
-        except FileNotFoundError as error:
-            raise MissingFileError(name or "sound") from error
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{name_of(sound)}: {reason(error)}") from error
 
 
 def is_samples(sound: Any) -> bool:
@@ -127,7 +113,7 @@ def _open_samples(source: Any, rate: int | None) -> av.container.InputContainer:
             f"samples need sound_rate, a number from {_LEAST_RATE} to {_MOST_RATE}, not {rate}"
         )
     samples = _as_floats(source)
-    options = {"sample_rate": str(int(rate)), "ch_layout": _LAYOUTS[samples.shape[1] - 1]}
+    options = {"sample_rate": str(int(rate)), "ch_layout": LAYOUTS[samples.shape[1]]}
     data = io.BytesIO(np.ascontiguousarray(samples, "<f4").tobytes())
     return av.open(data, "r", format="f32le", options=options)
 
@@ -137,9 +123,9 @@ def _as_floats(source: Any) -> NDArray[np.float32]:
     tensor = source.detach().cpu() if hasattr(source, "detach") else source
     array = np.asarray(tensor)
     array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or min(array.shape) > len(_LAYOUTS) or not array.size:
+    if array.ndim != 2 or min(array.shape) > len(LAYOUTS) or not array.size:
         raise UsageError(
-            f"samples are (T,), (C, T) or (T, C) with at most {len(_LAYOUTS)} channels, not "
+            f"samples are (T,), (C, T) or (T, C) with at most {len(LAYOUTS)} channels, not "
             f"{tuple(array.shape)}"
         )
     if array.shape[0] < array.shape[1]:

@@ -214,11 +214,11 @@ class _Track:
     begins: list[Fraction] = field(default_factory=list)
     ends: list[Fraction] = field(default_factory=list)
     #: Segment and offset of each part that is known.
-    known: list[tuple[int, Fraction]] = field(default_factory=lambda: [(0, Fraction(0))])
+    offsets: list[tuple[int, Fraction]] = field(default_factory=lambda: [(0, Fraction(0))])
 
     def offset(self, part: int, segments: list[Segment], last: bool) -> Fraction | None:
-        while len(self.known) <= part:
-            begin, (before, offset) = self.begins[len(self.known) - 1], self.known[-1]
+        while len(self.offsets) <= part:
+            begin, (before, offset) = self.begins[len(self.offsets) - 1], self.offsets[-1]
             fitting = (
                 (number, segment.offset)
                 for number, segment in enumerate(segments)
@@ -227,11 +227,11 @@ class _Track:
             match = next(fitting, None)
             if match is None and last:
                 # The video has no such place: go on with what came before.
-                match = before, self.ends[len(self.known) - 1] + offset - begin
+                match = before, self.ends[len(self.offsets) - 1] + offset - begin
             if match is None:
                 return None
-            self.known.append(match)
-        return self.known[part][1]
+            self.offsets.append(match)
+        return self.offsets[part][1]
 
 
 class DisplayTimes:

@@ -24,6 +24,7 @@ from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.source.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.source.container_tags import title_of
 from gvcodec.source.sound_clock import SoundClock, form_of, hide_end, is_frame
+from gvcodec.types import time_in_part
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
@@ -164,14 +165,14 @@ class TrackWriter:
 
 
 class TrackCopier(TrackWriter):
-    """Copies packets of streams. `left_out`: streams that no head can hold; `damaged`: packets that
-    are no frames of their codec, left out; `changed`: seconds after which AAC has other channels or
-    another rate than at its begin, None where it keeps them."""
+    """Copies packets of streams. `left_out`: streams that no head can hold; `damaged_packets`: how
+    many are no frames of their codec, left out; `form_changes_at`: seconds after which AAC has
+    other channels or another rate than at its beginning, None where it keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        #: `placed`: subtitles with a place on screen or a name, for which there is no field.
-        self.damaged = self.placed = 0
-        self.changed: Fraction | None = None
+        #: `styled_cues`: subtitles with a place on screen or a name, for which there is no field.
+        self.damaged_packets = self.styled_cues = 0
+        self.form_changes_at: Fraction | None = None
         #: Of each stream of AAC, what its first frame says of channels and rate.
         self._forms: dict[int, int] = {}
         self._clocks: dict[int, SoundClock] = {}
@@ -209,15 +210,15 @@ class TrackCopier(TrackWriter):
         index = packet.stream.index
         data = bytes(packet)
         if data and not is_frame(packet.stream, data):
-            self.damaged += 1
+            self.damaged_packets += 1
             return
         pts, duration, hidden = self._clocks[index].place(packet, shift)
         if not duration and packet.stream.codec_context.name == "dvdsub":
             duration = round(vobsub_shown_for(data) / self._clocks[index].tick)
         form = form_of(packet.stream, data)
-        if form != self._forms.setdefault(index, form) and self.changed is None:
-            self.changed = pts * self._clocks[index].tick
-        self.placed += any(map(packet.has_sidedata, _CUE))
+        if form != self._forms.setdefault(index, form) and self.form_changes_at is None:
+            self.form_changes_at = pts * self._clocks[index].tick
+        self.styled_cues += any(map(packet.has_sidedata, _CUE))
         if data:
             number, key = self._numbers[index], packet.is_keyframe
             copied = TrackPacket(number, pts, duration, data, hidden, key)
@@ -292,11 +293,12 @@ class TrackReader:
             return packet
         if self.streams[packet.track].type != "subtitle":
             return None
-        first, end = math.ceil(begin / tick), packet.pts + packet.duration
         if not packet.duration:
             # Until the next one, as subtitles of Blu-ray.
-            return replace(packet, pts=first)
-        return replace(packet, pts=first, duration=end - first) if first < end else None
+            return replace(packet, pts=math.ceil(begin / tick))
+        end = packet.pts + packet.duration
+        time = time_in_part(packet.pts, end, begin / tick)
+        return None if time is None else replace(packet, pts=time, duration=end - time)
 
     def av_packet(self, packet: TrackPacket) -> av.Packet:
         """The packet for a muxer."""

@@ -107,16 +107,17 @@ _inputs: dict[tuple[int, int], str] = {}
 
 
 @contextlib.contextmanager
-def protect_inputs(inputs: Iterable[str]) -> Iterator[None]:
+def protect_inputs(inputs: Iterable[str], status: os.stat_result | None = None) -> Iterator[None]:
     """While the block runs no output takes the place of one of these files, whatever link leads to
-    it. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive."""
+    it. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
+    input, where that is known."""
     before = dict(_inputs)
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
             path = absolute_path(local_path(name.rsplit("::", 1)[-1] if is_uri(name) else name))
-            status = os.stat(_STDIN if name == "-" else path)
-            if stat.S_ISREG(status.st_mode):
-                _inputs[status.st_dev, status.st_ino] = display_name(name)
+            facts = status or os.stat(_STDIN if name == "-" else path)
+            if stat.S_ISREG(facts.st_mode):
+                _inputs[facts.st_dev, facts.st_ino] = display_name(name)
     try:
         yield
     finally:
@@ -415,11 +416,18 @@ def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
 def copy_time(source: str, output: str) -> None:
     """Give a file that was made of another one the modification time of that; nothing where one of
     them is no file of this machine, or where the file system does not allow it."""
-    source, output = local_path(source), local_path(output)
-    if "-" in (source, output) or not os.path.isfile(source) or not os.path.isfile(output):
-        return
-    with contextlib.suppress(OSError):
-        os.utime(output, ns=(os.stat(output).st_atime_ns, os.stat(source).st_mtime_ns))
+    if "-" not in (source, output):
+        with contextlib.suppress(OSError, ValueError):
+            set_time(output, os.stat(local_path(source)))
+
+
+def set_time(output: str, source: os.stat_result) -> None:
+    """The same where the `source` is known."""
+    output = local_path(output)
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(output)
+        if output != "-" and stat.S_ISREG(status.st_mode) and stat.S_ISREG(source.st_mode):
+            os.utime(output, ns=(status.st_atime_ns, source.st_mtime_ns))
 
 
 def _make_folders(path: str, root: str) -> None:

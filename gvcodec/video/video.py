@@ -22,7 +22,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.opening import Source, unwrap
 from gvcodec.painter.video import check_paint_strength, check_tokens_option
 from gvcodec.source.planes import rgb_reader
-from gvcodec.types import HDR_TRANSFERS, is_still
+from gvcodec.types import HDR_TRANSFERS, time_in_part
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
 from gvcodec.util.kinds import check_kind
@@ -112,9 +112,9 @@ class TimedStream:
         moment = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(len(self)), moment, key=lambda n: Fraction(self.pts_of(n)))
         begin = self.pts_of(number)
-        if number and is_still(self.pts_of(number - 1), begin, moment, fmt.period):
-            return number, math.ceil(moment), True
-        return number, begin, False
+        earlier = self.pts_of(number - 1) if number else begin
+        time = time_in_part(earlier, begin, moment, fmt.period)
+        return number, begin if time is None else time, time is not None
 
     def first_at(self, seconds: Fraction) -> int:
         """The first frame shown `seconds` after frame 0 or later. Raises `UsageError` for none."""

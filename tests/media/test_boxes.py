@@ -7,13 +7,17 @@ import pytest
 from gvcodec.errors import DamagedStreamError
 from gvcodec.source.boxes import (
     SEGMENT,
+    TRACK,
     TRACKS,
     VOID,
+    bodies,
     boxes,
     element,
     element_head,
     elements,
+    find_box,
     read_at,
+    rewrite,
 )
 from tests.clips import box
 
@@ -40,6 +44,33 @@ def test_a_box_smaller_than_its_head_ends_the_walk(size: int) -> None:
 def test_a_box_may_claim_more_than_there_is() -> None:
     ((name, begin, end),) = walk((1 << 31).to_bytes(4) + b"mdat" + b"abc")
     assert (name, begin, end) == (b"mdat", 8, 1 << 31)
+
+
+def test_a_box_is_found_by_its_path() -> None:
+    track = box(b"trak", box(b"tkhd", b"size"))
+    data = box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", b"") + track + box(b"trak", b""))
+    file = io.BytesIO(data)
+    place = find_box(file, b"moov", b"trak", b"tkhd")
+    assert place is not None and read_at(file, place, 4) == b"size"
+    assert find_box(file, b"moov", b"udta") is None
+    assert find_box(file, b"tkhd") is None
+
+
+def test_elements_are_found_by_their_path_and_rewritten() -> None:
+    tracks = element(TRACKS, element(TRACK, b"") + element(VOID, b"xx") + element(TRACK, b""))
+    data = element(SEGMENT, element(VOID, b"y") + tracks)
+    assert list(bodies(data, "file", SEGMENT, TRACKS, VOID)) == [b"xx"]
+    assert len(list(bodies(data, "file", SEGMENT, TRACKS, TRACK))) == 2
+
+    def change(identity: int, body: bytes) -> bytes | None:
+        if identity in (SEGMENT, TRACKS):
+            return rewrite(body, "file", change)
+        return None if identity == VOID else body + b"more"
+
+    expected = element(SEGMENT, element(TRACKS, 2 * element(TRACK, b"more")))
+    assert rewrite(data, "file", change) == expected
+    with pytest.raises(DamagedStreamError, match="file ends early"):
+        list(bodies(data[:-1], "file", SEGMENT, TRACKS))
 
 
 def test_reading_behind_the_end_gives_zeros() -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 import gvcodec as api
 from gvcodec.errors import MediaError
-from gvcodec.source.inputs import video_behind
+from gvcodec.source.opening import Source
 from gvcodec.source.planes import rgb_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
@@ -279,6 +279,6 @@ def test_the_video_of_a_motion_photo_gets_a_line(tmp_path) -> None:
         assert [note for note in notes if "video behind" in note] == [
             f"the video behind {words} (a motion photo)" for words in wanted
         ]
-    assert not video_behind(str(tmp_path / "a.mp4"))
+    assert not Source.open(tmp_path / "a.mp4").video_behind()
     (tmp_path / "c.heic").write_bytes(box(b"ftyp", b"heicmif1") + box(b"mpvd", video))
-    assert video_behind(str(tmp_path / "c.heic"))
+    assert Source.open(tmp_path / "c.heic").video_behind()

@@ -13,8 +13,8 @@ from PIL import Image
 import gvcodec
 from gvcodec.errors import MediaError
 from gvcodec.source.container_tags import lost_metadata
-from gvcodec.source.inputs import list_pictures
 from gvcodec.source.metadata import Chapter, Metadata
+from gvcodec.source.opening import Source
 from tests.clips import ffmpeg
 from tests.conftest import metadata_of
 from tests.outside.test_fifteen_kinds import FAST, encoded, made
@@ -246,21 +246,21 @@ def test_pictures_named_by_times_come_in_their_order(tmp_path) -> None:
     """RAWcooked#290, lsd_slam#225: nanoseconds, every tenth frame, names of dates."""
     times = [1403636579763555584 + 50_000_000 * number for number in range(5)]
     folder = pictures(tmp_path / "ns", *(f"{time}.png" for time in times))
-    assert list_pictures(str(folder)) == [str(folder / f"{time}.png") for time in times]
+    assert Source.open(str(folder)).pictures == [str(folder / f"{time}.png") for time in times]
     assert len(encoded(folder)[0]) == 5
     names = ["2024-01-09_23.png", "2024-01-10_01.png", "2024-2-1_7.png"]
     folder = pictures(tmp_path / "dates", *names)
     with pytest.raises(MediaError, match="several names"):
-        list_pictures(str(folder))
-    assert list_pictures(str(folder / "*.png")) == [str(folder / name) for name in names]
+        Source.open(str(folder))
+    assert Source.open(str(folder / "*.png")).pictures == [str(folder / name) for name in names]
     folder = pictures(tmp_path / "gap", "f1.png", "f2.png", "f3.png", "f5.png", "f10.png")
     with pytest.raises(MediaError, match="number 4 is missing"):
-        list_pictures(str(folder))
-    assert [Path(name).name for name in list_pictures(str(folder / "f*.png")) or []] == [
+        Source.open(str(folder))
+    assert [Path(name).name for name in Source.open(str(folder / "f*.png")).pictures or []] == [
         f"f{number}.png" for number in (1, 2, 3, 5, 10)
     ]
     shutil.rmtree(folder)
     pictures(folder, "f1.png")
     (folder / "film.mp4").write_bytes(b"no picture")
     with pytest.raises(MediaError, match="no pictures of this name"):
-        list_pictures(str(folder / "*.mp4"))
+        Source.open(str(folder / "*.mp4"))
