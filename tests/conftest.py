@@ -217,6 +217,20 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
 
 
 @pytest.fixture
+def inline_batch(monkeypatch) -> None:
+    """`gvcodec batch --jobs 1` codes in this process, as `encode --jobs 1` does: a worker takes
+    longer to start than a tiny clip to code. Tests of engines show that both write the same."""
+    from gvcodec.batch import engines
+
+    real = engines.open_engine
+
+    def open_engine(jobs: int = 0, cluster: str | None = None) -> engines.Engine:
+        return engines.Inline() if jobs == 1 and cluster is None else real(jobs, cluster)
+
+    monkeypatch.setattr("gvcodec.cli.batch.open_engine", open_engine)
+
+
+@pytest.fixture
 def vvenc() -> None:
     try:
         find_ffmpeg(VVENC)
