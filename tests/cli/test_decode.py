@@ -217,7 +217,3 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path) -> None:
 def test_hostile_metadata_is_refused(payload: bytes, what: str) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
-
-
-def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
-    assert Metadata.unpack(Metadata("\x1b[2Jnice\n\u202etry").pack()).title == "[2Jnice  try"
