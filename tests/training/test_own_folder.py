@@ -12,9 +12,9 @@ import torch
 
 from gvcodec.batch.engines import Inline
 from gvcodec.errors import UsageError
-from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.models import PAINTER
-from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.sink.ffmpeg import find_ffmpeg
 from tests.training.test_gvc1d import CONFIG
 from training import __main__ as training
 from training import tokens
