@@ -148,6 +148,7 @@ def test_out_that_is_removed_ends_a_batch(films: Path, tmp_path, call: str, plac
     wait_for(lambda: not (out / place).exists())
 
 
+@pytest.mark.usefixtures("inline_batch")
 def test_one_file_that_cannot_be_written_does_not_end_a_batch(films: Path, tmp_path) -> None:
     """A folder that belongs to somebody else."""
     (tmp_path / "in" / "sub").mkdir(parents=True)
