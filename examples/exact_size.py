@@ -6,7 +6,7 @@ import gvcodec
 
 
 def show(state: gvcodec.State) -> None:
-    left = "" if state.left is None else f", {state.left:.0f} s left"
+    left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
     print(f"\r{state.stage}: {100 * state.share:.0f} %{left}   ", end="", flush=True)
 
 

@@ -124,6 +124,10 @@ def in_process(*words: object, code: int = 0, **options: Any) -> subprocess.Comp
     return done
 
 
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
+
+
 class Pipe(io.BytesIO):
     """Bytes that come once."""
 
@@ -163,10 +167,11 @@ def run(*words: object, code: int = 0) -> Said:
     return Said(out.getvalue(), err.getvalue())
 
 
-def run_without_torch(*words: object, code: int = 0) -> str:
-    """What the command line says, in a process that cannot import torch."""
+def run_without_torch(*commands: Sequence[object], code: int = 0) -> str:
+    """What these command lines say, in one process that cannot import torch."""
     lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
-    program = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
+    words = [[*map(str, command)] for command in commands]
+    program = "; ".join([*lines, f"sys.exit(max(main(each) for each in {words!r}))"])
     done = in_process("-c", program, code=code, text=True)
     return done.stdout + done.stderr
 
@@ -209,6 +214,20 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
     network.cache_clear()
     yield weights_folder
     network.cache_clear()
+
+
+@pytest.fixture
+def inline_batch(monkeypatch) -> None:
+    """`gvcodec batch --jobs 1` codes in this process, as `encode --jobs 1` does: a worker takes
+    longer to start than a tiny clip to code. Tests of engines show that both write the same."""
+    from gvcodec.batch import engines
+
+    real = engines.open_engine
+
+    def open_engine(jobs: int = 0, cluster: str | None = None) -> engines.Engine:
+        return engines.Inline() if jobs == 1 and cluster is None else real(jobs, cluster)
+
+    monkeypatch.setattr("gvcodec.cli.batch.open_engine", open_engine)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture
-from tests.conftest import FASTEST, clips_equal, in_process, moving_texture, psnr
+from tests.conftest import clips_equal, in_process, moving_texture, psnr
 from tests.errors import raises
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
@@ -34,9 +34,8 @@ def test_rgb_goes_in_and_comes_back() -> None:
     assert Reader(io.BytesIO(data)).header.format.frame_rate == 24
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
-    data = gvcodec.encode(clip, format=FORMAT, base=base, preset=FASTEST[base], keyint=6, fit=0)
+def test_decoding_may_start_anywhere(clip: list[Planes]) -> None:
+    data = gvcodec.encode(clip, format=FORMAT, base="av1", preset=10, keyint=6, fit=0)
     everything = list(gvcodec.decode_planes(data, fidelity=True))
     assert len(everything) == 20
     for start in (1, 6, 17, 19):
@@ -97,13 +96,7 @@ def test_a_caller_may_write_every_frame_into_the_same_arrays(tokens: str) -> Non
 @pytest.mark.parametrize(
     ("frames", "options", "what"),
     [
-        ([], {}, "no frame"),
-        (pictures(1), {"q": 68}, "q"),
         (pictures(1), {"q": 4, "config": gvcodec.EncoderConfig()}, "either config or its"),
-        (pictures(1), {"quality": 3}, "no option quality; did you mean q"),
-        (pictures(1), {"keyin": 3}, "no option keyin; did you mean keyint"),
-        (pictures(1), {"speed": 3}, "speed"),
-        (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),
         (pictures(1), {"scale": Fraction(2, 3)}, "scale"),
         ([pictures(1)[0][:, :, 0]], {}, "uint8"),
@@ -139,7 +132,7 @@ def as_open(data: bytes, **options: object) -> np.ndarray:
     return np.asarray(gvcodec.open(data, fidelity=True, **options)[:])
 
 
-@pytest.mark.parametrize("colour", [None, PQ, Colour(9, 18, 9, True), Colour(1, 1, 1)])
+@pytest.mark.parametrize("colour", [None, Colour(9, 18, 9, True)])
 def test_ten_bits_go_in_and_come_out(colour: Colour | None) -> None:
     frames = ramp()
     fmt = colour and VideoFormat(96, 64, Fraction(25), Fraction(1, 25), 10, colour)

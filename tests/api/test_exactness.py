@@ -78,8 +78,6 @@ def save(path: Path, pix_fmt: str, colour: Colour, card: np.ndarray) -> None:
         ("yuv420p", Colour(1, 1, 1)),
         ("yuv420p", Colour(1, 13, 1, True)),
         ("yuv422p", Colour(6, 6, 6)),
-        ("yuv444p", Colour(1, 13, 1, True)),
-        ("yuv420p10le", Colour(9, 16, 9)),
         ("yuv422p10le", Colour(1, 13, 1, True)),
         ("yuv444p10le", Colour(9, 16, 9)),
     ],

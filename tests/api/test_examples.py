@@ -1,19 +1,21 @@
 """The files of examples/ run, on clips that they make."""
 
-import os
 import re
-import subprocess
+import runpy
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import in_process
+
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 PARTS = ("made_clip",)
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PARTS)
-#: It needs weights: `tests/retrieval/test_search.py` runs it with a small model.
-NEED_WEIGHTS = ("search_by_words",)
-NEED_TORCH = ("arrays", "clip_dataset", "measure_lpips")
+#: One needs weights: `tests/retrieval/test_search.py` runs it with a small model.
+ALONE = ("search_by_words", "clip_dataset")
+NEED_TORCH = ("arrays", "measure_lpips")
 
 
 def test_the_gallery_lists_them_all() -> None:
@@ -21,21 +23,30 @@ def test_the_gallery_lists_them_all() -> None:
     assert len(EXAMPLES) == 9
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in NEED_WEIGHTS])
-def test_an_example_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples find each other, and what they make goes into a folder of the test."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in ALONE])
+def test_an_example_runs(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys, request: pytest.FixtureRequest
+) -> None:
     if name in NEED_TORCH:
         pytest.importorskip("torch")
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     if name == "measure_lpips":
-        environment["GVCODEC_METRIC_WEIGHTS"] = str(request.getfixturevalue("weights_folder"))
-    words = [sys.executable, str(FOLDER / f"{name}.py")]
-    if name == "clip_dataset":
-        made = run([sys.executable, str(FOLDER / "encode_decode.py")], environment)
-        words += [found[0] for found in re.finditer(r"\S+\.gvc(?=:)", made)] * 2
-    assert run(words, environment).strip()
+        request.getfixturevalue("made_weights")
+    monkeypatch.setattr(sys, "argv", [name])
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert capsys.readouterr().out.strip()
 
 
-def run(words: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_the_data_set_of_clips_runs(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """In a process of its own: its workers are forked."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(sys, "argv", ["encode_decode"])
+    runpy.run_path(str(FOLDER / "encode_decode.py"), run_name="__main__")
+    streams = re.findall(r"\S+\.gvc(?=:)", capsys.readouterr().out) * 2
+    assert streams and in_process(FOLDER / "clip_dataset.py", *streams).stdout

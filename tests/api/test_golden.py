@@ -16,11 +16,10 @@ GOLDEN = [FOLDER / "golden" / "av1.bin", FOLDER / "golden" / "vvc.bin"]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_streams_decode(path: Path, threads: int) -> None:
+def test_golden_streams_decode(path: Path) -> None:
     data = path.read_bytes()
-    base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
+    base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=2))
     assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
 

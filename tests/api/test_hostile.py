@@ -265,8 +265,7 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
         PainterNetwork.load(path)
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, suffix):
+def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path):
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
     reader, output, frames = Reader(io.BytesIO(streams()["rich"])), io.BytesIO(), 0
     writer = Writer(output, reader.header)
@@ -280,7 +279,7 @@ def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, suffix):
             frames += 1
     writer.finish(reader.base_hash)
     (tmp_path / "a.gvc").write_bytes(output.getvalue())
-    words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
+    words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / "o.mkv"), "--fidelity"]
     said = run(*words, "--max-memory", "80M", code=1)
     assert "sound and subtitles take more than 20 MiB" in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

@@ -42,9 +42,10 @@ def test_a_cut_off_source_is_coded_and_raises_what_is_lost(tmp_path, kind) -> No
     assert str(source) in str(caught.value)
     done = caught.value.result
     assert isinstance(done, gvcodec.EncodeReport) and 9 <= done.frames < 25
-    assert len(gvcodec.open(output)) == done.frames
-    allowed = gvcodec.encode_file(source, output, allow_damaged=True, overwrite=True, **QUICK)
-    assert allowed.incomplete == done.incomplete != ""
+    assert len(gvcodec.open(output)) == done.frames and done.incomplete
+    if kind == "mp4":
+        allowed = gvcodec.encode_file(source, output, allow_damaged=True, overwrite=True, **QUICK)
+        assert allowed.incomplete == done.incomplete
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])

@@ -179,7 +179,6 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
         ({"resume": True, "size": 900}, "^jobs and resume need q or target"),
         ({"nonsense": 1}, "nonsense"),
         ({"max_size": "5k"}, "^max_size needs target$"),
-        ({"base": "vvc", "eye": True}, "^eye needs base av1, not vvc$"),
         ({"frames": 2, "min_gain": 0.1}, "^min_gain compares .* not with start, end or frames"),
     ],
 )

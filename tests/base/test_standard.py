@@ -18,7 +18,15 @@ from gvcodec.base.standard.payloads import restore_unit, strip_unit
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.conftest import clips_equal, in_process, moving_texture, planes_equal, psnr, send_all
+from tests.conftest import (
+    FASTEST,
+    clips_equal,
+    in_process,
+    moving_texture,
+    planes_equal,
+    psnr,
+    send_all,
+)
 from tests.errors import raises
 
 FULL = Fraction(1)
@@ -47,10 +55,13 @@ def decode(packets: list[BasePacket], width: int, height: int, *how: object) -> 
     return found + decoder.flush()
 
 
-@pytest.mark.parametrize(("codec", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])
-@pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
-def test_decoder_gives_the_loop_frames_of_the_encoder(clip, codec, scale, low_delay):
-    packets, base_frames = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
+@pytest.mark.parametrize(
+    ("codec", "low_delay", "scale"),
+    [("av1", True, FULL), ("av1", False, Fraction(3, 4)), ("vvc", False, Fraction(1, 2))],
+)
+def test_decoder_gives_the_loop_frames_of_the_encoder(clip, codec, low_delay, scale):
+    fast = {"keyint": 8, "preset": FASTEST[codec]}
+    packets, base_frames = encode(clip, codec, scale=scale, low_delay=low_delay, **fast)
     assert len(packets) == len(base_frames) == len(clip)
     for threads in (1, 2):
         assert clips_equal(decode(packets, 96, 80, codec, scale, threads), base_frames)
@@ -86,7 +97,7 @@ def test_encoder_params_prevail_over_the_settings_of_texture() -> None:
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
 def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
-    packets, base_frames = encode(clip, codec, keys=(13,), keyint=8)
+    packets, base_frames = encode(clip, codec, keys=(13,), keyint=8, preset=FASTEST[codec])
     keys = [number for number, packet in enumerate(packets) if packet.keyframe]
     assert keys == [0, 8, 13]
     for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
@@ -98,13 +109,20 @@ def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
     assert [len(encoder.send(planes).packets) for planes in clip[:6]] == [1] * 6
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
 @pytest.mark.parametrize(
-    "codec, scale", [("av1", FULL), ("vvc", FULL), ("av1", Fraction(3, 4)), ("vvc", Fraction(1, 2))]
+    ("codec", "scale", "size"),
+    [
+        ("av1", FULL, (1, 1)),
+        ("av1", FULL, (63, 65)),
+        ("av1", Fraction(3, 4), (130, 20)),
+        ("vvc", FULL, (1, 1)),
+        ("vvc", FULL, (97, 81)),
+        ("vvc", Fraction(1, 2), (2, 3)),
+    ],
 )
 def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
-    packets, base_frames = encode(clip, codec, 10, scale=scale)
+    packets, base_frames = encode(clip, codec, 10, scale=scale, preset=FASTEST[codec])
     assert [plane.shape for plane in base_frames[0]] == [plane.shape for plane in clip[0]]
     assert clips_equal(decode(packets, *size, codec, scale), base_frames)
     assert psnr(base_frames[0], clip[0]) > 22
@@ -151,7 +169,7 @@ def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
-@pytest.mark.parametrize("codes", [(0, 0, 0), (3, 3, 3), (22, 18, 14), (255, 255, 255)])
+@pytest.mark.parametrize("codes", [(3, 3, 3), (255, 255, 255)])
 def test_any_tags_of_colour(codec: str, codes: tuple[int, int, int]) -> None:
     clip = moving_texture(64, 64, 1)
     fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 30), colour=Colour(*codes))
@@ -248,9 +266,9 @@ def test_svtav1_has_not_become_worse() -> None:
         assert np.exp(np.interp(quality, qualities, sizes)) <= 1.03 * size
 
 
-@pytest.mark.parametrize("low_delay", [False, True])
-@pytest.mark.parametrize("preset", [8, 10])
-@pytest.mark.parametrize("q", [0, 10, 22])
+@pytest.mark.parametrize(
+    ("low_delay", "preset", "q"), [(False, 8, 0), (False, 10, 10), (True, 8, 22), (True, 10, 0)]
+)
 def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(low_delay, preset, q):
     """Black and white in turn, which SVT-AV1 turns into 5 dB there."""
     chroma = np.full((48, 64), 512, np.uint16)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,7 +12,7 @@ from gvcodec.batch.inputs import folder_of
 from gvcodec.util.messages import count_noun
 from tests.batch.test_batch import encode, streams_of, write_video
 from tests.clips import write_clip
-from tests.conftest import moving_texture, run
+from tests.conftest import moving_texture
 
 
 def test_each_gives_every_outcome_with_its_task() -> None:
@@ -56,18 +54,20 @@ def meets(folder: str, patience: float) -> bool:
         os.remove(mine)
 
 
-def test_training_material_is_made_by_workers(tmp_path) -> None:
+def test_training_material_is_made_by_workers(tmp_path, monkeypatch) -> None:
     """Each has its line in the index, and is what the function makes here."""
     pytest.importorskip("torch")
+    from training import material
+    from training.__main__ import main
     from training.material import add_material, plan
 
+    # Of whole size and of half.
+    monkeypatch.setattr(material, "_KINDS", [material._KINDS[0], material._KINDS[3]])
     (tmp_path / "data").mkdir()
     clip = write_clip(tmp_path / "data" / "v.mp4", moving_texture(272, 256, 4))
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "training", "material"]
-    command += ["--data", clip.parent, "--cache", cache]
-    options = ["--frames", "4", "--bases", "av1", "--jobs", "2"]
-    subprocess.run([*map(str, command), *options], check=True, capture_output=True)
+    words = ["material", "--data", str(clip.parent), "--cache", str(cache)]
+    assert main([*words, "--frames", "4", "--bases", "av1", "--jobs", "2"]) == 0
     lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
     there = {entry["name"]: entry for entry in lines}
     jobs = {job: number for number, job in reversed([*enumerate(plan([clip], ["av1"], 1))])}
@@ -106,17 +106,6 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None
     (error,) = driver.errors.values()
     assert error.endswith(": not a video that can be read")
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
-
-
-def test_folders_of_the_inputs_are_kept(tmp_path) -> None:
-    for place in ("films/a.mkv", "films/2023/a.mkv", "films/2024/may/b.mkv", "other/c.mkv"):
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        write_clip(tmp_path / place, moving_texture(64, 64, 3))
-    words = ["--fit", "off", "--preset", 10, "-q", 60, "--jobs", 1]
-    run("batch", tmp_path / "films", tmp_path / "other/c.mkv", "-o", tmp_path / "out", *words)
-    out = tmp_path / "out"
-    made = sorted(str(path.relative_to(out)) for path in out.rglob("*.gvc"))
-    assert made == ["2023/a.gvc", "2024/may/b.gvc", "a.gvc", "c.gvc"]
 
 
 def test_a_folder_counts_from_where_the_input_is_named() -> None:

@@ -39,10 +39,9 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_file_goes_there_and_back(folder: Path, tmp_path, clip: list[Planes], base: str) -> None:
+def test_a_file_goes_there_and_back(folder: Path, tmp_path, clip: list[Planes]) -> None:
     exact = "--fidelity", "--lossless"
-    said = run("decode", folder / f"{base}.bin", tmp_path / "out.mkv", *exact)
+    said = run("decode", folder / "av1.bin", tmp_path / "out.mkv", *exact)
     assert "20 base frames 96×80, base hash verified" in said.err
     found = read_film(tmp_path / "out.mkv").planes
     assert len(found) == 20 and min(psnr(a, b) for a, b in zip(found, clip, strict=True)) > 28
@@ -53,12 +52,9 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     run("decode", folder / "av1.bin", tmp_path / "a.y4m", "--fidelity")
     y4m = piped("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes())
     assert y4m == (tmp_path / "a.y4m").read_bytes()
-    source = piped("decode", folder / "av1.bin", "-", "--fidelity")
-    (tmp_path / "b.bin").write_bytes(piped("encode", "-", "-", *QUICK, data=source))
+    stream = piped("encode", "-", "-", *QUICK, data=y4m)
     run("encode", tmp_path / "a.y4m", tmp_path / "c.bin", *QUICK)
-    assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
-    piped("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
-    assert len(read_film(tmp_path / "d.mp4").planes) == 20
+    assert stream == (tmp_path / "c.bin").read_bytes()
 
 
 @pytest.mark.parametrize(("base", "suffix"), [("av1", "obu"), ("vvc", "266")])
@@ -92,16 +88,6 @@ def test_options_of_encode(folder: Path, tmp_path) -> None:
     run("encode", folder / "in.mp4", out, "--fit", "off", code=1)
     run("encode", folder / "in.mp4", out, *QUICK, "--threads", 1, "-y")
     assert json.loads(run("info", out, "--json").out)["frames"] == 20
-
-
-def test_a_summary_is_added_and_searched(folder: Path, tmp_path) -> None:
-    source, out = folder / "av1.bin", tmp_path / "a.gvc"
-    run("summarize", "-", "-o", out, code=2)
-    run("summarize", source, "-o", out)
-    run("decode", source, tmp_path / "%d.png")
-    assert "frame 9 " in run("search", tmp_path / "9.png", out, "-k", 1).out
-    found = json.loads(run("search", tmp_path / "9.png", out, "-k", 1, "--json").out)
-    assert found["moments"][0]["frame"] == 9 and "notes" not in found
 
 
 def test_exit_codes(folder: Path, tmp_path) -> None:

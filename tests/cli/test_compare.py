@@ -31,21 +31,26 @@ from tests.errors import raises
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory, clip: list[Planes]) -> Path:
-    return write_clip(tmp_path_factory.mktemp("compare") / "film.mp4", clip[:8])
+    return write_clip(tmp_path_factory.mktemp("compare") / "film.mp4", clip[:6])
+
+
+@pytest.fixture(scope="module")
+def stream(film: Path) -> Path:
+    run("encode", film, film.with_suffix(".gvc"), "--fit", "off", "--preset", "10")
+    return film.with_suffix(".gvc")
 
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> None:
-    size = 3500
-    coded = encode_at(name, clip[:4], format_of(clip), size)
+    size = 2500
+    coded = encode_at(name, clip[:2], format_of(clip), size)
     assert coded is not None and 0.5 * size < sum(coded.sizes) <= 1.02 * size
-    assert len(coded.frames) == len(coded.sizes) == 4
-    assert np.corrcoef(coded.frames[3][0].ravel(), clip[3][0].ravel())[0, 1] > 0.8
+    assert len(coded.frames) == len(coded.sizes) == 2
+    assert np.corrcoef(coded.frames[1][0].ravel(), clip[1][0].ravel())[0, 1] > 0.8
 
 
-@pytest.mark.parametrize("name", ["x265", "svtav1"])
-def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size(name: str) -> None:
-    film = moving_texture(192, 160, 6)
+def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size() -> None:
+    name, film = "x265", moving_texture(192, 160, 6)
     fmt = format_of(film)
     coarsest = PEERS[name].quality_range[1]
     least = sum(encode(name, film, fmt, coarsest).sizes)
@@ -107,16 +112,16 @@ def test_metrics_are_those_of_the_weights_that_are_there(weights_folder, monkeyp
     assert metrics_for(16, 16) == []
 
 
-def test_ssimulacra2_is_measured_where_its_package_is(film: Path, tmp_path, monkeypatch) -> None:
+def test_ssimulacra2_is_measured_where_its_package_is(film, stream, monkeypatch) -> None:
     """A package of that name, which scores by the mean of differences."""
     monkeypatch.setattr("gvcodec.compare.missing_package", lambda name: "")
     monkeypatch.setattr("gvcodec.compare.has_torch", lambda: False)
     monkeypatch.setattr(
         "gvcodec.compare.ssimulacra2", lambda one, two: 100 - 255 * float(np.abs(one - two).mean())
     )
-    stream = tmp_path / "film.gvc"
-    run("encode", film, stream, "--fit", "off", "--preset", "10")
     made = compare(film, stream, ["x264"])
+    assert sum(made.rows[0].sizes) == stream.stat().st_size
+    assert len(made.rows[0].sizes) == len(made.rows[0].psnr) == 6
     assert all(50 < row.scores["SSIMULACRA2"] < 100 for row in made.rows)
     assert "by SSIMULACRA2" in made.verdict and "SSIMULACRA2 ↑" in made.html
     assert any("no part of gvcodec is trained on it" in note for note in made.notes)
@@ -125,12 +130,12 @@ def test_ssimulacra2_is_measured_where_its_package_is(film: Path, tmp_path, monk
 def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path) -> None:
     page = tmp_path / "film.html"
     words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
-    error = run(*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04").err
+    error = run(*words, "--with", "x264,svtav1", "--frames", "4", "--start", "0.04").err
     text = page.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert [row["title"] for row in data["rows"]][:2] == ["source", "gvcodec"]
-    assert len(data["rows"]) == 4 and data["frames"] == list(range(6))
-    assert all(len(row["pictures"]) == 6 for row in data["rows"])
+    assert len(data["rows"]) == 4 and data["frames"] == list(range(4))
+    assert all(len(row["pictures"]) == 4 for row in data["rows"])
     sizes = [sum(row["sizes"]) for row in data["rows"][1:]]
     assert max(sizes[1:]) <= 1.02 * sizes[0] and not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "<!--" not in text.partition("<script")[0]
@@ -139,14 +144,6 @@ def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path) -> N
     assert verdict is not None and verdict[1].startswith(f"At {sizes[0]:,} bytes ")
     assert f"gvcodec: {html.unescape(verdict[1])}" in error.splitlines()
     run(*words, "--with", "x264", code=1)  # the page is there already
-
-
-def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path) -> None:
-    stream = tmp_path / "film.gvc"
-    run("encode", film, stream, "--fit", "off", "--preset", "10")
-    made = compare(film, stream, [])
-    assert sum(made.rows[0].sizes) == stream.stat().st_size
-    assert len(made.rows[0].sizes) == len(made.rows[0].psnr) == 8
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CLIP = ROOT / "conformance/files/av1.gvc"
 TYPE = "video/vnd.gvcodec"
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
 
 
 @pytest.fixture

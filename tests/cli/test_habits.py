@@ -32,6 +32,15 @@ gvcodec encode - | standard input has none
 gvcodec decode a.gvc | OUT
 gvcodec summarize a.gvc | -y adds
 gvcodec transcode a.mp4 o.gvc | invalid choice: 'transcode'
+gvcodec encode a.mp4 o.gvc -c:v libx264 | --base av1, vvc or gvc1d
+gvcodec encode a.mp4 o.gvc -vcodec libx265 | --base av1, vvc or gvc1d
+gvcodec encode a.mp4 o.gvc -vf scale=640:360 | --scale 640x360
+gvcodec encode a.mp4 o.gvc -preset slow | presets are numbers, 0 (slowest) to 10; or --speed
+gvcodec encode a.mp4 o.gvc -c:a aac | --sound copy, opus:24k or none
+gvcodec encode a.mp4 o.gvc -pix_fmt yuv420p | it follows from the source
+gvcodec encode a.mp4 o.gvc --size -5k | '-5k' is not an amount
+gvcodec encode a.mp4 o.gvc --bitrate -1 | '-1' is not an amount
+gvcodec encode a.mp4 o.gvc --start -3 | '-3' is not a time
 """
 WRONG = [line.split(" | ") for line in _LINES.strip().splitlines()]
 

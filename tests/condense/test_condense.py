@@ -96,18 +96,18 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
     from gvcodec.condense import choosing
     from gvcodec.condense.learning import features, fit
 
-    clips = moving(60, 2)
+    clips = moving(30, 2)
     network = fit(clips.pictures, clips.labels, 3, 5, 0)
     rng = np.random.default_rng(0)
     seen = features(network, clips.pictures)
     orders = [random_order(clips, rng), uniform_order(clips)]
     orders += [choosing.herding_order(clips, seen), k_centre_order(clips, seen)]
     for order in orders:
-        assert len(set(order)) == len(order) == 60
+        assert len(set(order)) == len(order) == 30
         assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
-        choice = choosing.fill_budget(clips, order, evenly(8, 4), 40, 2500)
+        choice = choosing.fill_budget(clips, order, evenly(8, 4), 40, 1500)
         more = [clips.pictures[n][evenly(8, 4)] for n in order[: len(choice.clips) + 2]]
-        assert len(choice.stream) <= 2500 < len(encode(more, 40))
+        assert len(choice.stream) <= 1500 < len(encode(more, 40))
 
 
 def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> None:

@@ -87,9 +87,10 @@ def run(kills: int, folder: Path, seed: int) -> None:
     film = write_video(folder / "film.mp4", frames=FRAMES, sound=True)
     movie = write_video(folder / "film.mov", frames=FRAMES, sound=True)
     seconds: dict[int, float] = {}
-    for number in range(-len(KINDS), kills):
-        kind = number % len(KINDS)
-        old, new, keep = KINDS[kind]
+    kinds = KINDS[:kills]
+    for number in range(-len(kinds), kills):
+        kind = number % len(kinds)
+        old, new, keep = kinds[kind]
         place = folder / "films"
         place.mkdir()
         source, target = place / f"a{old}", place / f"a{new}"

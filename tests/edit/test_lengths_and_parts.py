@@ -37,11 +37,10 @@ def write(path: Path, times: list[int], last: int, rate: int = 25, bframes: int 
     return path
 
 
-@pytest.fixture(scope="module", params=["stay.mp4", "stay.mkv"])
-def stay(request, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("stay") / request.param
-    bframes = 0 if "mp4" in path.name else 2
-    return write(path, [40 * n for n in range(FRAMES)], 3000, bframes=bframes)
+def write_stay(folder: Path, suffix: str) -> Path:
+    """Ten pictures, the last of which stays."""
+    bframes = 0 if suffix == ".mp4" else 2
+    return write(folder / f"stay{suffix}", [40 * n for n in range(FRAMES)], 3000, bframes=bframes)
 
 
 def length(path: Path) -> float:
@@ -53,17 +52,18 @@ def shown(path: Path) -> float:
     return gvcodec.info(path).duration
 
 
-def test_the_last_picture_stays(stay: Path, tmp_path) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_picture_stays(suffix: str, tmp_path) -> None:
+    stay = write_stay(tmp_path, suffix)
     stream, near = tmp_path / "a.gvc", pytest.approx(float(LENGTH), abs=0.03)
     run("encode", stay, stream, *QUICK)
     assert shown(stream) == near
     with gvcodec.Video(stream, fidelity=True) as video:
         assert video.metadata.duration_seconds == near
-    for suffix in ("mp4", "mov", "mkv", "webm"):
-        run("decode", stream, out := tmp_path / f"a.{suffix}", "--fidelity")
+    for ending in ("mp4", "mkv"):
+        run("decode", stream, out := tmp_path / f"a.{ending}", "--fidelity")
         assert length(out) == near
-    for suffix in ("mp4", "mkv"):
-        run("extract", stream, out := tmp_path / f"x.{suffix}")
+        run("extract", stream, out := tmp_path / f"x.{ending}")
         assert length(out) == near
     run("encode", stay, tmp_path / "one.mp4", *QUICK)
     assert length(tmp_path / "one.mp4") == near
@@ -74,8 +74,9 @@ def test_the_last_picture_stays(stay: Path, tmp_path) -> None:
     assert shown(tmp_path / "b.gvc") == near
 
 
-def test_the_last_picture_stays_in_every_way_to_encode(stay: Path, tmp_path) -> None:
-    near = pytest.approx(float(LENGTH), abs=0.03)
+@pytest.mark.usefixtures("inline_batch")
+def test_the_last_picture_stays_in_every_way_to_encode(tmp_path) -> None:
+    stay, near = write_stay(tmp_path, ".mkv"), pytest.approx(float(LENGTH), abs=0.03)
     for number, how in enumerate((("--size", "20k"), ("--target", "psnr=30"), ("--jobs", "1"))):
         run("encode", stay, tmp_path / f"{number}.gvc", *QUICK, *how)
         assert shown(tmp_path / f"{number}.gvc") == near
@@ -90,11 +91,10 @@ def test_the_last_picture_stays_in_every_way_to_encode(stay: Path, tmp_path) -> 
     assert shown(tmp_path / "part.gvc") == pytest.approx(0.16, abs=0.03)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_rates_are_by_time_not_by_frames(tmp_path, suffix: str) -> None:
+def test_rates_are_by_time_not_by_frames(tmp_path) -> None:
     """A screen recording: 8 frames in 4 s."""
     times = [0, 40, 600, 1200, 1800, 2400, 3000, 3960]
-    source = write(tmp_path / f"sparse.{suffix}", times, 40, bframes=0)
+    source = write(tmp_path / "sparse.mp4", times, 40, bframes=0)
     done = gvcodec.encode_file(source, tmp_path / "a.gvc", base="av1", preset=10, fit=0)
     facts = gvcodec.info(tmp_path / "a.gvc")
     assert facts.duration == pytest.approx(4.0, abs=0.2)
@@ -151,9 +151,13 @@ def numbers_of(path: Path) -> tuple[list[int], float]:
     return shown, samples / 8000
 
 
-@pytest.mark.parametrize(("start", "end", "numbers", "length"), PARTS)
-@pytest.mark.parametrize("way", ["file", "pipe", "exact cut"])
-def test_a_part_shows_and_sounds_what_stands(stream, tmp_path, way, start, end, numbers, length):
+WAYS = [("file", part) for part in PARTS]
+WAYS += [("pipe", PARTS[1]), ("exact cut", PARTS[1]), ("exact cut", PARTS[4])]
+
+
+@pytest.mark.parametrize(("way", "part"), WAYS)
+def test_a_part_shows_and_sounds_what_stands(stream, tmp_path, way, part):
+    start, end, numbers, length = part
     piece, out = tmp_path / "piece.gvc", tmp_path / "out.mkv"
     if way == "exact cut":
         gvcodec.cut(stream, piece, start, end, exact=True)
@@ -167,16 +171,10 @@ def test_a_part_shows_and_sounds_what_stands(stream, tmp_path, way, start, end, 
 
 
 FINE = ("--fit", "off", "--preset", "10", "--base-q", "10", "--keyint", "5", "--base", "av1", "-y")
-EXCERPTS = [
-    ("--start", "0.4"),
-    ("--frames", "7"),
-    ("--start", "0.2", "--frames", "6"),
-    ("-r", "12.5"),
-    ("--to", "0.6"),
-]
+EXCERPTS = [("--start", "0.2", "--frames", "6"), ("-r", "12.5"), ("--to", "0.6")]
 
 
-@pytest.fixture(scope="module", params=["a.mkv", "a.mp4", "a.y4m", "b.ts"])
+@pytest.fixture(scope="module", params=["a.mkv", "a.y4m", "b.ts"])
 def film(request, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("film") / request.param
     if path.suffix == ".ts":

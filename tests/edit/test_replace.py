@@ -234,11 +234,12 @@ def test_killed_at_any_step_nothing_is_lost(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_killed_at_random_moments_nothing_is_lost(tmp_path) -> None:
-    command = [sys.executable, "-m", "tests.edit.replace_kills", "4", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.edit.replace_kills", "3", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and done.stdout.endswith("nothing lost\n"), done.stderr
 
 
+@pytest.mark.usefixtures("inline_batch")
 def test_a_batch_replaces_checked_files_and_says_what_it_refuses(film: Path, tmp_path) -> None:
     folder, keep, out = tmp_path / "in", tmp_path / "old", tmp_path / "out"
     (folder / "sub").mkdir(parents=True)

@@ -153,12 +153,11 @@ def test_tools_work_on_pipes(tmp_path, clip: list[Planes]) -> None:
     assert piped("repair", "-", "-", data=data) == piped("cat", "-", "-o", "-", data=data) == data
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_lost_footer_is_named_and_written_anew(tmp_path, clip, base: str) -> None:
-    data = made(clip, base)
+def test_a_lost_footer_is_named_and_written_anew(tmp_path, clip) -> None:
+    data = made(clip)
     last = Reader(io.BytesIO(data)).gops()[-1]
     footer = last.offset + last.size
-    for size in (footer, footer + 2, footer + 9, len(data) - 15, len(data) - 1):
+    for size in (footer, footer + 9, len(data) - 1):
         (tmp_path / "a.bin").write_bytes(data[:size])
         for words in (["verify", "--fidelity"], ["decode", tmp_path / "a.y4m", "--fidelity"]):
             assert "gvcodec repair" in run(words[0], tmp_path / "a.bin", *words[1:], code=3).err
@@ -175,7 +174,7 @@ def test_repair_keeps_every_frame_before_the_cut(tmp_path, clip: list[Planes], b
     whole = list(gvcodec.decode_planes(data, fidelity=True))
     # A keyframe of H.266 is shown after others: without them nothing can be kept of its GOP.
     first = gops[0].offset + gops[0].size if base == "vvc" else ends[0]
-    for size in range(first + 1, len(data), 211):
+    for size in range(first + 1, len(data), 601):
         (tmp_path / "a.bin").write_bytes(data[:size])
         run("repair", tmp_path / "a.bin", tmp_path / "b.bin", "-y")
         repaired = (tmp_path / "b.bin").read_bytes()

@@ -59,9 +59,9 @@ def test_grey_levels_are_the_standards():
     assert white.max() == pytest.approx(1) and white.min() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("size", [(64, 48), (1280, 720)])
 @pytest.mark.parametrize(
-    ("codec", "layout"), [("libx264rgb", "bgr24"), ("ffv1", "bgr0"), ("png", "rgb24")]
+    ("size", "codec", "layout"),
+    [((64, 48), "libx264rgb", "bgr24"), ((64, 48), "ffv1", "bgr0"), ((1280, 720), "png", "rgb24")],
 )
 def test_rgb_is_converted_by_the_matrix_of_its_tag(tmp_path, size, codec, layout):
     """Players take BT.709 for HD, BT.601 below."""

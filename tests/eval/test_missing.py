@@ -1,19 +1,17 @@
 """What is missing is said before a measurement; tables claim no more than was measured."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from eval import metrics
 from eval.__main__ import main
 from eval.experiments import frontier
 from eval.points.bd import LEAST_POINTS, TOO_FEW, bd_rate, bootstrap
 from eval.rd import command
 from eval.report import tables
 from eval.search import interval
+from tests.conftest import in_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,24 +41,10 @@ def test_rd_names_a_missing_package_before_it_measures(
     assert not (tmp_path / "out").exists()
 
 
-def test_rd_names_missing_weights_before_it_measures(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(metrics, "_without_weights", lambda: "no weights (python -m eval weights)")
-    monkeypatch.setattr(metrics, "_is_published", lambda name: False)
-    monkeypatch.setattr(command, "_measure", lambda *_: pytest.fail("measured"))
-    words = ["rd", "--short", "--out", str(tmp_path), "--metrics", "lpips_alex,dists"]
-    assert main(words) == 1
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "LPIPS-Alex, DISTS cannot be measured" in line and "eval weights" in line
-
-
-@pytest.mark.parametrize("words", [["condense", "x", "--manifest", "y"], ["budgets", "x"]])
-def test_commands_without_torch_end_with_one_line(words: list[str], tmp_path: Path) -> None:
+def test_commands_without_torch_end_with_one_line() -> None:
     script = "import sys; sys.modules['torch'] = None\n"
-    script += f"from eval.__main__ import main; sys.exit(main({words!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
+    script += "from eval.__main__ import main; sys.exit(main(['budgets', 'x']))"
+    done = in_process("-c", script, code=1, cwd=ROOT, text=True)
     assert done.stderr.splitlines() == ["eval: torch is not installed: pip install 'gvcodec[eval]'"]
 
 

@@ -180,7 +180,8 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
     second = [tuple(255 - p for p in planes) for planes in procedural("noise", 96, 64, 16).planes]
     clip = prepare("cut", ["cut"], lambda: frames_of(first + second, 96, 64), 0, tmp_path)
     for keyint, keys in ((ENDLESS, 1), (ENDLESS - 1, 2)):
-        codec = resolve([f"gvcodec:fit=off:base={base}:output=fidelity"], Options(keyint=keyint))[0]
+        word = f"gvcodec:preset=10:fit=off:base={base}:output=fidelity"
+        codec = resolve([word], Options(keyint=keyint))[0]
         with open(encode(codec, clip, 40, tmp_path / "streams").stream, "rb") as file:
             kinds = [packet.kind for packet in Reader(file).packets() if packet.is_frame]
         assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)

@@ -40,8 +40,8 @@ def test_scores_come_back_from_simulated_votes() -> None:
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     inside = [
         each.low <= TRUE[each.title] <= each.high
-        for seed in range(40)
-        for each in score(simulated(400, seed), samples=200)
+        for seed in range(20)
+        for each in score(simulated(400, seed), samples=100)
     ]
     assert 0.9 <= np.mean(inside) <= 0.995
 

@@ -1,12 +1,10 @@
 """The shape of the package: all is reachable, a base is one record, types are those of the core."""
 
 import ast
-import importlib.util
 import io
 import sys
 import types
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +18,11 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
 from tests.conftest import clips_equal
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.scripts import ROOT, load_script
 
 
 def test_every_module_is_used_by_what_is_shipped() -> None:
-    spec = importlib.util.spec_from_file_location("unreachable", ROOT / "scripts/unreachable.py")
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.unreachable() == []
+    assert load_script("unreachable").unreachable() == []
 
 
 class Raw(BaseEncoder, BaseDecoder):

@@ -1,12 +1,10 @@
 """What pages say can be followed: links, options, defaults; actions are pinned."""
 
 import argparse
-import importlib.util
 import inspect
 import io
 import re
 import tomllib
-import types
 from pathlib import Path
 
 import pytest
@@ -15,19 +13,11 @@ import gvcodec
 from gvcodec import cli
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.config import SPEEDS
+from tests.house.scripts import ROOT, load_script
 
-ROOT = Path(__file__).resolve().parents[2]
 GLOBS = "*.md", "docs/**/*.md", "eval/*.md", "training/log/*.md", "*/README.md"
 PAGES = [page for pattern in GLOBS for page in ROOT.glob(pattern) if page.is_file()]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-def script(name: str) -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def anchors(page: Path) -> set[str]:
@@ -76,7 +66,7 @@ def test_the_readme_fits_two_screens_and_names_what_this_is() -> None:
     assert all(word in first for word in ("AV1", "codec", "neural"))
 
 
-def test_dissected_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dissected_file_is_one() -> None:
     block = re.search(r"```hex\n(.*?)```", (ROOT / "docs/format.md").read_text(), re.DOTALL)
     assert block
     lines = re.findall(r"^(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", block[1], re.MULTILINE)
@@ -112,7 +102,7 @@ def numbers(cell: str) -> tuple[int, ...]:
 
 def test_the_option_tables_are_those_of_the_commands() -> None:
     """`python scripts/option_tables.py` writes them."""
-    tables = script("option_tables")
+    tables = load_script("option_tables")
     for page, row in zip(tables.PAGES, ("| `-q N` |", "| `--jobs N` |"), strict=True):
         text = page.read_text()
         assert tables.fill(text) == text and row in text, page.name

@@ -1,6 +1,5 @@
 """A stranger's machine: an empty home, no variables set, a checkout that was never built."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -10,14 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 
 from eval.sequences import DATA_VARIABLE, select
 from eval.tools import EvalError
 from gvcodec.api import encoding as rated
 from tests.conftest import run
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.scripts import ROOT, load_script
 
 
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
@@ -90,14 +87,6 @@ def release_check(folder: Path) -> ModuleType:
     return load_script("check_release")
 
 
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_release_says_one_version_everywhere(tmp_path) -> None:
     release = release_check(tmp_path)
     assert not release.wrongs("", tmp_path)
@@ -136,22 +125,6 @@ def test_a_tag_is_refused_for_sources_between_releases(tmp_path) -> None:
     header = tmp_path / "gvcodec/bitstream/header.py"
     header.write_text(header.read_text().replace("VERSION = (1, 1)", "VERSION = (1, 3)"))
     assert any("format 1.3" in wrong for wrong in release.wrongs("v1.2.0", tmp_path))
-
-
-def test_the_citation_is_valid() -> None:
-    """By the required keys of CFF 1.2.0 and the types of those that it has."""
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
-    assert citation["cff-version"] == "1.2.0" and citation["type"] in ("software", "dataset")
-    allowed = {"abstract", "repository-code", "date-released", "url", "references"}
-    assert citation.keys() - allowed <= {
-        *("cff-version", "message", "title", "authors", "type", "version", "license", "keywords"),
-    }
-    persons = {"given-names", "family-names", "orcid", "affiliation"}
-    for author in citation["authors"]:
-        assert author.keys() <= persons or author.keys() == {"name"}
-    assert all(isinstance(word, str) for word in citation["keywords"])
-    assert isinstance(citation["version"], str) and citation["license"] == "Apache-2.0"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 """Decoding does not import the encoder."""
 
-import subprocess
-import sys
-
 import pytest
 
 import gvcodec
 from gvcodec import public
+from tests.conftest import in_process
 
 PRINT = """
 import sys
@@ -37,8 +35,7 @@ FOREIGN = (
 
 @pytest.mark.parametrize("code", BUDGETS)
 def test_decoding_loads_few_modules_and_no_encoder(code: str) -> None:
-    command = [sys.executable, "-c", code + PRINT]
-    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    names = in_process("-c", code + PRINT, text=True).stdout.split()
     assert "gvcodec.codec.decoder" in names
     assert len(names) <= BUDGETS[code], len(names)
     foreign = tuple(f"gvcodec.{name}" for name in FOREIGN)

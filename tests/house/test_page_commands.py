@@ -106,6 +106,7 @@ def gvcodec_run(line: str) -> int:
         return int(ended.code or 0)
 
 
+@pytest.mark.usefixtures("inline_batch")
 @pytest.mark.parametrize(("name", "text"), RUN, ids=[name for name, _ in RUN])
 def test_commands_of_a_block_run(name, text, files, tmp_path, monkeypatch, request):
     shutil.copytree(files, tmp_path / "work")

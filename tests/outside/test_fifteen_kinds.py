@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import multiprocessing
 import shutil
 import struct
 import tarfile
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,15 +74,12 @@ def test_a_timecode_track_is_named(tmp_path, rate) -> None:
     assert any("timecode" in note or "(data) left out" in note for note in done.notes)
 
 
-@pytest.mark.parametrize("order", ["tff", "bff"])
-def test_interlaced_video_is_named(tmp_path, order) -> None:
+def test_interlaced_video_is_named(tmp_path) -> None:
     """vrecord#30, FFMS2#83, jellyfin#5230: frames of two fields; the rate is that of frames."""
     source = tmp_path / "a.mpg"
-    first = {"tff": "1", "bff": "0"}[order]
     ffmpeg(
         *("-i", made(tmp_path / "a.mkv"), "-c:v", "mpeg2video", "-q:v", 2),
-        *("-flags", "+ildct+ilme", "-field_order", "tt" if first == "1" else "bb"),
-        *("-vf", f"setfield={order}", source),
+        *("-flags", "+ildct+ilme", "-field_order", "bb", "-vf", "setfield=bff", source),
     )
     video, done = encoded(source)
     assert len(video) == 25 and done.format.frame_rate == 25
@@ -225,6 +220,7 @@ def test_slow_motion_keeps_its_uneven_times(tmp_path) -> None:
     assert all(abs(a - b) < Fraction(1, 1000) for a, b in zip(seconds, wanted, strict=True))
 
 
+@pytest.mark.usefixtures("inline_batch")
 def test_a_live_photo_is_a_still_and_a_film(tmp_path) -> None:
     """librephotos#481, photoprism#1895, docker-icloudpd#71: two files of one name."""
     from PIL import Image
@@ -321,24 +317,6 @@ def test_wall_clock_times_find_the_frame_on_screen(tmp_path) -> None:
     assert [number_of(f) for f in video.get_frames_played_at(between).data] == list(range(59))
 
 
-def _numbers(path: str, indices: list[int]) -> list[int]:
-    video = gvcodec.open(path)
-    return [number_of(video[index]) for index in indices]
-
-
-def test_sixteen_readers_at_random_get_what_one_gets(tmp_path) -> None:
-    """lerobot#2488, apache/paimon#9757: workers that are spawned, and threads."""
-    encoded(made(tmp_path / "a.mkv", frames=60), keyint=10)
-    path = str(tmp_path / "a.gvc")
-    rng = np.random.default_rng(2)
-    wanted = [[int(n) for n in rng.integers(0, 60, 4)] for _ in range(16)]
-    with ThreadPoolExecutor(16) as threads:
-        assert list(threads.map(_numbers, [path] * 16, wanted)) == wanted
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawned) as processes:
-        assert list(processes.map(_numbers, [path] * 16, wanted)) == wanted
-
-
 def test_a_stream_in_a_shard_is_read_where_it_lies(tmp_path) -> None:
     """vision#8029, torchcodec#465, spdl#757: a member of a tar file, not unpacked."""
     encoded(made(tmp_path / "a.mkv", frames=60), keyint=10)
@@ -374,6 +352,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.usefixtures("inline_batch")
 def test_a_bag_stays_as_it_is(tmp_path) -> None:
     """figgy#752, roda-in#335, archivematica/Issues#999: checksums are kept next to the films."""
     bag = tmp_path / "bag"

@@ -19,12 +19,12 @@ from tests.clips import ffmpeg
 from tests.conftest import metadata_of
 from tests.outside.test_fifteen_kinds import FAST, encoded, made
 
-#: Persian with a joiner, a family of three, French and Japanese spaces.
-TEXTS = (
-    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
-    "The \U0001f468\u200d\U0001f469\u200d\U0001f467 film",
-    "Où\u00a0?\u00a0Ici\u00a0!",
-    "\u6771\u4eac\u3000\u7269\u8a9e",
+#: Persian with a joiner.
+JOINED = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+#: The same, a family of three, French and Japanese spaces.
+TEXT = (
+    f"{JOINED}, the \U0001f468\u200d\U0001f469\u200d\U0001f467 film, "
+    "Où\u00a0?\u00a0Ici\u00a0!, \u6771\u4eac\u3000\u7269\u8a9e"
 )
 
 
@@ -52,11 +52,10 @@ def test_names_of_tags_keep_their_capitals(tmp_path) -> None:
     assert output.metadata[place[0]] == place[1] and output.metadata["MyKey"] == "kept"
 
 
-@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
-def test_letters_that_join_and_wide_spaces_are_text(tmp_path, text, ending) -> None:
+def test_letters_that_join_and_wide_spaces_are_text(tmp_path, ending) -> None:
     """jsoup#1244, excalibrain#226: they are printable to Unicode's readers, not to Python."""
-    chapters = tmp_path / "c.txt"
+    chapters, text = tmp_path / "c.txt", TEXT
     chapters.write_text(
         f";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=900\ntitle={text}\n"
     )
@@ -81,11 +80,11 @@ def test_control_characters_reach_no_terminal() -> None:
 
 def test_a_title_that_tracks_cannot_hold_is_read_by_older_readers(tmp_path) -> None:
     """Readers of 1.0 take unprintable characters in a `tracks` packet for damage."""
-    words = ("-f", "lavfi", "-i", "sine=d=1", "-metadata:s:a:0", f"title={TEXTS[0]}")
+    words = ("-f", "lavfi", "-i", "sine=d=1", "-metadata:s:a:0", f"title={JOINED}")
     ffmpeg("-i", made(tmp_path / "a.mkv"), *words, "-c:v", "copy", tmp_path / "b.mkv")
     video, _ = encoded(tmp_path / "b.mkv")
     video.close()
-    assert metadata_of(tmp_path / "b.gvc").names == ((1, "title", TEXTS[0]),)
+    assert metadata_of(tmp_path / "b.gvc").names == ((1, "title", JOINED),)
     (track,) = (each for each in gvcodec.info(tmp_path / "b.gvc").tracks)
     assert track["title"].isprintable()
 
@@ -115,10 +114,10 @@ def test_tags_of_ogg_belong_to_its_tracks(tmp_path) -> None:
     assert output.metadata["title"] == "The title" and output.metadata["artist"] == "Someone"
 
 
-@pytest.mark.parametrize("kind", ["mkv", "mxf", "mov"])
+@pytest.mark.parametrize("kind", ["mkv", "mxf"])
 def test_a_timecode_without_a_track_is_named(tmp_path, kind) -> None:
     """lossless-cut#506, vrecord#1020: a tag in Matroska and MXF."""
-    codec = {"mkv": "ffv1", "mxf": "mpeg2video", "mov": "libx264"}[kind]
+    codec = {"mkv": "ffv1", "mxf": "mpeg2video"}[kind]
     words = ("-c:v", codec, "-timecode", "01:02:03:04", "-metadata", "timecode=01:02:03:04")
     ffmpeg("-i", made(tmp_path / "a.mkv"), *words, tmp_path / f"t.{kind}")
     _, done = encoded(tmp_path / f"t.{kind}")
@@ -130,10 +129,7 @@ def test_a_timecode_without_a_track_is_named(tmp_path, kind) -> None:
     [
         (".ts", {"title", "artist", "chapters"}, set()),
         (".gif", {"title", "artist", "chapters"}, set()),
-        (".apng", {"title", "artist", "chapters"}, set()),
         (".avi", {"chapters"}, {"title", "artist"}),
-        (".flv", {"chapters"}, {"title", "artist"}),
-        (".mkv", set(), {"title", "artist", "chapters"}),
         (".mp4", set(), {"title", "artist", "chapters"}),
     ],
 )
@@ -165,7 +161,7 @@ def test_gaps_between_chapters_are_named(kind) -> None:
     assert not lost_metadata(gap, "matroska")
 
 
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 def test_name_and_language_of_the_video_are_kept(tmp_path, ending) -> None:
     """ffmpeg-normalize#86: editions and angles have names."""
     names = ("-metadata:s:v:0", "title=Director's cut", "-metadata:s:v:0", "language=deu")
@@ -179,10 +175,9 @@ def test_name_and_language_of_the_video_are_kept(tmp_path, ending) -> None:
         assert one.streams.video[0].metadata["name"] == "Director's cut"
 
 
-@pytest.mark.parametrize("scale", ["12800", "90000"])
-def test_avi_counts_frames(tmp_path, scale) -> None:
+def test_avi_counts_frames(tmp_path) -> None:
     """dsda-doom#759, HandBrake#1374: the clock of the source is no frame rate."""
-    words = ("-video_track_timescale", scale)
+    words = ("-video_track_timescale", "90000")
     source = remuxed(made(tmp_path / "a.mkv", "libx264"), tmp_path / "b.mp4", *words)
     output, _ = recoded(source, ".avi")
     assert output.streams.video[0].average_rate == 25

@@ -87,12 +87,12 @@ def test_a_disk_that_cannot_be_read_is_named_with_the_file() -> None:
         assert said.err == ("gvcodec: /proc/self/mem: cannot be read: Input/output error\n")
 
 
-@pytest.mark.parametrize("kind", ["qoi", "pfm", "hdr", "j2k", "jls", "pam", "sgi"])
+@pytest.mark.parametrize("kind", ["qoi", "pfm", "j2k"])
 def test_a_folder_of_pictures_of_research(tmp_path, kind) -> None:
     """mpv#10215, Meshroom#965, sam2#589: sequences as renderers and labs write them."""
     folder = tmp_path / "frames"
     folder.mkdir()
-    form = {"pfm": "gbrpf32le", "hdr": "gbrpf32le"}.get(kind, "rgb24")
+    form = "gbrpf32le" if kind == "pfm" else "rgb24"
     source = made(tmp_path / "a.mkv", frames=3)
     ffmpeg("-i", source, "-pix_fmt", form, "-f", "image2", folder / f"f%03d.{kind}")
     output = tmp_path / "a.gvc"
@@ -119,12 +119,11 @@ def test_a_playlist_is_as_large_as_what_it_names(tmp_path, fragments) -> None:
     assert [number_of(frame) for frame in video[:]] == list(range(25))
     pieces = [path for path in source.parent.iterdir() if path.suffix in (".ts", ".m4s", ".mp4")]
     assert done.source_bytes == sum(path.stat().st_size for path in pieces) > 2 * done.size
-    for way in ({}, {"jobs": 1, "keyint": 10}):
-        output = tmp_path / f"{len(way)}.gvc"
-        chunks = gvcodec.encode_file(source, output, min_gain="10%", **FAST | way)
-        assert chunks.source_bytes == done.source_bytes
-        with pytest.raises(NoGainError):
-            gvcodec.encode_file(source, output, min_gain="99%", overwrite=True, **FAST | way)
+    way = {"jobs": 1, "keyint": 10, "min_gain": "10%", "overwrite": True}
+    chunks = gvcodec.encode_file(source, tmp_path / "a.gvc", **FAST | way)
+    assert chunks.source_bytes == done.source_bytes
+    with pytest.raises(NoGainError):
+        gvcodec.encode_file(source, tmp_path / "a.gvc", min_gain="99%", overwrite=True, **FAST)
 
 
 def test_a_playlist_without_one_of_its_files_is_incomplete(tmp_path) -> None:
@@ -262,10 +261,9 @@ def test_two_fields_in_a_packet_are_one_frame(tmp_path) -> None:
     assert (video.metadata.width, video.metadata.height) == (64, 48)
 
 
-@pytest.mark.parametrize("kind", ["mkv", "ts"])
-def test_a_stream_without_keyframes_can_be_entered(tmp_path, kind) -> None:
+def test_a_stream_without_keyframes_can_be_entered(tmp_path) -> None:
     """ExoPlayer#1654, webcodecs#710, mpp#523: intra refresh of drones and game streams."""
-    source = tmp_path / f"refresh.{kind}"
+    source = tmp_path / "refresh.ts"
     refresh = "intra-refresh=1:keyint=10:bframes=0"
     ffmpeg("-i", made(tmp_path / "a.mkv"), "-c:v", "libx264", "-x264-params", refresh, source)
     for way, first in (({}, 0), ({"start": 0.48}, 12), ({"jobs": 1, "keyint": 5}, 0)):
@@ -273,10 +271,7 @@ def test_a_stream_without_keyframes_can_be_entered(tmp_path, kind) -> None:
         assert [number_of(frame) for frame in video[:]] == list(range(first, 25))
 
 
-@pytest.mark.parametrize(
-    ("form", "ending"),
-    [("PNG", "jpg"), ("WEBP", "jpg"), ("JPEG", "png"), ("BMP", "png"), ("TIFF", "jpg")],
-)
+@pytest.mark.parametrize(("form", "ending"), [("WEBP", "jpg"), ("JPEG", "png"), ("TIFF", "jpg")])
 def test_a_picture_is_read_by_what_it_holds(tmp_path, form, ending) -> None:
     """imageio#875, MasaCMS#193: a browser's picture under the name of another kind."""
     source = tmp_path / f"a.{ending}"

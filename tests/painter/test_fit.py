@@ -185,10 +185,10 @@ FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
 def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     monkeypatch, blank, some_weights
 ):
-    for name, value in (("_POOL", 6), ("_VALIDATION", 3), ("_BATCH", 2)):
+    for name, value in (("_POOL", 4), ("_VALIDATION", 2), ("_BATCH", 1)):
         monkeypatch.setattr(fitting, name, value)
     checkpoint, messages = blank, list[str]()
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 8, checkpoint)
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 6, checkpoint)
     payload = fit(*arguments, progress=messages.append, stream_bytes=100_000)
     assert payload is not None and 10 < len(payload) < 3000
     assert payload == fit(*arguments, stream_bytes=100_000)
@@ -198,7 +198,7 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     base_frame = samples()[0][0][0]
     assert not np.array_equal(painter.paint(base_frame)[0], base_frame[0])
     # In a stream of next to no bytes nothing pays.
-    arguments = (*arguments[:5], 4, checkpoint)
+    arguments = (*arguments[:5], 2, checkpoint)
     assert fit(*arguments, stream_bytes=50) is None
     # What is in force costs nothing: it stays, unless it does harm.
     assert fit(*arguments, stream_bytes=50, before=payload) == payload
@@ -226,9 +226,9 @@ def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, b
         monkeypatch.setattr(fitting, name, 2)
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     messages: list[str] = []
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 6, blank)
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 3, blank)
     first = fit(*arguments, progress=messages.append)
-    assert messages[0] == "fitting: led by the small network" and "6 steps" in messages[-1]
+    assert messages[0] == "fitting: led by the small network" and "3 steps" in messages[-1]
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
     assert fit(*arguments, leader="small") == first
 

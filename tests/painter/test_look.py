@@ -88,9 +88,8 @@ def test_payloads_with_factors_come_back_and_wrong_ones_are_damaged() -> None:
     assert set_payload_strength(b"\x14\x20\x07", 0) == IDENTITY
 
 
-@pytest.mark.parametrize("options", [{"fit": "off"}, {"low_delay": True}, {}])
+@pytest.mark.parametrize("options", [{"low_delay": True}, {}])
 def test_the_dial_of_an_encode(options: dict) -> None:
-    options = {name: 0 if value == "off" else value for name, value in options.items()}
     default = made(**options)
     assert made(look=DEFAULT, **options) == default
     base = lumas(default, fidelity=True)

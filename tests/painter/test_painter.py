@@ -124,9 +124,7 @@ def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
 
 
 @pytest.mark.usefixtures("form")
-@pytest.mark.parametrize(
-    "size", [(64, 48), (118, 70), (17, 33), (16, 16), (15, 1), (333, 100), (20, 590)], ids=str
-)
+@pytest.mark.parametrize("size", [(118, 70), (17, 33), (15, 1), (333, 100), (20, 590)], ids=str)
 def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None:
     """In every form of the loops, on one thread and on three, whatever vectors and weights are."""
     width, height = size

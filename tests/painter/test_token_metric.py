@@ -37,8 +37,14 @@ def torch_distances(source: Planes, painted: list[Planes], colour: Colour) -> np
         return np.array([float(network(as_rgb(p, known), reference)[0]) for p in painted])
 
 
-@pytest.mark.parametrize("size", [(128, 192), (48, 66), (86, 254)])
-@pytest.mark.parametrize("colour", [Colour(), Colour(matrix=9, full_range=True)])
+@pytest.mark.parametrize(
+    ("size", "colour"),
+    [
+        ((128, 192), Colour()),
+        ((48, 66), Colour(matrix=9, full_range=True)),
+        ((86, 254), Colour()),
+    ],
+)
 def test_distances_are_those_of_the_network_in_torch(size: tuple[int, int], colour: Colour) -> None:
     height, width = size
     rng = np.random.default_rng(1)
@@ -71,16 +77,16 @@ def test_differences_between_painted_pictures_are_right_within_two_percent() -> 
 
 
 def test_all_forms_of_the_core_and_all_threads_find_the_same() -> None:
-    first, second = rough_clip(2, 310, 570)
-    windows = [window for window in trial_windows(310, 570) if min(window[2:]) < 60]
-    assert len(windows) == 4
+    first, second = rough_clip(2, 60, 310)
+    windows = trial_windows(60, 310)
+    assert windows == [(0, 0, 60, 256), (0, 256, 60, 54)]
     before = _core.cpu()
     found = []
     try:
         for form in _core.cpu_forms():
             _core.use_cpu(form)
             for threads in (1, 3):
-                metric = PerceptualMetric(replace(FORMAT, width=570, height=310), threads)
+                metric = PerceptualMetric(replace(FORMAT, width=310, height=60), threads)
                 found.append(metric.distances(first, [second], windows))
     finally:
         _core.use_cpu(before)

@@ -41,6 +41,7 @@ TOKENS = MODEL.tokens
 FORMAT = VideoFormat(192, 128, Fraction(25), Fraction(1, 25))
 
 
+@pytest.fixture(scope="module")
 def rough_gop() -> GopSample:
     """A GOP of twelve frames of fine texture that moves."""
     clip = rough_clip(12)
@@ -52,25 +53,34 @@ def rough_gop() -> GopSample:
     return GopSample(0, runs, [[0, 0, 0]] * 3)
 
 
-def searched_gop(monkeypatch) -> tuple[GopSample, TokenSearch, bytes]:
-    """What a search finds in a rough GOP where bytes and flicker cost nothing."""
+def free_flicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes and flicker cost nothing."""
     monkeypatch.setattr(token_trial, "FLICKER_PRICE", 0.0)
     monkeypatch.setattr(token_trial, "MAX_FLICKER", 1e9)
     monkeypatch.setattr(token_trial, "MAX_WINDOW_FLICKER", 1e9)
     monkeypatch.setattr(token_search, "TEMPORAL", 0.0)
-    sample = rough_gop()
-    search = TokenSearch(FORMAT, "av1", Fraction(1), 50, 50, True)
-    found = search.find(sample, 10**9)
+
+
+@pytest.fixture(scope="module")
+def searched_gop(rough_gop: GopSample) -> tuple[TokenSearch, bytes]:
+    """What a search finds in a rough GOP where bytes and flicker cost nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        free_flicker(patch)
+        search = TokenSearch(FORMAT, "av1", Fraction(1), 50, 50, True)
+        found = search.find(rough_gop, 10**9)
     assert found is not None
-    return sample, search, found
+    return search, found
 
 
 def trial_of(search: TokenSearch, sample: GopSample) -> GopTrial:
     return search.token_encoder.trial(sample, search.token_encoder.strength_of(sample))
 
 
-def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> None:
-    sample, search, found = searched_gop(monkeypatch)
+def test_a_search_lowers_what_judges_frames_that_it_did_not_see(
+    rough_gop: GopSample, searched_gop: tuple[TokenSearch, bytes], monkeypatch
+) -> None:
+    free_flicker(monkeypatch)
+    sample, (search, found) = rough_gop, searched_gop
     tokens = unpack(found, TOKENS, 50, 128, 192)
     strength = search.token_encoder.strength_of(sample)
     encoded, matched = search.token_encoder.parts(sample, strength)
@@ -81,9 +91,9 @@ def test_a_search_lowers_what_judges_frames_that_it_did_not_see(monkeypatch) -> 
     assert search.find(sample, 1) is None
 
 
-def test_a_trial_paints_what_decoders_show() -> None:
+def test_a_trial_paints_what_decoders_show(rough_gop: GopSample) -> None:
     """Distances are those of samples that the exact painter gives, flicker that of all runs."""
-    sample, judge = rough_gop(), PerceptualMetric(FORMAT)
+    sample, judge = rough_gop, PerceptualMetric(FORMAT)
     encoder = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
     tokens = no_tokens(128, 192, 8)
     tokens.region[:], tokens.kinds[:] = 2, 3
@@ -127,9 +137,12 @@ def changed(run: list[tuple[Planes, Planes]], painted: list[Planes], number: int
 
 
 @pytest.mark.parametrize("kinds", [[3], [1, 2, 3]])
-def test_a_trial_sends_what_serves_and_no_harm(kinds: list[int], monkeypatch) -> None:
-    sample, search, found = searched_gop(monkeypatch)
-    trial = trial_of(search, sample)
+def test_a_trial_sends_what_serves_and_no_harm(
+    kinds: list[int], rough_gop: GopSample, searched_gop: tuple[TokenSearch, bytes], monkeypatch
+) -> None:
+    free_flicker(monkeypatch)
+    search, found = searched_gop
+    trial = trial_of(search, rough_gop)
     regions = style_offsets_of(unpack(found, TOKENS, 50, 128, 192)).transpose(1, 2, 0) // STEP
     good = regions.astype(np.float32)
     assert trial.choose([good], 10**9, kinds).kinds.any()
@@ -153,7 +166,7 @@ def test_windows_of_every_size_are_even() -> None:
     assert trial_windows(317, 101) == [(0, 0, 256, 100), (256, 0, 60, 100)]
 
 
-@pytest.mark.parametrize("size", [(48, 64), (70, 118), (300, 521)])
+@pytest.mark.parametrize("size", [(48, 64), (300, 521)])
 def test_pictures_of_every_size_are_tried(size: tuple[int, int]) -> None:
     height, width = size
     fmt = replace(FORMAT, width=width, height=height)
@@ -165,9 +178,8 @@ def test_pictures_of_every_size_are_tried(size: tuple[int, int]) -> None:
     assert found is None or unpack(found, TOKENS, 50, height, width).kinds.any()
 
 
-@pytest.mark.parametrize("size", [(32, 32), (40, 64)])
-def test_pictures_smaller_than_a_window_have_no_tokens(size: tuple[int, int]) -> None:
-    height, width = size
+def test_pictures_smaller_than_a_window_have_no_tokens() -> None:
+    height, width = 40, 64
     clip = rough_clip(3, height, width)
     sample = GopSample(0, [[(planes, planes) for planes in clip]], [[0, 0, 0]])
     search = TokenSearch(
@@ -268,9 +280,9 @@ def test_no_window_gets_tokens_that_flicker_too_much(monkeypatch) -> None:
     assert choose_best(plain, [bold], none, 10**6) == [0] * 10
 
 
-def test_tokens_are_found_for_the_strength_of_the_gop(monkeypatch) -> None:
+def test_tokens_are_found_for_the_strength_of_the_gop(rough_gop: GopSample, monkeypatch) -> None:
     monkeypatch.setattr(strength_module, "LIMIT", 0.5)
-    sample = rough_gop()
+    sample = rough_gop
     found = {
         (steadies, dial): EncodedTokens(FORMAT, "av1", Fraction(1), 50, dial, steadies, 1)
         for steadies, dial in ((False, 50), (True, 50), (False, 90))
@@ -285,8 +297,8 @@ def test_tokens_are_found_for_the_strength_of_the_gop(monkeypatch) -> None:
     assert not np.array_equal(parts[0][1], parts[1][1])
 
 
-def test_matched_tokens_bring_energies_nearer_to_the_source_s() -> None:
-    sample = rough_gop()
+def test_matched_tokens_bring_energies_nearer_to_the_source_s(rough_gop: GopSample) -> None:
+    sample = rough_gop
     encoded = EncodedTokens(FORMAT, "av1", Fraction(1), 50, 50, False, 1)
     _, matched = encoded.parts(sample, NEUTRAL)
     assert matched.shape == (2, 3, TOKENS.dims)

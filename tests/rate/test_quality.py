@@ -168,12 +168,7 @@ def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) ->
     ("options", "words"),
     [
         ({"target": "cvvdp=9", "target_of": "p5"}, "cvvdp measures runs of frames"),
-        (
-            {"target": "psnr=30", "target_of": "best"},
-            "the statistic of a target is mean, p5, worst-scene",
-        ),
         ({"target_of": "p5"}, "--target-of needs --target"),
-        ({"max_size": "3k", "size": "2k"}, "--max-size needs --target"),
         ({"target": "psnr=30", "max_size": 0}, "a largest size is above 0"),
         ({"target": "ssimulacra2=101"}, "is not psnr=DECIBEL or lpips=DISTANCE"),
     ],

@@ -20,7 +20,7 @@ from gvcodec.rate.scenes import STEPS, Scene, choose_offsets, gop_offsets, measu
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.zones import Zone, parse_zones, zone_at
 from tests.clips import make_clip, write_clip
-from tests.conftest import clips_equal, packets_in, psnr, run, send_all
+from tests.conftest import clips_equal, packets_in, psnr, send_all
 
 FORMAT = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
 USUAL = STEPS.index(0.0)
@@ -189,7 +189,6 @@ def test_what_is_no_zone_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"maxrate": 10**5}, "^zones cannot be combined with maxrate"),
         ({"alloc": "rd"}, "^zones cannot be combined with alloc rd"),
         ({"base": "gvc1d", "preset": None}, "^zones needs base av1 or vvc"),
     ],
@@ -227,13 +226,3 @@ def test_zones_are_of_the_source_with_start_chunks_and_budgets(tmp_path) -> None
     assert 5500 <= done.size <= 6000 and keyframes(out.read_bytes()) == [0, 50]
     found = qualities(out.read_bytes())
     assert found[5] < found[0] - 1.5
-
-
-def test_a_table_has_zones(tmp_path) -> None:
-    write_clip(tmp_path / "in.mkv", CLIP)
-    table, out = tmp_path / "list.csv", tmp_path / "out"
-    table.write_text("uri,zones,q\nin.mkv,1-2:q=+20,40\n")
-    run("batch", table, "-o", out, "--fit", "off", "--preset", 10, "--base", "av1")
-    assert keyframes((out / "in.gvc").read_bytes()) == [0, 25, 50]
-    wrong = run("encode", tmp_path / "in.mkv", out / "x.gvc", "--zones", "1-2", code=2)
-    assert "'1-2' is not zones like" in wrong.err

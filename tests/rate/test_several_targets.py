@@ -93,7 +93,7 @@ def test_zones_know_the_metrics_of_targets() -> None:
     assert parse_zones(str(zone)) == (zone,)
 
 
-@pytest.mark.parametrize("way", [{"q": 60}, {"jobs": 1, "start": 0.48}, {"size": 20_000}])
+@pytest.mark.parametrize("way", [{"jobs": 1, "start": 0.48}, {"size": 20_000}])
 def test_a_zone_reaches_its_target(tmp_path, way: dict) -> None:
     clip, output = make_clip(96, 80, 75, seed=6), tmp_path / "a.gvc"
     source = write_clip(tmp_path / "in.y4m", clip, format_of(clip, 10))

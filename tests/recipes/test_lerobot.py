@@ -35,7 +35,7 @@ def has_torchcodec() -> bool:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+def dataset(tmp_path: Path, inline_batch: None) -> Path:
     """A folder like that of a data set, with one camera."""
     root = tmp_path / "pusht"
     (root / VIDEO).parent.mkdir(parents=True)

@@ -52,6 +52,7 @@ def page_command(number: int) -> list[str]:
     return words
 
 
+@pytest.mark.usefixtures("inline_batch")
 def test_recordings_are_archived_once_and_an_hour_becomes_one_film(
     recordings: Path, monkeypatch, capsys
 ) -> None:

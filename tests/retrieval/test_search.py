@@ -309,6 +309,7 @@ def test_best_moments_are_apart() -> None:
 def test_an_impossible_summary_is_refused(tmp_path, scenes: list[Planes], more) -> None:
     (tmp_path / "in.gvc").write_bytes(made(scenes[:2], summary=False))
     run("summarize", tmp_path / "in.gvc", "-o", tmp_path / "o.gvc", *more, code=2)
+    run("summarize", "-", "-o", tmp_path / "o.gvc", code=2)
     assert not (tmp_path / "o.gvc").exists()
 
 

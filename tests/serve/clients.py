@@ -2,12 +2,10 @@
 
 import argparse
 import contextlib
-import http.client
 import io
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -15,6 +13,7 @@ import numpy as np
 
 from gvcodec.cli import serve as command
 from gvcodec.serve.server import FilmServer
+from tests.player_helpers import answer
 
 PLAYLIST = "/a.gvc/index.m3u8"
 
@@ -32,20 +31,6 @@ def serving(*words: object) -> Iterator[FilmServer]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def answer(
-    server: FilmServer, path: str, method: str = "GET", **headers: str
-) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-    connection.putrequest(method, path, skip_host="Host" in headers)
-    for name, value in headers.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    response = connection.getresponse()
-    data = response.read()
-    connection.close()
-    return response, data
 
 
 def lengths_of(playlist: bytes) -> list[float]:
@@ -80,12 +65,3 @@ def read_all(connection: socket.socket) -> bytes:
         while part := connection.recv(1 << 16):
             parts.append(part)
     return b"".join(parts)
-
-
-def wait_until(is_so: Callable[[], bool]) -> bool:
-    """Wait up to a minute until something is so."""
-    for _ in range(6000):
-        if is_so():
-            return True
-        time.sleep(0.01)
-    return False

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gvcodec.serve.segments import SegmentCache
-from tests.serve.clients import wait_until
+from tests.conftest import wait_for
 
 
 class FakeFilm:
@@ -73,7 +73,7 @@ def test_what_clients_wait_for_comes_first_unless_they_have_gone(cache: SegmentC
     film.begin.clear()
     requests = [(1, 50, True), (0, 30, True), (0, 40, False), (0, 20, True)]
     first = cache._ask(0, film, 10, lambda: True)
-    assert wait_until(lambda: cache._jobs.empty())  # it is being coded
+    wait_for(lambda: cache._jobs.empty(), 60)  # it is being coded
     answers = [cache._ask(rank, film, n, partial(bool, there)) for rank, n, there in requests]
     film.begin.set()
     assert first.result(60)[0] == 10

@@ -10,7 +10,8 @@ import pytest
 from gvcodec.cli import main
 from gvcodec.player import http_answers
 from gvcodec.serve.server import FilmServer
-from tests.serve.clients import PLAYLIST, answer, frames_in, joined, read_all, serving, wait_until
+from tests.conftest import wait_for
+from tests.serve.clients import PLAYLIST, answer, frames_in, joined, read_all, serving
 
 PRIVATE = [
     *("/../a.gvc", "/a.gvc", "/a.gvc/", "/a.gvc/2.m4s", "/a.gvc/-1.m4s", "/a.gvc/0.m4s/.."),
@@ -124,7 +125,7 @@ def test_many_connections_at_once_get_answers(painted: Path) -> None:
 
 def is_free_again(server: FilmServer) -> bool:
     """Wait until all connections have gone."""
-    return wait_until(lambda: not server._connections.total())
+    return wait_for(lambda: not server._connections.total(), 60)
 
 
 def test_two_clients_and_one_that_stops(painted: Path) -> None:

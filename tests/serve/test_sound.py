@@ -32,7 +32,6 @@ def samples_from(path_or_data: Any, beginning: Fraction) -> np.ndarray[Any, Any]
         ("aac", 44100, ".mp4", "aac"),
         ("libopus", 48000, ".mkv", "opus"),
         ("flac", 44100, ".mkv", "aac"),
-        ("mp3", 48000, ".mkv", "aac"),
     ],
 )
 def test_sound_is_heard_at_its_time(
@@ -52,7 +51,7 @@ def test_sound_is_heard_at_its_time(
     tone = samples[round(0.5 * rate) : round(0.95 * rate)]
     source_rate = 44100 if "44100" in str(rate) else rate
     # No seam: a sine obeys x[n+1] + x[n-1] = 2 cos(w) x[n]; the source's w is 0.1 at its own rate.
-    step = 0.1 * {("flac"): 44100, "mp3": 48000}.get(codec, source_rate) / rate
+    step = 0.1 * (44100 if codec == "flac" else source_rate) / rate
     residue = tone[2:] + tone[:-2] - 2 * np.cos(step) * tone[1:-1]
     assert np.abs(residue).max() < 0.02
 

@@ -85,9 +85,7 @@ def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
     assert metadata["off"] == "memory" and json.loads(metadata["config"])["tokens"] == 4
 
 
-@pytest.mark.parametrize(
-    "off", ["local", "latent_queries", "latent_queries,memory_vectors", "gated_memory"]
-)
+@pytest.mark.parametrize("off", ["local", "latent_queries,memory_vectors", "gated_memory"])
 def test_other_forms_of_the_network_train_and_code_files(
     config: Path, tmp_path: Path, off: str
 ) -> None:
@@ -165,20 +163,6 @@ def test_a_clip_of_the_world_is_written_without_loss(tmp_path: Path) -> None:
 
 def _write_clip(path: Path, seed: int) -> None:
     world.write(world.draw(seed, 4), path)
-
-
-def test_folders_of_ones_own_train_and_validate(config: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for n in range(6):
-        _write_clip(folder / f"film{n}_a.mkv", n)
-    config.write_text(
-        CONFIG.replace(
-            'kind = "world"', f'kind = "folder"\npath = "{folder}"\nsize = 64\nheld_out = 0.4'
-        )
-    )
-    train.main([str(config), "--out", str(tmp_path / "out")])
-    assert _weights(tmp_path / "out")
 
 
 def test_shards_give_the_crops_of_their_files(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training on a folder of one's own: what is held out, which clips are too small, when runs end."""
 
 import json
+import signal
 import subprocess
 import time
 from fractions import Fraction
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from gvcodec.batch.engines import Inline
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
+from gvcodec.painter.fitting.network import PainterNetwork
 from gvcodec.sink.ffmpeg import find_ffmpeg
 from tests.training.test_gvc1d import CONFIG
 from training import __main__ as training
@@ -51,6 +54,7 @@ def material(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["--data", folder, "--cache", cache, "--held-out", names, "--bases", "av1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.material._KINDS", [("av1", 50, 50, Fraction(1))])
+        patch.setattr("training.material.open_engine", lambda *_: Inline())
         assert run("material", *words, "--frames", 4, "--minutes", 10) == 0
     return cache
 
@@ -90,15 +94,20 @@ def test_material_names_the_clip_that_is_too_small(folder: Path, tmp_path: Path,
 
 @pytest.mark.usefixtures("made_weights")
 def test_the_painter_trains_two_steps_on_other_held_out_clips(
-    material: Path, tmp_path: Path
+    material: Path, tmp_path: Path, capsys
 ) -> None:
-    out = tmp_path / "out"
+    out, before = tmp_path / "out", signal.getsignal(signal.SIGTERM)
     config = write_config(
         tmp_path / "painter.toml", cache=material, out=out, initial=PAINTER.find(), size=128,
         batch=1, validate_samples=1, threads=1,
     )  # fmt: skip
     assert run("painter", config, "--steps", 2, "--held-out", 0.3) == 0
     assert steps_of(out / "painter.json") == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
+    made, shipped = (PainterNetwork.load(p) for p in (out / "painter.safetensors", PAINTER.find()))
+    assert made.sizes == shipped.sizes
+    assert "config" in json.loads((out / "log.jsonl").read_text().splitlines()[0])
     card = json.loads((out / "painter.json").read_text())
     rule = parse_held_out("0.3")
     held = Cache(material, True, rule=rule)

@@ -1,7 +1,6 @@
 """Losses, the trainer and its alarms, on toy clips."""
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,11 +133,10 @@ def test_gradients_are_finite_even_on_flat_pictures(some_weights):
         assert torch.isfinite(x.grad).all() and x.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("objective", ["vgg+alex", "vgg+dists"])
-def test_training_lowers_the_loss(cache, tmp_path, some_weights, objective):
-    settings = {"learning_rate": 5e-3, "contrast": 0.0, "objective": objective}
+def test_training_lowers_the_loss(cache, tmp_path, some_weights):
+    settings = {"learning_rate": 5e-3, "contrast": 0.0, "objective": "vgg+alex"}
     loop = make_loop(config(cache, tmp_path, **settings))
-    losses = [loop.step()["total"] for _ in range(20)]
+    losses = [loop.step()["total"] for _ in range(16)]
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
 
@@ -211,24 +209,6 @@ def test_the_rate_warms_up_and_falls():
     assert schedule.rate_at(0, 0) == pytest.approx(1 / 300) and schedule.rate_at(299, 0) == 1
     assert schedule.rate_at(999, 5) == pytest.approx(0.5) and schedule.rate_at(999, 50) == 0.05
     assert Schedule(1.0, 10, plan_steps=100, warm_up=1).rate_at(50, 0) == pytest.approx(0.5)
-
-
-def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
-    path = tmp_path / "train.toml"
-    words = {"cache": cache, "out": tmp_path / "out", "initial": PAINTER.find()}
-    words |= {"objective": "vgg+dists"}
-    lines = [f'{key} = "{value}"' for key, value in words.items()]
-    path.write_text("\n".join([*lines, "size = 128", "batch = 1", "validate_samples = 1"]))
-    before = signal.getsignal(signal.SIGTERM)
-    assert training.main(["painter", str(path), "--minutes", "0.02"]) == 0
-    assert signal.getsignal(signal.SIGTERM) is before
-    out = tmp_path / "out"
-    assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
-    made, shipped = (PainterNetwork.load(p) for p in (out / "painter.safetensors", PAINTER.find()))
-    assert made.sizes == shipped.sizes
-    description = json.loads((out / "painter.json").read_text())
-    assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
-    assert "config" in json.loads((out / "log.jsonl").read_text().splitlines()[0])
 
 
 def test_bad_words_are_one_line(tmp_path, capsys):
@@ -356,7 +336,7 @@ def test_material_for_a_small_perceptual_network(cache):
 @pytest.mark.usefixtures("made_weights")
 def test_tokens_are_trained_and_a_run_goes_on(cache: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(tokens, "_DIRECTIONS", 2)
-    settings = {"validate_samples": 2, "width": 16, "local": 1, "over": 1, "warm_up": 1}
+    settings = {"validate_samples": 2, "width": 16, "local": 1, "over": 1, "crops": 1, "warm_up": 1}
     config = tokens.TrainConfig(
         painter=str(PAINTER.find()), cache=str(cache), out=str(tmp_path), **settings
     )

@@ -1,13 +1,12 @@
 """Memory of large blocks, PSNR in strips."""
 
 import ctypes
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from gvcodec.codec.fidelity import psnr
+from tests.conftest import in_process
 
 CODE = """
 import ctypes, sys
@@ -37,8 +36,7 @@ print(libc.mallinfo2().hblks - before)
     ("how", "mapped"), [("mapped", 1), ("kept", 0), ("usual", 0), ("library", 0)]
 )
 def test_a_freed_block_does_not_make_others_share_the_heap(how: str, mapped: int) -> None:
-    done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, check=True)
-    assert int(done.stdout) == mapped
+    assert int(in_process("-c", CODE, how).stdout) == mapped
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 5), (70, 1000), (2, 40000)])
