@@ -16,7 +16,6 @@ bool PageStream::open() {
   if (!header) return false;
   if (!header_) {
     header_ = *header;
-    header_size_ = reader_.place();
     try {
       reader_.seek(0);
     } catch (const StreamError&) {

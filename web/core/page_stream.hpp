@@ -36,7 +36,6 @@ class PageStream {
   uint64_t file_size_;
   StreamReader reader_;
   std::optional<Header> header_;
-  uint64_t header_size_ = 0;
   bool scanning_ = false;
   std::vector<double> gops_;
   std::string base_hash_, problem_, reason_;
