@@ -165,10 +165,8 @@ def header_size(data: bytes) -> int:
     Bytes of the header at the start of `data`, 0 where more bytes must tell.
     """
 
-def header_fields(header: bytes, more_bases: Sequence[int]) -> dict:
-    """
-    Fields of a stream's header, by name; `more_bases`: numbers of bases that are no part of the format.
-    """
+def header_fields(header: bytes) -> dict:
+    """Fields of a stream's header, by name."""
 
 def packet_head(data: bytes) -> tuple[int, int] | None:
     """

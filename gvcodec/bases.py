@@ -170,11 +170,6 @@ def base_of_wire(wire: int) -> str:
     return next(base.name for base in _BASES.values() if base.wire == wire)
 
 
-def base_wires() -> list[int]:
-    """The numbers of all bases in headers."""
-    return [base.wire for base in _BASES.values()]
-
-
 def base_of(name: str) -> Base:
     """Raises `UsageError` for one that there is not."""
     if name not in _BASES:

@@ -29,9 +29,9 @@ nb::object id_of(const std::optional<gv::Id>& id) {
   return id ? nb::object(to_bytes({id->data(), id->size()})) : nb::none();
 }
 
-nb::dict header_fields(const nb::bytes& data, const std::vector<int>& more_bases) {
+nb::dict header_fields(const nb::bytes& data) {
   gv::require(gv::header_size(view(data)) == data.size(), "header: file ends early");
-  const gv::Header h = gv::parse_header(view(data), more_bases);
+  const gv::Header h = gv::parse_header(view(data));
   nb::dict d;
   d["width"] = h.width, d["height"] = h.height, d["start"] = h.start, d["bits"] = h.bits;
   d["rate"] = nb::make_tuple(h.rate.num, h.rate.den);
@@ -304,9 +304,7 @@ void bind_format(nb::module_& m) {
   m.def(
       "header_size", [](const nb::bytes& data) { return gv::header_size(view(data)); }, "data"_a,
       "Bytes of the header at the start of `data`, 0 where more bytes must tell.");
-  m.def("header_fields", &header_fields, "header"_a, "more_bases"_a,
-        "Fields of a stream's header, by name; `more_bases`: numbers of bases that are no part of "
-        "the format.");
+  m.def("header_fields", &header_fields, "header"_a, "Fields of a stream's header, by name.");
   m.def("packet_head", &packet_head, "data"_a,
         "(kind, bytes) of the packet at the start of `data`; None where more bytes must tell.");
   m.def(

@@ -1,6 +1,5 @@
 #include "format/header.hpp"
 
-#include <algorithm>
 #include <cstdio>
 
 namespace gv {
@@ -50,16 +49,14 @@ std::optional<Id> id(Cursor& in, bool there) {
 }
 
 // Numbers of retired bases are not used again, nor is 4, which no release of format 1 has written.
-Base base_of(int number, const std::vector<int>& more) {
+Base base_of(int number) {
   const std::string rest = "; this one reads bases av1, vvc, gvc1d";
   if (number == 0 || number == 2 || number == 5)
     retired(std::string("base ") + (number == 0 ? "klt" : number == 2 ? "hevc" : "none") +
             " was written by gvcodec before 0.7.0 and is read by release 0.1.0" + rest);
   if (number == 6)
     retired("base gvc1d of release 1.0, a learned transform, is read by that release alone" + rest);
-  if (number != 1 && number != 3 && number != 7 &&
-      std::find(more.begin(), more.end(), number) == more.end())
-    newer("base " + std::to_string(number));
+  if (number != 1 && number != 3 && number != 7) newer("base " + std::to_string(number));
   return static_cast<Base>(number);
 }
 
@@ -84,7 +81,7 @@ void check(const Header& h) {
   check(h.needs_major > 1 || h.needs_minor >= 1, "base gvc1d needs format 1.1");
 }
 
-Header parse_fields(Cursor in, const std::vector<int>& more_bases) {
+Header parse_fields(Cursor in) {
   Header h;
   // Reading needs 1.0 at least; profile and level inform.
   const int major = in.u8(), minor = in.u8();
@@ -113,7 +110,7 @@ Header parse_fields(Cursor in, const std::vector<int>& more_bases) {
   h.gvc1d = id(in, flags & kHasLatents);
   if (flags & kReducedForm)
     retired("GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone");
-  h.base = base_of(base, more_bases);
+  h.base = base_of(base);
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
   if (bits > kKnownBits)
     newer("bits " + hexadecimal(static_cast<uint64_t>(bits)) + " of the header");
@@ -138,7 +135,7 @@ size_t header_size(Bytes data) {
   return end + static_cast<size_t>(size) + kCrcBytes;
 }
 
-Header parse_header(Bytes whole, const std::vector<int>& more_bases) {
+Header parse_header(Bytes whole) {
   Cursor in(whole, "header");
   in.take(sizeof kMagic);
   const int major = in.u8(), minor = in.u8();
@@ -158,7 +155,7 @@ Header parse_header(Bytes whole, const std::vector<int>& more_bases) {
                       "needs format " + dotted(least >> 8, least & 255) +
                           "; this release reads up to " + dotted(kVersionMajor, kVersionMinor),
                       code::kHeaderVersion);
-  return parse_fields(fields, more_bases);
+  return parse_fields(fields);
 }
 
 int coded_side(int side, int scale) {
