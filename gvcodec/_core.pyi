@@ -165,8 +165,10 @@ def header_size(data: bytes) -> int:
     Bytes of the header at the start of `data`, 0 where more bytes must tell.
     """
 
-def header_fields(header: bytes) -> dict:
-    """Fields of a stream's header, by name."""
+def header_fields(header: bytes, bases: Sequence[int] = []) -> dict:
+    """
+    Fields of a stream's header, by name; `bases`: numbers of bases that Python reads.
+    """
 
 def packet_head(data: bytes) -> tuple[int, int] | None:
     """

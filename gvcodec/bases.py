@@ -159,6 +159,11 @@ def names() -> tuple[str, ...]:
     return tuple(_BASES)
 
 
+def wires() -> list[int]:
+    """Numbers of all bases in headers."""
+    return [base.wire for base in _BASES.values()]
+
+
 def is_reordered(name: str) -> bool:
     """Whether packets of a base come in another order than its frames are shown."""
     standard = base_of(name).standard

@@ -29,9 +29,9 @@ nb::object id_of(const std::optional<gv::Id>& id) {
   return id ? nb::object(to_bytes({id->data(), id->size()})) : nb::none();
 }
 
-nb::dict header_fields(const nb::bytes& data) {
+nb::dict header_fields(const nb::bytes& data, const std::vector<int>& bases) {
   gv::require(gv::header_size(view(data)) == data.size(), "header: file ends early");
-  const gv::Header h = gv::parse_header(view(data));
+  const gv::Header h = gv::parse_header(view(data), bases);
   nb::dict d;
   d["width"] = h.width, d["height"] = h.height, d["start"] = h.start, d["bits"] = h.bits;
   d["rate"] = nb::make_tuple(h.rate.num, h.rate.den);
@@ -304,7 +304,8 @@ void bind_format(nb::module_& m) {
   m.def(
       "header_size", [](const nb::bytes& data) { return gv::header_size(view(data)); }, "data"_a,
       "Bytes of the header at the start of `data`, 0 where more bytes must tell.");
-  m.def("header_fields", &header_fields, "header"_a, "Fields of a stream's header, by name.");
+  m.def("header_fields", &header_fields, "header"_a, "bases"_a = std::vector<int>(),
+        "Fields of a stream's header, by name; `bases`: numbers of bases that Python reads.");
   m.def("packet_head", &packet_head, "data"_a,
         "(kind, bytes) of the packet at the start of `data`; None where more bytes must tell.");
   m.def(

@@ -1,5 +1,6 @@
 #include "format/header.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace gv {
@@ -49,7 +50,8 @@ std::optional<Id> id(Cursor& in, bool there) {
 }
 
 // Numbers of retired bases are not used again, nor is 4, which no release of format 1 has written.
-Base base_of(int number) {
+Base base_of(int number, const std::vector<int>& more) {
+  if (std::find(more.begin(), more.end(), number) != more.end()) return static_cast<Base>(number);
   const std::string rest = "; this one reads bases av1, vvc, gvc1d";
   if (number == 0 || number == 2 || number == 5)
     retired(std::string("base ") + (number == 0 ? "klt" : number == 2 ? "hevc" : "none") +
@@ -81,7 +83,7 @@ void check(const Header& h) {
   check(h.needs_major > 1 || h.needs_minor >= 1, "base gvc1d needs format 1.1");
 }
 
-Header parse_fields(Cursor in) {
+Header parse_fields(Cursor in, const std::vector<int>& more_bases) {
   Header h;
   // Reading needs 1.0 at least; profile and level inform.
   const int major = in.u8(), minor = in.u8();
@@ -110,7 +112,7 @@ Header parse_fields(Cursor in) {
   h.gvc1d = id(in, flags & kHasLatents);
   if (flags & kReducedForm)
     retired("GVC1D's reduced form was written before release 1.1 and is read by release 1.0 alone");
-  h.base = base_of(base);
+  h.base = base_of(base, more_bases);
   if (h.scale > 2) newer("scale " + std::to_string(h.scale));
   if (bits > kKnownBits)
     newer("bits " + hexadecimal(static_cast<uint64_t>(bits)) + " of the header");
@@ -135,7 +137,7 @@ size_t header_size(Bytes data) {
   return end + static_cast<size_t>(size) + kCrcBytes;
 }
 
-Header parse_header(Bytes whole) {
+Header parse_header(Bytes whole, const std::vector<int>& more_bases) {
   Cursor in(whole, "header");
   in.take(sizeof kMagic);
   const int major = in.u8(), minor = in.u8();
@@ -155,7 +157,7 @@ Header parse_header(Bytes whole) {
                       "needs format " + dotted(least >> 8, least & 255) +
                           "; this release reads up to " + dotted(kVersionMajor, kVersionMinor),
                       code::kHeaderVersion);
-  return parse_fields(fields);
+  return parse_fields(fields, more_bases);
 }
 
 int coded_side(int side, int scale) {

@@ -33,8 +33,9 @@ constexpr int64_t kMostPts = int64_t{1} << 60;       // ticks from 0, either way
 
 // Bytes of the header at the start of `data`, or 0 where more bytes must tell. Throws `StreamError`.
 size_t header_size(Bytes data);
-// A whole header of that size. Throws `StreamError`.
-Header parse_header(Bytes whole);
+// A whole header of that size. `more_bases`: numbers of bases that the caller reads besides those of
+// `Base`. Throws `StreamError`.
+Header parse_header(Bytes whole, const std::vector<int>& more_bases = {});
 
 // Size of the pictures that the base codes: at the header's scale, even and at least 64.
 int coded_side(int side, int scale);

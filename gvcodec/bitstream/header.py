@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gvcodec import _core
-from gvcodec.bases import INDEX_END, base_of, base_of_wire, names
+from gvcodec.bases import INDEX_END, base_of, base_of_wire, names, wires
 from gvcodec.bitstream.packets import ENDS_EARLY, Source, read_sized
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.errors import UsageError
@@ -207,7 +207,7 @@ class SequenceHeader:
         """Read a header, return it and its size in bytes. Raises `DamagedStreamError`, and
         `FormatVersionError` for a stream of another release, `NotGvcodecError`."""
         data = read_sized(stream, _LEAST_HEAD, _core.header_size, f"header: {ENDS_EARLY}")
-        fields = _core.header_fields(data)
+        fields = _core.header_fields(data, wires())
         width, height, bits = fields["width"], fields["height"], fields["bits"]
         rate, tick, sar = (Fraction(*fields[name]) for name in ("rate", "tick", "sar"))
         colour = Colour(*(fields[name] for name in _COLOUR))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec import _core
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
@@ -162,7 +163,7 @@ def test_keyframes_and_samples_are_as_isobmff_wants(stream: bytes, tmp_path, suf
     assert [number for number, p in enumerate(packets) if p.is_keyframe] == [0, 5, 10, 15]
     assert all(p.pts == p.dts for p in packets) and extradata[:1] == b"\x81"
     for packet in packets:
-        kinds = [kind for kind, _, _ in metadata_obu.parse_obus(bytes(packet))]
+        kinds = [kind for kind, _, _ in _core.parse_obus(bytes(packet))]
         assert 2 not in kinds and (kinds[0] == 1) == packet.is_keyframe
     assert b"\x89GVC" not in extradata
 
