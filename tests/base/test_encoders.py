@@ -196,6 +196,19 @@ def test_other_bases_have_none() -> None:
         gvcodec.encode(CLIP, fit=0, base="gvc1d", encoder_params="tune=0")
 
 
+def test_the_command_takes_and_refuses_them(tmp_path, inline_batch) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
+    write_clip(source, CLIP)
+    common = ("--fit", "off", "--preset", 10, "-y")
+    run("encode", source, stream, "--encoder-params", "sharpness=2", *common)
+    refused = run("encode", source, stream, "--encoder-params=film-grain=8", *common, code=2)
+    assert refused.err.startswith("gvcodec: encoder param film-grain is refused: film")
+    table, out = tmp_path / "list.csv", tmp_path / "out"
+    table.write_text("uri,encoder_params\nin.mkv,sharpness=2\n")
+    run("batch", table, "-o", out, *common[:-1], "--base", "av1", "--jobs", 1)
+    assert (out / "in.gvc").is_file()
+
+
 FRAMES, WIDTH, HEIGHT, BARS = 60, 160, 96, 10
 
 
