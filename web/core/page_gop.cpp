@@ -71,7 +71,7 @@ void PageGop::send_sample(Bytes sample, Bytes packed) {
     const bool is_key = units_.empty();
     const TakenApart parts = take_apart(sample);
     const Bytes* header = parts.find(kEntryHeader);
-    require(!is_key || !parts.damaged, kDamagedMetadata);
+    require(!is_key || parts.damage.empty(), kDamagedMetadata);
     require(!is_key || (header && *header == packed), "another stream begins here");
     const Buffer payload = strip_av1(parts.obus);
     crc_ = crc32(payload, crc_);
@@ -114,7 +114,7 @@ void PageGop::finish() {
 }
 
 void PageGop::find_times(const std::vector<Buffer>& timing) {
-  Timeline timeline(header_, UINT32_MAX);
+  Timeline timeline(header_.rate, header_.tick, header_.start, UINT32_MAX);
   timeline.restart(static_cast<int64_t>(gop_.first_frame));
   for (const Buffer& payload : timing) timeline.send(payload);
   times_.clear();

@@ -136,7 +136,7 @@ int sample_read(const uint8_t* data, size_t size) {
     facts = "{\"entries\":" + json_list(parts.entries, [](const Entry& entry) {
               return "[" + std::to_string(entry.what) + "," + json(entry.data) + "]";
             });
-    facts += std::string(",\"damaged\":") + (parts.damaged ? "true" : "false") + "}";
+    facts += std::string(",\"damaged\":") + (parts.damage.empty() ? "false" : "true") + "}";
     return 0;
   });
 }
