@@ -57,7 +57,6 @@ USUAL_RANGE, RANGE_WEIGHT = 30.0, 1e-3
 #: Shares of T that a window may be sent with where a stage trains lengths (InfoTok).
 LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 SAVE_SECONDS = 240.0
-CHECK_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,7 @@ class Settings:
     decay_share: float = 0.3
     average: float = 0.998
     accumulate: int = 1
+    check_steps: int = 200
     bfloat16: bool = False
     optimizer: str = "muon"
     #: "random", or "components": see `start`.
@@ -459,7 +459,7 @@ class Trainer:
                     if self.step % 25 == 0:
                         self._write_curve({name: float(np.mean(v)) for name, v in sums.items()})
                         sums = {}
-                    if self.step % CHECK_STEPS == 0:
+                    if self.step % self.settings.check_steps == 0:
                         self.check()
                     if time.monotonic() - saved > SAVE_SECONDS:
                         self.save()
