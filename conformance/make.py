@@ -34,7 +34,6 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import GvcodecError
-from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.models import PAINTER, model_id
 from gvcodec.one_file.write import write_one_file
 from gvcodec.painter.model import Model, Strength
@@ -48,9 +47,10 @@ from gvcodec.painter.payload import (
     join_strength,
     pack,
 )
-from gvcodec.painter.tokens import no_tokens
-from gvcodec.painter.tokens import pack as pack_tokens
+from gvcodec.painter.token_coding import no_tokens
+from gvcodec.painter.token_coding import pack as pack_tokens
 from gvcodec.retrieval.summary import Summary
+from gvcodec.source.metadata import Chapter, Metadata
 from gvcodec.types import Colour, Planes, VideoFormat
 
 ROOT = Path(__file__).parent

@@ -24,15 +24,15 @@ from gvcodec.errors import (
 )
 from gvcodec.gvc1d.base_codec import Gvc1dDecoder
 from gvcodec.limits import DEFAULT, check
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
 from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, read_deltas, split_extras
-from gvcodec.painter.tokens import unpack, values_of
+from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Planes
 
 MODELS = Path(__file__).parent / "models"

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from eval.tools import EvalError
 from gvcodec.condense.clips import FRAMES, Clips, read
-from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.source.reader import VideoReader
 
 Videos = list[tuple[Path, str]]
 

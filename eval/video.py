@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from eval.colour import MATRICES, Picture, Planes, stretch_chroma, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run_command, write_json
-from gvcodec.media.opening import video_of
+from gvcodec.source.opening import video_of
 
 #: BT.470BG and SMPTE 170M share their coefficients.
 _SAME_MATRIX = {5: 6}

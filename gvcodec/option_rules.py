@@ -46,7 +46,7 @@ def _values(*values: str) -> str:
     return ", ".join(values)
 
 
-#: How tokens that steer the painter are found; see `gvcodec.painter.token_encoder`, `token_search`.
+#: How tokens that steer the painter are found; see `gvcodec.painter.tokens`.
 TOKENS = ("off", "on", "search")
 #: How bits are shared; see `gvcodec.rate.scenes`.
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         WrongModelError,
     )
     from gvcodec.limits import Limits
-    from gvcodec.media.inputs import InputOptions
+    from gvcodec.source.inputs import InputOptions
     from gvcodec.util.progress import State
     from gvcodec.video import Video
 
@@ -146,7 +146,7 @@ _MODULES = {
         "WrongModelError",
     ),
     "gvcodec.limits": ("Limits",),
-    "gvcodec.media.inputs": ("InputOptions",),
+    "gvcodec.source.inputs": ("InputOptions",),
     "gvcodec.util.progress": ("State",),
     "gvcodec.video": ("Video",),
 }

@@ -32,7 +32,7 @@ from gvcodec.models import find_model
 from gvcodec.painter.cpu import _NAMES
 from gvcodec.painter.model import Layer, Model, condition, rate
 from gvcodec.painter.payload import BASE, read_deltas, split_extras, split_strength
-from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.types import Planes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,10 +10,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.media.ffmpeg import find_ffmpeg
-from gvcodec.media.planes import frame_from_planes
-from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer
+from gvcodec.sink.ffmpeg import find_ffmpeg
+from gvcodec.sink.writer import open_writer
+from gvcodec.source.planes import frame_from_planes
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 
 #: A frame, RGB (H, W, 3), gray (H, W), or 10-bit planes, of which the upper 8 bits are shown.

@@ -22,8 +22,8 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
-from gvcodec.media.metadata import Metadata
+from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
+from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat
 
 T = TypeVar("T")

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.clip_streams import decode, encode
-from gvcodec.media.reader import VideoReader
 from gvcodec.models import LP_COMP, SUMMARY, TOKENIZER, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.source.reader import VideoReader
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm
 from training.card import write_arrays, write_card

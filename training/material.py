@@ -33,8 +33,8 @@ from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import AHEAD, Engine, Task, TaskError, open_engine
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.reader import VideoReader
 from gvcodec.painter.cpu import block_vectors
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import BLOCK, Planes, VideoFormat
 from training.files import VIDEOS, describe_small, read_size
 from training.held_out import HeldOut, add_option, parse_held_out

@@ -26,8 +26,15 @@ from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import CROP, Batch, Objective, crop_rgb, paint_run, to_display_rgb
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.objective import (
+    CROP,
+    Batch,
+    Objective,
+    crop_rgb,
+    paint_run,
+    to_display_rgb,
+)
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import open_device

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import PAINTER
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import crop_rgb, paint_run, to_display_rgb
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.payload import GROUPS
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL

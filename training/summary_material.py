@@ -34,11 +34,11 @@ from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
-from gvcodec.media.reader import VideoReader
 from gvcodec.models import GUIDE
 from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.source.planes import Scaler, frame_from_planes, planes_from_frame
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.messages import log_line
 from training.card import write_arrays

@@ -36,9 +36,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.models import read_arrays
-from gvcodec.painter.objective import crop_rgb, to_display_rgb
-from gvcodec.painter.token_search import open_network, token_loss
-from gvcodec.painter.token_trial import PSNR_PRICE, price_of_flicker
+from gvcodec.painter.fitting.objective import crop_rgb, to_display_rgb
+from gvcodec.painter.tokens.search import open_network, token_loss
+from gvcodec.painter.tokens.trial import PSNR_PRICE, price_of_flicker
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.util.colour import SMALL
 from training.material import WINDOW
@@ -91,7 +91,7 @@ class Judge:
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `token_trial.choose_best`, except for bytes and without a
+        """Of some tokens, or none, as `trial.choose_best`, except for bytes and without a
         bound of flicker."""
         distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
         least, best = distance, torch.zeros_like(tried[0])

@@ -1,7 +1,7 @@
 """The shipped painter with what tokens need: `python -m training token_painter TARGETS OUT`.
 
 To the painter's file come the table that tokens are multiplied by and the integer network that
-predicts them (`gvcodec.painter.tokens`). The network learns the tokens of searched windows
+predicts them (`gvcodec.painter.token_coding`). The network learns the tokens of searched windows
 (`training.token_targets`), each with one, two and all three kinds, turned and mirrored: as far as
 statistics of integers go, a mirrored window is another one. One window in eight is held out; its
 bits a region by the network and by histograms of each integer are printed.
@@ -22,7 +22,7 @@ from torch import Tensor
 from gvcodec.entropy.network_file import tensors_of
 from gvcodec.entropy.streams import contexts
 from gvcodec.models import PAINTER, read_arrays, save_weights
-from gvcodec.painter.tokens import (
+from gvcodec.painter.token_coding import (
     CONTEXT_INPUTS,
     MAX_TOKEN_WEIGHT,
     WINDOW,

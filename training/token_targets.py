@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.models import PAINTER
-from gvcodec.painter.tokens import LARGEST, MAX_TOKEN_WEIGHT, REGION
-from gvcodec.painter.tokens import STEP as LEVELS
+from gvcodec.painter.token_coding import LARGEST, MAX_TOKEN_WEIGHT, REGION
+from gvcodec.painter.token_coding import STEP as LEVELS
 from training.held_out import add_option
 from training.material import LENGTH, WINDOW
 from training.tokens import (

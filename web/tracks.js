@@ -1,4 +1,4 @@
-// Packets of sound in `tracks` packets, and their codecs: gvcodec/media/tracks.py.
+// Packets of sound in `tracks` packets, and their codecs: gvcodec/source/tracks.py.
 
 import { Cursor, Damaged } from "./bytes.js";
 

@@ -30,14 +30,14 @@ from gvcodec.errors import (
     WrongModelError,
 )
 from gvcodec.limits import Limits
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.tracks import TrackReader
 from gvcodec.models import read_arrays
 from gvcodec.opening import open_source
 from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
-from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 
 _VERDICTS = {

@@ -1,4 +1,4 @@
-// Python bindings of the trial of tokens (`gvcodec/painter/token_metric.py`).
+// Python bindings of the trial of tokens (`gvcodec/painter/tokens/metric.py`).
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 

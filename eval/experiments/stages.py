@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.tools import append_rows, markdown
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.reader import VideoReader
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/encode-stages.csv"
 FIELDS = ("clip", "width", "height", "frames", "q", "speed", "stage", "seconds", "share")
@@ -42,7 +42,7 @@ _WORK = """
 import json, os, sys
 import gvcodec.public as gvcodec
 from gvcodec.api.decoded_frames import decode_planes
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.reader import VideoReader
 variant, source, stream, options = sys.argv[1:]
 wanted = json.loads(options)
 begun = os.times()

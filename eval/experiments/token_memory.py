@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from eval.experiments.kept_out import read, wide
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import TokenSampler
-from gvcodec.painter.tokens import LARGEST, round_integers
+from gvcodec.painter.token_coding import LARGEST, round_integers
+from gvcodec.painter.tokens.encoder import EncodedTokens
+from gvcodec.painter.tokens.samples import TokenSampler
 from gvcodec.painter.video import DEFAULT
 from gvcodec.types import VideoFormat
 

@@ -28,11 +28,7 @@ from numpy.typing import NDArray
 
 from eval.token_budgets import allocate
 from gvcodec.allocation.router import negative_elbo
-from gvcodec.painter import token_encoder
-from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_trial import GopTrial, estimate_bytes
-from gvcodec.painter.tokens import (
+from gvcodec.painter.token_coding import (
     WINDOW,
     Tokens,
     decompose,
@@ -41,6 +37,10 @@ from gvcodec.painter.tokens import (
     pack,
     round_integers,
 )
+from gvcodec.painter.tokens import encoder as token_encoder
+from gvcodec.painter.tokens.encoder import EncodedTokens
+from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.trial import GopTrial, estimate_bytes
 
 CODEBOOK = Path("docs/data/token-codebook.csv")
 BUDGETS = ("uniform", "uniqueness", "elbo")

@@ -23,13 +23,13 @@ from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
-from gvcodec.media import writer as writers
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.output import VideoWriter
-from gvcodec.media.planes import Scaler
-from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.video import check_tokens_option
+from gvcodec.sink import writer as writers
+from gvcodec.sink.output import VideoWriter
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import Scaler
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import (

@@ -23,11 +23,11 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import CENTRE, planes_from_rgb, rgb_matrix
-from gvcodec.media.reader import Frame as TimedFrame
-from gvcodec.media.sound_source import SoundSource
-from gvcodec.media.tracks import TrackCopier
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_matrix
+from gvcodec.source.reader import Frame as TimedFrame
+from gvcodec.source.sound_source import SoundSource
+from gvcodec.source.tracks import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.options import list_options, name_keywords
 

@@ -22,8 +22,8 @@ from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.tasks import find_coded, make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media import playlist
-from gvcodec.media.inputs import list_pictures
+from gvcodec.source import playlist
+from gvcodec.source.inputs import list_pictures
 from gvcodec.util.file_io import as_name, name_errors, open_rereadable, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar

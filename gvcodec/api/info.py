@@ -20,14 +20,14 @@ from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import NO_LIMITS
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
 from gvcodec.painter.payload import IDENTITY, split_extras
-from gvcodec.painter.tokens import grid_of as steering_grid
-from gvcodec.painter.tokens import kinds_in, layout_of
+from gvcodec.painter.token_coding import grid_of as steering_grid
+from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.tracks import Track, TrackReader
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 

@@ -9,12 +9,12 @@ from typing import BinaryIO
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import EncodeReport
 from gvcodec.bases import q_of
-from gvcodec.media.reader import VideoReader
-from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.size import RatedFile, check_sound_size, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target
+from gvcodec.source.reader import VideoReader
+from gvcodec.source.sound_coding import SoundCoder
 from gvcodec.util.file_io import as_name
 from gvcodec.util.progress import ProgressBar
 

@@ -15,7 +15,7 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.models import find_model
 from gvcodec.opening import Source, open_reader
-from gvcodec.painter import tokens as painter_tokens
+from gvcodec.painter import token_coding as painter_tokens
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import split_extras
 from gvcodec.painter.video import PAINTER_OF_STREAM

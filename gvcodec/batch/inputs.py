@@ -21,7 +21,7 @@ from typing import Any
 
 from gvcodec.batch.probe import holds_video
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.inputs import VIDEOS
+from gvcodec.source.inputs import VIDEOS
 from gvcodec.util import uris
 from gvcodec.util.uris import is_uri
 

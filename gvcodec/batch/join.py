@@ -33,9 +33,9 @@ from gvcodec.errors import (
     UsageError,
 )
 from gvcodec.limits import NO_LIMITS
-from gvcodec.media import playlist
-from gvcodec.media.reader import VideoReader
 from gvcodec.one_file.write import tracks_in, write_one_file
+from gvcodec.source import playlist
+from gvcodec.source.reader import VideoReader
 from gvcodec.util import uris
 from gvcodec.util.file_io import copy_time, work_folder, write_atomically
 

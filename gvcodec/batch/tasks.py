@@ -25,9 +25,6 @@ from gvcodec.errors import (
     UsageError,
     WrongModelError,
 )
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
 from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
 from gvcodec.painter.payload_choice import has_torch, painter_id
@@ -36,6 +33,9 @@ from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.reader import FrameMark, InexactSeekError, Span, VideoReader, add_mark
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json
 

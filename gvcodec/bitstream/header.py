@@ -71,7 +71,7 @@ class SequenceHeader:
     packets hold bundles (`gvcodec.bitstream.bundles`). `embeds_models`: `model` packets follow.
     `needs`: the version that reads the file, `NEEDS_STRENGTH_FACTORS` where fitted weights may have
     factors (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
-    (`gvcodec.painter.tokens`)."""
+    (`gvcodec.painter.token_coding`)."""
 
     format: VideoFormat
     base: str

@@ -35,14 +35,14 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.media.metadata import Metadata
 from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
+from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process
 
 if TYPE_CHECKING:
-    from gvcodec.media.tracks import TrackReader
+    from gvcodec.source.tracks import TrackReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Decoder:
             self._on_frame_packet(packet)
 
     def _on_tracks(self, payload: bytes) -> None:
-        from gvcodec.media.tracks import TrackReader
+        from gvcodec.source.tracks import TrackReader
 
         if self.tracks is None:
             self.tracks = TrackReader(payload, self._limits)

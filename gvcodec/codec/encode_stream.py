@@ -13,17 +13,17 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.limits import NO_LIMITS
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.video import paints_exactly
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.tracks import CHUNK, TrackCopier
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
-    from gvcodec.media.reader import Frame
+    from gvcodec.source.reader import Frame
 
 
 class Source(Protocol):
-    """A video that can be read once; `gvcodec.media.reader.VideoReader` is one."""
+    """A video that can be read once; `gvcodec.source.reader.VideoReader` is one."""
 
     format: VideoFormat
     start_pts: int

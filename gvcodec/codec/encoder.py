@@ -54,10 +54,10 @@ from gvcodec.codec.painter_stage import FitProgress, PainterStage
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
-from gvcodec.media.metadata import Metadata
-from gvcodec.painter.fit_samples import Gop
+from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
 from gvcodec.painter.payload_choice import painter_id
+from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
@@ -149,15 +149,15 @@ class Encoder:
         self._frames_out = 0
 
     def send_metadata(self, data: bytes) -> None:
-        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
-        frame. Which encoder codes the base is added."""
+        """Title, chapters and HDR metadata (see `gvcodec.source.metadata`), if any; before the
+        first frame. Which encoder codes the base is added."""
         if self._base_encoder.written_by:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data
         if data:
             self._order.ready.append(Packet(Kind.METADATA, data))
 
     def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any; they go after the
+        """Next bytes of the copied tracks (see `gvcodec.source.tracks`), if any; they go after the
         frames that were sent before."""
         if data:
             self._order.send_tracks(self.frames, data)

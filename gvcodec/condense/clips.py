@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
-from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.source.reader import VideoReader
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
 #: Methods of `gvcodec.condense.making`.

@@ -19,9 +19,9 @@ from gvcodec.config import EncoderConfig
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
-from gvcodec.media.metadata import Metadata
 from gvcodec.models import find_model
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
+from gvcodec.source.metadata import Metadata
 from gvcodec.types import is_still
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import protect_inputs

@@ -13,7 +13,7 @@ from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.media.metadata import Metadata
+from gvcodec.source.metadata import Metadata
 from gvcodec.util.file_io import PendingFile, name_errors
 
 #: FFmpeg's names of the bitstreams, by file suffix.

@@ -39,13 +39,13 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
 from gvcodec.limits import NO_LIMITS
-from gvcodec.media.container_tags import ANY_TEXT
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import rgb_from_planes
-from gvcodec.media.reader import VideoReader
-from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import open_reader
 from gvcodec.rate.quality import require_metric, ssimulacra2
+from gvcodec.source.container_tags import ANY_TEXT
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import rgb_from_planes
+from gvcodec.source.reader import VideoReader
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import count_noun
 from gvcodec.util.signals import OnAbort

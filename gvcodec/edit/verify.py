@@ -22,11 +22,11 @@ from gvcodec.errors import (
     incomplete_source,
 )
 from gvcodec.limits import DEFAULT, Limits, memory_limit
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import Scaler
-from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.one_file.write import one_file_suffix
 from gvcodec.opening import PathName, Source, open_reader
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.planes import Scaler
+from gvcodec.source.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name

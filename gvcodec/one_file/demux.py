@@ -22,11 +22,11 @@ from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
-from gvcodec.media.container_tags import ANY_TEXT
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.mp4_limits import check_mp4
-from gvcodec.media.source_metadata import chapters_of
-from gvcodec.media.tracks import TrackCopier, TrackReader
+from gvcodec.source.container_tags import ANY_TEXT
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.mp4_limits import check_mp4
+from gvcodec.source.source_metadata import chapters_of
+from gvcodec.source.tracks import TrackCopier, TrackReader
 from gvcodec.util.file_io import BorrowedFile
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}

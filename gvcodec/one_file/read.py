@@ -37,9 +37,9 @@ from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
-from gvcodec.media.tracks import CHUNK
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
+from gvcodec.source.metadata import MAX_PAYLOAD, Metadata
+from gvcodec.source.tracks import CHUNK
 from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun, log_line
 

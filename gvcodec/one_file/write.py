@@ -32,12 +32,12 @@ from gvcodec.bitstream.metadata_obu import (
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
-from gvcodec.media.codec_parameters import display_size, write_display_size
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.output import name_errors
-from gvcodec.media.track_muxing import MUXERS, TrackMuxer
-from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.one_file.demux import Demuxer
+from gvcodec.sink.output import name_errors
+from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
+from gvcodec.source.codec_parameters import display_size, write_display_size
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line
 

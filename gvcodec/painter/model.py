@@ -25,7 +25,7 @@ from gvcodec.bases import base_of
 from gvcodec.entropy.network_file import layers_in
 from gvcodec.errors import MediaError, NewerModelError, UsageError
 from gvcodec.models import read_arrays
-from gvcodec.painter.tokens import CONTEXT_INPUTS, MAX_TOKEN_WEIGHT, TokenModel
+from gvcodec.painter.token_coding import CONTEXT_INPUTS, MAX_TOKEN_WEIGHT, TokenModel
 
 Ints = NDArray[np.int32]
 FORM = 2

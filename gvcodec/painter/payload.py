@@ -23,7 +23,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,11 +30,6 @@ from gvcodec._core import cdf_decode, cdf_encode
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError
 from gvcodec.painter.model import NEUTRAL, OCTAVE_EIGHTHS, Strength
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from gvcodec.painter.network import PainterNetwork
 
 IDENTITY = b"\0"
 #: The shipped weights, after a change of them.
@@ -176,40 +170,6 @@ def _choose_table(values: np.ndarray) -> int:
     """The table, by its number among `_SCALES`, that takes the fewest bits."""
     many = np.tile(values, _REPEATS)
     return min(range(len(_SCALES)), key=lambda s: len(_encode([(many, _SCALES[s])])))
-
-
-class DeltaSteps:
-    """Steps of a painter's deltas: whole numbers of its grids times powers of two."""
-
-    def __init__(self, painter: PainterNetwork) -> None:
-        self._grids = painter.grids()
-
-    def exponent(self, name: str, step: float) -> int:
-        """The byte of the step nearest to `step`."""
-        near = round(float(np.log2(max(step, 1e-12) / float(self._grids[name].mean()))))
-        return int(np.clip(near, STEPS[0], STEPS[-1]))
-
-    def unit(self, name: str, exponent: int) -> Tensor:
-        """Size of a step, to be broadcast over the tensor."""
-        return self._grids[name] * float(2**exponent)
-
-    def value(self, delta: Delta, shape: tuple[int, ...]) -> Tensor:
-        """What a delta adds to its tensor, which has this shape, where the painter is."""
-        import torch
-
-        unit = self.unit(delta.name, delta.exponent)
-        return torch.from_numpy(delta.values).to(unit).reshape(shape) * unit
-
-
-def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
-    """Bytes to deltas of the network's tensors (float, to be added); None for the identity. Raises
-    `DamagedStreamError`."""
-    shapes = {name: weight.shape for name, weight in painter.named_parameters()}
-    deltas = read_deltas(payload, {name: shape.numel() for name, shape in shapes.items()})
-    if deltas is None:
-        return None
-    steps = DeltaSteps(painter)
-    return {d.name: steps.value(d, shapes[d.name]) for d in deltas}
 
 
 def read_deltas(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:

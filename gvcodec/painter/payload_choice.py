@@ -18,7 +18,7 @@ from gvcodec.util.torch_settings import default_torch_settings
 
 if TYPE_CHECKING:
     from gvcodec.config import EncoderConfig
-    from gvcodec.painter.fit_samples import Part
+    from gvcodec.painter.fitting.samples import Part
 
 #: Why there is no fit where torch is missing.
 FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -76,7 +76,7 @@ def _fit(
     report_share: Callable[[float], None] | None,
 ) -> tuple[dict[int, bytes], str]:
     """As `choose_payloads`, strengths left out."""
-    from gvcodec.painter.fit import fit
+    from gvcodec.painter.fitting.fit import fit
 
     fitted: dict[int, bytes] = {}
     before: bytes | None = None

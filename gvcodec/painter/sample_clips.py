@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gvcodec import _core
 from gvcodec.painter.cpu import CpuPainter, block_vectors
-from gvcodec.painter.fit_samples import Sample
+from gvcodec.painter.fitting.samples import Sample
 from gvcodec.painter.model import Ints, Model
 from gvcodec.types import BLOCK, Plane, Planes
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from gvcodec.painter.fit_samples import Part
+from gvcodec.painter.fitting.samples import Part
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gvcodec.painter.energies import PATCH, Floats, energies, pad_to_patches
 from gvcodec.painter.model import Ints, Model
 from gvcodec.painter.sample_clips import SampleClips
-from gvcodec.painter.tokens import REGION
+from gvcodec.painter.token_coding import REGION
 from gvcodec.painter.unpainted_regions import Regions
 
 #: Largest ratio of the mismatch of painted frames to that of base frames: 0.8 to 1.1 for camera

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.painter.tokens import REGION, grid_of
+from gvcodec.painter.token_coding import REGION, grid_of
 from gvcodec.types import Planes
 
 Regions = NDArray[np.bool_]

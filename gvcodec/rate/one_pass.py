@@ -14,9 +14,9 @@ from gvcodec.codec.encode_stream import Source, encode_source
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.reader import Frame
-from gvcodec.media.sound_coding import SoundCoder
-from gvcodec.media.tracks import CHUNK
+from gvcodec.source.reader import Frame
+from gvcodec.source.sound_coding import SoundCoder
+from gvcodec.source.tracks import CHUNK
 from gvcodec.types import VideoFormat
 from gvcodec.util.messages import MOST_AMOUNT
 

@@ -16,9 +16,9 @@ from av.container import OutputContainer
 from av.stream import Disposition
 
 from gvcodec.limits import Limits
-from gvcodec.media.aac_segments import PREROLL, add_aac, code_part
-from gvcodec.media.feed import FedTrack
-from gvcodec.media.tracks import TrackPacket, TrackReader
+from gvcodec.sink.aac_segments import PREROLL, add_aac, code_part
+from gvcodec.sink.feed import FedTrack
+from gvcodec.source.tracks import TrackPacket, TrackReader
 from gvcodec.video import Video
 
 _COPIED = ("aac", "opus")

@@ -19,9 +19,9 @@ from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.media.planes import rgb_reader
 from gvcodec.opening import Source, unwrap
 from gvcodec.painter.video import check_paint_strength, check_tokens_option
+from gvcodec.source.planes import rgb_reader
 from gvcodec.types import HDR_TRANSFERS, is_still
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input

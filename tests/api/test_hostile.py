@@ -21,9 +21,9 @@ from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits
-from gvcodec.media.codec_parameters import make_head, open_head
-from gvcodec.media.tracks import TrackReader
 from gvcodec.models import PAINTER
+from gvcodec.source.codec_parameters import make_head, open_head
+from gvcodec.source.tracks import TrackReader
 from tests.conftest import moving_texture, packets_in, run, stream_of
 from tests.errors import raises
 from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
@@ -254,7 +254,7 @@ def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
 )
 def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     pytest.importorskip("torch")
-    from gvcodec.painter.network import PainterNetwork
+    from gvcodec.painter.fitting.network import PainterNetwork
 
     with safe_open(PAINTER.find(), "np") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -14,9 +14,9 @@ import gvcodec
 from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media import codec_parameters, tracks
-from gvcodec.media.codec_parameters import make_head
-from gvcodec.media.tracks import TrackReader
+from gvcodec.source import codec_parameters, tracks
+from gvcodec.source.codec_parameters import make_head
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import in_process, moving_texture
 from tests.fuzz.robustness.hostile import audio_stream, tracks_payload
@@ -50,7 +50,7 @@ def both() -> tuple[bytes, bytes, np.ndarray]:
 def test_settings_of_torch_do_not_reach_the_codec(monkeypatch) -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
     pytest.importorskip("torch")
-    from gvcodec.painter import fit as fitting
+    from gvcodec.painter.fitting import fit as fitting
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(fitting, name, 2)

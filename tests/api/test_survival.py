@@ -146,7 +146,7 @@ def test_y4m_repeats_the_frame_before_lost_ones(tmp_path, clip, kind, frame):
 
 
 def test_a_made_up_time_repeats_a_bounded_number_of_frames(tmp_path, clip, monkeypatch) -> None:
-    monkeypatch.setattr("gvcodec.media.writer._REPEATS", 100)
+    monkeypatch.setattr("gvcodec.sink.writer._REPEATS", 100)
     times = [40 * n + 10**9 * (n > 9) for n in range(18)]
     done = gvcodec.decode_file(io.BytesIO(made(clip, times=times)), tmp_path / "a.y4m")
     assert len(read_film(tmp_path / "a.y4m").planes) == 18 + 180

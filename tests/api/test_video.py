@@ -12,11 +12,11 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.media.reader import VideoReader
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import IDENTITY
-from gvcodec.painter.tokens import no_tokens, pack
+from gvcodec.painter.token_coding import no_tokens, pack
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
 from tests.edit.test_tools import TIMES, made
@@ -63,7 +63,7 @@ def test_a_video_is_painted_without_its_tokens(monkeypatch, tmp_path: Path) -> N
     model, tokens = Model.load(PAINTER_TOKENS.find()).tokens, no_tokens(96, 160, 8)
     assert model is not None
     tokens.kinds[:], tokens.window[:] = 1, 3
-    search = "gvcodec.painter.token_search.TokenSearch.find"
+    search = "gvcodec.painter.tokens.search.TokenSearch.find"
     monkeypatch.setattr(search, lambda self, gop, size: pack(tokens, model, self.q))
     path, written = tmp_path / "a.gvc", tmp_path / "a.mkv"
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25), bit_depth=10)

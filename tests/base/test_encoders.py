@@ -12,8 +12,8 @@ import gvcodec
 from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, parse_params, uses_screen_tools
 from gvcodec.errors import UsageError
-from gvcodec.media import ffmpeg
-from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
+from gvcodec.sink import ffmpeg
+from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import Planes
 from tests.base.test_standard import decode, form
 from tests.clips import make_clip, write_clip

@@ -18,7 +18,7 @@ from conformance.mutate import disturbed
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import read_deltas, split_extras
-from gvcodec.painter.tokens import style_offsets_of, unpack
+from gvcodec.painter.token_coding import style_offsets_of, unpack
 from tests.conftest import moving_texture
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
 

@@ -10,7 +10,7 @@ import pytest
 
 import gvcodec as api
 from gvcodec.bitstream import Reader
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes
 from tests.clips import format_of, read_film, write_clip
 from tests.conftest import (

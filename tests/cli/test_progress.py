@@ -88,7 +88,7 @@ def test_the_time_left_is_shown_once_frames_are_coded() -> None:
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
 def test_a_bar_for_each_stage(source, tmp_path, terminal, options, monkeypatch):
     pytest.importorskip("torch")
-    from gvcodec.painter import fit as fitting
+    from gvcodec.painter.fitting import fit as fitting
 
     for name in ("_POOL", "_VALIDATION", "_BATCH"):
         monkeypatch.setattr(fitting, name, 2)

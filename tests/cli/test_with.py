@@ -21,7 +21,7 @@ import gvcodec
 from gvcodec.cli import main
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
-from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
+from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.networks import other_biases

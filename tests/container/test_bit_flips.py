@@ -10,8 +10,8 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import ChangedStream, Kind, PtsDecoder, Reader
 from gvcodec.errors import GvcodecError
-from gvcodec.media.tracks import TrackReader
 from gvcodec.opening import open_source
+from gvcodec.source.tracks import TrackReader
 from gvcodec.util.messages import silence
 from tests.clips import ffmpeg
 

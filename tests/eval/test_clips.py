@@ -8,7 +8,7 @@ from eval.colour import to_rgb
 from eval.sequences import file_source, folder_sources
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
-from gvcodec.media.writer import png
+from gvcodec.sink.writer import png
 from tests.clips import write_pictures
 from tests.conftest import planes_equal
 from tests.eval_helpers import frames_of, small_clip

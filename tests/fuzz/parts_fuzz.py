@@ -47,14 +47,15 @@ with instrumented(__name__):
     from gvcodec.config import EncoderConfig
     from gvcodec.errors import GvcodecError
     from gvcodec.limits import Limits
-    from gvcodec.media.metadata import Metadata
-    from gvcodec.media.tracks import TrackReader
     from gvcodec.models import PAINTER, model_id
     from gvcodec.one_file.demux import TimedUnit
     from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
-    from gvcodec.painter.network import PainterNetwork
+    from gvcodec.painter.fitting.deltas import unpack
+    from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
+    from gvcodec.source.metadata import Metadata
+    from gvcodec.source.tracks import TrackReader
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
@@ -113,7 +114,7 @@ def tracks(data: bytes) -> None:
 
 def fitted(data: bytes) -> None:
     """A payload of `fit`: what is read is written the same way again."""
-    found = weights.unpack(data, small_painter())
+    found = unpack(data, small_painter())
     for name, delta in (found or {}).items():
         assert delta.isfinite().all(), name
     sizes = {name: p.numel() for name, p in small_painter().named_parameters()}

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.boxes import (
+from gvcodec.source.boxes import (
     SEGMENT,
     TRACKS,
     VOID,

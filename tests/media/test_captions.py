@@ -21,7 +21,7 @@ from gvcodec.codec.encoder import CUT_CAPTIONS, Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.replace import ReplaceRules, check_copy
 from gvcodec.errors import NotReplacedError
-from gvcodec.media.side_data import CAPTIONS, side_data
+from gvcodec.source.side_data import CAPTIONS, side_data
 from gvcodec.types import VideoFormat
 from tests.clips import numbered
 from tests.conftest import coded, moving_texture, packets_in, run

@@ -16,10 +16,10 @@ from gvcodec import encode_file
 from gvcodec.batch.tasks import make_plan
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError
-from gvcodec.media.tracks import TrackReader
-from gvcodec.media.writer import open_writer
 from gvcodec.one_file.write import write_one_file
 from gvcodec.retrieval.files import open_summarised
+from gvcodec.sink.writer import open_writer
+from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.clips import add_video, make_clip, put_pictures, read_film, sound_of
 from tests.conftest import metadata_of, run

@@ -12,8 +12,8 @@ from av.stream import Disposition
 import gvcodec
 from eval.sequences import file_source
 from gvcodec.batch.tasks import make_plan
-from gvcodec.media.conversion import read_stored
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.conversion import read_stored
+from gvcodec.source.reader import VideoReader
 from tests.clips import add_video, box, copy_tracks, packets_of, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, planes_equal, run
 from tests.media.test_real_sound import QUICK

@@ -7,8 +7,8 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from tests.clips import ffmpeg, make_clip, read_film, write_clip
 from tests.conftest import run

@@ -12,8 +12,8 @@ import pytest
 from gvcodec.batch import tasks
 from gvcodec.batch.tasks import make_plan, make_settings
 from gvcodec.config import EncoderConfig
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.reader import InexactSeekError, Span
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.reader import InexactSeekError, Span
 from tests.clips import add_video, copy_tracks, number_of, numbered, read_film
 
 FRAMES = 48
@@ -167,7 +167,7 @@ def test_frames_of_another_number_or_time_or_look_are_noticed(tmp_path) -> None:
 def test_a_chunk_that_seeking_misses_is_read_from_the_beginning(tmp_path, monkeypatch) -> None:
     path = write(tmp_path / "in.mkv")
     plan = make_plan(str(path), 0.0, None, 16)
-    monkeypatch.setattr("gvcodec.media.reader._EARLIER", (-0.4,))
+    monkeypatch.setattr("gvcodec.source.reader._EARLIER", (-0.4,))
     with pytest.raises(InexactSeekError):
         read(path, span=plan.span(1))
     settings = make_settings(EncoderConfig(base="av1", preset=10, fit=0), None, 0.0, None)

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 
 import gvcodec as api
 from gvcodec.errors import MediaError
-from gvcodec.media.inputs import video_behind
-from gvcodec.media.planes import rgb_from_planes
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.inputs import video_behind
+from gvcodec.source.planes import rgb_from_planes
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import box, ffmpeg, read_film, write_pictures
 from tests.conftest import run
@@ -199,7 +199,7 @@ def test_png_with_a_named_colour_profile(tmp_path, mode: str) -> None:
     exif[DESCRIPTION], exif[ORIENTATION] = "a shot", 6
     Image.new(mode, (96, 64)).save(tmp_path / "shot.png", icc_profile=profile, exif=exif)
     read = (
-        "import sys; from gvcodec.media.reader import VideoReader\n"
+        "import sys; from gvcodec.source.reader import VideoReader\n"
         "with VideoReader(sys.argv[1]) as reader: frames = list(reader)\n"
         "print(len(frames), reader.format.width, *reader.notes, sep='\\n')"
     )

@@ -10,7 +10,7 @@ import pytest
 
 import gvcodec as api
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.reader import VideoReader
 from tests.clips import add_video, put_pictures, read_film
 from tests.conftest import Pipe, metadata_of, run
 from tests.media.test_clocks import QUICK, picture, recording

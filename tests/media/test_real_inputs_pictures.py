@@ -15,9 +15,9 @@ import gvcodec
 import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.inputs import InputOptions
-from gvcodec.media.planes import rgb_from_planes, tag_colour
-from gvcodec.media.reader import VideoReader
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.planes import rgb_from_planes, tag_colour
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour
 from tests.clips import put_pictures, read_film, write_pictures
 from tests.conftest import run

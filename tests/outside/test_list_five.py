@@ -12,9 +12,9 @@ from PIL import Image
 
 import gvcodec
 from gvcodec.errors import MediaError
-from gvcodec.media.container_tags import lost_metadata
-from gvcodec.media.inputs import list_pictures
-from gvcodec.media.metadata import Chapter, Metadata
+from gvcodec.source.container_tags import lost_metadata
+from gvcodec.source.inputs import list_pictures
+from gvcodec.source.metadata import Chapter, Metadata
 from tests.clips import ffmpeg
 from tests.conftest import metadata_of
 from tests.outside.test_fifteen_kinds import FAST, encoded, made

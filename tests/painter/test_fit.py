@@ -14,10 +14,10 @@ from gvcodec.cli.encode import make_job
 from gvcodec.codec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter import fit as fitting
-from gvcodec.painter.fit import Adam, fit
-from gvcodec.painter.fit_samples import Part
-from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.fitting import fit as fitting
+from gvcodec.painter.fitting.fit import Adam, fit
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.samples import Part
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.payload_choice import choose_payloads
 from gvcodec.painter.video import VideoPainter
@@ -295,7 +295,7 @@ def test_it_steps_as_the_optimiser_of_torch_does():
 def test_fitting_does_not_load_the_compiler_of_torch():
     code = """
 import sys, torch
-from gvcodec.painter.fit import Adam
+from gvcodec.painter.fitting.fit import Adam
 w = torch.ones(2, requires_grad=True)
 optimizer = Adam([w], (0.9, 0.98))
 w.sum().backward()

@@ -21,21 +21,20 @@ from gvcodec.errors import (
 )
 from gvcodec.models import CHECKPOINT_VARIABLE, PAINTER
 from gvcodec.painter.cpu import CpuPainter, block_vectors
-from gvcodec.painter.filters import Layer, Requantiser
+from gvcodec.painter.fitting.deltas import DeltaSteps, unpack
+from gvcodec.painter.fitting.filters import Layer, Requantiser
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.network import condition as condition_row
+from gvcodec.painter.fitting.objective import REFRESH, fresh
 from gvcodec.painter.model import DETAIL, Model, Strength, condition, rate
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.network import condition as condition_row
-from gvcodec.painter.objective import REFRESH, fresh
 from gvcodec.painter.payload import (
     BASE,
     GROUPS,
     IDENTITY,
     Delta,
-    DeltaSteps,
     join_strength,
     pack,
     split_strength,
-    unpack,
 )
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.losses import FilterBank

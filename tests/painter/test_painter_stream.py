@@ -16,9 +16,10 @@ from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.models import CHECKPOINT_VARIABLE
+from gvcodec.painter.fitting.deltas import unpack
+from gvcodec.painter.fitting.network import PainterNetwork
 from gvcodec.painter.model import Model, rate
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.payload import IDENTITY, Delta, pack, read_deltas, unpack
+from gvcodec.painter.payload import IDENTITY, Delta, pack, read_deltas
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import VideoFormat
 from tests.conftest import (

@@ -9,7 +9,7 @@ import pytest
 import gvcodec
 from gvcodec.models import PAINTER
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.fit_samples import Gop, Part, Sample
+from gvcodec.painter.fitting.samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.sample_clips import SampleClips

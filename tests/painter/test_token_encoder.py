@@ -14,13 +14,13 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, save_weights
+from gvcodec.painter.fitting.network import PainterNetwork, condition
+from gvcodec.painter.fitting.objective import Batch
 from gvcodec.painter.model import Model
-from gvcodec.painter.network import PainterNetwork, condition
-from gvcodec.painter.objective import Batch
-from gvcodec.painter.token_encoder import EncodedTokens, TokenEncoder, features_of
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_stage import SEARCH_NEEDS_TORCH, TOO_LARGE_TO_SEARCH
-from gvcodec.painter.tokens import grid_of
+from gvcodec.painter.token_coding import grid_of
+from gvcodec.painter.tokens.encoder import EncodedTokens, TokenEncoder, features_of
+from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.stage import SEARCH_NEEDS_TORCH, TOO_LARGE_TO_SEARCH
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, rough_clip, run_without_torch
@@ -137,15 +137,15 @@ def test_other_files_are_no_encoders(tmp_path: Path) -> None:
 def test_what_cannot_be_searched_is_tried(reason: str, options: dict, monkeypatch) -> None:
     """Large pictures, and all where torch is missing."""
     if reason == TOO_LARGE_TO_SEARCH:
-        monkeypatch.setattr("gvcodec.painter.token_stage.MAX_SEARCHED_SAMPLES", 160 * 96 - 1)
+        monkeypatch.setattr("gvcodec.painter.tokens.stage.MAX_SEARCHED_SAMPLES", 160 * 96 - 1)
     else:
-        monkeypatch.setattr("gvcodec.painter.token_stage.has_torch", lambda: False)
+        monkeypatch.setattr("gvcodec.painter.tokens.stage.has_torch", lambda: False)
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))
 
     def refuse(*_: object) -> None:
         raise AssertionError("a search")
 
-    monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", refuse)
+    monkeypatch.setattr("gvcodec.painter.tokens.search.TokenSearch.find", refuse)
     found = []
     for given in (options, options | {"tokens": "on"}):
         encoder = Encoder(fmt, EncoderConfig(q=60, preset=10, threads=1, **given))

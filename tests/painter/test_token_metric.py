@@ -11,8 +11,8 @@ import torch
 from gvcodec import _core, perceptual
 from gvcodec.errors import MediaError
 from gvcodec.models import TOKEN_METRIC, read_arrays, save_weights
-from gvcodec.painter.token_metric import PerceptualMetric, open_network
-from gvcodec.painter.token_trial import trial_windows
+from gvcodec.painter.tokens.metric import PerceptualMetric, open_network
+from gvcodec.painter.tokens.trial import trial_windows
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.colour import known_colour

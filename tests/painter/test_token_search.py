@@ -11,19 +11,27 @@ from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter import strength as strength_module
-from gvcodec.painter import token_search, token_trial
 from gvcodec.painter.cpu import CpuPainter, block_vectors
 from gvcodec.painter.energies import energies
 from gvcodec.painter.model import NEUTRAL, Model, condition
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
-from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_metric import PerceptualMetric
-from gvcodec.painter.token_samples import GopSample
-from gvcodec.painter.token_search import TokenSearch
-from gvcodec.painter.token_trial import GopTrial, WindowCosts, choose_best, trial_windows
-from gvcodec.painter.tokens import STEP, decompose, keep_kinds, no_tokens, style_offsets_of, unpack
+from gvcodec.painter.token_coding import (
+    STEP,
+    decompose,
+    keep_kinds,
+    no_tokens,
+    style_offsets_of,
+    unpack,
+)
+from gvcodec.painter.tokens import search as token_search
+from gvcodec.painter.tokens import trial as token_trial
+from gvcodec.painter.tokens.encoder import EncodedTokens
+from gvcodec.painter.tokens.metric import PerceptualMetric
+from gvcodec.painter.tokens.samples import GopSample
+from gvcodec.painter.tokens.search import TokenSearch
+from gvcodec.painter.tokens.trial import GopTrial, WindowCosts, choose_best, trial_windows
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import rough_clip
 

@@ -18,9 +18,9 @@ from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
 from gvcodec.painter import strength as strength_module
 from gvcodec.painter.cpu import CpuPainter
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.objective import fresh
 from gvcodec.painter.model import Model, Strength, condition
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import fresh
 from gvcodec.painter.paint_strength import set_payload_strength
 from gvcodec.painter.payload import (
     BASE,
@@ -30,11 +30,7 @@ from gvcodec.painter.payload import (
     read_deltas,
     split_extras,
 )
-from gvcodec.painter.token_encoder import EncodedTokens
-from gvcodec.painter.token_samples import RUNS, GopSample, TokenSampler
-from gvcodec.painter.token_search import TokenSearch, interpolate_offsets
-from gvcodec.painter.token_stage import GopTokens, add_tokens
-from gvcodec.painter.tokens import (
+from gvcodec.painter.token_coding import (
     LARGEST,
     MAX_STYLE_OFFSET,
     Tokens,
@@ -47,6 +43,10 @@ from gvcodec.painter.tokens import (
     unpack,
     values_of,
 )
+from gvcodec.painter.tokens.encoder import EncodedTokens
+from gvcodec.painter.tokens.samples import RUNS, GopSample, TokenSampler
+from gvcodec.painter.tokens.search import TokenSearch, interpolate_offsets
+from gvcodec.painter.tokens.stage import GopTokens, add_tokens
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, planes_equal, run

@@ -22,7 +22,7 @@ from gvcodec.painter.payload import (
 )
 from gvcodec.painter.sample_clips import SampleClips
 from gvcodec.painter.texture_check import find_unpainted_regions
-from gvcodec.painter.token_stage import GopTokens, add_tokens, without_tokens
+from gvcodec.painter.tokens.stage import GopTokens, add_tokens, without_tokens
 from gvcodec.painter.unpainted_regions import pack_regions, show_base, unpack_regions
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
@@ -170,7 +170,7 @@ def test_a_file_with_regions_is_of_format_1_1(monkeypatch) -> None:
         chosen.append(regions)
         return regions
 
-    monkeypatch.setattr("gvcodec.painter.token_encoder.find_unpainted_regions", choose)
+    monkeypatch.setattr("gvcodec.painter.tokens.encoder.find_unpainted_regions", choose)
     data = gvcodec.encode(narrow, format=fmt, q=55, tokens="on")
     assert chosen and gvcodec.verify(data).frames == 8
     assert Reader(io.BytesIO(data)).header.needs == (1, 1)

@@ -8,7 +8,7 @@ import torch
 
 from conformance.decoder.painter import direction
 from gvcodec.models import PAINTER
-from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.fitting.network import PainterNetwork
 from gvcodec.painter.payload import Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat

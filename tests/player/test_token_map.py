@@ -13,7 +13,7 @@ from gvcodec.bitstream import Kind, Packet
 from gvcodec.models import PAINTER_TOKENS
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import FitExtras, join_extras, split_extras
-from gvcodec.painter.tokens import SIDES, Tokens, no_tokens, pack, style_offsets_of
+from gvcodec.painter.token_coding import SIDES, Tokens, no_tokens, pack, style_offsets_of
 from gvcodec.types import VideoFormat
 from tests.browser import Page
 from tests.conftest import moving_texture, rewritten
@@ -63,7 +63,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(data or b""))
         return data
 
-    monkeypatch.setattr("gvcodec.painter.token_search.TokenSearch.find", find)
+    monkeypatch.setattr("gvcodec.painter.tokens.search.TokenSearch.find", find)
     return sizes
 
 

@@ -15,13 +15,13 @@ import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import Frame
 from gvcodec.perceptual import find_weights
 from gvcodec.rate import size as sizes
 from gvcodec.rate.one_pass import Budget, EncodePass, SourceFactory, encode_pass
 from gvcodec.rate.size import RatedFile, Scale, Search, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, make_bracket, next_q, parse_target
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.reader import Frame
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip, write_clip
 from tests.conftest import packets_in, piped, psnr

@@ -71,7 +71,7 @@ def test_sound_that_is_copied_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_sound_without_a_codec_of_browsers_has_no_holes() -> None:
     """Parts that are coded by themselves join without a seam."""
-    from gvcodec.media.aac_segments import add_aac, code_part
+    from gvcodec.sink.aac_segments import add_aac, code_part
 
     rate, count = 48000, 96000
     tone = (np.sin(np.arange(count) * 0.05) / 2).astype(np.float32)[None]

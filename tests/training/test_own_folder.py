@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gvcodec.errors import UsageError
-from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.models import PAINTER
+from gvcodec.sink.ffmpeg import find_ffmpeg
 from tests.training.test_gvc1d import CONFIG
 from training import __main__ as training
 from training import tokens

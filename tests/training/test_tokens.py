@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from gvcodec.models import PAINTER
-from gvcodec.painter.network import PainterNetwork, condition
-from gvcodec.painter.objective import Batch, paint_observed
+from gvcodec.painter.fitting.network import PainterNetwork, condition
+from gvcodec.painter.fitting.objective import Batch, paint_observed
 from gvcodec.painter.strength import STRENGTH_STEPS
-from gvcodec.painter.tokens import LARGEST
-from gvcodec.painter.tokens import STEP as LEVELS
+from gvcodec.painter.token_coding import LARGEST
+from gvcodec.painter.token_coding import STEP as LEVELS
 from training.material import WINDOW
 from training.tokens import (
     DIMS,

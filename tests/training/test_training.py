@@ -11,13 +11,13 @@ import torch
 
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
-from gvcodec.media.planes import to_eight_bits
 from gvcodec.models import PAINTER
+from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.fitting.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.painter.model import CONDITION
-from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
+from gvcodec.source.planes import to_eight_bits
 from gvcodec.types import Colour
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb

@@ -21,7 +21,7 @@ from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
-from gvcodec.media.ffmpeg import (
+from gvcodec.sink.ffmpeg import (
     SVT,
     VVENC,
     Version,
@@ -30,7 +30,7 @@ from gvcodec.media.ffmpeg import (
     run_ffmpeg,
     svt_version,
 )
-from gvcodec.media.metadata import SVT_AV1, VVENC_H266
+from gvcodec.source.metadata import SVT_AV1, VVENC_H266
 from gvcodec.types import Colour, Planes
 
 #: SVT-AV1's tools for screens serve all pictures (docs/results.md). Releases before this one take
@@ -128,7 +128,7 @@ def open_encoder(
 
 
 def encoder_version(codec: str) -> tuple[int, ...]:
-    """The encoder of a base and its version: `gvcodec.media.metadata.Metadata.encoder`."""
+    """The encoder of a base and its version: `gvcodec.source.metadata.Metadata.encoder`."""
     return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *svt_version(find_ffmpeg(SVT)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import gvcodec
 from gvcodec.bitstream import Kind, Packet
 from gvcodec.codec.gops import BASE_WEIGHTS
-from gvcodec.media.tracks import TrackCopier, TrackPacket
+from gvcodec.source.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import sound_of
 from tests.conftest import rewritten

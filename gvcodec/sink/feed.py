@@ -1,0 +1,272 @@
+"""A video and its tracks as one Matroska stream, which ffmpeg or whoever reads a pipe takes apart.
+
+    feed = Feed(sink, tracks, metadata)
+    video = feed.container.add_stream("rawvideo", rate=25)
+    feed.send(packet)
+    feed.finish()
+
+Times are exact to the microsecond: FFmpeg's muxer counts milliseconds, so it gets a thousand times
+as many, and the header, which waits until it is whole, says how long a tick is. Sound that is
+hidden at the beginning of a track stays so by the track's delay; what begins before the first
+picture comes later, together with everything else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Protocol, cast
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from gvcodec.sink.track_muxing import LAYOUTS, Muxing, codec_name, describe
+from gvcodec.source.codec_parameters import with_display_size
+from gvcodec.source.metadata import Metadata
+from gvcodec.source.sound_clock import aac_config, adts_header, is_frame
+from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidden
+
+#: Ticks of the stream a second.
+TICKS = 1_000_000
+#: What FFmpeg takes a tick for.
+_MILLISECOND = Fraction(1, 1000)
+#: `TimestampScale` of a tick in nanoseconds: as FFmpeg writes it, and as it is.
+_SCALE, _FINE = b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83\x00\x03\xe8"
+#: The header is written without seeking back. The first track would be the default one otherwise.
+#: Samples that are not coded have no other place in Matroska.
+_MUXING = {"live": "1", "default_mode": "passthrough", "allow_raw_vfw": "1"}
+#: Subtitles of MP4: a length in two bytes, the text, boxes with its style. Matroska has no place
+#: for them but as plain text.
+MOV_TEXT = "mov_text"
+_STYLES = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n"
+#: PCM by FFmpeg's names of samples.
+_PCM = {
+    "u8": "pcm_u8",
+    "s16": "pcm_s16le",
+    "s32": "pcm_s32le",
+    "flt": "pcm_f32le",
+    "dbl": "pcm_f64le",
+}
+
+
+class Sink(Protocol):
+    """Where the stream goes."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+class FedTrack:
+    """A track on its way into a Matroska stream, which has no place for some codecs: subtitles of
+    MP4 go as plain text, AAC of broadcasts without the header of each frame, rare sound as PCM.
+    `first`: its first packets."""
+
+    def __init__(self, track: Track, template: Stream, first: Sequence[TrackPacket]) -> None:
+        self.track, self._template, self.first = track, template, first
+        self.kind = template.type
+        self.source = self.codec = codec_name(template)
+        self._decoder: av.AudioCodecContext | None = None
+        #: `AudioSpecificConfig` of AAC whose frames say it one by one.
+        self._config = b""
+        context = template.codec_context
+        if self.source == "aac" and context is not None and not context.extradata:
+            frames = (packet.data for packet in first if is_frame(template, packet.data))
+            self._config = next(map(aac_config, frames), b"")
+        if self.source == MOV_TEXT:
+            self.codec = "subrip"
+        elif isinstance(context, av.AudioCodecContext) and not self._is_held():
+            decoder = cast(av.AudioCodecContext, av.CodecContext.create(self.source, "r"))
+            decoder.sample_rate, decoder.layout = context.sample_rate, self.layout
+            decoder.extradata = context.extradata
+            decoder.open()
+            self._decoder = decoder
+            self.codec = _PCM[decoder.format.packed.name]
+
+    @property
+    def layout(self) -> str:
+        """The channels. Matroska keeps their number; then they are the usual ones."""
+        context = self._template.codec_context
+        assert isinstance(context, av.AudioCodecContext)
+        count = context.layout.nb_channels
+        known = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
+        return context.layout.name if known else LAYOUTS[count]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether sound is decoded to PCM."""
+        return self._decoder is not None
+
+    @property
+    def channels(self) -> int:
+        context = self._template.codec_context
+        return context.layout.nb_channels if isinstance(context, av.AudioCodecContext) else 0
+
+    def add(self, container: OutputContainer) -> Stream:
+        """Its stream in a file. Raises what PyAV raises."""
+        context = self._template.codec_context
+        if self.codec == self.source:
+            output = container.add_stream_from_template(self._template)
+            if self._config:
+                output.codec_context.extradata = self._config
+            if self.codec.startswith("pcm_") and isinstance(context, av.AudioCodecContext):
+                cast(av.AudioStream, output).codec_context.layout = self.layout  # type: ignore[assignment]
+        elif isinstance(context, av.AudioCodecContext):
+            output = container.add_stream(self.codec, rate=context.sample_rate)
+            cast(av.AudioStream, output).codec_context.layout = self.layout  # type: ignore[assignment]
+        else:
+            output = container.add_stream(self.codec)
+            # FFmpeg opens an encoder, which wants a head of styles; none of it is written.
+            cast(Any, output.codec_context).subtitle_header = _STYLES
+        return describe(output, self.track)
+
+    def _is_held(self) -> bool:
+        """Whether Matroska has a place for this codec."""
+        if self.source == "aac" and self._template.codec_context.extradata is None:
+            return bool(self._config)
+        with av.open(io.BytesIO(), "w", format="matroska") as trial:
+            try:
+                trial.add_stream_from_template(self._template)
+            except (av.FFmpegError, ValueError):
+                return False
+        return True
+
+    def data_of(self, packet: TrackPacket) -> bytes:
+        """What of a packet goes into the stream. Raises `av.FFmpegError`."""
+        if self.source == MOV_TEXT:
+            return packet.data[2 : 2 + int.from_bytes(packet.data[:2])]
+        if self._config:
+            return packet.data[adts_header(packet.data) :]
+        if self._decoder is None:
+            return packet.data
+        parts = []
+        for frame in self._decoder.decode(av.Packet(packet.data)):
+            samples = frame.to_ndarray()
+            parts.append((samples.T if frame.format.is_planar else samples).tobytes())
+        return b"".join(parts)
+
+
+class Feed(Muxing):
+    """Into `sink`. `choose` is called with each track and says whether it goes into the stream;
+    `begun` when the header is whole, before it goes to the sink; `size`: at which pictures are
+    shown."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        tracks: TrackReader | None,
+        metadata: Metadata,
+        *,
+        choose: Callable[[FedTrack], bool] = lambda track: True,
+        begun: Callable[[], None] = lambda: None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self._output = _Output(sink)
+        container = av.open(self._output, "w", format="matroska", options=_MUXING)
+        super().__init__(container, tracks, metadata)
+        self._choose, self._begun, self._size = choose, begun, size
+        self._fed: dict[int, FedTrack] = {}
+
+    def flush(self) -> None:
+        """What was sent arrives. Raises what the sink raised."""
+        self._output.flush()
+
+    def finish(self) -> None:
+        super().finish()
+        self.container.close()
+        self._output.flush()
+
+    def abandon(self) -> None:
+        """The stream is not wanted any more."""
+        self._output.drop()
+        with contextlib.suppress(av.FFmpegError):
+            self.container.close()
+
+    def _start(self) -> None:
+        self.container.start_encoding()
+        self._begun()
+        self._output.begin(self._size)
+
+    def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:
+        try:
+            fed = FedTrack(self._reader.tracks[number], template, first)
+        except (av.FFmpegError, ValueError, KeyError):
+            self._leave_out(template, "is left out: nothing decodes it")
+            return
+        if fed.decodes:
+            # Of PCM what is hidden is left out.
+            self._delays.pop(number, None)
+        if self._choose(fed):
+            self._outputs[number] = fed.add(self.container)
+            self._fed[number] = fed
+
+    def _frame(self, packet: av.Packet) -> None:
+        assert packet.dts is not None and packet.pts is not None
+        unit = Fraction(packet.time_base)
+        begin = packet.pts * unit + self.offset
+        end = begin + packet.duration * unit if packet.duration else begin
+        packet.dts = round((packet.dts * unit + self.offset) * TICKS)
+        packet.pts = round(begin * TICKS)
+        packet.duration = round(end * TICKS) - packet.pts
+        packet.time_base = _MILLISECOND
+        self.container.mux(packet)
+
+    def _packet(self, packet: TrackPacket) -> av.Packet | None:
+        number = packet.track
+        fed, tick = self._fed[number], self._reader.ticks[number]
+        packet = replace(packet, data=fed.data_of(packet))
+        if fed.decodes:
+            packet = without_hidden(packet)
+        if not packet.data:
+            return None
+        made = self._reader.av_packet(packet)
+        begin = packet.pts * tick + self.offset
+        # The muxer adds the delay by its own idea of a tick.
+        delay = self._delays.get(number, Fraction(0))
+        late = round(delay * TICKS) - round(delay / _MILLISECOND)
+        made.time_base = _MILLISECOND
+        made.pts = made.dts = round(begin * TICKS) + late
+        made.duration = round((begin + packet.duration * tick) * TICKS) - round(begin * TICKS)
+        made.stream = self._outputs[number]
+        return made
+
+
+class _Output:
+    """What FFmpeg's muxer writes to. The header waits until it is whole. An exception cannot pass
+    through FFmpeg: it waits for `flush`."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._head: bytearray | None = bytearray()
+        self._stopped: BaseException | None = None
+        self._dropped = False
+
+    def write(self, data: bytes) -> int:
+        if self._head is not None:
+            self._head += data
+        elif self._stopped is None and not self._dropped:
+            try:
+                self._sink.write(data)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is)
+                self._stopped = error
+        return len(data)
+
+    def begin(self, size: tuple[int, int] | None) -> None:
+        """The header is whole; the `size` at which pictures are shown goes into it."""
+        head, self._head = bytes(self._head or b"").replace(_SCALE, _FINE, 1), None
+        if size is not None:
+            head = with_display_size(head, size) or head
+        self._sink.write(head)
+
+    def drop(self) -> None:
+        self._dropped = True
+        self._head = None
+
+    def flush(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        if self._head is None:
+            self._sink.flush()

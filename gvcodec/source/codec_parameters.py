@@ -1,0 +1,281 @@
+"""Heads of Matroska and MP4 files that carry the codec parameters of a copied track, and display
+sizes of Matroska files, which PyAV's muxer does not write.
+
+What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address or
+decoder of its own accord, and sees only heads without packed codec parameters, attachments and
+tables of samples, all of which can take thousands of times their own size.
+
+    head = fitting_head(stream)               # b"" where no kind of file holds this codec
+    template = open_head(head).streams[0]     # for an output stream"""
+
+import io
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import takewhile
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from gvcodec.bitstream.varint import Cursor
+from gvcodec.errors import DamagedStreamError
+from gvcodec.source.boxes import (
+    CHECKSUM,
+    CLUSTER,
+    EBML,
+    HEAD_BYTES,
+    SEGMENT,
+    TRACK,
+    TRACKS,
+    VOID,
+    boxes,
+    element,
+    element_head,
+    elements,
+)
+
+#: Most bytes of a head. Ordinary ones have less than a thousand a track.
+MAX_HEAD = 1 << 20
+#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows
+#: its own subtitles.
+KINDS = {
+    "matroska": {"live": "1"},
+    "mp4": {"movflags": "empty_moov"},
+    "mov": {"movflags": "empty_moov"},
+}
+#: No random numbers, times and versions: the same video makes the same file.
+_EXACT = {"fflags": "bitexact"}
+#: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
+_NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
+
+#: Names the data in errors.
+_SOURCE = "tracks: codec parameters"
+#: Seek head, void, information, tracks, tags, cluster, checksum.
+_IN_SEGMENT = frozenset({0x114D9B74, VOID, 0x1549A966, TRACKS, 0x1254C367, CLUSTER, CHECKSUM})
+#: `ContentEncodings`: codec parameters that are packed.
+_PACKED = 0x6D80
+_DELAY = 0x56AA
+
+_BOXES: dict[bytes, tuple[bytes, ...]] = {
+    b"": (b"ftyp", b"moov", b"mfra", b"free"),
+    b"moov": (b"mvhd", b"trak", b"mvex", b"udta", b"iods"),
+    b"trak": (b"tkhd", b"mdia", b"edts", b"udta", b"tref"),
+    b"mdia": (b"mdhd", b"hdlr", b"minf", b"elng"),
+    b"minf": (b"smhd", b"nmhd", b"sthd", b"gmhd", b"hdlr", b"dinf", b"stbl"),
+    b"stbl": (b"stsd", b"stts", b"stsc", b"stsz", b"stco", b"co64"),
+}
+#: Offset of the number of entries in a table of samples.
+_COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
+
+
+def fitting_head(stream: Stream) -> bytes:
+    """Head of the first kind of file that gives the codec parameters back, or empty."""
+    for kind in KINDS:
+        head = make_head(kind, [stream])
+        if not head:
+            continue
+        try:
+            with open_head(head) as container:
+                if len(container.streams) == 1 and alike(container.streams[0], stream):
+                    return head
+        except DamagedStreamError:
+            continue
+    return b""
+
+
+def alike(one: Stream, other: Stream) -> bool:
+    """Whether packets of one stream can follow packets of the other."""
+    return _form(one) == _form(other)
+
+
+def _form(stream: Stream) -> tuple[object, ...]:
+    context = stream.codec_context
+    if not isinstance(context, av.AudioCodecContext):
+        return (stream.type, context and context.codec.canonical_name)
+    name, layout = context.codec.canonical_name, context.layout
+    return (stream.type, name, context.sample_rate, layout and layout.nb_channels)
+
+
+def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
+    """Head of a file with these streams' codec parameters; empty when it cannot hold them."""
+    pipe = _Pipe()
+    try:
+        with av.open(pipe, "w", format=kind, options=KINDS[kind] | _EXACT) as container:
+            outputs = [container.add_stream_from_template(stream) for stream in streams]
+            container.start_encoding()
+            if kind == "matroska":
+                # A Matroska file without any packet is refused by FFmpeg.
+                placeholder = av.Packet(b"\0")
+                placeholder.pts = placeholder.dts = 0
+                placeholder.stream = outputs[0]
+                container.mux(placeholder)
+    except (av.FFmpegError, ValueError, KeyError):
+        return b""
+    return bytes(pipe.data)
+
+
+def open_head(head: bytes) -> InputContainer:
+    """The container with template streams. Raises `DamagedStreamError`."""
+    if len(head) > MAX_HEAD:
+        raise DamagedStreamError(
+            f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}"
+        )
+    if head[:4] == EBML.to_bytes(4):
+        kind = "matroska"
+        _check_matroska(head)
+    elif head[4:8] in (b"ftyp", b"moov"):
+        kind = "mp4"
+        head = _until_fragments(head)
+        _check_mp4(head)
+    else:
+        raise DamagedStreamError(
+            "tracks: codec parameters are not the head of a Matroska or MP4 file"
+        )
+    try:
+        container = av.open(io.BytesIO(head), "r", format=kind, container_options=_NOTHING_ELSE)
+    except MemoryError:
+        raise MemoryError("no memory for codec parameters") from None
+    except (av.FFmpegError, ValueError) as error:
+        raise DamagedStreamError("tracks: codec parameters cannot be read") from error
+    if others := {stream.type for stream in container.streams} - {"audio", "subtitle"}:
+        container.close()
+        raise DamagedStreamError(
+            f"tracks: {', '.join(sorted(others))} is neither sound nor subtitles"
+        )
+    return container
+
+
+def delayed_head(head: bytes, nanoseconds: int) -> bytes:
+    """A Matroska head that says how long a decoder drops what it decodes first."""
+    delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
+
+    def changed(data: bytes) -> bytes:
+        parts = []
+        for identity, body in elements(data, _SOURCE):
+            if identity in (SEGMENT, TRACKS):
+                body = changed(body)
+            elif identity == TRACK:
+                body = changed(body) + delay
+            if identity not in (_DELAY, CHECKSUM):
+                parts.append(element(identity, body))
+        return b"".join(parts)
+
+    return changed(head)
+
+
+class _Pipe:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+def _check_matroska(head: bytes) -> None:
+    for identity, body in elements(head, _SOURCE):
+        if identity not in (EBML, SEGMENT):
+            raise DamagedStreamError(f"tracks: codec parameters hold an element {identity:x}")
+        for part, inside in elements(body, _SOURCE) if identity == SEGMENT else ():
+            if part not in _IN_SEGMENT:
+                raise DamagedStreamError(f"tracks: codec parameters hold an element {part:x}")
+            for track, fields in elements(inside, _SOURCE) if part == TRACKS else ():
+                if track == TRACK and any(
+                    field == _PACKED for field, _ in elements(fields, _SOURCE)
+                ):
+                    raise DamagedStreamError("tracks: codec parameters are packed")
+
+
+def _until_fragments(head: bytes) -> bytes:
+    """An MP4 file without fragments, with which muxers of some subtitles end an empty file."""
+    parts = boxes(io.BytesIO(head), 0, len(head))
+    return head[: next((start - 8 for name, start, _ in parts if name == b"moof"), None)]
+
+
+def _check_mp4(data: bytes, inside: bytes = b"") -> None:
+    cursor = Cursor(data, _SOURCE)
+    while len(cursor):
+        size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
+        if kind not in _BOXES[inside] or size < 8:
+            raise DamagedStreamError(f"tracks: codec parameters hold a box {_format(kind)}")
+        body = cursor.take(size - 8)
+        if kind in _BOXES:
+            _check_mp4(body, kind)
+        elif kind == b"stts" and body[4:12] == b"\0\0\0\1\0\0\0\0":
+            # Heads of PCM have one entry, for no samples.
+            continue
+        elif (at := _COUNT_AT.get(kind)) and int.from_bytes(body[at : at + 4]):
+            raise DamagedStreamError("tracks: codec parameters with a table of samples")
+
+
+def _format(kind: bytes) -> str:
+    return "".join(takewhile(str.isprintable, kind.decode("latin-1")))
+
+
+_VIDEO = 0xE0
+#: Width and height at which a video is shown, and their unit.
+_SHOWN = (0x54B0, 0x54BA, 0x54B2)
+#: Bytes at the beginning of a file that hold the element of its tracks.
+_BEGINNING = 1 << 16
+_MOST = (1 << 16) - 1
+
+
+def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
+    """Width and height of the shape in which a picture is shown, not smaller than it."""
+    shape = Fraction(width, height) * sar
+    times = max(1, math.ceil(Fraction(height, shape.denominator)))
+    ratio = shape.numerator * times, shape.denominator * times
+    return ratio if max(ratio) <= _MOST else (min(_MOST, round(width * sar)), height)
+
+
+def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
+    """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
+    nothing moves. None where there is no room for it."""
+    at, identity, tracks = 0, 0, b""
+    while identity != TRACKS:
+        head = element_head(data[at : at + HEAD_BYTES])
+        if head is None:
+            return None
+        identity = head.identity
+        at += head.head_bytes
+        if identity != SEGMENT:
+            if head.body_bytes is None or head.body_bytes > len(data) - at:
+                return None
+            tracks = data[at : at + head.body_bytes]
+            at += head.body_bytes
+    try:
+        new = _with_size(tracks, size)
+    except DamagedStreamError:
+        return None
+    # An element that means nothing has two bytes at least.
+    room = len(tracks) - len(new)
+    if room < 0 or room == 1 or room > 128:
+        return None
+    new += bytes([VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
+    return data[: at - len(tracks)] + new + data[at:]
+
+
+def write_display_size(path: Path, size: tuple[int, int]) -> bool:
+    """Write a display size into a Matroska file. False where there is no room for it."""
+    with open(path, "r+b") as file:
+        if (changed := with_display_size(file.read(_BEGINNING), size)) is None:
+            return False
+        file.seek(0)
+        file.write(changed)
+    return True
+
+
+def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
+    changed = b""
+    for identity, body in elements(tracks, _SOURCE):
+        if identity == TRACK:
+            body = _with_size(body, size)
+        elif identity == _VIDEO:
+            body = b"".join(element(*e) for e in elements(body, _SOURCE) if e[0] not in _SHOWN)
+            for name, side in zip(_SHOWN, size, strict=False):
+                body += element(name, side.to_bytes((side.bit_length() + 7) // 8))
+        if identity not in (CHECKSUM, VOID):
+            changed += element(identity, body)
+    return changed

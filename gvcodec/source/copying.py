@@ -1,0 +1,122 @@
+"""Copies sound and subtitles of a file: packets wait until the frames that they go with are
+read."""
+
+import math
+from fractions import Fraction
+
+import av
+
+from gvcodec.source.inputs import InputOptions
+from gvcodec.source.opening import of_the_same_programme
+from gvcodec.source.sound_coding import COPY, NONE, SoundCoder, opus_rate
+from gvcodec.source.timeline import Timeline
+from gvcodec.source.tracks import TrackCopier
+from gvcodec.util.messages import count_noun
+
+#: FFmpeg's mark of tracks that nothing is to be read from.
+DISCARD_ALL = 48
+#: Kinds of tracks that FFmpeg does not decode, so that PyAV does not name their codec.
+_NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
+
+
+def copier_of(
+    container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
+) -> tuple[TrackCopier | None, list[str]]:
+    """What copies the other tracks of a file, if any, and a line for what is left out, except what
+    the user drops."""
+    notes: list[str] = []
+    others = [stream for stream in container.streams if stream.index != video.index]
+    if container.chapters():
+        # QuickTime keeps the titles of chapters in a track of their own.
+        others = [
+            stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
+        ]
+    copied = [
+        stream
+        for stream in others
+        if stream.type in ("audio", "subtitle") and of_the_same_programme(stream, video)
+    ]
+    pictures = [stream for stream in others if stream.type == "video"]
+    if video.frames == 1 and len(pictures) == len(others) > 0:
+        # Items of a HEIF file, which has no track.
+        notes.append(f"1 of {len(pictures) + 1} pictures of the file is coded")
+    elif len(others) > len(copied):
+        kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
+        notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
+    sound = options.sound or COPY
+    wanted = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
+    copied = [stream for stream in copied if wanted[stream.type]]
+    if not copied:
+        return None, notes
+    rate = opus_rate(sound)
+    tracks = TrackCopier(copied) if rate is None else SoundCoder(copied, rate)
+    if tracks.left_out:
+        names = ", ".join(
+            stream.codec_context.name
+            if stream.codec_context
+            else _NAMELESS.get(stream.type, stream.type)
+            for stream in tracks.left_out
+        )
+        is_sound = any(s.type == "audio" and s.codec_context for s in tracks.left_out)
+        way_out = "; --sound opus re-encodes sound" if is_sound and rate is None else ""
+        count = count_noun(len(tracks.left_out), "track")
+        notes.append(f"{count} ({names}) left out: cannot be copied{way_out}")
+    return (tracks if tracks.streams else None), notes
+
+
+class Waiting:
+    """Packets that were met, but whose time has not come; they go by the clock of the video."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._packets: list[tuple[av.Packet, int]] = []
+
+    def take(self, packet: av.Packet) -> Fraction | None:
+        """Take a track's next packet. Gives its time (seconds), None where it is not known yet."""
+        part = self._timeline.take(packet)
+        self._packets.append((packet, part))
+        return self._timeline.seconds(packet, part)
+
+    def forget(self, end: Fraction) -> None:
+        """What begins before `end` (seconds) goes, except for subtitles on screen then."""
+        shown = self._on_screen(end)
+        times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
+        self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]
+
+    def copy(
+        self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
+    ) -> None:
+        """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`. Of
+        those before `zero` a subtitle on screen then begins then, others go without
+        `all_before`."""
+        shown = set() if all_before else self._on_screen(zero)
+        packets, self._packets = self._packets, []
+        for packet, part in packets:
+            seconds = self._timeline.seconds(packet, part, end is None)
+            if seconds is None or (end is not None and seconds >= end):
+                self._packets.append((packet, part))
+                continue
+            assert packet.pts is not None
+            shift = zero - seconds + packet.pts * packet.time_base
+            if seconds < zero and not all_before:
+                if id(packet) not in shown:
+                    continue
+                late = math.ceil((zero - seconds) / packet.time_base)
+                packet.pts += late
+                packet.duration = max(1, packet.duration - late) if packet.duration else 0
+            if tracks is not None:
+                tracks.copy(packet, shift)
+
+    def _on_screen(self, time: Fraction) -> set[int]:
+        """Which packets are subtitles that begin before a time and are on screen then. One without
+        a duration stays until the next one."""
+        shown, latest = set(), {}
+        for packet, part in self._packets:
+            seconds = self._timeline.seconds(packet, part)
+            if packet.stream.type != "subtitle" or seconds is None or seconds >= time:
+                continue
+            if not packet.duration:
+                latest[packet.stream.index] = id(packet)
+            elif seconds + packet.duration * packet.time_base > time:
+                shown.add(id(packet))
+        return shown | set(latest.values())

@@ -1,0 +1,108 @@
+"""Metadata of a source: tags, titles and chapters as FFmpeg reads them, HDR metadata of its first
+frame, and notes about what a `metadata` packet cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+from av.sidedata.sidedata import Type
+from av.stream import Stream
+
+from gvcodec.source.container_tags import texts_of, title_of
+from gvcodec.source.metadata import (
+    LATEST,
+    MAX_PAYLOAD,
+    MICROSECOND,
+    MOST_TRACKS,
+    NAME_ROOM,
+    Chapter,
+    Metadata,
+    printable,
+)
+from gvcodec.source.side_data import content_light, mastering_display, number_of, side_data
+
+#: Bytes that its field may take.
+_ENCODER_ROOM = 64
+#: Parts that a line names.
+_MOST_NAMED = 5
+#: Tags of a file that say how it was stored, not what is in it.
+_TECHNICAL = frozenset(
+    """title encoder encoded_by major_brand minor_version compatible_brands software duration
+    handler_name vendor_id language creation_app_version hasaudio hasvideo hasmetadata haskeyframes
+    canseektoend metadatacreator lasttimestamp lastkeyframetimestamp timecode variant_bitrate
+    devicevendor product_uid product_name product_version product_version_num company_name uid
+    generation_uid application_platform modification_date operational_pattern_ul
+    material_package_umid toolkit_version_num""".split()  # noqa: SIM905
+)
+
+
+def metadata_of(
+    container: av.container.InputContainer, frame: av.VideoFrame, streams: Sequence[Stream]
+) -> tuple[Metadata, list[str]]:
+    """What a file, its first frame, its video and copied tracks (`streams`) say, and a line for
+    what is left out."""
+    side, video, is_ogg = side_data(frame), texts_of(streams[0]), container.format.name == "ogg"
+    # Ogg has tags of tracks alone.
+    texts = texts_of(*streams[::-1]) if is_ogg else texts_of(container)
+    plain = {name.lower(): text for name, text in texts.items()}
+    metadata = Metadata(
+        plain.get("title", ""),
+        chapters_of(container),
+        mastering_display(side.get(number_of(Type.MASTERING_DISPLAY_METADATA), b"")),
+        content_light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
+        tuple((name, text) for name, text in texts.items() if _is_kept(name, texts)),
+        names=() if is_ogg else tuple(_names(video, streams)),
+    )
+    metadata, lost = _shortened(metadata)
+    timecode = plain.get("timecode") or video.get("timecode")
+    notes = [f"timecode {timecode} left out"] if timecode else []
+    if lost:
+        names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
+        notes.append(f"{names} left out: too long for the metadata of a file")
+    return metadata, notes
+
+
+def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
+    chapters = []
+    for chapter in container.chapters():
+        unit = Fraction(chapter["time_base"] or 0)
+        begin, end = (
+            round(time * unit / MICROSECOND) for time in (chapter["start"], chapter["end"])
+        )
+        if -LATEST < begin <= end < LATEST:
+            chapters.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
+    return tuple(chapters)
+
+
+def _names(video: dict[str, str], streams: Sequence[Stream]) -> Iterator[tuple[int, str, str]]:
+    named = {"title": video.get("title") or video.get("name"), "language": video.get("language")}
+    yield from ((0, k, text[:NAME_ROOM]) for k, text in named.items() if text and text != "und")
+    for number, stream in enumerate(streams[1 : MOST_TRACKS + 1], 1):
+        if not (title := title_of(stream)).isprintable():
+            yield number, "title", title
+
+
+def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
+    """What fits into a packet, without the longest parts of what does not; names of those."""
+    parts = {"title": Metadata(metadata.title), "chapters": Metadata(chapters=metadata.chapters)}
+    parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in metadata.tags}
+    sizes = {name: len(part.pack()) for name, part in parts.items()}
+    lost: dict[str, None] = {}
+    excess = len(metadata.pack()) - (MAX_PAYLOAD - _ENCODER_ROOM)
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        if excess > 0:
+            lost[name] = None
+            excess -= sizes[name]
+    title = "" if "title" in lost else metadata.title
+    chapters = () if "chapters" in lost else metadata.chapters
+    tags = tuple(tag for tag in metadata.tags if f"tag {tag[0]}" not in lost)
+    return replace(metadata, title=title, chapters=chapters, tags=tags), list(lost)
+
+
+def _is_kept(name: str, texts: dict[str, str]) -> bool:
+    # `location-eng` says again what `location` says.
+    language = len(name) > 4 and name[-4] == "-" and name[:-4] in texts
+    return name.lower() not in _TECHNICAL and not language and not name.startswith("_")
