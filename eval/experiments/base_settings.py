@@ -59,6 +59,26 @@ SETTINGS = {
     "cdef+rest+ac2": "enable-cdef=0:enable-restoration=0:ac-bias=2",
     "cdef+rest+ac4": "enable-cdef=0:enable-restoration=0:ac-bias=4",
     "cdef+rest+ac8": "enable-cdef=0:enable-restoration=0:ac-bias=8",
+    # On top of the default file's settings ("rest+ac2").
+    **{
+        name: f"enable-restoration=0:ac-bias=2:{params}"
+        for name, params in {
+            "sharp-2": "sharpness=-2",
+            "sharp2": "sharpness=2",
+            "sharp7": "sharpness=7",
+            "qm": "enable-qm=1",
+            "qm4": "enable-qm=1:qm-min=4",
+            "qm0": "enable-qm=1:qm-min=0",
+            "tune-vq": "tune=0",
+            "tune-ssim": "tune=2",
+            "boost1": "enable-variance-boost=1:variance-boost-strength=1",
+            "key-24": "use-fixed-qindex-offsets=2:key-frame-qindex-offset=-24",
+            "key+24": "use-fixed-qindex-offsets=2:key-frame-qindex-offset=24",
+            "golden-16": "use-fixed-qindex-offsets=2:qindex-offsets=-16,0,0,0,0,0",
+            "golden+16": "use-fixed-qindex-offsets=2:qindex-offsets=16,0,0,0,0,0",
+            "compress2": "qp-scale-compress-strength=2",
+        }.items()
+    },
 }
 #: SVT-AV1's own values, over those that base av1 sets: what a setting does not name has these.
 NEUTRAL = "enable-cdef=-1:enable-restoration=-1:ac-bias=0"
@@ -246,18 +266,18 @@ def _lines(
     options: argparse.Namespace,
 ) -> list[list[str]]:
     table = [[change(*pair, name) for pair in pairs] for name in names]
-    lines = [[setting, str(len(clips)), *map(_mean, names, table)]]
+    lines = [[setting, str(len(clips)), *map(mean, names, table)]]
     for number, clip in enumerate(clips if options.details else ()):
-        cells = [_mean(name, [column[number]]) for name, column in zip(names, table, strict=True)]
+        cells = [mean(name, [column[number]]) for name, column in zip(names, table, strict=True)]
         lines.append([f"· {clip[:32]}", "", *cells])
     for q in options.q if options.rates else ():
         points = [(a, [r for r in b if float(r["q"]) == q]) for a, b in pairs]
-        cells = [_mean(n, [at_rate(a, p, n) for a, b in points for p in b]) for n in names]
+        cells = [mean(n, [at_rate(a, p, n) for a, b in points for p in b]) for n in names]
         lines.append([f"· q {q:g}", "", *cells])
     return lines
 
 
-def _mean(name: str, values: Sequence[float | None]) -> str:
+def mean(name: str, values: Sequence[float | None]) -> str:
     found = [value for value in values if value is not None]
     if not found:
         return "–"

@@ -3,7 +3,7 @@
 
 J (distortion plus λ · estimated bits) of held-out clips at the middle rate, per cent above the full
 network's, with 95 % bootstrap intervals over clips. `shuffled`: memory, short-term features, the
-update of global layers, or the integers before, from another clip of the batch.
+update of local or global layers, or the integers before, from another clip of the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gvcodec.gvc1d.weights import read_network
 from training import world
 from training.gvc1d.train import distortion, estimate_bits, lambda_of
 
-PARTS = ("memory", "short_term", "global", "autoregression")
+PARTS = ("memory", "short_term", "local", "global", "autoregression")
 
 
 class Shuffled(Codec):
@@ -40,6 +40,12 @@ class Shuffled(Codec):
 
     def _earlier(self, tokens: Any) -> Any:
         return super()._earlier(tokens.roll(1, 0) if self.part == "autoregression" else tokens)
+
+    def _local(self, block: str, x: Any, memory: Any, windows: int) -> Any:
+        if self.part == "local":
+            other = x.roll(windows, 0)
+            return x + super()._local(block, other, memory, windows) - other
+        return super()._local(block, x, memory, windows)
 
     def _block(self, name: str, x: Any, context: Any = None, visible: Any = None) -> Any:
         if self.part == "global" and name.startswith(("encoder", "decoder")):
@@ -76,6 +82,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=Path("checkpoints/gvc1d-mini.safetensors"))
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--parts", type=lambda text: text.split(","), default=["tokens", *PARTS])
     options = parser.parse_args(words)
     config, arrays = read_network(options.model)
     weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
@@ -85,15 +92,14 @@ def main(words: Sequence[str] | None = None) -> None:
         torch.from_numpy(np.stack([getattr(clip, name) for clip in clips])) for name in "yuv"
     )
     full = costs(Codec(config, weights, ops_torch), config, planes)
-    rows = {
-        "tokens zeroed": costs(
-            Codec(config, weights, ops_torch), config, planes, lambda tokens: tokens * 0
-        ),
-        "tokens shuffled": costs(
-            Codec(config, weights, ops_torch), config, planes, lambda tokens: tokens.roll(1, 0)
-        ),
-    }
+    rows = {}
+    if "tokens" in options.parts:
+        codec = Codec(config, weights, ops_torch)
+        rows["tokens zeroed"] = costs(codec, config, planes, lambda tokens: tokens * 0)
+        rows["tokens shuffled"] = costs(codec, config, planes, lambda tokens: tokens.roll(1, 0))
     for part in PARTS:
+        if part not in options.parts:
+            continue
         rows[f"{part} off"] = costs(Codec(config, weights, ops_torch, (part,)), config, planes)
         kind = type("Shuffled", (Shuffled,), {"part": part})
         rows[f"{part} shuffled"] = costs(kind(config, weights, ops_torch), config, planes)

@@ -222,7 +222,7 @@ def rate_mix(rate: float) -> NDArray[np.float32]:
 
 class Codec(Transformer):
     """The network on weights, by the operations of `ops`. `off` names parts to leave out: memory,
-    short_term, global, autoregression."""
+    short_term, local, global, autoregression."""
 
     def __init__(self, config: Config, weights: Weights, ops: Ops, off: tuple[str, ...] = ()):
         super().__init__(weights, ops, config.heads)
@@ -238,10 +238,12 @@ class Codec(Transformer):
         memory = self._memory_context(state)
         for layer, kind in enumerate(layers):
             block = f"{name}.{layer}"
+            if ("local" if kind == "L" else "global") in self.off:
+                continue
             if kind == "L":
                 x = x.reshape(batch * windows, length, width)
                 x = self._local(block, x, memory, windows).reshape(batch, windows, length, width)
-            elif "global" not in self.off:
+            else:
                 front = (x[:, :, :slots] + at).reshape(batch, windows * slots, width)
                 front = self._block(block, front, memory).reshape(batch, windows, slots, width)
                 x = self.ops.concatenate([front, x[:, :, slots:]], 2)

@@ -74,7 +74,7 @@ def test_token_by_token_predictions_are_those_of_a_whole_frame(weights: Path) ->
         earlier = tokens[:, :, token]
 
 
-@pytest.mark.parametrize("off", ["memory", "short_term", "global", "autoregression"])
+@pytest.mark.parametrize("off", ["memory", "short_term", "local", "global", "autoregression"])
 def test_every_part_reaches_the_picture_or_the_bits(off: str) -> None:
     weights = {name: value.astype(np.float32) for name, value in tiny_weights().items()}
     grid, results = Grid(2, 2), []
