@@ -2,8 +2,8 @@
 
 Paints each file by x86 without vector instructions and with AVX-512 (the whole decoder, by
 $GVCODEC_CPU), by ARM (csrc/tests/golden_test.cpp, cross-compiled, under QEMU) and by WebAssembly
-(web/built in Node). The last two read base frames and the painter's numbers as vectors, which the
-program's first lines specify; they search for motion and paint. Writes
+(web/built in Node). The last two read base frames, the painter's file and `fit` payloads as
+vectors, which the program's first lines specify; they search for motion and paint. Writes
 docs/data/golden-machines.csv, and with `--vector NAME` the vector of a file for the C++ tests.
 
 Debian: apt-get install g++-aarch64-linux-gnu qemu-user-static nodejs.
@@ -25,14 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from gvcodec.bitstream import Kind, Reader, SequenceHeader
+from gvcodec.bases import base_of
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream.header import SCALES
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.models import find_model
-from gvcodec.painter.cpu import _NAMES
-from gvcodec.painter.model import Layer, Model, condition, rate
-from gvcodec.painter.payload import BASE, read_deltas, split_extras, split_strength
-from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.types import Planes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,13 +39,14 @@ OUT = ROOT / "docs/data/golden-machines.csv"
 VECTOR = ROOT / "csrc/tests/golden.vector"
 X86 = {"x86 plain": "plain", "x86 AVX-512": "avx512"}
 _GREY = 512
-_LAYER = ("weight", "bias", "multiplier", "shift", "step")
 
 #: Sources of the C++ program, as web/build.sh builds the page's core.
 SOURCES = (
     "csrc/tests/golden_test.cpp",
     *(f"web/core/{name}.cpp" for name in ("hash", "painter")),
-    *(f"csrc/common/{name}.cpp" for name in ("cpu", "pool")),
+    *(f"csrc/common/{name}.cpp" for name in ("cpu", "pool", "sha256")),
+    *(f"csrc/entropy/{name}.cpp" for name in ("cdf", "intnet", "rans")),
+    *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/model/*.cpp"))),
     *(f"csrc/motion/{name}.cpp" for name in ("block_motion", "motion_search")),
     *(f"csrc/painter/{name}.cpp" for name in ("painter", "forms", "input")),
 )
@@ -70,23 +69,31 @@ for (const path of paths) {
     }
   };
   const signed = () => ((v) => (v % 2 ? -(v + 1) / 2 : v / 2))(integer());
-  const width = integer(), height = integer();
+  const bytes = (count) => {
+    const place = core._malloc(count || 1);
+    new Uint8Array(wasmMemory.buffer, place, count).set(data.subarray(at, (at += count)));
+    return place;
+  };
+  const refuse = () => { throw new Error(core.UTF8ToString(core._last_text())); };
+  const checked = (code) => (code < 0 ? refuse() : code);
+  const width = integer(), height = integer(), stream = [integer(), integer(), integer()];
   const size = width * height + 2 * Math.ceil(width / 2) * Math.ceil(height / 2);
-  const painter = core._painter_open(width, height, 1), hash = core._hash_open();
+  const length = integer(), model = core._model_open(bytes(length), length) || refuse();
+  const painter = core._painter_open(model, width, height, ...stream, 1) || refuse();
+  const hash = core._hash_open();
   const base = core._malloc(2 * size), out = core._malloc(2 * size), digest = core._malloc(32);
-  const refuse = () => { throw new Error(core.UTF8ToString(core._painter_error())); };
   for (let gops = integer(); gops; --gops) {
-    const count = integer(), numbers = Int32Array.from({ length: count }, signed);
-    const place = core._malloc(4 * count);
-    new Int32Array(wasmMemory.buffer, place, count).set(numbers);
-    if (count && !core._painter_start(painter, place, count)) refuse();
-    core._free(place);
+    const count = integer() - 1, fit = count < 0 ? 0 : bytes(count);
+    const paints = checked(core._painter_start(painter, fit, Math.max(0, count), -1, 1));
+    core._free(fit);
     for (let frames = integer(); frames; --frames) {
-      const own = signed(), samples = new Uint16Array(size);
+      const bytesOfFrame = integer(), samples = new Uint16Array(size);
       for (let n = 0, before = 512; n < size; ++n) samples[n] = before += signed();
       for (const to of [base, out]) new Uint16Array(wasmMemory.buffer, to, size).set(samples);
-      if (count && !core._painter_move(painter, base)) refuse();
-      if (count && !core._painter_paint(painter, base, own, out)) refuse();
+      if (paints) {
+        checked(core._painter_move(painter, base));
+        checked(core._painter_paint(painter, base, bytesOfFrame, out));
+      }
       core._hash_take(hash, out, 2 * size);
     }
   }
@@ -127,9 +134,7 @@ def vector_of(path: Path) -> bytes:
     reader = Reader(io.BytesIO(path.read_bytes()))
     header = reader.header
     assert header.painter_id is not None
-    model = Model.load(find_model(header.painter_id, "the painter", [FOLDER / "models"]))
-    stream = condition(header.base, header.scale, header.base_q)
-    width, height = header.format.width, header.format.height
+    model = find_model(header.painter_id, "the painter", [FOLDER / "models"]).read_bytes()
     gops: list[tuple[bytes | None, list[int]]] = []
     fitted: bytes | None = None
     for packet in reader.packets():
@@ -138,57 +143,19 @@ def vector_of(path: Path) -> bytes:
         if packet.kind is Kind.KEY:
             gops.append((fitted, []))
         if packet.is_frame:
-            size = 0 if header.base == "vvc" else len(packet.payload)
-            gops[-1][1].append(rate(size, width, height))
+            gops[-1][1].append(0 if header.base == "vvc" else len(packet.payload))
     base = frames(path, painted=False)
-    data = bytearray(encode_var(width) + encode_var(height) + encode_var(len(gops)))
-    for payload, entries in gops:
-        numbers = numbers_of(model, stream, payload)
-        if numbers:
-            numbers += offset_numbers_of(model, header, payload)
-        data += encode_var(len(numbers)) + b"".join(map(encode_svar, numbers))
-        data += encode_var(len(entries))
-        for frame_condition, planes in zip(entries, base, strict=False):
+    numbers = [header.format.width, header.format.height, base_of(header.base).wire]
+    numbers += [SCALES.index(header.scale), header.base_q, len(model)]
+    data = bytearray(b"".join(map(encode_var, numbers)) + model + encode_var(len(gops)))
+    for payload, sizes in gops:
+        data += encode_var(0 if payload is None else 1 + len(payload)) + (payload or b"")
+        data += encode_var(len(sizes))
+        for size, planes in zip(sizes, base, strict=False):
             samples = np.concatenate([[_GREY], *(plane.ravel() for plane in planes)])
-            data += encode_svar(frame_condition)
+            data += encode_var(size)
             data += b"".join(map(encode_svar, np.diff(samples.astype(np.int64)).tolist()))
     return bytes(data) + bytes.fromhex(painted_hash(path))
-
-
-def numbers_of(model: Model, stream: Any, payload: bytes | None) -> list[int]:
-    """Numbers for `painter_start`; none for GOPs without painting."""
-    deltas = [] if payload is None else read_deltas(payload, model.sizes())
-    if deltas is None:
-        return []
-    _, strength = split_strength(payload or BASE)
-    model = model.add_deltas({d.name: (d.values, d.exponent) for d in deltas}, strength)
-    values = [len(_NAMES), model.depth, len(stream), *map(int, stream)]
-
-    def push(layer: Layer) -> None:
-        values.extend((len(layer.bias), *layer.weight.shape[1:3]))
-        for part in _LAYER:
-            values.extend(map(int, getattr(layer, part).ravel()))
-
-    for name in _NAMES:
-        push(model.layers[name])
-    for number, table in enumerate(model.conditions):
-        for name in ("depthwise", "expand", "project"):
-            push(model.layers[f"blocks.{number}.{name}"])
-        values.extend(map(int, table.ravel()))
-    return values
-
-
-def offset_numbers_of(model: Model, header: SequenceHeader, payload: bytes | None) -> list[int]:
-    """Numbers of a payload's tokens for `painter_start`."""
-    _, extras = split_extras(payload or BASE)
-    if extras.tokens is None or model.tokens is None:
-        return []
-    size = header.format.height, header.format.width
-    offsets = style_offsets_of(unpack(extras.tokens, model.tokens, header.base_q, *size))
-    values = [*offsets.shape]
-    for numbers in (model.tokens.weight, offsets):
-        values.extend(map(int, numbers.ravel()))
-    return values
 
 
 def by_x86(form: str, paths: list[Path]) -> list[str]:
@@ -201,7 +168,7 @@ def by_arm(vectors: list[Path], folder: Path) -> dict[str, list[str]]:
     """Hashes by form of the loops: plain, neon, dotprod."""
     program = folder / "golden_test"
     compiler = ["aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-static", "-pthread"]
-    places = [f"-I{ROOT}/csrc", f'-DGV_GOLDEN="{VECTOR}"', "-o", str(program)]
+    places = [f"-I{ROOT}/csrc", f"-I{ROOT}", f'-DGV_GOLDEN="{VECTOR}"', "-o", str(program)]
     output([*compiler, *places, *(str(ROOT / source) for source in SOURCES)])
     digests: dict[str, list[str]] = {}
     command = ["qemu-aarch64-static", str(program), *map(str, vectors)]

@@ -85,6 +85,7 @@ const char* last_text() { return last_error().text.c_str(); }
 PainterModel* model_open(const uint8_t* file, size_t size) {
   return guard_handle([&] { return new PainterModel(read_painter({file, size})); });
 }
+void model_close(PainterModel* model) { delete model; }
 // Integers of a token; 0: no token can steer it.
 int model_dimensions(const PainterModel* model) { return model->dimensions; }
 // Whether a `fit` payload has tokens that can be read; then `model_facts` has { rows, columns,
