@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec import limits
-from gvcodec.bitstream import header, packets, timing
+from gvcodec import _core, limits
+from gvcodec.bitstream import header, packets
 from gvcodec.errors import DamagedStreamError
 from gvcodec.source import codec_parameters, tracks
 from gvcodec.source.codec_parameters import make_head
@@ -95,7 +95,11 @@ def test_limits_are_those_that_are_written_down() -> None:
     assert header.MAX_PIXELS == 1 << 26
     parameters = listed["tracks of sound and subtitles, their parameters"]
     assert parameters == f"{tracks._MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
-    assert listed["timestamps ahead of their frames"] == "2^19" and timing._MAX_WAITING == 1 << 19
+    assert listed["timestamps ahead of their frames"] == "2^19"
+    timeline, late = _core.Timeline(0, (25, 1), (1, 25), 1000), b"\0\2"  # by one tick
+    timeline.send(late * (1 << 19))
+    with pytest.raises(DamagedStreamError, match="more than 524288 frames that are not there"):
+        timeline.send(late)
     assert listed["payload of a packet"] == "64 MiB for frames and sound, 1 MiB for others"
     assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
     assert limits.Limits(max_memory=400).side_memory == 100
