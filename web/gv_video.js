@@ -173,7 +173,16 @@ export class GvVideo extends HTMLElement {
 
   set currentTime(seconds) {
     if (this.#video) this.#video.currentTime = seconds;
-    else if (this.#player?.timeline) this.#player.go(this.#frameAt(seconds));
+    else if (this.#player?.timeline) this.#seek(this.#frameAt(seconds));
+  }
+
+  /** Tells at once that it seeks: the frame may come before the next refresh of the screen. */
+  #seek(frame) {
+    const player = this.#player, seen = this.#seen;
+    player.go(frame);
+    if (!seen.loaded || player.wanted === seen.wanted) return;
+    seen.wanted = player.wanted;
+    this.#tell("seeking");
   }
 
   get paused() {
