@@ -4,11 +4,11 @@ eval.experiments.region_quantizer measure --app SvtAv1EncApp --data DIR` and `re
 FFmpeg's wrapper of SVT-AV1 passes no map of regions on, SVT-AV1's own program does
 (`--roi-map-file`), so this codes clips of one GOP with that program (version 4.2 or later) and the
 settings of base av1. The map follows the metrics themselves, measured on decoded frames: `gain` of
-a block of 64×64 is how much LPIPS-Alex and DISTS of the painted picture fall when its base frame
-moves towards the source (their gradients through the painter), and `error` the squared error that
-leaves. Equal quantizers are right for squared error, so a block's offset goes with the logarithm of
-gain / error. Maps: `zero` (no offsets, but coded with a map), `gop` (one for all frames), `frames`
-(each eighth of the GOP by itself) and `shuffled` (that of `gop`, at other blocks), times
+a block of 64×64 is how strongly LPIPS-Alex and DISTS of the painted picture react to the error of
+its base frame (the sum of |gradient × error|, through the painter), and `error` the squared error.
+Equal quantizers are right for squared error, so a block's offset goes with the logarithm of gain /
+error. Maps: `zero` (no offsets, but coded with a map), `gop` (one for all frames), `frames` (each
+eighth of the GOP by itself) and `shuffled` (that of `gop`, at other blocks), times
 `--strength`; `none` codes without a map.
 
 The gradients come from the frames that are coded, so this is a bound: an encoder that must predict
@@ -47,13 +47,15 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER
 from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import Batch, paint_run, to_display_rgb
+from gvcodec.painter.fitting.objective import Batch, paint_run
+from gvcodec.perceptual.losses import eight_bits
 from gvcodec.types import Colour, Planes
 from gvcodec.util.colour import known_colour
+from gvcodec.util.tensors import to_rgb, to_tensors
 
 OUTPUT = Path("docs/data/region-quantizer.csv")
 #: Six clips of training of different kinds.
-CLIPS = [*base_settings.CLIPS][:6]
+CLIPS = [*[*base_settings.CLIPS][:5], "pi3-examples-skating-ed9ee0"]
 #: Luma samples of a picture, frames, and those whose gradients are taken.
 SAMPLES, FRAMES, STEP = 640 * 360, 32, 4
 QUALITIES = (42.0, 50.0, 58.0)
@@ -136,17 +138,6 @@ def code(
     return len(data), base, painted
 
 
-def _tensors(planes: Planes) -> tuple[torch.Tensor, torch.Tensor]:
-    """Luma and chroma of 8 bits in 0…1, padded to multiples of 16."""
-    parts = []
-    for number, stack in enumerate(([planes[0]], planes[1:])):
-        x = torch.from_numpy(np.stack(stack).astype(np.float32))[None] * 4 / 1023
-        unit = 8 if number else 16
-        pads = (0, -x.shape[3] % unit, 0, -x.shape[2] % unit)
-        parts.append(F.pad(x, pads, mode="replicate"))
-    return parts[0], parts[1]
-
-
 def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float64]:
     """Gain / error of each block (frames, rows, columns), between measured frames as in the nearest
     one before; positive."""
@@ -157,8 +148,8 @@ def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float
     none = torch.zeros(1)
     maps = []
     for number in range(STEP // 2, len(base), STEP):
-        luma, chroma = _tensors(base[number])
-        wanted = _tensors(source.frames[number])
+        luma, chroma = to_tensors(kept_out.wide(base[number]))
+        wanted = to_tensors(kept_out.wide(source.frames[number]))
         luma.requires_grad_(True)
         batch = Batch(
             (luma[:, None], chroma[:, None]),
@@ -170,8 +161,8 @@ def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float
         )
         painted, _ = paint_run(painter, batch, number)
         shown, target = (
-            to_display_rgb(planes, colour, 8, 1 << 14)[..., : fmt.height, : fmt.width]
-            for planes in (painted, wanted)
+            to_rgb(eight_bits(y), eight_bits(uv), colour)[..., : fmt.height, : fmt.width]
+            for y, uv in (painted, wanted)
         )
         loss = alex(shown, target).sum() + dists(shown, target).sum()
         (gradient,) = torch.autograd.grad(loss, luma)

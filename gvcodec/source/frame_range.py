@@ -38,12 +38,12 @@ class FrameRange:
     """Frames from `start` seconds on, before `options.until`, at most `limit`; or a `span`. With
     `options.fps` the first of each period of a lower frame rate.
 
-    Attributes: `rate` and `tick` (seconds) of what is given; `drops` (whether frames are left out
-    for a lower rate); `shift` (ticks of the file that go from all timestamps: time begins with the
-    first frame); `start_pts` (of the first frame: 0, except for a later span); `stop` (time in the
-    file before which frames are wanted). Once all were read: `end` (when the last one ends, ticks
-    of `tick`; None = by the frame rate), `count`, `seconds`, `concealed_frames` (damaged ones among
-    them), `has_ended` (whether the source has no more)."""
+    Attributes: `rate` and `tick` (seconds) of the frames that come out; `drops` (whether frames are
+    left out for a lower rate); `shift` (ticks of the file that go from all timestamps: time begins
+    with the first frame); `start_pts` (of the first frame: 0, except for a later span); `stop`
+    (time in the file before which frames are wanted). Once all were read: `end` (when the last one
+    ends, ticks of `tick`; None = by the frame rate), `count`, `seconds`, `concealed_frames`
+    (damaged ones among them), `has_ended` (whether the source has no more)."""
 
     def __init__(
         self,

@@ -50,7 +50,8 @@ class InexactSeekError(MediaError):
 
 class FrameReader:
     """`pictures`: numbered ones, which are read instead of the packets of `demuxer`. `undecodable`:
-    packets that are no frames; `times_by_packet`: whether frames have the times of packets."""
+    number of packets that could not be decoded; `times_by_packet`: whether frames have the times of
+    packets."""
 
     _skip_to: int | None
     _resumed: int | None

@@ -213,8 +213,9 @@ class Source(os.PathLike[str]):
 
 
 class InputFile:
-    """FFmpeg's demuxer on a source that is no folder. `head`: first bytes; `pipe`: None for a file
-    that FFmpeg reads itself; `cut_off`: whether the end is missing, by the sizes that it claims."""
+    """FFmpeg's demuxer on a source that is not a folder. `head`: first bytes; `pipe`: None for a
+    file that FFmpeg reads itself; `cut_off`: whether the end is missing, by the sizes that it
+    claims."""
 
     def __init__(self, source: Source) -> None:
         self.source, self._name = source, source.name

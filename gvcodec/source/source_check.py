@@ -45,7 +45,7 @@ class SourceCheck:
             early = []
         #: Frames before the first one that could be decoded.
         self._early = sum(pts < frames.shift for pts in early)
-        #: Packets that are no frames, without those of early ones.
+        #: Packets that could not be decoded, except those of early frames.
         self._damaged = reader.undecodable
         if self._early:
             self._damaged = max(0, self._damaged - self._early)

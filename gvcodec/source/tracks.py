@@ -165,12 +165,13 @@ class TrackWriter:
 
 
 class TrackCopier(TrackWriter):
-    """Copies packets of streams. `left_out`: streams that no head can hold; `damaged_packets`: how
-    many are no frames of their codec, left out; `form_changes_at`: seconds after which AAC has
-    other channels or another rate than at its beginning, None where it keeps them."""
+    """Copies packets of streams. `left_out`: streams that no head can hold; `damaged_packets`:
+    number of packets left out because they are not frames of their codec; `form_changes_at`:
+    seconds after which AAC has other channels or another rate than at its beginning, None where it
+    keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        #: `styled_cues`: subtitles with a place on screen or a name, for which there is no field.
+        #: `styled_cues`: subtitles with a place on screen or a name, which are lost.
         self.damaged_packets = self.styled_cues = 0
         self.form_changes_at: Fraction | None = None
         #: Of each stream of AAC, what its first frame says of channels and rate.

@@ -32,7 +32,7 @@ _BLOCKS = 0.02
 
 def start_from_components(weights: dict[str, Any], config: Config, patches: Floats) -> None:
     """Changes `weights` in place. patches [N, S] in 0…1, some thousand of the training material.
-    Raises `UsageError` for another number of tokens than patches."""
+    Raises `UsageError` where tokens and patches differ in number."""
     if config.tokens != config.patches:
         raise UsageError("[train] start = 'components' needs a token for each patch")
     values = (patches.astype(np.float64) - 0.5) * SAMPLE_SCALE
