@@ -1,5 +1,7 @@
 #include "decoder/frame_decoder.hpp"
 
+#include "common/cpu.hpp"
+#include "common/pool.hpp"
 #include "decoder/resample.hpp"
 #include "format/obus.hpp"
 
@@ -16,22 +18,28 @@ Bytes bytes_of(const std::vector<uint16_t>& samples) {
   return {reinterpret_cast<const uint8_t*>(samples.data()), 2 * samples.size()};
 }
 
+GV_SIMD(void, to_ten_bits, (const uint8_t* from, int width, uint16_t* out), (from, width, out)) {
+  for (int x = 0; x < width; ++x) out[x] = static_cast<uint16_t>(from[x] << 2);
+}
+
 // Copies the top left of a plane as 10 bits. Throws `StreamError` for samples above 1023.
-void copy_plane(const PictureView& from, int plane, int columns, int rows,
+void copy_plane(const PictureView& from, int plane, int columns, int rows, int threads,
                 std::vector<uint16_t>& to) {
   to.resize(static_cast<size_t>(columns) * rows);
-  uint16_t most = 0;
-  for (int y = 0; y < rows; ++y) {
-    const uint8_t* line = static_cast<const uint8_t*>(from.plane[plane]) + y * from.stride[plane];
-    uint16_t* out = to.data() + static_cast<size_t>(y) * columns;
-    if (from.bits == 8) {
-      for (int x = 0; x < columns; ++x) out[x] = static_cast<uint16_t>(line[x] << 2);
-    } else {
-      std::copy_n(reinterpret_cast<const uint16_t*>(line), columns, out);
-      for (int x = 0; x < columns; ++x) most = std::max(most, out[x]);
+  parallel_for(ceil_div(rows, kStripRows), threads, [&](int strip) {
+    uint16_t most = 0;
+    for (int y = strip * kStripRows; y < std::min(rows, (strip + 1) * kStripRows); ++y) {
+      const uint8_t* line = static_cast<const uint8_t*>(from.plane[plane]) + y * from.stride[plane];
+      uint16_t* out = to.data() + static_cast<size_t>(y) * columns;
+      if (from.bits == 8) {
+        to_ten_bits(line, columns, out);
+      } else {
+        std::copy_n(reinterpret_cast<const uint16_t*>(line), columns, out);
+        for (int x = 0; x < columns; ++x) most = std::max(most, out[x]);
+      }
     }
-  }
-  require(most <= kMaxSample, "the base picture has samples above 1023");
+    require(most <= kMaxSample, "the base picture has samples above 1023");
+  });
 }
 
 }  // namespace
@@ -122,10 +130,10 @@ void FrameDecoder::load(const PictureView& base) {
     const int width = plane_side(header_.width, p), height = plane_side(header_.height, p);
     std::vector<uint16_t>& out = base_[static_cast<size_t>(p)];
     if (header_.scale == 0) {
-      copy_plane(base, p, width, height, out);
+      copy_plane(base, p, width, height, settings_.threads, out);
       continue;
     }
-    copy_plane(base, p, plane_side(columns, p), plane_side(rows, p), coded_);
+    copy_plane(base, p, plane_side(columns, p), plane_side(rows, p), settings_.threads, coded_);
     out.resize(static_cast<size_t>(width) * height);
     upsample(coded_, plane_side(columns, p), plane_side(rows, p), header_.scale, out.data(), width,
              height);

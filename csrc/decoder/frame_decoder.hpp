@@ -12,6 +12,8 @@
 
 namespace gv {
 
+constexpr int kStripRows = 128;  // of a plane, that one thread copies at a time
+
 struct DecoderSettings {
   bool base_only = false, hash = false;
   int threads = 1;

@@ -4,6 +4,8 @@
 #include <new>
 #include <thread>
 
+#include "common/cpu.hpp"
+#include "common/pool.hpp"
 #include "decoder/frame_decoder.hpp"
 #include "decoder/metadata_obu.hpp"
 #include "format/stream_reader.hpp"
@@ -137,16 +139,20 @@ gvc_code send_unit(gvc_decoder& d, Bytes data) {
   return GVC_OK;
 }
 
-void write_plane(const std::vector<uint16_t>& plane, int columns, int rows, int bits, void* to,
-                 ptrdiff_t stride) {
-  for (int y = 0; y < rows; ++y) {
-    const uint16_t* line = plane.data() + static_cast<size_t>(y) * columns;
-    uint8_t* out = static_cast<uint8_t*>(to) + y * stride;
-    if (bits == 10) std::copy_n(line, columns, reinterpret_cast<uint16_t*>(out));
-    else
-      for (int x = 0; x < columns; ++x)
-        out[x] = static_cast<uint8_t>(std::min((line[x] + 2) >> 2, 255));
-  }
+GV_SIMD(void, to_eight_bits, (const uint16_t* from, int width, uint8_t* out), (from, width, out)) {
+  for (int x = 0; x < width; ++x) out[x] = static_cast<uint8_t>(std::min((from[x] + 2) >> 2, 255));
+}
+
+void write_plane(const std::vector<uint16_t>& plane, int columns, int rows, int bits, int threads,
+                 void* to, ptrdiff_t stride) {
+  parallel_for(ceil_div(rows, kStripRows), threads, [&](int strip) {
+    for (int y = strip * kStripRows; y < std::min(rows, (strip + 1) * kStripRows); ++y) {
+      const uint16_t* line = plane.data() + static_cast<size_t>(y) * columns;
+      uint8_t* out = static_cast<uint8_t*>(to) + y * stride;
+      if (bits == 10) std::copy_n(line, columns, reinterpret_cast<uint16_t*>(out));
+      else to_eight_bits(line, columns, out);
+    }
+  });
 }
 
 gvc_code get_picture(gvc_decoder& d, gvc_picture& out) {
@@ -160,7 +166,8 @@ gvc_code get_picture(gvc_decoder& d, gvc_picture& out) {
     misuse("the picture has other sizes than the header");
   for (int p = 0; p < 3; ++p)
     write_plane(picture->planes[static_cast<size_t>(p)], p ? (h.width + 1) / 2 : h.width,
-                p ? (h.height + 1) / 2 : h.height, out.bits, out.plane[p], out.stride[p]);
+                p ? (h.height + 1) / 2 : h.height, out.bits, d.settings.threads, out.plane[p],
+                out.stride[p]);
   d.frames->drop_current();
   return GVC_OK;
 }

@@ -1,6 +1,7 @@
 #include "motion/motion_search.hpp"
 
 #include <cstring>
+#include <optional>
 
 #include "common/pool.hpp"
 
@@ -319,7 +320,9 @@ MotionField search_motion(const Plane& cur, const Plane& ref, const std::vector<
   field.height = cur.height / 16;
   field.mv.resize(static_cast<size_t>(field.width) * field.height);
   field.satd.resize(field.mv.size());
-  const Quarter cur4(cur), ref4(ref);
+  std::optional<Quarter> quarters[2];
+  parallel_for(2, threads, [&](int i) { quarters[i].emplace(i ? ref : cur); });
+  const Quarter &cur4 = *quarters[0], &ref4 = *quarters[1];
 
   parallel_for(field.height, threads, [&](int by) {
     Tried tried;

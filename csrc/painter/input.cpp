@@ -41,9 +41,10 @@ FramePainter::FramePainter(int width, int height, int threads)
 // A row of 16×16 blocks of the base frame, padded by repeating its edges.
 void FramePainter::load(const PaintSource& loop, int by) {
   const auto row = [](const uint16_t* from, int given, int16_t* to, int width) {
+    constexpr int kEdge = 4;
     std::memcpy(to, from, 2 * static_cast<size_t>(given));
-    std::fill(to + given, to + width, to[given - 1]);
-    repeat(to, width, 4);
+    std::fill(to - kEdge, to, static_cast<int16_t>(from[0]));
+    std::fill(to + given, to + width + kEdge, static_cast<int16_t>(from[given - 1]));
   };
   const int cw = (width_ + 1) / 2, ch = (height_ + 1) / 2;
   for (int y = 16 * by; y < 16 * by + 16; ++y)
@@ -150,21 +151,31 @@ void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int hal
   }
 }
 
+namespace {
+
+GV_SIMD(void, pool4, (const int16_t* sums, int width, int factor, int32_t* out),
+        (sums, width, factor, out)) {
+  pool<4>(sums, width, factor, out);
+}
+GV_SIMD(void, pool8, (const int16_t* sums, int width, int32_t* out), (sums, width, out)) {
+  pool<8>(sums, width, 1, out);
+}
+
+}  // namespace
+
 // Fine bands, half resolution and colour of a row of blocks.
-void FramePainter::split(int row8) {
+void FramePainter::split(int row8, InputScratch& s) {
   const int full = 2 * w_;
-  Samples16 line(7, 1, full);
-  std::vector<int16_t> sums(static_cast<size_t>(5) * line.stride);
   int16_t* sum[5];
-  for (int i = 0; i < 5; ++i) sum[i] = sums.data() + static_cast<size_t>(i) * line.stride;
-  int16_t* scratch = line.row(0, 0);
+  for (int i = 0; i < 5; ++i) sum[i] = s.sums.row(i, 0), std::fill_n(sum[i], full, 0);
+  int16_t* scratch = s.line.row(0, 0);
   const auto rows_around = [&](const Samples16& plane, int channel, int y, int first, int count,
                                const int16_t** out) {
     for (int i = 0; i < count; ++i)
       out[i] = plane.row(channel, clamp(y + first + i, 0, plane.height - 1));
   };
-  Rows2<int16_t> blurs(2, 1, w_);
-  int16_t* tone[2][2] = {{sum[3], blurs.row(0, 0)}, {sum[4], blurs.row(1, 0)}};
+  int16_t* tone[2][2] = {{sum[3], s.blurs.row(0, 0)}, {sum[4], s.blurs.row(1, 0)}};
+  for (int c = 0; c < 2; ++c) std::fill_n(tone[c][1], w_, 0);
   const int16_t* r[5];
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
     for (int field = 0; field < 2; ++field) {
@@ -172,7 +183,7 @@ void FramePainter::split(int row8) {
       forms_->decimate(r, w_, scratch, half_.row(field, y));
       repeat(half_.row(field, y), w_, 4);
     }
-    int16_t* iso[2] = {line.row(1, 0), line.row(2, 0)};
+    int16_t* iso[2] = {s.line.row(1, 0), s.line.row(2, 0)};
     for (int py = 0; py < 2; ++py) {
       rows_around(now_.loop, 0, 2 * y + py, -2, 5, r);
       int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
@@ -185,28 +196,28 @@ void FramePainter::split(int row8) {
       forms_->colour(r, w_, scratch, colour_.row(c, y), tone[c]);
     }
   }
-  for (int i = 0; i < 3; ++i) pool<8>(sum[i], w8_, 1, measures_.row(i, row8));
+  for (int i = 0; i < 3; ++i) pool8(sum[i], w8_, measures_.row(i, row8));
   for (int c = 0; c < 2; ++c) {
-    pool<4>(tone[c][0], w8_, 4, measures_.row(9 + c, row8));
-    pool<4>(tone[c][1], w8_, 1, measures_.row(kLevel + 1 + c, row8));
+    pool4(tone[c][0], w8_, 4, measures_.row(9 + c, row8));
+    pool4(tone[c][1], w8_, 1, measures_.row(kLevel + 1 + c, row8));
   }
 }
 
 // Bands of the second or the third scale of a row of blocks that the trunk sees; of the third also
 // the signals, of the second gradients.
-void FramePainter::coarse(int row8, bool third) {
+void FramePainter::coarse(int row8, bool third, InputScratch& s) {
   const Samples16& from = third ? low_ : half_;
   const int step = third ? 2 : 1;
-  Samples16 line(2, 1, w_), sums(4, 1, w_);
-  int16_t* sum[4] = {sums.row(0, 0), sums.row(1, 0), sums.row(2, 0), sums.row(3, 0)};
+  int16_t *const scratch = s.coarse_line.row(0, 0), *const low = s.coarse_line.row(1, 0), *sum[4];
+  for (int i = 0; i < 4; ++i) sum[i] = s.coarse_sums.row(i, 0), std::fill_n(sum[i], w_, 0);
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
     for (int field = 0; field < (third ? 1 : 2); ++field) {
       const int16_t* r[5];
       for (int i = 0; i < 5; ++i) r[i] = from.row(field, clamp(y + step * (i - 2), 0, h_ - 1));
       int16_t* out[7] = {};
       for (int i = 0; i < 3 && !field; ++i) out[i] = three_.row(3 * third + i, y);
-      out[6] = third ? line.row(1, 0) : low_.row(field, y);
-      forms_->bands(r, step, false, w_, line.row(0, 0), out, field ? nullptr : sum);
+      out[6] = third ? low : low_.row(field, y);
+      forms_->bands(r, step, false, w_, scratch, out, field ? nullptr : sum);
       if (!third) repeat(out[6], w_, 8);
     }
     if (!third) {
@@ -214,11 +225,11 @@ void FramePainter::coarse(int row8, bool third) {
                                   half_.row(0, std::min(y + 1, h_ - 1))};
       int32_t* slope[3] = {slopes_.row(0, row8), slopes_.row(1, row8), slopes_.row(2, row8)};
       if (y == 4 * row8)
-        for (int32_t* s : slope) std::fill_n(s, slopes_.width, 0);
+        for (int32_t* row : slope) std::fill_n(row, slopes_.width, 0);
       forms_->gradients(around, w_, slope);
       continue;
     }
-    for (int x = 0; x < w_; ++x) sum[3][x] = static_cast<int16_t>(sum[3][x] + line.row(1, 0)[x]);
+    for (int x = 0; x < w_; ++x) sum[3][x] = static_cast<int16_t>(sum[3][x] + low[x]);
     const int16_t* eight[8] = {};
     for (int i = 0; i < 6; ++i) eight[i] = three_.row(i, y);
     for (int c = 0; c < 2; ++c) eight[6 + c] = colour_.row(c, y);
@@ -227,8 +238,8 @@ void FramePainter::coarse(int row8, bool third) {
       repeat_value(signal_.row(q, y + 1), w_, kMiddleQuad);
     }
   }
-  for (int i = 0; i < 3; ++i) pool<4>(sum[i], w8_, 4, measures_.row(3 + 3 * third + i, row8));
-  if (third) pool<4>(sum[3], w8_, 1, measures_.row(kLevel, row8));
+  for (int i = 0; i < 3; ++i) pool4(sum[i], w8_, 4, measures_.row(3 + 3 * third + i, row8));
+  if (third) pool4(sum[3], w8_, 1, measures_.row(kLevel, row8));
 }
 
 // The structure tensor of a row of blocks: c and s.

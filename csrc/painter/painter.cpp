@@ -4,6 +4,7 @@
 #include "painter/painter.hpp"
 
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -70,6 +71,7 @@ Taps taps_at(const Quads& rows, int y, int x = 0) {
 template <class Rows>
 auto pointers(Rows& rows, int y, int x = 0) {
   std::vector<decltype(rows.row(0, y))> found;
+  found.reserve(static_cast<size_t>(rows.channels));
   for (int c = 0; c < rows.channels; ++c) found.push_back(rows.row(c, y) + x);
   return found;
 }
@@ -220,11 +222,15 @@ namespace {
 // Taps of a layer 3×3 with stride 2 on three rows of `count` quads from `above` on, which may be
 // -1: their even and odd columns in turns as `lines`.
 Taps halve(const Quads& rows, int count, int above, int width, uint32_t zero, Quads& lines) {
-  lines = Quads(2, 3 * count, width, zero);
-  for (int dy = above < 0; dy < 3; ++dy)
+  for (int dy = 0; dy < 3; ++dy)
     for (int q = 0; q < count; ++q) {
-      const uint32_t* row = rows.row(q, above + dy);
       uint32_t *even = lines.row(0, dy * count + q), *odd = lines.row(1, dy * count + q);
+      odd[-1] = zero;
+      if (above + dy < 0) {
+        std::fill_n(even, width, zero), std::fill_n(odd, width, zero);
+        continue;
+      }
+      const uint32_t* row = rows.row(q, above + dy);
       for (int x = 0; x < width; ++x) even[x] = row[2 * x], odd[x] = row[2 * x + 1];
     }
   const uint32_t *even = lines.row(0, 0), *odd = lines.row(1, 0);
@@ -234,40 +240,51 @@ Taps halve(const Quads& rows, int count, int above, int width, uint32_t zero, Qu
 }  // namespace
 
 // Convolution with stride 2 from half to quarter resolution.
-void FramePainter::run_stem(int y) {
-  Quads lines;
-  const Taps taps = halve(signal_, 3, 2 * y, w_ / 2, kMiddleQuad, lines);
+void FramePainter::run_stem(int y, InputScratch& s) {
+  const Taps taps = halve(signal_, 3, 2 * y, w_ / 2, kMiddleQuad, s.stem_lines);
   const auto out = pointers(quarter_, y);
   forms_->quads(stem_, taps, w_ / 2, out.data());
   for (uint32_t* row : out) repeat_value(row, w_ / 2, kZeroQuad);
 }
 
-// The same to eighth resolution, and the statistics beside it.
-void FramePainter::enter_trunk(int row8) {
-  Quads lines, found(4, 1, w8_);
-  const Taps taps = halve(quarter_, quarter_.channels, 2 * row8 - 1, w8_, kZeroQuad, lines);
-  const auto out = pointers(trunk_, row8);
-  forms_->rows(stem2_, taps, w8_, nullptr, 2047, out.data());
-  const int32_t* m[kMeasures];
-  for (int i = 0; i < kMeasures; ++i) m[i] = measures_.row(i, row8);
+namespace {
+
+// Zeros behind a row of the trunk, where loops have written whole vectors; before it they stay.
+void end_row(int16_t* row, int width) { row[width] = row[width + 1] = 0; }
+
+// Levels of 0…127 of what was measured of a row of blocks, as quads.
+GV_SIMD(void, level_measures, (const int32_t* const* m, int width, uint32_t* const* out),
+        (m, width, out)) {
   const int32_t* const known = m[kKnown];
   for (int i = 0; i <= kKnown; ++i) {
-    const auto fill = [&](auto level) {
-      uint32_t* to = found.row(i / 4, 0);
-      for (int x = 0; x < w8_; ++x)
-        to[x] |= static_cast<uint32_t>(std::min(level(x), 127)) << 8 * (i % 4);
-    };
     const int32_t* const value = m[i];
+    uint32_t* const to = out[i / 4];
+    const auto fill = [&](auto level) {
+      const int shift = 8 * (i % 4);
+      for (int x = 0; x < width; ++x)
+        to[x] = (shift ? to[x] : 0) | static_cast<uint32_t>(std::min(level(x), 127)) << shift;
+    };
     if (i < kLevel) fill([&](int x) { return log8(value[x] + 103) - 52; });
     else if (i < kMismatch) fill([&](int x) { return value[x] >> 9; });
     else if (i < kKnown)
       fill([&](int x) { return halved((log8(4 * value[x] + 103) - 52) * known[x], 6); });
     else fill([&](int x) { return halved(known[x] * 127, 6); });
   }
-  forms_->rows(statistics_, taps_at(found, 0), w8_, nullptr, 2047,
+}
+
+}  // namespace
+
+// The same to eighth resolution, and the statistics beside it.
+void FramePainter::enter_trunk(int row8, InputScratch& s) {
+  const Taps taps = halve(quarter_, quarter_.channels, 2 * row8 - 1, w8_, kZeroQuad, s.trunk_lines);
+  const auto out = pointers(trunk_, row8);
+  forms_->rows(stem2_, taps, w8_, nullptr, 2047, out.data());
+  const int32_t* m[kMeasures];
+  for (int i = 0; i < kMeasures; ++i) m[i] = measures_.row(i, row8);
+  level_measures(m, w8_, pointers(s.measures, 0).data());
+  forms_->rows(statistics_, taps_at(s.measures, 0), w8_, nullptr, 2047,
                out.data() + trunk_.channels - 16);
-  for (int16_t* row : out)
-    for (int i = 0; i < 2; ++i) row[-1 - i] = row[w8_ + i] = 0;
+  for (int16_t* row : out) end_row(row, w8_);
 }
 
 // Blocks that were still in all of the frame before stay as they are: see `changed.hpp`.
@@ -318,33 +335,34 @@ void FramePainter::run_block(const Block& b, int reach, int first, BlockScratch&
                    pointers(std::as_const(trunk_), y, x).data(), 2047,
                    pointers(next_, y, x).data());
     }
-    for (int c = 0; c < channels; ++c)
-      for (int i = 0; i < 2; ++i) {
-        int16_t* row = next_.row(c, y);
-        row[-1 - i] = row[w8_ + i] = 0;
-      }
+    for (int c = 0; c < channels; ++c) end_row(next_.row(c, y), w8_);
   }
 }
 
+struct FramePainter::MapScratch {
+  Quads seen, styled;
+  Samples16 heads;
+
+  MapScratch(int inputs, int style, int w8)
+      : seen(inputs / 4, 1, w8), styled(style / 4, 1, w8), heads(kHeads, 1, w8) {}
+};
+
 // Style, what the heads make of it, and the maps of a row of blocks.
-void FramePainter::make_maps(int row8) {
+void FramePainter::make_maps(int row8, MapScratch& s) {
   const int channels = trunk_.channels;
-  Quads seen(channels / 4 + kCopies * steered_.channels, 1, w8_);
-  Quads styled(style_.outputs / 4, 1, w8_);
-  Samples16 heads(kHeads, 1, w8_);
   for (int c = 0; c < channels; c += 4) {
     const int16_t* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = trunk_.row(c + i, row8);
     forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
-                 seen.row(c / 4, 0));
+                 s.seen.row(c / 4, 0));
   }
   for (int c = 0; c < kCopies * steered_.channels; ++c)
-    std::copy_n(steered_.row(c % steered_.channels, row8), w8_, seen.row(channels / 4 + c, 0));
-  forms_->quads(style_, taps_at(seen, 0), w8_, pointers(styled, 0).data());
+    std::copy_n(steered_.row(c % steered_.channels, row8), w8_, s.seen.row(channels / 4 + c, 0));
+  forms_->quads(style_, taps_at(s.seen, 0), w8_, pointers(s.styled, 0).data());
   int16_t* head[kHeads + 1] = {};
-  for (int i = 0; i < kHeads; ++i) head[i] = heads.row(i, 0);
-  forms_->rows(head_, taps_at(styled, 0), w8_, nullptr, 32767, head);
-  const int32_t *c = measures_.row(kWay, row8), *s = measures_.row(kWay + 1, row8);
+  for (int i = 0; i < kHeads; ++i) head[i] = s.heads.row(i, 0);
+  forms_->rows(head_, taps_at(s.styled, 0), w8_, nullptr, 32767, head);
+  const int32_t *cosine = measures_.row(kWay, row8), *sine = measures_.row(kWay + 1, row8);
   for (int kind = 0; kind < 2; ++kind)
     for (int i = 0; i < 3; ++i) {
       const int16_t *size = head[6 * kind + i], *ratio = head[6 * kind + 3 + i];
@@ -355,8 +373,8 @@ void FramePainter::make_maps(int row8) {
         const int32_t a = clamp<int32_t>(size[x], -most, most),
                       part = clamp<int32_t>(ratio[x], -128, 128);
         out[0][x] = static_cast<int16_t>(a);
-        out[1][x] = static_cast<int16_t>(halved(a * halved(part * c[x], 6), 8));
-        out[2][x] = static_cast<int16_t>(halved(a * halved(part * s[x], 6), 8));
+        out[1][x] = static_cast<int16_t>(halved(a * halved(part * cosine[x], 6), 8));
+        out[2][x] = static_cast<int16_t>(halved(a * halved(part * sine[x], 6), 8));
       }
     }
   const int32_t *mismatch = measures_.row(kMismatch, row8), *known = measures_.row(kKnown, row8);
@@ -547,29 +565,32 @@ void FramePainter::take(const PaintSource& loop, const int16_t* motion, uint32_t
 void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
   const uint32_t bits = mixed(position_++);
   constexpr int kStages = 6;
-  const auto run = [&](int stage, int y) {
+  const auto run = [&](int stage, int y, InputScratch& s) {
     if (stage == 0 && y % 2 == 0) take(loop, motion, bits, y / 2);
-    if (stage == 1) split(y);
-    if (stage == 2) coarse(y, false);
-    if (stage == 3) coarse(y, true);
-    if (stage == 4) directions(y), run_stem(2 * y), run_stem(2 * y + 1);
-    if (stage == 5) enter_trunk(y);
+    if (stage == 1) split(y, s);
+    if (stage == 2) coarse(y, false, s);
+    if (stage == 3) coarse(y, true, s);
+    if (stage == 4) directions(y), run_stem(2 * y, s), run_stem(2 * y + 1, s);
+    if (stage == 5) enter_trunk(y, s);
   };
   const int strips = std::min(threads_ > 1 ? 2 * threads_ : 1, std::max(h8_ / (4 * kStages), 1));
   const auto border = [&](int strip) { return h8_ / 2 * strip / strips * 2; };
+  std::vector<std::optional<InputScratch>> scratch(static_cast<size_t>(strips));
   parallel_for(strips, threads_, [&](int strip) {
+    InputScratch& s = scratch[static_cast<size_t>(strip)].emplace(w_, quarter_.channels);
     const int from = border(strip), to = border(strip + 1);
     for (int step = from; step < to + kStages; ++step)
       for (int stage = 0; stage < kStages; ++stage) {
         const int y = step - stage, first = strip ? from + stage : 0,
                   end = strip + 1 < strips ? to - stage : h8_;
-        if (y >= first && y < end) run(stage, y);
+        if (y >= first && y < end) run(stage, y, s);
       }
   });
   for (int stage = 1; stage < kStages; ++stage)
     parallel_for(strips - 1, threads_, [&](int strip) {
       const int middle = border(strip + 1);
-      for (int y = middle - stage; y < middle + stage; ++y) run(stage, y);
+      for (int y = middle - stage; y < middle + stage; ++y)
+        run(stage, y, *scratch[static_cast<size_t>(strip)]);
     });
 }
 
@@ -603,8 +624,10 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
     });
     std::swap(trunk_, next_);
   }
-  parallel_for(h8_, threads_, [&](int y) {
-    if (!changed_.near(y - kMapReach, y + kMapReach, kMapReach, w8_).empty()) make_maps(y);
+  parallel_for(parts, threads_, [&](int part) {
+    MapScratch s(trunk_.channels + 4 * kCopies * steered_.channels, style_.outputs, w8_);
+    for (int y = h8_ * part / parts; y < h8_ * (part + 1) / parts; ++y)
+      if (!changed_.near(y - kMapReach, y + kMapReach, kMapReach, w8_).empty()) make_maps(y, s);
   });
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));

@@ -102,6 +102,8 @@ class FramePainter {
   };
   struct Strip;
   struct BlockScratch;
+  struct InputScratch;
+  struct MapScratch;
 
   void load(const PaintSource& loop, int by);
   void fresh(int corner_y, int corner_x, int by);
@@ -114,15 +116,15 @@ class FramePainter {
   void see(const PaintSource& loop, const int16_t* motion);
   void take(const PaintSource& loop, const int16_t* motion, uint32_t bits, int by);
   void carry_rows(int y, const int16_t* motion, uint16_t* const* planes);
-  void split(int row8);
-  void coarse(int row8, bool third);
+  void split(int row8, InputScratch& s);
+  void coarse(int row8, bool third, InputScratch& s);
   void directions(int y);
-  void run_stem(int y);
-  void enter_trunk(int row8);
+  void run_stem(int y, InputScratch& s);
+  void enter_trunk(int row8, InputScratch& s);
   void find_changed();
   void run_block(const Block& b, int reach, int first, BlockScratch& s);
   void spread(const PainterSteering& steering);
-  void make_maps(int row8);
+  void make_maps(int row8, MapScratch& s);
   void widen(int map, int y, const Span& span, int16_t* scratch, int16_t* out) const;
   void below_row(Strip& s, int y);
   void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);

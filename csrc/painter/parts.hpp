@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/cpu.hpp"
 #include "painter/painter.hpp"
 
 namespace gv {
@@ -29,9 +30,26 @@ void repeat(T* row, int width, int count) {
 
 inline void repeat_value(uint32_t* row, int width, uint32_t value) { row[-1] = row[width] = value; }
 
+// What one thread needs for the rows of blocks that it takes up to the trunk's input.
+struct FramePainter::InputScratch {
+  Samples16 line, sums, blurs;              // of `split`
+  Samples16 coarse_line, coarse_sums;       // of `coarse`
+  Quads stem_lines, trunk_lines, measures;  // of the layers
+
+  InputScratch(int w, int quads)
+      : line(7, 1, 2 * w),
+        sums(5, 1, 2 * w),
+        blurs(2, 1, w),
+        coarse_line(2, 1, w),
+        coarse_sums(4, 1, w),
+        stem_lines(2, 3 * 3, w / 2),
+        trunk_lines(2, 3 * quads, w / 4),
+        measures(4, 1, w / 4) {}
+};
+
 // Sums of kSide neighbours, times `factor`.
 template <int kSide>
-void pool(const int16_t* sums, int width, int factor, int32_t* out) {
+GV_INLINE void pool(const int16_t* sums, int width, int factor, int32_t* out) {
   for (int x = 0; x < width; ++x) {
     int32_t sum = 0;
     for (int i = 0; i < kSide; ++i) sum += sums[kSide * x + i];

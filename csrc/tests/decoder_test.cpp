@@ -1,5 +1,7 @@
 // libgvc through its C interface: pieces of any size, seeking, models, misuse, limits.
 
+#include <cstring>
+
 #include "fuzz/host.hpp"
 #include "fuzz/sealed.hpp"
 #include "tests/check.hpp"
@@ -160,6 +162,49 @@ void test_cut_streams() {
   EXPECT(host.read(longer, longer.size()) == GVC_DAMAGED);
 }
 
+// Pictures so tall that several threads copy them.
+void test_tall_pictures() {
+  constexpr int kWidth = 64, kHeight = 400, kWidthAt = 6, kHeightAt = 7;
+  gv::Buffer fields = gvfuzz::usual_fields(1, false, nullptr), height;
+  gv::append_var(height, kHeight);
+  EXPECT(fields[kWidthAt] == 40 && fields[kHeightAt] == 24);
+  fields[kWidthAt] = kWidth;
+  fields.erase(fields.begin() + kHeightAt);
+  fields.insert(fields.begin() + kHeightAt, height.begin(), height.end());
+  gvfuzz::StreamWriter out(gvfuzz::sealed_header(fields));
+  for (uint8_t n = 0; n < 3; ++n) out.add(n ? gv::kInter : gv::kKey, frame(n), 1);
+  const gv::Buffer file = out.finish();
+
+  const gvc_settings settings = {sizeof(gvc_settings), 0, 3, 0, 0, 0};
+  gvc_decoder* decoder = nullptr;
+  EXPECT(gvc_open(&settings, &decoder) == GVC_OK);
+  EXPECT(gvc_send(decoder, file.data(), file.size()) == GVC_OK);
+  gvc_unit unit;
+  for (int n = 0; n < 3; ++n) EXPECT(gvc_next_unit(decoder, &unit) == GVC_OK);
+  std::vector<uint16_t> base(kWidth * kHeight), shown(base.size(), 0xffff), chroma(base.size());
+  for (size_t i = 0; i < base.size(); ++i) base[i] = static_cast<uint16_t>(i * 37 % 1000);
+  const auto picture = [&](std::vector<uint16_t>& samples, int bits) {
+    gvc_picture p = {};
+    p.width = kWidth, p.height = kHeight, p.bits = bits;
+    for (int i = 0; i < 3; ++i)
+      p.plane[i] = samples.data() + (i == 2 ? kWidth / 2 : 0),
+      p.stride[i] = (bits == 8 ? 1 : 2) * kWidth;
+    return p;
+  };
+  for (const int bits : {8, 10}) {
+    const gvc_picture from = picture(base, bits);
+    gvc_picture to = picture(shown, bits);
+    to.plane[1] = to.plane[2] = chroma.data();
+    EXPECT(gvc_give_base(decoder, &from) == GVC_OK);
+    EXPECT(gvc_get_picture(decoder, &to) == GVC_OK);
+    EXPECT(!std::memcmp(shown.data(), base.data(), base.size() * (bits == 8 ? 1 : 2)));
+  }
+  base.back() = 1024;
+  const gvc_picture from = picture(base, 10);
+  EXPECT(gvc_give_base(decoder, &from) == GVC_DAMAGED);
+  gvc_close(decoder);
+}
+
 }  // namespace
 
 int main() {
@@ -168,5 +213,6 @@ int main() {
   test_models();
   test_limits_and_misuse();
   test_cut_streams();
+  test_tall_pictures();
   return gvtest::verdict("decoder");
 }
