@@ -33,7 +33,13 @@ from gvcodec.base import check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
-from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
+from gvcodec.errors import (
+    NO_TOKENS,
+    DamagedStreamError,
+    FormatVersionError,
+    UsageError,
+    VerificationError,
+)
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
 from gvcodec.source.metadata import Metadata
@@ -65,7 +71,8 @@ class Decoder:
     and gives base frames. `read_only`: the caller does not modify frames, so they are hashed while
     the next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead
     of as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
-    which leaves tokens of the painter aside. Raises `LimitError` when the stream asks for more,
+    which leaves tokens of the painter aside. Without `hashes_base` base frames are not hashed, and
+    `base_hash` and `verify` cannot be called. Raises `LimitError` when the stream asks for more,
     `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
@@ -91,6 +98,7 @@ class Decoder:
         read_only: bool = False,
         look: int | None = None,
         uses_tokens: bool = True,
+        hashes_base: bool = True,
     ) -> None:
         check_settings()
         self._process = os.getpid()
@@ -110,7 +118,7 @@ class Decoder:
         # The base. A frame's number counts from the first of the video.
         self._base_decoder = open_decoder(header, threads, models, low_delay)
         hash_executor = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
-        self._base_hash = FrameHash(hash_executor)
+        self._base_hash = FrameHash(hash_executor) if hashes_base else None
         #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.
         self._started = False
         self._sent_count = self._shown_count = 0
@@ -195,7 +203,9 @@ class Decoder:
         """Hash, paint and time what the base released."""
         tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
-            self._base_hash.update(base_frame, tokens.popleft() if tokens else b"")
+            of_frame = tokens.popleft() if tokens else b""
+            if self._base_hash is not None:
+                self._base_hash.update(base_frame, of_frame)
         for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown_count:
                 _, fit = self._gops.popleft()
@@ -255,7 +265,10 @@ class Decoder:
 
     @property
     def base_hash(self) -> bytes:
-        """Hash of the base frames so far, as at the end of a stream."""
+        """Hash of the base frames so far, as at the end of a stream. Raises `UsageError` where they
+        are not hashed."""
+        if self._base_hash is None:
+            raise UsageError("base frames are not hashed", code="option-value")
         return self._base_hash.digest()
 
     @property

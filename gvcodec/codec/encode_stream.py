@@ -114,8 +114,8 @@ def encode_stream(
 
 class PaintedHash:
     """Decodes and paints what was written, for the `painted` packet at its end; `tell` receives how
-    many frames are painted. Base frames are decoded again (5 of 510 ms a frame of 720p): strengths
-    and weights are known when all is coded, and memory does not hold the frames of a long video."""
+    many frames are painted. Base frames are decoded again (a tenth of the time): strengths and
+    weights are known when all is coded, and memory does not hold the frames of a long video."""
 
     def __init__(
         self, header: SequenceHeader, config: EncoderConfig, report: Callable[[int], None]
@@ -126,6 +126,7 @@ class PaintedHash:
             limits=NO_LIMITS,
             device=config.device,
             read_only=True,
+            hashes_base=False,  # the encoder did
         )
         self._report, self._frames = report, 0
 
