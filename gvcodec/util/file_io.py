@@ -8,7 +8,6 @@ import errno
 import io
 import json
 import os
-import secrets
 import select
 import shutil
 import stat
@@ -362,7 +361,7 @@ class PendingFile:
     def _create(self, old: os.stat_result | None) -> Path:
         """An empty file next to the target, readable at most by users who may read the target."""
         suffix = self._target.suffix if len(self._target.suffix) < _LONG else ""
-        name = f".{self._target.stem[:_LONG]}.{secrets.token_hex(6)}{suffix}"
+        name = f".{self._target.stem[:_LONG]}.{os.urandom(6).hex()}{suffix}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
         mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666 | stat.S_IWUSR
         path = self._target.with_name(name)

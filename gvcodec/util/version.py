@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import gvcodec
@@ -45,6 +44,8 @@ def _read_head(root: Path) -> tuple[str, list[str]] | None:
 
 
 def _is_ours(project: Path) -> bool:
+    import tomllib  # 5 ms, which every start would take
+
     try:
         facts = tomllib.loads(project.read_text(encoding="utf-8"))
     except (OSError, ValueError):
