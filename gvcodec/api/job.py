@@ -208,7 +208,10 @@ def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
 
 def q_used(config: ResolvedConfig) -> float:
     """The quality of a video: `q`, or what the index of the base means that was given instead."""
-    given = EncoderConfig(base=config.base, q=config.q)
-    if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
+    defaults = EncoderConfig(base=config.base, q=config.q)
+    if (
+        defaults.resolve().base_q == config.base_q
+        or index_of(config.base, config.q) == config.base_q
+    ):
         return config.q
     return q_of(config.base, config.base_q)

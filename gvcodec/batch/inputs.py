@@ -42,16 +42,16 @@ def list_inputs(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dic
     name that matches nothing is an error of its own, and `NO_VIDEO` marks files of a folder or glob
     that hold no video. Files in the folder `out`, and the folder itself, are no inputs. Raises
     `UsageError` if `out` is an input folder or holds one."""
-    seen: set[str] = set()
+    videos: set[str] = set()
     for name in inputs:
         path = uris.fixed_path(name)
         if out and f"{path}/".startswith(out.rstrip("/") + "/") and uris.is_folder(path):
             raise UsageError(f"{name}: OUT is this folder, or holds it: choose another OUT")
         for video in _list_input(name):
             key = repr(video[:2])
-            if key in seen:
+            if key in videos:
                 continue
-            seen.add(key)
+            videos.add(key)
             if not out or not video[0].startswith(out.rstrip("/") + "/"):
                 yield video
             elif video[0] == path or name.lower().endswith(_MANIFESTS):

@@ -94,14 +94,14 @@ def encode_stream(
     encoder.send_metadata(metadata)
     if tracks:
         # A decoder that writes as it reads needs to know the tracks before the first frame.
-        encoder.send_tracks(tracks.take())
+        encoder.send_tracks(tracks.pop())
     for frame in frames:
         encoder.send_frame(*frame)
         if tracks:
-            encoder.send_tracks(tracks.take(chunk))
+            encoder.send_tracks(tracks.pop(chunk))
         write_ready()
     if tracks:
-        encoder.send_tracks(tracks.take())
+        encoder.send_tracks(tracks.pop())
     for _ in encoder.flush_in_steps():
         write_ready()
     write_ready()

@@ -126,8 +126,8 @@ class PainterStage:
     def next_packet(self, first: int) -> Packet | None:
         """The `fit` packet of the GOP whose first frame has this number, unless its payload is in
         force already."""
-        known = (frame for frame in self.payloads if frame <= first)
-        payload = self.payloads.get(max(known, default=-1))
+        earlier = (frame for frame in self.payloads if frame <= first)
+        payload = self.payloads.get(max(earlier, default=-1))
         if payload is None or payload == self._current:
             return None
         self._current = payload

@@ -274,7 +274,7 @@ def _distances() -> list[Metric]:
     from gvcodec.perceptual.vgg import PerceptualLoss
 
     def metric(name: str, measure: Callable[[Any, Any], Any]) -> Metric:
-        return Metric(name, _ORIGINS[name], _taken(measure))
+        return Metric(name, _ORIGINS[name], _on_tensors(measure))
 
     if perceptual.find_weights():
         return [metric("LPIPS-Alex", perceptual.lpips("alex")), metric("DISTS", perceptual.dists())]
@@ -303,9 +303,9 @@ def mean_of(metric: Metric, pictures: Sequence[Picture], source: Sequence[Pictur
     return float(np.mean([metric.of(pictures[n], source[n]) for n in numbers]))
 
 
-def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
+def _on_tensors(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
     @default_torch_settings()
-    def take(picture: Picture, source: Picture) -> float:
+    def measure_pictures(picture: Picture, source: Picture) -> float:
         import torch
 
         from gvcodec.util.tensors import rgb_tensor
@@ -313,4 +313,4 @@ def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], f
         with torch.inference_mode():
             return float(measure(rgb_tensor(picture), rgb_tensor(source)))
 
-    return take
+    return measure_pictures

@@ -76,8 +76,8 @@ class TokenizerConfig:
                 value = values.pop(name, only)
                 if only is not None and value != only:
                     raise ValueError(f"{name} is {value}")
-            known = {field.name for field in fields(TokenizerConfig)}
-            if unknown := set(values) - known:
+            names = {field.name for field in fields(TokenizerConfig)}
+            if unknown := set(values) - names:
                 raise ValueError(f"unknown field {min(unknown)}")
             for name in ("encoder", "decoder"):
                 if name in values:

@@ -24,10 +24,10 @@ from gvcodec.gvc1d.blocks import (
     cosines,
     in_full_precision,
     lowest,
+    pick_coefficients,
     place,
     plane,
     region_grid,
-    take,
     windows,
 )
 from gvcodec.gvc1d.config import TokenizerConfig
@@ -88,16 +88,19 @@ class DirectPath(nn.Module):
         low = self.rows @ y[:, :, 0] @ self.rows.T
         low_uv = self.chroma_rows @ uv @ self.chroma_rows.T
         half = self.tokens // 2
-        luma = take(low, self.luma_at).unflatten(-1, (half, -1))
-        chroma = [take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
+        luma = pick_coefficients(low, self.luma_at).unflatten(-1, (half, -1))
+        chroma = [
+            pick_coefficients(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1))
+            for i in (0, 1)
+        ]
         first = torch.cat([luma, *chroma], -1)
         # Region patterns are not orthogonal to window patterns, so they code the residual.
         low = self.rows.T @ place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
         regions = self._regions(y - low[:, :, None])  # [B, W, half, rows, columns]
         second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
         unused = second.new_zeros(*second.shape[:3], UNUSED)
-        found = torch.cat([first, torch.cat([second, unused], -1)], 2)
-        return self._mix(found, self.analysis) * self.gate[0]
+        mixed = torch.cat([first, torch.cat([second, unused], -1)], 2)
+        return self._mix(mixed, self.analysis) * self.gate[0]
 
     @in_full_precision
     def synthesise(self, coefficients: Tensor, columns: int) -> Picture:

@@ -60,8 +60,8 @@ class RateEmbedding(nn.Module):
 
     def forward(self, rate: Tensor) -> Tensor:
         about = self.known[0, 0] + self.known[1, 0] + self.rate[rate] + self.phase[0]
-        seen = self.planes(self.grey) + about[:, :, None, None].to(self.planes.weight.dtype)
-        return cast(Tensor, seen.flatten(1)[:, None, None])
+        vectors = self.planes(self.grey) + about[:, :, None, None].to(self.planes.weight.dtype)
+        return cast(Tensor, vectors.flatten(1)[:, None, None])
 
 
 def _grey_patch(config: TokenizerConfig) -> Picture:
@@ -116,8 +116,8 @@ class Stack(nn.Module):
         for i, layer in enumerate(self.local):
             assert isinstance(layer, LocalAttention)
             if i + 1 == len(self.local):
-                known = layer.ln_1(x[:, :, p : p + k])
-                keys = layer.attn.in_proj(known).chunk(3, -1)[1]
+                normed = layer.ln_1(x[:, :, p : p + k])
+                keys = layer.attn.in_proj(normed).chunk(3, -1)[1]
             x = layer(x, self.near)
             if (i + 1) % self.sizes.local == 0:
                 stage = i // self.sizes.local
@@ -165,13 +165,13 @@ class Encoder(nn.Module):
         source less grey."""
         patch = self.config.patch
         planes = [4 * pack(difference, patch), 2 * (pack(source, patch) - 0.5)]
-        seen = split(self.patch_embed(torch.cat(planes, 1)), self.config.side)  # [B, W, P, D]
-        patches = seen + self.context(rate) + self.places
+        vectors = split(self.patch_embed(torch.cat(planes, 1)), self.config.side)  # [B, W, P, D]
+        patches = vectors + self.context(rate) + self.places
         slots = self.slots.expand(*patches.shape[:2], -1, -1)
         slots = slots + self.regions.to(patches.dtype) @ patches
         columns = source.y.shape[3] // self.config.window
-        _, found, keys = self.stack(patches, slots, memory, columns)
-        return self.out(found).float(), Features(found.float(), keys.float())
+        _, slots, keys = self.stack(patches, slots, memory, columns)
+        return self.out(slots).float(), Features(slots.float(), keys.float())
 
 
 class Decoder(nn.Module):
@@ -200,8 +200,10 @@ class Decoder(nn.Module):
         masks = masks + split(self.direct(8 * pack(added, self.config.patch)), side)
         columns = added.y.shape[3] // self.config.window
         patches, _, _ = self.stack(masks, slots, memory, columns)
-        found: Picture = self.head(join(patches, side, columns), added, rate)  # [B, D, H/16, W/16]
-        return found
+        picture: Picture = self.head(
+            join(patches, side, columns), added, rate
+        )  # [B, D, H/16, W/16]
+        return picture
 
 
 class ConvolutionalHead(nn.Module):
@@ -292,9 +294,9 @@ class Memory(nn.Module):
     def read(self, batch: int, windows: int) -> tuple[Tensor, Tensor]:
         """What encoder `[B, W, Q, D_e]` and decoder `[B, W, Q, D]` are given of it."""
         scenes = (self.about["bias"] + self.places).flatten(0, 1)
-        known = torch.cat([self.start, scenes])[None]
-        found = self.reader(self.query[None], known)  # [1, Q, D]
-        both = (self.to_encoder(found), found)
+        memory = torch.cat([self.start, scenes])[None]
+        answers = self.reader(self.query[None], memory)  # [1, Q, D]
+        both = (self.to_encoder(answers), answers)
         one, other = (x[:, None].expand(batch, windows, -1, -1) for x in both)
         return one, other
 
@@ -367,8 +369,8 @@ class TokenNetwork(nn.Module):
         difference = source - grey(b, height, width, source.y)
         with self._precision(source.y):
             read, _ = self.memory.read(b, self._windows(height, width))
-            found, features = self.encoder(source, difference, rates, read)
-        y = self.direct.analyse(difference) / self.steps(rates) + found
+            tokens, features = self.encoder(source, difference, rates, read)
+        y = self.direct.analyse(difference) / self.steps(rates) + tokens
         # What was asked of a scene before.
         y[:, :, self.config.tokens // 2 :, -1] = 0
         return y, features
@@ -379,8 +381,8 @@ class TokenNetwork(nn.Module):
         with self._precision(tokens):
             _, read = self.memory.read(len(tokens), self._windows(height, width))
             added = self.direct.synthesise(tokens * self.steps(rates), width // window)
-            made = self.decoder(tokens, added, rates, read)
-        picture = grey(len(tokens), height, width, added.y) + made + added
+            restored = self.decoder(tokens, added, rates, read)
+        picture = grey(len(tokens), height, width, added.y) + restored + added
         return Picture(picture.y.clamp(0, 1023 / 1020), picture.uv.clamp(0, 1023 / 1020))
 
     def _windows(self, height: int, width: int) -> int:

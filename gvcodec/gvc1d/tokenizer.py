@@ -53,8 +53,8 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
     """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
     `WrongModelError`, `MediaError`."""
-    found = TOKENIZER.find(path)
-    return _load(found, found.stat().st_mtime_ns, device, fast)
+    file = TOKENIZER.find(path)
+    return _load(file, file.stat().st_mtime_ns, device, fast)
 
 
 @lru_cache(maxsize=4)
@@ -102,8 +102,8 @@ class Tokenizer:
             part = list(pictures[first : first + _BATCH])
             source = pad(from_planes(part, self.device), self.model.config.window)
             y, features = self.model.analyse(source, self.rate)
-            found = (y.round().short(), features.slots.float(), features.keys.float())
-            parts.append([x.cpu().numpy() for x in found])
+            tensors = (y.round().short(), features.slots.float(), features.keys.float())
+            parts.append([x.cpu().numpy() for x in tensors])
         return Tokens(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def decode(

@@ -84,8 +84,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """`x` `[B, N, D]`; `y`: what it looks at (itself), `[B, S, D]`."""
-        known = self.ln_1(x)
-        x = x + self._bounded(self.attn(known, known if y is None else y, bias))
+        normed = self.ln_1(x)
+        x = x + self._bounded(self.attn(normed, normed if y is None else y, bias))
         return x + self._bounded(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
 
     def _bounded(self, x: Tensor) -> Tensor:

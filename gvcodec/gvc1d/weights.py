@@ -50,11 +50,11 @@ def read_network(path: Path) -> tuple[Config, dict[str, NDArray[np.float32]]]:
 def _read_config(path: Path, metadata: dict[str, str]) -> Config:
     if metadata.get("form") != FORM:
         raise MediaError(f"{path}: not a network of GVC1D (form {metadata.get('form', '')!r})")
-    known = {field.name for field in fields(Config)}
+    names = {field.name for field in fields(Config)}
     try:
         table = json.loads(metadata["config"])
         types = {field.name: type(field.default) for field in fields(Config)}
-        if not isinstance(table, dict) or set(table) - known:
+        if not isinstance(table, dict) or set(table) - names:
             raise MediaError(f"{path}: its configuration has fields that are unknown here")
         if any(type(value) is not types[name] for name, value in table.items()):
             raise MediaError(f"{path}: a field of its configuration has another type")

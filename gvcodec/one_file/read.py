@@ -236,7 +236,7 @@ class _ExactCopy:
             self._write_tracks()
 
     def _write_tracks(self, least: int = 0) -> None:
-        if self._tracks is not None and (payload := self._tracks.writer.take(least)):
+        if self._tracks is not None and (payload := self._tracks.writer.pop(least)):
             self._writer.write(Packet(Kind.TRACKS, payload))
 
 
@@ -471,5 +471,5 @@ class _RestWriter:
         if self._tracks is None or self._writer is None:
             return
         self._tracks.copy_until(until)
-        if payload := self._tracks.writer.take(least):
+        if payload := self._tracks.writer.pop(least):
             self._writer.write(Packet(Kind.TRACKS, payload))

@@ -68,8 +68,8 @@ def _decode(
                 place = begins
             frame.pts = None
             for part in resampler.resample(frame):
-                skipped, room = max(0, -place), max(0, length - place)
-                heard = part.to_ndarray()[:, skipped:room]
+                skipped, end = max(0, -place), max(0, length - place)
+                heard = part.to_ndarray()[:, skipped:end]
                 samples[:, place + skipped : place + skipped + heard.shape[1]] = heard
                 place += part.samples
     return samples

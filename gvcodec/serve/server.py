@@ -83,11 +83,11 @@ class _Handler(AnswerHandler):
         host = re.sub(r":\d*$", "", self.headers.get("Host", "localhost"))
         if not prefix and host not in ("127.0.0.1", "localhost"):
             return self.answer_text(HTTPStatus.FORBIDDEN, "this server has another name")
-        known = hmac.compare_digest(path[: len(prefix)].encode(), prefix.encode())
+        has_secret = hmac.compare_digest(path[: len(prefix)].encode(), prefix.encode())
         path = path[len(prefix) :]
-        if known and path == "/":
+        if has_secret and path == "/":
             return self.answer_part("text/html; charset=utf-8", server.page())
-        match = _PLACE.fullmatch(path) if known else None
+        match = _PLACE.fullmatch(path) if has_secret else None
         film = server.films.get(unquote(match[1])) if match else None
         if match is None or film is None or int(match[4] or 0) >= film.segments:
             return self.answer_text(HTTPStatus.NOT_FOUND, "there is no such film or segment")

@@ -92,8 +92,8 @@ class FedTrack:
         context = self._template.codec_context
         assert isinstance(context, av.AudioCodecContext)
         count = context.layout.nb_channels
-        known = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
-        return context.layout.name if known else LAYOUTS[count]
+        is_usual = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
+        return context.layout.name if is_usual else LAYOUTS[count]
 
     @property
     def decodes(self) -> bool:
@@ -222,16 +222,16 @@ class Feed(Muxing):
             packet = without_hidden(packet)
         if not packet.data:
             return None
-        made = self._reader.av_packet(packet)
+        muxed = self._reader.av_packet(packet)
         begin = packet.pts * tick + self.offset
         # The muxer adds the delay by its own idea of a tick.
         delay = self._delays.get(number, Fraction(0))
         late = round(delay * TICKS) - round(delay / _MILLISECOND)
-        made.time_base = _MILLISECOND
-        made.pts = made.dts = round(begin * TICKS) + late
-        made.duration = round((begin + packet.duration * tick) * TICKS) - round(begin * TICKS)
-        made.stream = self._outputs[number]
-        return made
+        muxed.time_base = _MILLISECOND
+        muxed.pts = muxed.dts = round(begin * TICKS) + late
+        muxed.duration = round((begin + packet.duration * tick) * TICKS) - round(begin * TICKS)
+        muxed.stream = self._outputs[number]
+        return muxed
 
 
 class _Output:

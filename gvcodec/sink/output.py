@@ -254,8 +254,8 @@ class FileWriter(VideoWriter):
         """Whether the file gets a track, as it is or coded again, and the words for it."""
         number, track = len(self._tracks) + 1, feed_track.track
         name = f"{feed_track.kind} track ({feed_track.source})"
-        kept = fits(self._kind, feed_track)
-        encoder = self._encoder_for(feed_track, kept is not None)
+        labels = fits(self._kind, feed_track)
+        encoder = self._encoder_for(feed_track, labels is not None)
         if encoder is None:
             self.notes.append(f"{name} does not fit {self._suffix} and is left out")
             return False
@@ -264,8 +264,8 @@ class FileWriter(VideoWriter):
             self.notes.append(f"{name} is coded as {encoder}: {self._suffix} does not take it")
             if feed_track.kind == "audio" and encoder != _PCM:
                 words += [f"-b:{number}", str(_BITRATE * feed_track.channels)]
-        if kept is not None:
-            self.notes += lost_of(track, *kept, self._suffix)
+        if labels is not None:
+            self.notes += lost_of(track, *labels, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
         words += [f"-disposition:{number}", flags]
         words += self._language(number, track.language)
@@ -274,8 +274,8 @@ class FileWriter(VideoWriter):
 
     def _language(self, number: int, code: str) -> list[str]:
         """Words for a language that QuickTime calls otherwise; the feed says others."""
-        known = OTHER_CODES.get(code) if self._kind == "mov" else None
-        return [f"-metadata:s:{number}", f"language={known}"] if known else []
+        other = OTHER_CODES.get(code) if self._kind == "mov" else None
+        return [f"-metadata:s:{number}", f"language={other}"] if other else []
 
     def _encoder_for(self, feed_track: FedTrack, fits: bool) -> str | None:
         """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""
@@ -374,11 +374,11 @@ def fits(kind: str, feed_track: FedTrack) -> tuple[str, str, int] | None:
             output = feed_track.add(trial)
             trial.start_encoding()
             for packet in () if feed_track.decodes else feed_track.first:
-                made = av.Packet(feed_track.data_of(packet))
-                made.time_base, made.duration = feed_track.track.tick, packet.duration
-                made.pts = made.dts = packet.pts - feed_track.first[0].pts
-                made.is_keyframe, made.stream = packet.key, output
-                trial.mux(made)
+                muxed = av.Packet(feed_track.data_of(packet))
+                muxed.time_base, muxed.duration = feed_track.track.tick, packet.duration
+                muxed.pts = muxed.dts = packet.pts - feed_track.first[0].pts
+                muxed.is_keyframe, muxed.stream = packet.key, output
+                trial.mux(muxed)
     except (av.FFmpegError, ValueError):
         return None
     return read_back(data, kind, feed_track.kind, feed_track.track)

@@ -142,8 +142,8 @@ class Muxing:
         """Whether it is known how each track of sound begins."""
         streams = enumerate(self._reader.streams)
         sound = {number for number, stream in streams if stream.type == "audio"}
-        known = {p.track for p in self._reader.waiting if p.audible is not None}
-        return sound <= known
+        timed = {p.track for p in self._reader.waiting if p.audible is not None}
+        return sound <= timed
 
     def _begin(self) -> None:
         """Add the tracks, and write the header and what waits for that."""
@@ -187,9 +187,9 @@ class Muxing:
         # What is refused later than here, in a muxer's queue, would end the file.
         fits = is_frame(self._reader.streams[packet.track], packet.data)
         try:
-            made = self._packet(packet) if fits else None
-            if made is not None:
-                self.container.mux(made)
+            muxed = self._packet(packet) if fits else None
+            if muxed is not None:
+                self.container.mux(muxed)
         except av.FFmpegError:
             fits = False
         if not fits:
@@ -273,15 +273,15 @@ class TrackMuxer(Muxing):
 
     def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:
         stream = self._reader.streams[number]
-        kept = self._try(number, template, first)
-        if kept is None and codec_name(stream) in _CODECS:
+        labels = self._try(number, template, first)
+        if labels is None and codec_name(stream) in _CODECS:
             self._plain.add(number)
-            kept = self._try(number, template, first)
-        if kept is None:
+            labels = self._try(number, template, first)
+        if labels is None:
             self._leave_out(stream, f"does not fit {self._suffix} and is left out")
             return
         self._outputs[number] = self._add(self.container, number, template)
-        self.notes += lost_of(self._reader.tracks[number], *kept, self._suffix)
+        self.notes += lost_of(self._reader.tracks[number], *labels, self._suffix)
 
     def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
         track = self._reader.tracks[number]
@@ -299,28 +299,28 @@ class TrackMuxer(Muxing):
                 output = self._add(trial, number, template)
                 trial.start_encoding()
                 for packet in first:
-                    trial.mux(self._made(packet, output))
+                    trial.mux(self._muxable(packet, output))
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
             return None
         return read_back(data, self._kind, self._reader.streams[number].type, track)
 
     def _packet(self, packet: TrackPacket) -> av.Packet:
-        return self._made(packet, self._outputs[packet.track])
+        return self._muxable(packet, self._outputs[packet.track])
 
-    def _made(self, packet: TrackPacket, output: Stream) -> av.Packet:
+    def _muxable(self, packet: TrackPacket, output: Stream) -> av.Packet:
         if packet.track in self._plain:
             codec = codec_name(self._reader.streams[packet.track])
             packet = replace(packet, data=_expand(codec, packet.data))
-        made = self._reader.av_packet(packet)
-        pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
+        muxed = self._reader.av_packet(packet)
+        pts, before = packet.pts + round(self.offset / muxed.time_base), self._latest.get(output)
         if before is not None and pts <= before and self._kind in COUNTS:
             # Recorders' clocks stand still or step back; MP4 takes rising times only.
-            unit = Fraction(output.time_base or made.time_base)
-            pts = before + max(1, math.ceil(unit / made.time_base))
-        made.pts = made.dts = self._latest[output] = pts
-        made.stream = output
-        return made
+            unit = Fraction(output.time_base or muxed.time_base)
+            pts = before + max(1, math.ceil(unit / muxed.time_base))
+        muxed.pts = muxed.dts = self._latest[output] = pts
+        muxed.stream = output
+        return muxed
 
 
 def describe(output: Stream, track: Track) -> Stream:
@@ -337,8 +337,8 @@ def read_back(data: io.BytesIO, kind: str, medium: str, track: Track) -> _Known 
         with av.open(io.BytesIO(data.getvalue())) as written:
             stream = written.streams[0]
             # MPEG-TS takes any packets, without a word of what they are.
-            known = stream.language or "", title_of(stream), int(stream.disposition)
-            return known if stream.type == medium else None
+            labels = stream.language or "", title_of(stream), int(stream.disposition)
+            return labels if stream.type == medium else None
     except (av.FFmpegError, IndexError):
         return None if kind == "mpegts" else (track.language, track.title, track.flags)
 

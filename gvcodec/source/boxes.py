@@ -55,8 +55,8 @@ def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, in
 def find_box(file: Seekable, *path: bytes) -> int | None:
     """Where the content of the first box of this path (`b"moov", b"trak"`) begins; None without."""
     begin, end = 0, file.seek(0, io.SEEK_END)
-    for wanted in path:
-        inside = (place for name, *place in boxes(file, begin, end) if name == wanted)
+    for kind in path:
+        inside = (place for name, *place in boxes(file, begin, end) if name == kind)
         begin, end = next(inside, (-1, -1))
         if begin < 0:
             return None

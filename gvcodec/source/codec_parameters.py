@@ -247,10 +247,10 @@ def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     except DamagedStreamError:
         return None
     # An element that means nothing has two bytes at least.
-    room = len(tracks) - len(new)
-    if room < 0 or room == 1 or room > 128:
+    padding = len(tracks) - len(new)
+    if padding < 0 or padding == 1 or padding > 128:
         return None
-    new += bytes([VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
+    new += bytes([VOID, 0x80 | padding - 2]) + bytes(padding - 2) if padding else b""
     return data[: at - len(tracks)] + new + data[at:]
 
 

@@ -68,7 +68,7 @@ def _read(head: bytes) -> ContainerParams:
     fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
-    location = next((code for code, known in PLACES.items() if known == place), LEFT)
+    location = next((code for code, offset in PLACES.items() if offset == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
     mappings = bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _MAPPING)
     added = [dict(elements(part, _SOURCE)) for part in mappings]

@@ -45,8 +45,8 @@ def copier_of(
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
     sound = options.sound or COPY
-    wanted = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
-    copied = [stream for stream in copied if wanted[stream.type]]
+    selected = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
+    copied = [stream for stream in copied if selected[stream.type]]
     if not copied:
         return None, notes
     rate = opus_rate(sound)
@@ -72,9 +72,9 @@ class Waiting:
         self._timeline = timeline
         self._packets: list[tuple[av.Packet, int]] = []
 
-    def take(self, packet: av.Packet) -> Fraction | None:
-        """Take a track's next packet. Gives its time (seconds), None where it is not known yet."""
-        part = self._timeline.take(packet)
+    def add(self, packet: av.Packet) -> Fraction | None:
+        """Add the next packet of a track. Returns its time (seconds), None if not known yet."""
+        part = self._timeline.add_packet(packet)
         self._packets.append((packet, part))
         return self._timeline.seconds(packet, part)
 

@@ -113,7 +113,7 @@ class Demuxer:
         for packet in self._read(streams):
             if packet.stream.index != self.stream.index:
                 if packet.pts is not None:
-                    self.waiting.take(packet)
+                    self.waiting.add(packet)
                 continue
             if packet.size:
                 self.packets += 1
@@ -157,7 +157,7 @@ class Demuxer:
             if packet.stream.index == self.stream.index:
                 self.timeline.move(packet)
             elif packet.pts is not None:
-                seconds = self.waiting.take(packet)
+                seconds = self.waiting.add(packet)
                 if end is not None and seconds is not None and seconds >= end:
                     behind.discard(packet.stream.index)
         self.hand_on(end)

@@ -150,9 +150,11 @@ def _pnm_bytes(match: re.Match[bytes]) -> int:
 
 def _has_pages(file: BinaryIO, order: Literal["little", "big"]) -> bool:
     file.seek(4)
-    pages, seen = 0, {0}
-    while (place := int.from_bytes(file.read(4), order)) not in seen and len(seen) < _MOST_PAGES:
-        seen.add(place)
+    pages, visited = 0, {0}
+    while (place := int.from_bytes(file.read(4), order)) not in visited and len(
+        visited
+    ) < _MOST_PAGES:
+        visited.add(place)
         file.seek(place)
         tags = [file.read(12) for _ in range(int.from_bytes(file.read(2), order))]
         kinds = {int.from_bytes(tag[:2], order): int.from_bytes(tag[8:], order) for tag in tags}

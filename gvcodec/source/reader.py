@@ -202,7 +202,7 @@ class VideoReader:
             return 0
         self.copy_tracks(self._frames.last_end())
         self.tracks.finish()
-        return len(self.tracks.take())
+        return len(self.tracks.pop())
 
     @property
     def tracks(self) -> TrackCopier | None:

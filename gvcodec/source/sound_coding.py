@@ -89,8 +89,8 @@ class SoundCoder(TrackCopier):
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
         rate = self._rate or min(MOST_RATE, _USUAL_RATE * context.layout.nb_channels)
-        known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
-        if context.name in ("opus", "libopus") and known <= rate:
+        source_rate = getattr(stream, "bit_rate", None) or MOST_RATE + 1
+        if context.name in ("opus", "libopus") and source_rate <= rate:
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context.layout, rate)
         return track_of(stream, Fraction(1, _RATE), coder.head) if coder.head else None
@@ -135,7 +135,7 @@ class _OpusCoder:
         except av.FFmpegError:
             return
         for frame in frames:
-            yield from self._take(frame, shift)
+            yield from self._encode_frame(frame, shift)
 
     def finish(self) -> Iterator[_OpusPacket]:
         """The end of the run, if there is one."""
@@ -147,7 +147,7 @@ class _OpusCoder:
             yield self._place(packet)
         self._resampler = self._encoder = None
 
-    def _take(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
+    def _encode_frame(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
         begin = self._end
         if frame.pts is not None and frame.time_base:
             begin = (frame.pts * frame.time_base - shift) * _RATE

@@ -175,7 +175,7 @@ class Timeline:
         # Recordings begin with a keyframe.
         return ahead <= -(self._step / 2 if packet.is_keyframe else self._back)
 
-    def take(self, packet: av.Packet) -> int:
+    def add_packet(self, packet: av.Packet) -> int:
         """Note a packet of a track, in file order. Gives the part of its track."""
         track = self._tracks.setdefault(packet.stream.index, _Track())
         assert packet.pts is not None

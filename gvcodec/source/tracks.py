@@ -148,11 +148,11 @@ class TrackWriter:
 
     @property
     def waiting(self) -> int:
-        """Bytes that `take` would give."""
+        """Bytes that `pop` returns."""
         return len(self._data)
 
-    def take(self, least: int = 0) -> bytes:
-        """What waits; nothing where that is less than `least` bytes, unless a track begins."""
+    def pop(self, least: int = 0) -> bytes:
+        """The waiting bytes; none if fewer than `least` wait, unless a track begins."""
         if len(self._data) < least and not self._urgent:
             return b""
         data = bytes(self._data)
@@ -238,11 +238,11 @@ class TrackReader:
         count = cursor.var(_MAX_TRACKS)
         self.tracks: list[Track] = []
         self._containers: list[InputContainer] = []
-        room = MAX_HEAD
+        remaining = MAX_HEAD
         for _ in range(count):
             track = Track.unpack(cursor)
-            room -= len(track.head)
-            if room < 0:
+            remaining -= len(track.head)
+            if remaining < 0:
                 raise DamagedStreamError(f"tracks: codec parameters of more than {MAX_HEAD} bytes")
             self.tracks.append(track)
             self._containers.append(open_head(track.head))

@@ -221,12 +221,12 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
 
     def decorate(function: _F) -> _F:
         signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
-        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        parameters = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
         for f in (f for kind in kinds for f in _keywords(kind)):
-            own.setdefault(
+            parameters.setdefault(
                 f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
             )
-        function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*parameters.values()])  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -272,11 +272,13 @@ def name_keywords(*kinds: type) -> Callable[[_F], _F]:
 def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
     """The options of each kind. Raises `UsageError` for others."""
     names = [[keyword.name for keyword in _keywords(kind)] for kind in kinds]
-    known = [name for some in names for name in some]
+    all_names = [name for some in names for name in some]
     for name in options:
-        if name not in known:
-            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
-            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+        if name not in all_names:
+            near = _MEANT.get(name) or next(
+                iter(difflib.get_close_matches(name, all_names, 1)), None
+            )
+            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(all_names)}"
             raise UsageError(f"there is no option {name}{meant}", code="option-unknown")
     plain = {name: _plain(value) for name, value in options.items()}
     for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):
