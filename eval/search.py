@@ -46,7 +46,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass
 class _Named:
-    """What `Budget` knows of an embedder."""
+    """Facts of an embedder for `Budget`."""
 
     dim: int
     id: bytes = bytes(8)
@@ -103,7 +103,7 @@ class Method:
 
 
 def methods_of(learned: Sequence[Clip], seed: int) -> dict[str, Method]:
-    """What is compared, learned from these clips."""
+    """The compared embedders, learned from these clips."""
     found = {}
     for name, discriminants in (("discriminants", True), ("largest variance", False)):
         compress = Compressor(learn(learned, discriminants))

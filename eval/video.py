@@ -124,7 +124,7 @@ class Clip:
         return np.ascontiguousarray(samples.transpose(2, 0, 1)) / 255
 
     def describe(self) -> dict[str, Any]:
-        """What a run's JSON says about its source."""
+        """The source's entry in a run's JSON."""
         return {
             "name": self.name,
             "set": self.set_name,

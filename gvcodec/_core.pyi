@@ -155,7 +155,7 @@ class FramePainter:
         Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, multiplier, shift, step int32); `layers`: stem, stem2, statistics, view, style, head; a block: (depthwise, expand, project, condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, columns) of regions of 64×64 samples), what a level adds to each sum of style.
         """
 
-    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, own: int = 0) -> tuple:
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, frame_condition: int = 0) -> tuple:
         """
         The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
         """

@@ -34,7 +34,7 @@ _Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What is so of standard bitstreams alone. `decoder` and `raw` are FFmpeg's names of decoder
+    """Facts of standard bitstreams. `decoder` and `raw` are FFmpeg's names of decoder
     and raw format.
 
     `is_reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP

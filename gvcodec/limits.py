@@ -36,7 +36,7 @@ _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
 _SHARE = 4
-#: What an object in Python takes besides its bytes.
+#: Bytes of a Python object besides its contents.
 OBJECT_BYTES = 256
 #: Frames a second of playing time: above the 960 of phones and as many as a source's frame rate
 #: may be.
@@ -77,14 +77,14 @@ class Limits:
         return (self.max_memory or DEFAULT_MEMORY) // _SHARE
 
 
-#: What is in force unless it is raised.
+#: The default limits.
 DEFAULT = Limits()
 #: For streams of one's own.
 NO_LIMITS = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
 
 
 class Header(Protocol):
-    """What counts of a stream's header."""
+    """Header fields that limits apply to."""
 
     @property
     def format(self) -> VideoFormat: ...

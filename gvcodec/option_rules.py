@@ -1,4 +1,4 @@
-"""What options cannot be combined: one table, checked for every encode.
+"""Options that exclude each other: one table, checked for every encode.
 
 A rule is broken where its test is true of the settings; its message names their values in braces.
 `check_rules` raises the first broken one as `UsageError` with the rule's code.
@@ -52,7 +52,7 @@ TOKENS = ("off", "on", "search")
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 RULES = (
-    # What a base can do.
+    # Features of bases.
     Rule(
         "base-feature",
         lambda c: c.eye and not base_of(c.base).eye,

@@ -48,7 +48,7 @@ def check_features(places: float, clips: float, peak: float, dead: float, least:
 
 
 def check_same(name: str, value: float, first: float) -> None:
-    """What depends on no network stays as it was first. Raises `Alarm`."""
+    """Inputs that depend on no network must not change. Raises `Alarm`."""
     if not abs(value - first) <= SAME * abs(first):
         raise Alarm(f"{name} {value:.4f}, not {first:.4f} as before")
 

@@ -21,7 +21,7 @@ LIST = Path(__file__).with_name("held_out.txt")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is held out besides the project's list: beginnings of file names, a share of sources."""
+    """Clips held out besides the project's list: beginnings of file names, a share of sources."""
 
     names: tuple[str, ...] = ()
     share: float = 0.0

@@ -65,7 +65,7 @@ class Schedule:
 
 
 class Work(Protocol):
-    """What is trained: `model` learns by `loss`; the rest does nothing by default."""
+    """A training task: `model` learns by `loss`; other methods do nothing by default."""
 
     model: nn.Module
 
@@ -98,7 +98,7 @@ class Work(Protocol):
         return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs besides weights and moments; tensors and numbers."""
+        """State for resuming besides weights and moments; tensors and numbers."""
         return {}
 
     def resume(self, state: dict[str, Any], steps: int) -> None:

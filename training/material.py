@@ -203,7 +203,7 @@ def check_split(clips: Sequence[Path], rule: HeldOut) -> None:
 
 
 def _tasks(options: argparse.Namespace, clips: list[Path], rule: HeldOut) -> Iterator[Task]:
-    """What is not there yet, as long as there is time."""
+    """The missing samples, as long as there is time."""
     end = time.monotonic() + 60 * options.minutes
     there = {path.stem for path in options.cache.glob("*.npy")}
     for number, (clip, base, q, scale) in enumerate(

@@ -113,7 +113,7 @@ class PainterWork(Work):
         self.model: nn.Module = twin.to(self.device)
         self.initial = copy.deepcopy(twin).requires_grad_(False)
         self.objectives = self._make_objectives()
-        #: What samples of a rate cost on average.
+        #: Mean loss of the samples of a rate.
         self.class_loss = torch.ones(8, device=self.device)
         self.first_base: float | None = None
 

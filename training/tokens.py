@@ -1,15 +1,15 @@
 """Trains tokens that steer the painter: `python -m training tokens training/configs/tokens.toml`.
 
-What a decoder cannot guess about texture, its encoder may say: for each region of 64×64 samples
-`DIMS` small integers, whose product with a table of integers is added to the sums of the painter's
-`style` layer, bilinear between the centres of regions. The painter itself stays as it is.
+Tokens are side information about texture: for each region of 64×64 samples, `DIMS` small integers.
+Their product with a table of integers is added to the sums of the painter's `style` layer, bilinear
+between the centres of regions. The painter itself does not change.
 
-An encoder of local and global transformers finds them from what an encoder knows: the energies of
-nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
-of 16×16. Local layers see the patches of a region, global ones the regions of a window of 256×256.
-Its neighbours learn at the same time: one vector for everything, and a linear map of a region's
-mean features. Validation, as files, adds a part of the tokens at which bands of the painted picture
-have the energies of the source's (`match`), which nobody has to learn.
+An encoder of local and global transformers computes them from the energies of nine bands of the
+source, the base frame and the painted frame, and from brightness and quality, in patches of 16×16.
+Local layers see the patches of a region, global ones the regions of a window of 256×256. Two simple
+rivals learn at the same time: one vector for everything, and a linear map of a region's mean
+features. Validation, like files, adds a part of the tokens at which bands of the painted picture
+have the source's energies (`match`), which needs no training.
 
 Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
 files have, and the last frame is judged: most frames of a file keep detail of those before them,
@@ -198,7 +198,7 @@ def spread(levels: Tensor, side: int) -> Tensor:
 
 
 def whole_tokens(tokens: Tensor) -> Tensor:
-    """What is coded, -LARGEST … LARGEST; gradients pass."""
+    """The coded integers, -LARGEST … LARGEST; gradients pass."""
     return round_through(tokens.clamp(-LARGEST, LARGEST))
 
 

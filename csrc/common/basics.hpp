@@ -27,7 +27,7 @@ struct DamagedStream : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What callers have to see to; ValueError in Python.
+// A precondition of callers; ValueError in Python.
 inline void check(bool good, const char* what) {
   if (!good) throw std::invalid_argument(what);
 }

@@ -32,7 +32,7 @@ struct Packet {
   bool is_frame() const { return kind == kInter || kind == kKey; }
 };
 
-// What the head of a packet says: its kind, and bytes of head, payload and CRC-16 together.
+// The head of a packet: its kind, and bytes of head, payload and CRC-16 together.
 struct PacketHead {
   int kind = kInter;
   uint64_t payload = 0, whole = 0;

@@ -177,7 +177,7 @@ GVC_API gvc_code gvc_flush(gvc_decoder* decoder);
  * begins anew, whatever `frame` is. */
 GVC_API gvc_code gvc_seek(gvc_decoder* decoder, int64_t frame);
 
-/* --- What the stream says ---------------------------------------------------------------------- */
+/* --- Properties of the stream ----------------------------------------------------------------- */
 
 /* GVC_AGAIN before the header was read. */
 GVC_API gvc_code gvc_get_header(gvc_decoder* decoder, gvc_header* header);

@@ -573,13 +573,13 @@ void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
     });
 }
 
-void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
+void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int frame_condition,
                          uint16_t* const* planes) {
   check(!entries_.empty(), "paint comes after start");
   forms_ = &painter_forms();
   std::swap(now_, before_);
   known_ = known_ && motion;
-  entries_.back() = own;
+  entries_.back() = frame_condition;
   for (Block& b : blocks_)
     for (size_t c = 0; c < b.bias.size(); ++c) {
       int32_t sum = 0;
@@ -657,8 +657,9 @@ void FramePainter::carry_rows(int y, const int16_t* motion, uint16_t* const* pla
   }
 }
 
-void FramePainter::carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes) {
-  check(!entries_.empty(), "carry comes after start");
+void FramePainter::reuse_detail(const PaintSource& loop, const int16_t* motion,
+                                uint16_t* const* planes) {
+  check(!entries_.empty(), "reuse_detail comes after start");
   std::swap(now_, before_);
   known_ = known_ && motion;
   const uint32_t bits = mixed(position_++);

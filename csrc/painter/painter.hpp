@@ -78,14 +78,15 @@ class FramePainter {
   void start(const PainterLayers& layers, const std::vector<int32_t>& entries,
              const PainterSteering& steering = {});
 
-  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the
-  // frame's entry of the condition.
-  void paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes);
+  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none;
+  // `frame_condition`: the frame's entry of the condition.
+  void paint(const PaintSource& loop, const int16_t* motion, int frame_condition,
+             uint16_t* const* planes);
 
-  // The next frame without painting it anew, for who cannot keep up: detail of the frame before is
-  // moved and fades where the base frame is not what it was there. Samples are not those of
-  // `paint`. Without `motion`, or as first frame, the base frame.
-  void carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes);
+  // The next frame without painting, for players that fall behind: detail of the previous frame
+  // moves along, and fades where the base frame has changed. Samples differ from those of `paint`.
+  // Without `motion`, or for the first frame, the base frame.
+  void reuse_detail(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes);
 
   int width() const { return width_; }
   int height() const { return height_; }

@@ -103,7 +103,7 @@ void carries(int width, int height) {
         planes[c] = out[t][c].data();
       }
       if (t == 0) painter.paint(source, nullptr, 0, planes);
-      else painter.carry(source, t == 3 ? nullptr : still.data(), planes);
+      else painter.reuse_detail(source, t == 3 ? nullptr : still.data(), planes);
     }
     for (int c = 0; c < 3; ++c) {
       EXPECT(out[1][c] == out[0][c]);

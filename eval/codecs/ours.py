@@ -151,7 +151,7 @@ def frame_bytes(stream: Path) -> list[int]:
 
 
 def stream_facts(stream: Path) -> dict[str, Any]:
-    """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None =
+    """Facts of `gvcodec info` about a stream that tables need: base, scale, model ids (None =
     no such layer)."""
     _, text = run_command([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
     info = json.loads(text)

@@ -88,7 +88,7 @@ QUALITIES: dict[str, tuple[float, ...]] = {
     "x265": (10, 20, 28, 33, 37, 43, 48),
     "aom": (10, 25, 38, 47, 53, 58, 63),
 }
-#: What differs from default options.
+#: Options that differ from the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},

@@ -1,4 +1,4 @@
-"""What the dial of the painter is worth: `python -m eval.experiments.look CLIP … --q N …`.
+"""Cost of the painting strength: `python -m eval.experiments.look CLIP … --q N …`.
 
 Each clip is shown at each place of the dial and compared with the source; `gvcodec decode`, another
 process, decodes. A place is set in one of two forms:

@@ -109,7 +109,7 @@ def flicker(
 
 
 def own_change(frames: list[tuple[Plane, Plane]], depth: int) -> float:
-    """What flicker is the excess over: mean motion-compensated change of source luma `(frame
+    """The baseline of flicker: mean motion-compensated change of source luma `(frame
     before, frame)`, in 8-bit code values."""
     changes = [float(_change(MotionField(*pair), pair, depth).mean()) for pair in frames]
     return sum(changes) / len(changes) if changes else 0.0

@@ -20,7 +20,7 @@ from eval.sequences import Source
 from eval.tools import EvalError, log_line, need_packages, write_json
 from eval.video import Clip, Part
 
-#: What a profile sets, with the defaults of these options.
+#: Options that a profile sets, with the defaults of these options.
 _SET_BY_PROFILE = {
     "frames": 96,
     "targets": TARGETS,

@@ -18,7 +18,7 @@ from eval.tools import EvalError, read_json
 HEADLINE_FRAMES = 48
 
 
-#: What gvcodec's two outputs and its bases are called where people read of them.
+#: Display names of gvcodec's two outputs and of its bases.
 OUTPUTS = {"rendered": "painted", "fidelity": "base frames"}
 _BASES = {"av1": "AV1", "vvc": "H.266"}
 
@@ -106,7 +106,7 @@ class Results:
         return self.is_published_set and self.profile is not None and self.profile.compares
 
     def find_published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
-        """What the profile's papers print, as name → (bpp, value), where the clips are the
+        """Points printed in the profile's papers, as name → (bpp, value), where the clips are the
         profile's."""
         column = COLUMNS.get(metric)
         if self.profile is None or column is None or not self.is_published_set:

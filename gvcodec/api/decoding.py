@@ -61,7 +61,7 @@ LOST_CAPTIONS = "closed captions left out: `gvcodec extract FILE film.mp4` keeps
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """What to decode, where to write it, and how: the options of one command."""
+    """Input, output and settings of a decode: the options of one command."""
 
     input: str | Readable
     output: str | BinaryIO
@@ -223,7 +223,7 @@ def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> Bin
 def _repair(
     stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
-    """What `repair` leaves of a stream, and a line for each loss."""
+    """The repaired stream, and a line for each loss."""
     from gvcodec.edit.repair import repair_stream
 
     rest = _spool(None, stack)
@@ -452,7 +452,7 @@ class _FileDecoder:
                     self._tracks.drop(since=self._end)
 
     def _describe(self, writer: VideoWriter) -> list[str]:
-        """What was checked, and what the output does not hold."""
+        """The checks made, and losses in the output."""
         request = self._request
         check_name = "base hash" if self._is_whole and not self._losses else "checksums"
         lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]

@@ -1,4 +1,4 @@
-"""What a stream holds, for people and programs: `Info` has a field for each line of
+"""The contents of a stream, for people and programs: `Info` has a field for each line of
 `info --json`."""
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from gvcodec.util.messages import count_noun
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `q` as given (a whole number that gives `base_q`, the index of
-    the base); `bpp` and `kbps` without sound and subtitles.
+    """The contents of a stream. Sizes in bytes, times in seconds, colour as code points of H.273,
+    ids and hashes in hexadecimal digits; `q` as the encoder got it (a whole number that gives
+    `base_q`, the index of the base); `bpp` and `kbps` without sound and subtitles.
     `base_form`: "network" for base gvc1d, of which `tokens` of 16 integers each, and `token_bytes`,
     those of frame packets; of painted streams `tokens` that steer the painter, all
     GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
@@ -288,7 +288,7 @@ def _to_hex(data: bytes | None) -> str | None:
 
 
 class _Tracks:
-    """What is known of sound and subtitles; `zero`: seconds of the stream where its video begins."""
+    """Sound and subtitle tracks; `zero`: seconds of the stream where its video begins."""
 
     def __init__(self, zero: Fraction) -> None:
         self.facts: list[dict[str, Any]] = []

@@ -165,7 +165,7 @@ class Job:
 
     @property
     def rate(self) -> Budget | Target | None:
-        """What rate control is to reach. Raises `UsageError`."""
+        """The budget or target of rate control. Raises `UsageError`."""
         *amounts, max_size = (
             parse_option(parse_amount, value, _AMOUNTS)
             for value in (self.size, self.bitrate, self.bpp, self.video_bitrate, self.max_size)
@@ -199,7 +199,7 @@ def is_whole(job: Job) -> bool:
 
 
 def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
-    """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
+    """A text as `read` parses it; other values unchanged. Raises `UsageError`."""
     try:
         return read(value) if isinstance(value, str) else value
     except ValueError:

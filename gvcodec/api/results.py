@@ -18,7 +18,7 @@ HIGH_BPP = 0.08
 
 
 def high_rate_hint(bpp: float, files: str = "") -> str:
-    """What to give instead, "" below that rate. `files`: how a batch calls those above it."""
+    """Advice for high rates, "" below that rate. `files`: how a batch calls those above it."""
     if bpp <= HIGH_BPP:
         return ""
     which = files or f"{bpp:.3f} bpp is"
@@ -31,7 +31,7 @@ def high_rate_hint(bpp: float, files: str = "") -> str:
 @renamed_attributes(wanted="target")
 @dataclass(frozen=True, slots=True)
 class EncodeReport:
-    """What was written: `size` bytes of `frames` frames, `notes` a line each.
+    """The written file: `size` bytes of `frames` frames, `notes` a line each.
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
@@ -120,7 +120,7 @@ class EncodeReport:
 
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
-    """What `decode_file` wrote: `outcome` in words, part by part; `losses` a line each (with
+    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each (with
     `ignore_errors`)."""
 
     frames: int
@@ -144,7 +144,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What `search` found, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
+    """Result of `search`, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
     line each: files and summaries that were left out."""
 
     moments: tuple[Moment, ...]
@@ -156,7 +156,7 @@ class SearchReport:
 
 @dataclass(frozen=True, slots=True)
 class SummarizeReport:
-    """What `summarize` wrote: `size` bytes, of which `summary_bytes` are for search."""
+    """Result of `summarize`: `size` bytes, of which `summary_bytes` are for search."""
 
     frames: int
     summary_bytes: int

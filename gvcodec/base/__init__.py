@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
-    """What the base hash takes of a base frame: its samples."""
+    """The bytes of a base frame that enter the base hash: its samples."""
     yield from (np.ascontiguousarray(plane, "<u2").data for plane in base_frame)
 
 
@@ -46,11 +46,11 @@ class BasePacket:
 
 @dataclass(slots=True)
 class EncodeResult:
-    """What a call of an encoder released: packets in decode order, base frames in display order."""
+    """Output of one encoder call: packets in decode order, base frames in display order."""
 
     packets: list[BasePacket] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
-    #: What the base hash counts ahead of each base frame's samples, for bases with tokens.
+    #: Bytes that the base hash takes ahead of each base frame's samples, for bases with tokens.
     hash_bytes: list[bytes] = field(default_factory=list)
 
     def add(self, part: EncodeResult) -> None:
@@ -75,7 +75,7 @@ class BaseEncoder(ABC):
         """No more frames: release everything that is held back."""
 
     def drain(self) -> Iterator[EncodeResult]:
-        """What `flush` gives, in pieces, each as soon as it is coded."""
+        """The output of `flush` in pieces, each as soon as it is coded."""
         yield self.flush()
 
     def set_q_offset(self, offset: float) -> None:

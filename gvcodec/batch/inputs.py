@@ -78,7 +78,7 @@ def _list_input(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
         if len(paths) == 1 and path == uris.fixed_path(name):
             yield path, {}, _refuse_pipe(path)
         else:
-            # What is a pipe is not looked into.
+            # Pipes are not read.
             yield path, {}, _refuse_pipe(path) or ("" if is_video(path) else NO_VIDEO)
 
 

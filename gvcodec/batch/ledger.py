@@ -39,8 +39,8 @@ COLUMNS = """input output original status frames width height bytes source_bytes
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 CHUNK_COLUMNS = """input output chunk first frames bytes bpp psnr_y
     seconds cpu cores q fitted notes""".split()  # noqa: SIM905
-#: What happens to an output that was coded with other options: it stays under its name and the new
-#: one gets another, it is replaced, or it stays and the input is not coded.
+#: An output that was coded with other options stays under its name and the new one gets another, it
+#: is replaced, or it stays and the input is not coded.
 STALE = ("both", "replace", "keep")
 
 Row = dict[str, Any]

@@ -50,7 +50,7 @@ _USUAL_CHUNK = 240
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a video is to be encoded with; it goes to workers and, as a hash, into names. `rate`:
+    """The settings of a video's encode; they go to workers and, as a hash, into names. `rate`:
     None = the q of `config`. `chunk`: frames. Ids of models in hexadecimal digits, "" without
     one. `least_gain`: the share of a source that its file has to save, None = any. `suffix`: the
     ending of the output, .gvc or one of `ONE_FILE`."""

@@ -132,7 +132,7 @@ def join_negative(words: Sequence[str]) -> list[str]:
     return joined
 
 
-#: What options of other encoders are called here.
+#: Names here of other encoders' options.
 HINTS = {
     "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--tune": "--speed",
     "--gop": "--keyint", "--start-time": "--start", "--end": "--to", "--resize": "--scale",

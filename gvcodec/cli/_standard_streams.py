@@ -81,5 +81,5 @@ def _name_errors() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """What is left in the buffer of standard output must not fail again at exit."""
+    """Drop the rest of standard output's buffer, which must not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -23,7 +23,7 @@ from gvcodec.util.programs import find_program
 
 EXAMPLES = ("with mpv film.mp4", "with ffmpeg -i film.mp4 -vf scale=640:-2 small.mp4")
 _LIBRARY = "libgvcodec-dav1d.so"
-#: What a program gets before its own arguments: hardware decodes without libdav1d.
+#: Arguments that a program gets first: hardware decodes without libdav1d.
 _OPTIONS = {"mpv": ["--hwdec=no"]}
 _PLAYERS = ("mpv", "vlc", "cvlc", "ffplay", "ffmpeg", "ffprobe")
 _BROWSERS = ("firefox", "firefox-esr", "chromium", "google-chrome")

@@ -226,7 +226,7 @@ class Encoder:
         return True
 
     def _on_output(self, coded: EncodeResult) -> None:
-        """What the base released: packets go into the order of the file, base frames to the hash
+        """Output of the base: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
             payload = packet.payload

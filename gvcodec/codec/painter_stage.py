@@ -26,7 +26,7 @@ class FitProgress(Protocol):
         ...
 
     def log_line(self, line: str) -> None:
-        """What fitting found."""
+        """A line of the outcome of fitting."""
         ...
 
 

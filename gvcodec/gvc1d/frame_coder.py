@@ -59,7 +59,7 @@ def lambda_of(rate: int) -> float:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a packet says. `rate`: 0 (finest) to RATE_END; `lengths`: tokens of each window [W];
+    """The fields of a packet. `rate`: 0 (finest) to RATE_END; `lengths`: tokens of each window [W];
     `tokens` [W, T, C], 0 where absent."""
 
     rate: int
@@ -110,7 +110,7 @@ class FrameCoder:
     # --------------------------------------------------------------------------------------- encode
 
     def analyse(self, planes: Planes, rate: int) -> Analysis:
-        """What the network makes of a frame, before any token is rounded or dropped."""
+        """The network's output for a frame, before rounding or dropping tokens."""
         patches, mix = self._patches(planes), rate_mix(rate / RATE_STEPS)
         values = self.codec.encode(patches, self.state, mix, self.grid)
         return Analysis(patches, np.clip(values[0], -LARGEST, LARGEST))
@@ -145,7 +145,7 @@ class FrameCoder:
     # --------------------------------------------------------------------------------------- decode
 
     def decode(self, packet: bytes) -> tuple[Frame, Planes]:
-        """What a packet says, and its picture. Raises `DamagedStreamError`."""
+        """The fields of a packet, and its picture. Raises `DamagedStreamError`."""
         coder = _Reader(packet)
         rate, lengths = _read_head(coder, self._rate, self._lengths, self.config.tokens)
         tokens = np.zeros((self.windows, self.config.tokens, self.config.channels), np.int32)

@@ -87,7 +87,7 @@ class Config:
 
 
 class State(NamedTuple):
-    """What encoder and decoder know before a frame."""
+    """The state that encoder and decoder share before a frame."""
 
     memory: Any  # [B, M, D], all earlier frames
     short_term: Any  # [B, W, P, D], decoder features of the previous frame

@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def grey(batch: int, height: int, width: int, like: Tensor) -> Picture:
-    """What is known of a picture before anything is: mid grey."""
+    """The initial picture: mid grey."""
     y = like.new_full((batch, 1, height, width), 128 / 255)
     return Picture(y, like.new_full((batch, 2, height // 2, width // 2), 128 / 255))
 

@@ -42,7 +42,7 @@ class Features(NamedTuple):
 
 
 class RateEmbedding(nn.Module):
-    """What a patch's sequence is told of grey and of the rate, `[B, 1, 1, D]`."""
+    """Embedding of a grey patch and of the rate, `[B, 1, 1, D]`."""
 
     grey: Tensor
 
@@ -220,7 +220,7 @@ class ConvolutionalHead(nn.Module):
         self.known = nn.Parameter(torch.zeros(2, 2, 2 * width * config.head_blocks))
         self.rate = nn.Parameter(torch.zeros(config.rates, 2 * width * config.head_blocks))
         self.last = nn.Conv2d(width, 24, 3, padding=1)
-        #: What the head adds is scaled so, with and without a base.
+        #: Scale of the head's output, with and without a base.
         self.scale = nn.Parameter(torch.tensor((0.06, 0.25)).log())
         nn.init.normal_(self.up.weight, std=0.05)
         nn.init.normal_(self.last.weight, std=0.002)
@@ -276,7 +276,7 @@ def _size_of(picture: Picture) -> tuple[int, int, int]:
 
 
 class Memory(nn.Module):
-    """What a video's 1-D memory begins with: learned vectors and those of two empty scenes, read by
+    """The initial 1-D memory of a video: learned vectors and those of two empty scenes, read by
     learned queries."""
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -292,7 +292,7 @@ class Memory(nn.Module):
         self.places = nn.Parameter(0.5 * torch.randn(2, rows * columns, width))
 
     def read(self, batch: int, windows: int) -> tuple[Tensor, Tensor]:
-        """What encoder `[B, W, Q, D_e]` and decoder `[B, W, Q, D]` are given of it."""
+        """The memory as inputs of encoder `[B, W, Q, D_e]` and decoder `[B, W, Q, D]`."""
         scenes = (self.about["bias"] + self.places).flatten(0, 1)
         memory = torch.cat([self.start, scenes])[None]
         answers = self.reader(self.query[None], memory)  # [1, Q, D]
@@ -371,7 +371,7 @@ class TokenNetwork(nn.Module):
             read, _ = self.memory.read(b, self._windows(height, width))
             tokens, features = self.encoder(source, difference, rates, read)
         y = self.direct.analyse(difference) / self.steps(rates) + tokens
-        # What was asked of a scene before.
+        # Earlier models queried the scene memory with this channel.
         y[:, :, self.config.tokens // 2 :, -1] = 0
         return y, features
 

@@ -118,7 +118,7 @@ class Tokenizer:
         return crop(picture, height + height % 2, width + width % 2)
 
     def bits(self, values: Tensor | NDArray[np.int16]) -> Tensor:
-        """What training pays for tokens, `[N, W]`; differentiable. Files are coded tighter."""
+        """Rate term of training for tokens, `[N, W]`; differentiable. Files are coded tighter."""
         tokens = torch.as_tensor(values).to(self.device).float()
         rate = torch.full((len(tokens),), self.rate, device=tokens.device)
         return self.model.prior(tokens, rate)

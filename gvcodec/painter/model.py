@@ -122,8 +122,8 @@ NEUTRAL = Strength()
 
 
 def condition(base: str, scale: Fraction, q: int) -> Ints:
-    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's.
-    Raises `ValueError` for a base that is not painted."""
+    """The condition of a stream, in 1/256: q/63, its square, base, scale; the last entry is the
+    frame's. Raises `ValueError` for a base that is not painted."""
     x = np.zeros(CONDITION, np.int32)
     x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
     slot = base_of(base).slot
@@ -166,7 +166,7 @@ def _check_types(arrays: dict[str, NDArray[np.generic]]) -> None:
 
 
 def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
-    """What steers a painter, None where its file has nothing of that. Raises `KeyError`,
+    """The token tables of a painter, None if its file has none. Raises `KeyError`,
     `ValueError` for what does not fit."""
     if not any(name.startswith("tokens.") for name in arrays):
         return None

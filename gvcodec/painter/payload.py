@@ -90,8 +90,8 @@ def pack(deltas: list[Delta]) -> bytes:
 
 @dataclass(frozen=True)
 class FitExtras:
-    """What a payload has besides changes of weights: how strongly is painted, the bytes of tokens,
-    and of regions that are not painted, where it has some."""
+    """Contents of a payload besides weight changes: painting strength, bytes of tokens, and of
+    unpainted regions, if any."""
 
     strength: Strength = NEUTRAL
     tokens: bytes | None = None

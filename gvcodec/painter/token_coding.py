@@ -28,7 +28,7 @@ Ints = NDArray[np.int32]
 SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
 #: The largest integer, what one is worth as a level, and the largest level.
 LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
-#: What a level adds at most to a sum of `style`.
+#: The most that a level adds to a sum of `style`.
 MAX_TOKEN_WEIGHT = 508
 #: Inputs of the entropy network besides one for each place of a token: the kind of a token,
 #: quality, integers before.
@@ -157,7 +157,7 @@ def _layout(rows: int, columns: int, windows: tuple[int, int], kinds: bytes) -> 
 
 
 def contexts_of(layout: Layout, dims: int, q: int) -> tuple[NDArray[np.uint8], Ints]:
-    """What `gvcodec.entropy.streams` takes for the integers of tokens: `side` (1, steps, n) and
+    """Arguments of `gvcodec.entropy.streams` for the integers of tokens: `side` (1, steps, n) and
     `back` (1, steps, 5)."""
     count = len(layout.kind)
     side = np.zeros((count, dims, dims + 4), np.uint8)

@@ -31,7 +31,7 @@ from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidde
 
 #: Ticks of the stream a second.
 TICKS = 1_000_000
-#: What FFmpeg takes a tick for.
+#: FFmpeg's value for a tick.
 _MILLISECOND = Fraction(1, 1000)
 #: `TimestampScale` of a tick in nanoseconds: as FFmpeg writes it, and as it is.
 _SCALE, _FINE = b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83\x00\x03\xe8"
@@ -135,7 +135,7 @@ class FedTrack:
         return True
 
     def data_of(self, packet: TrackPacket) -> bytes:
-        """What of a packet goes into the stream. Raises `av.FFmpegError`."""
+        """The bytes of a packet that go into the stream. Raises `av.FFmpegError`."""
         if self.source == MOV_TEXT:
             return packet.data[2 : 2 + int.from_bytes(packet.data[:2])]
         if self._config:
@@ -171,7 +171,7 @@ class Feed(Muxing):
         self._fed: dict[int, FedTrack] = {}
 
     def flush(self) -> None:
-        """What was sent arrives. Raises what the sink raised."""
+        """Wait until everything sent has arrived. Raises the sink's error."""
         self._output.flush()
 
     def finish(self) -> None:
@@ -235,8 +235,8 @@ class Feed(Muxing):
 
 
 class _Output:
-    """What FFmpeg's muxer writes to. The header waits until it is whole. An exception cannot pass
-    through FFmpeg: it waits for `flush`."""
+    """The file that FFmpeg's muxer writes to. The header waits until it is whole. Exceptions cannot
+    pass through FFmpeg: `flush` raises them."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

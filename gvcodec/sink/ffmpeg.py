@@ -77,7 +77,7 @@ def svt_version(program: str) -> Version:
 
 
 def run_ffmpeg(program: str, *words: str, log: str = "3") -> subprocess.CompletedProcess[str]:
-    """What a program says; `log`: how much of it SVT-AV1, 1 = errors."""
+    """The output of a program; `log`: how much of it SVT-AV1, 1 = errors."""
     command = [program, "-nostdin", "-hide_banner", *words]
     try:
         return subprocess.run(
@@ -138,7 +138,7 @@ class Process:
             self.fail()
 
     def flush(self) -> None:
-        """What was written arrives."""
+        """Wait until everything written has arrived."""
         try:
             self._input.flush()
         except OSError:

@@ -60,7 +60,7 @@ _FINEST, _USUAL = (1 << 31) // 3600, 90_000
 #: FFmpeg's tags of samples of 4:2:0 by their bits: Matroska has none for ten.
 _TAGS = {8: "I420", 10: "0x0A0B3359"}
 _FFV1 = {"level": "3", "slicecrc": "1"}
-#: What sound and subtitles are coded with where a kind of file does not take them as they are.
+#: Encoders of sound and subtitles for files that cannot hold them unchanged.
 _SOUND = {
     "mp4": "aac",
     "mov": "aac",
@@ -86,7 +86,7 @@ _SITINGS = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: 
 
 
 class VideoWriter:
-    """What `open_writer` gives. `notes`: what could not be kept, complete at the end."""
+    """Result of `open_writer`. `notes`: losses, complete at the end."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -278,7 +278,7 @@ class FileWriter(VideoWriter):
         return [f"-metadata:s:{number}", f"language={other}"] if other else []
 
     def _encoder_for(self, feed_track: FedTrack, fits: bool) -> str | None:
-        """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""
+        """FFmpeg's encoder for a track, "copy" = unchanged; None if there is none."""
         if feed_track.decodes and "pcm_" not in feed_track.source:
             return _SOUND.get(self._kind)
         if fits:

@@ -196,7 +196,7 @@ class Muxing:
             self._refused[packet.track] = self._refused.get(packet.track, 0) + 1
 
     def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
-        """What fills a hole before a packet of PCM."""
+        """Silence that fills a gap before a packet of PCM."""
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
         silent = silence(self._reader.streams[number])
@@ -222,7 +222,7 @@ class Muxing:
         return heard is not None and heard - _PREROLL / tick < end <= heard
 
     def _template(self, number: int, first: list[TrackPacket]) -> Stream:
-        """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
+        """The template of the output stream. In Matroska it says how long hidden sound lasts."""
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
         if not self.delays or number not in self._heard or not first:
             return stream

@@ -69,7 +69,7 @@ def needs_tag_list(metadata: Metadata, kind: str) -> bool:
 
 
 def lost_metadata(metadata: Metadata, kind: str) -> list[str]:
-    """What does not come back from a file of this kind."""
+    """Metadata that a file of this kind loses."""
     if kind in _KEEP_ALL:
         return []
     written = _readable_tags(metadata, kind, needs_tag_list(metadata, kind))

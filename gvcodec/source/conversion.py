@@ -49,8 +49,8 @@ class ContainerParams:
 
 
 def read_stored(stream: av.VideoStream) -> ContainerParams:
-    """What the container says of a stream and PyAV does not show, out of the head of a Matroska
-    file (RFC 9559) that FFmpeg makes of it; what is usual where its codec has no place there."""
+    """Fields of a stream that PyAV does not show, from the head of a Matroska file (RFC 9559) that
+    FFmpeg makes of it; defaults if its codec does not fit into Matroska."""
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format="matroska", options={"strict": "-2"}) as output:

@@ -79,7 +79,7 @@ class Waiting:
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds) goes, except for subtitles on screen then."""
+        """Drop packets that begin before `end` (seconds), except subtitles on screen then."""
         shown = self._on_screen(end)
         times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
         self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]

@@ -121,7 +121,7 @@ class Demuxer:
                     self.is_painted = is_painted(bytes(packet))
                 self.last_packet = packet
                 self.timeline.move(packet)
-                # What an edit list leaves out is decoded, but not shown.
+                # Frames that an edit list leaves out are decoded, but not shown.
                 is_shown = packet.pts is not None and not packet.is_discard
                 if is_shown and len(self.opening) < _OPENING:
                     self.opening.append(cast(int, packet.pts))
@@ -182,7 +182,7 @@ class Demuxer:
                 if not self.packets:
                     why = self.file.why(error)
                     raise MediaError(f"{self.name}: reading stopped: {why}") from error
-                # What came before is kept, as FFmpeg's program keeps it.
+                # Earlier frames are kept, as in FFmpeg's program.
                 self.stop_reason = "" if self._has_read_all() else reason(error)
                 packet = av.Packet()
                 packet.stream = self.stream

@@ -1,5 +1,5 @@
-"""What the bytes of a file say that FFmpeg does not: that its end or a part is missing, or that
-there is more in it than FFmpeg reads. `file` can seek, `size` is in bytes."""
+"""Checks of a file's bytes that FFmpeg does not make: whether its end or a part is missing, or
+whether it holds more than FFmpeg reads. `file` can seek, `size` is in bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TABLES = {0x114D9B74, 0x1549A966, TRACKS, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0
 _IN_CLUSTER = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
 _PARENTS = (SEGMENT, CLUSTER)
 _KNOWN = {EBML, VOID, CHECKSUM, *_PARENTS, *_TABLES, *_IN_CLUSTER}
-#: What a JPEG picture begins and ends with, and the marker of coded samples.
+#: First and last bytes of a JPEG picture, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 #: Boxes that an MP4 file begins with, and those without which frames are missing.
 MP4_BOXES = (
@@ -113,7 +113,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
                 return True
             at += length
         elif kind == SEGMENT and length is not None:
-            # What comes after it is of no use to anybody.
+            # Nothing after it can be used.
             end = at + length
     return max(at, end) > size
 

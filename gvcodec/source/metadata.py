@@ -160,7 +160,7 @@ class Metadata:
             yield "HDR metadata"
 
     def names_of(self, track: int) -> dict[str, str]:
-        """What `names` says of a track."""
+        """The names of a track in `names`."""
         return {name: text for number, name, text in self.names if number == track}
 
 

@@ -111,7 +111,7 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
 
 
 class Source(os.PathLike[str]):
-    """What a user named as a video, or as sound. `name`: how messages call it; `path`: of this
+    """A video or sound file that the user named. `name`: how messages call it; `path`: of this
     machine, "" for pipes, URIs and file objects; `pictures`: paths of numbered ones, else None;
     `file`: a regular file, open, with its `status` then; `head`: its first bytes."""
 
@@ -342,7 +342,7 @@ class InputFile:
         return av.open(absolute_path(path), "r", options=options, **ANY_TEXT)
 
     def why(self, error: Exception) -> str:
-        """What went wrong before there was a frame, in a few words."""
+        """The error before the first frame, in a few words."""
         if self._name.lower().endswith(".yuv"):
             return (
                 "raw samples do not say what they are: ffmpeg -f rawvideo -video_size 640x360 "

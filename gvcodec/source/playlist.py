@@ -10,9 +10,9 @@ from gvcodec.util import uris
 from gvcodec.util.uris import is_uri, local_path
 
 _MARK = b"#EXTM3U"
-#: What begins a fragmented recording, another track, and a key, named in lines of their own.
+#: Tags of a fragmented recording, another track, and a key, named in lines of their own.
 _NAMED = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
-#: What `files_of` says of a key.
+#: The word of `files_of` for a key.
 KEY = "KEY"
 _MOST_BYTES, _DEEPEST = 1 << 24, 2
 

@@ -27,7 +27,7 @@ from gvcodec.util.messages import parse_amount
 
 #: Layouts of mapping family 1, by their number of channels.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-#: What FFmpeg takes for mono or stereo without mixing.
+#: Layouts that FFmpeg takes as mono or stereo without mixing.
 _ALIKE = ("1 channels", "2 channels", "downmix")
 _SPEAKERS, _SEPARATE = "1", "255"
 
@@ -41,7 +41,7 @@ def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
     return layout.name, _SEPARATE
 
 
-#: What may become of sound, besides "opus" and "opus:RATE".
+#: Values of `--sound` besides "opus" and "opus:RATE".
 COPY, NONE = "copy", "none"
 _OPUS = "opus"
 #: Bits a second of a channel where no rate is given: clear speech, and music without harm at a

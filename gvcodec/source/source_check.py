@@ -1,5 +1,5 @@
-"""What a source lacks or holds besides its frames, once these were read: lines for the user, and
-losses, for which the source counts as damaged."""
+"""Checks of a source after its last frame: lines for the user, and losses, for which the source
+counts as damaged."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ class SourceCheck:
         if jumps := demuxer.timeline.jumps:
             more = _and(len(jumps) - 1, "more time")
             after = f"{float(jumps[0] - demuxer.zero):.2f} s{more}"
-            yield Finding(
-                f"timestamps begin anew after {after}: what follows goes on without a gap"
-            )
+            yield Finding(f"timestamps restart at {after}; continued without a gap")
         last = demuxer.last_packet
         if frames.has_ended and ends_before_another(demuxer.container, demuxer.stream, last):
             yield Finding(
@@ -154,7 +152,7 @@ class SourceCheck:
 
 
 def check_tracks(tracks: TrackCopier) -> Iterator[Finding]:
-    """What was left out of copied tracks."""
+    """Losses of copied tracks."""
     if tracks.damaged_packets:
         lost = count_noun(tracks.damaged_packets, "damaged packet")
         yield Finding(f"{lost} of sound in the source left out")

@@ -86,7 +86,7 @@ def _names(video: dict[str, str], streams: Sequence[Stream]) -> Iterator[tuple[i
 
 
 def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
-    """What fits into a packet, without the longest parts of what does not; names of those."""
+    """The metadata that fits into a packet, and names of the longest parts, left out to fit."""
     parts = {"title": Metadata(metadata.title), "chapters": Metadata(chapters=metadata.chapters)}
     parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in metadata.tags}
     sizes = {name: len(part.pack()) for name, part in parts.items()}

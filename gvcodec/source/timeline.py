@@ -1,5 +1,5 @@
-"""A file's clock: whether it has timestamps, its frame rate, when it ends. And one rising clock
-from timestamps that begin anew where recordings were joined, jump, follow decoding order, or are
+"""A file's clock: whether it has timestamps, its frame rate, when it ends. Makes one rising clock
+of timestamps that restart where recordings were joined, jump, follow decoding order, or are
 missing.
 
 FFmpeg's stream copy was measured on 24 such files: 8 come the same, which need nothing of this.

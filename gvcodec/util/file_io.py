@@ -169,7 +169,7 @@ def spool_stream(stream: BinaryIO) -> BinaryIO:
 
 
 class Readable(Protocol):
-    """What a file object has at least."""
+    """The methods that a file object must have."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -312,7 +312,7 @@ class PendingFile:
         refuse_input(path)
         try:
             refuse_folder(path)
-            #: What is there now, None = nothing.
+            #: The stamp of the present file, None = no file.
             self._old = self.path.stat() if self.path.exists() else None
             self.temporary = self.path.absolute()
             if self._old is None or self._replaces(self._old):

@@ -31,7 +31,7 @@ from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
-#: What other encoders call an option.
+#: Other encoders' names of options.
 _MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q", "zone_start")

@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = ("file://", "local://")
 #: Bytes that are read of a URI at once.
 BLOCK = 1 << 20
-#: What a store says of a version of a file.
+#: Fields by which stores identify a version of a file.
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "checksum")
 _STAMPS = (*_CONTENT_TAGS, "mtime", "LastModified", "last_modified", "created", "updated")
 
@@ -73,7 +73,7 @@ def absolute_path(path: str) -> str:
 
 @contextlib.contextmanager
 def name_errors(path: str) -> Iterator[None]:
-    """What a store says inside becomes a line with this path."""
+    """Turn errors of a store in this block into a line with this path."""
     try:
         yield
     except (GvcodecError, MemoryError):
@@ -178,7 +178,7 @@ def join(folder: str, *names: str) -> str:
 
 
 def version_stamp(path: str) -> dict[str, Any]:
-    """What tells one version of a file from the next, without reading it. Raises `MediaError`."""
+    """A stamp that differs between versions of a file, without reading it. Raises `MediaError`."""
     with name_errors(path):
         if not is_uri(path):
             status = os.stat(path)

@@ -139,7 +139,7 @@ class TimedStream:
             else:
                 stream = io.BufferedReader(BorrowedFile(source))
                 if callable(tell := getattr(source, "tell", None)) and stream.seekable():
-                    # What reads the object later begins where it stood.
+                    # Later readers of the object start from its position.
                     stack.callback(source.seek, tell())
             if not stream.seekable():
                 raise UsageError(

@@ -26,7 +26,7 @@ _SIZE = 0.35
 _FIRST = 12.0
 #: Share of a vector's values that components get; constants have the others.
 _SHARE = 4
-#: What blocks add at first, in parts of the random start's.
+#: Initial output of blocks, relative to that of a random start.
 _BLOCKS = 0.02
 
 

@@ -108,7 +108,7 @@ class StandardEncoder(BaseEncoder):
         self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
         self._zone = 0.0
         self._keeps_texture = bool(camera_params)
-        #: What the encoder in use was made with: an offset, and whether it keeps texture.
+        #: Arguments of the encoder in use: an offset, and whether it keeps texture.
         self._gop_settings = self._offsets[0], self._keeps_texture
         self._encoder = make_encoder(*self._gop_settings)
 

@@ -75,7 +75,7 @@ _NEVER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an encoder is asked for; `StandardEncoder` says what each means."""
+    """Settings of an encoder process; `StandardEncoder` explains each."""
 
     base_q: float
     low_delay: bool = False
@@ -273,7 +273,7 @@ def _refusal_reason(codec: str, name: str) -> str:
 
 @functools.cache
 def _trial_error(codec: str, params: str) -> str:
-    """What the encoder says of its options, "" where it takes them."""
+    """The encoder's error about its options, "" if it accepts them."""
     if codec == "vvc":
         program, layout = find_ffmpeg(VVENC), "yuv420p10le"
         words = ["-c:v", VVENC, "-preset", "faster", "-qp", "40", "-vvenc-params", params]

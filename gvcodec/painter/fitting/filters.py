@@ -130,7 +130,7 @@ def directions(half: Tensor) -> Tensor:
 
 
 class Requantiser(nn.Module):
-    """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
+    """Requantization of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
 
     multiplier: Tensor
     shift: Tensor

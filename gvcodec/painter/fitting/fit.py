@@ -201,7 +201,7 @@ class Fitter:
             weight.copy_(self.origin[name] + deltas[name] if name in deltas else self.origin[name])
 
     def deltas(self) -> dict[str, Tensor]:
-        """What the weights have moved by."""
+        """Differences of the weights from the shipped ones."""
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
     def heldout_loss(self, painter: PainterNetwork | None) -> float:
@@ -287,7 +287,7 @@ class _PayloadChoice:
 
     @property
     def best(self) -> bytes | None:
-        """What costs least; of equal ones the first."""
+        """The payload of the lowest cost; of equal ones the first."""
         return min(self._candidates, key=lambda offer: offer[0])[1]
 
 

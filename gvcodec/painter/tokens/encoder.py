@@ -3,10 +3,10 @@ exact floats (`training.tokens` trains it), and energies that are matched.
 
 For each patch of 16×16 samples the encoder sees the energies of nine bands of the source, the base
 frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
-global ones the regions of a window. To what it finds comes a part of the tokens at which painted
-bands have the energies of the source's in each region, by least squares over how each integer moves
-them. Tokens of a GOP are the means over some of its frames, and are tried window by window
-(`trial`). All operations are exact or done one after another, so every machine sends the same
+global layers the regions of a window. Its output is blended with the energy-matching solution: the
+tokens at which the painted bands of a region have the source's energies, by least squares with the
+Jacobian of band energies. Tokens of a GOP are means over some of its frames, and are tried window
+by window (`trial`). All operations are exact or have a fixed order, so every machine sends the same
 tokens.
 """
 
@@ -60,7 +60,7 @@ LEAST_RATE = 0.01
 
 
 def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floats:
-    """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
+    """The encoder's features of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
     level = pool_squares(source.astype(np.float32) / np.float32(_WHITE), PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
     return np.concatenate(

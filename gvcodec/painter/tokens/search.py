@@ -177,7 +177,7 @@ class Descent:
     def loss(
         self, painter: PainterNetwork, look: WindowObservation, style_offsets: Tensor
     ) -> Tensor:
-        """What is to be small, of a window whose blocks have `style_offsets` (1, D, h, w)."""
+        """The loss of a window whose blocks have `style_offsets` (1, D, h, w)."""
         shifts = torch.einsum("sd,bdhw->bshw", self.table, style_offsets)
         observed = [
             replace(convert(frame, torch.float), shifts=shifts) for frame in look.observations

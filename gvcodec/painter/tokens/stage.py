@@ -1,4 +1,4 @@
-"""What an encoder does about tokens that steer the painter: frames go in, tokens of each GOP come
+"""The encoder's token stage: frames go in, tokens of each GOP come
 out, and join what is said of strengths and weights in `fit` packets."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({
 
 
 class GopTokens(NamedTuple):
-    """What was found for a GOP: bytes of tokens, None where they do not pay; its regions that are
+    """Result of a GOP: bytes of tokens, None if they do not pay; its regions that are
     not painted, and the strength at which the others are, None where it is too short to tell."""
 
     tokens: bytes | None
@@ -110,7 +110,7 @@ def search_obstacle(fmt: VideoFormat) -> str:
 
 
 class Finder(Protocol):
-    """What chooses the strength and the regions of a GOP, then finds its tokens."""
+    """Chooses the strength and the regions of a GOP, then finds its tokens."""
 
     def prepare(self, sample: GopSample) -> None:
         """Sets `strength` and `unpainted_regions` of the sample, where it has runs."""

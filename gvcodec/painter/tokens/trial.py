@@ -196,7 +196,7 @@ def choose_best(
     count = len(plain.loss)
     if not len(options):
         return [None] * count
-    # What a byte has to take off the sum of the windows' losses.
+    # The loss, summed over windows, that a byte must save.
     price = float(plain.loss.sum()) * RATE_SLOPE / max(1, size)
     flicker_price = price_of_flicker(float(plain.loss.mean()), float(plain.flicker.mean()))
     most = MAX_FLICKER * float(plain.flicker.sum()) + count * _SLACK
@@ -218,7 +218,7 @@ def choose_best(
 
 
 def price_of_flicker(loss: float, flicker: float) -> float:
-    """What more of it costs where unsteered pictures have this loss and flicker."""
+    """The cost of more flicker, given the loss and flicker of unsteered pictures."""
     return FLICKER_PRICE * loss / (flicker + _INVISIBLE)
 
 
