@@ -145,7 +145,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The parsed file, or None where there is none or a broken one."""
+    """The parsed file, or None if there is none or a broken one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -190,7 +190,7 @@ def append_rows(path: Path, fields: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV, none where it is not there; lines after # are remarks."""
+    """Rows of a CSV, none if it is not there; lines after # are remarks."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -157,12 +157,12 @@ class FramePainter:
 
     def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, frame_condition: int = 0) -> tuple:
         """
-        The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
+        The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the previous frame.
         """
 
 def header_size(data: bytes) -> int:
     """
-    Bytes of the header at the start of `data`, 0 where more bytes must tell.
+    Bytes of the header at the start of `data`, 0 if more bytes are needed.
     """
 
 def header_fields(header: bytes, bases: Sequence[int] = []) -> dict:
@@ -172,12 +172,12 @@ def header_fields(header: bytes, bases: Sequence[int] = []) -> dict:
 
 def packet_head(data: bytes) -> tuple[int, int] | None:
     """
-    (kind, bytes) of the packet at the start of `data`; None where more bytes must tell.
+    (kind, bytes) of the packet at the start of `data`; None if more bytes are needed.
     """
 
 def packet_size(data: bytes) -> int:
     """
-    Bytes of the packet at the start of `data`, 0 where more bytes must tell. Raises `DamagedStreamError` for one that is larger than its kind may be.
+    Bytes of the packet at the start of `data`, 0 if more bytes are needed. Raises `DamagedStreamError` for one that is larger than its kind may be.
     """
 
 def parse_packet(whole: bytes) -> tuple[int, bytes]:
@@ -200,7 +200,7 @@ class PacketReader:
 
     def next(self) -> tuple[int, bytes, int] | None:
         """
-        (kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None where `missing` bytes must be sent, or at the end.
+        (kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None if `missing` bytes must be sent, or at the end.
         """
 
     def send(self, data: bytes) -> None:
@@ -423,7 +423,7 @@ class MotionErrors:
 
     def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
         """
-        Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in the first frame.
+        Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 (rows, columns) of its 16×16 blocks, each predicted from the previous frame; 0 in the first frame.
         """
 
 class BlockMotion:
@@ -436,7 +436,7 @@ class BlockMotion:
 
     def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int16] | None:
         """
-        Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.
+        Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the previous frame. None for the first.
         """
 
 def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:

@@ -76,7 +76,7 @@ class Base:
     same. `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
     pictures have half the size and their index is lower by `half_res_qindex_offset`. `presets`:
     number of presets, `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on
-    average, where a search for a size begins."""
+    average, where a search for a size begins. `has_model`: its module has `choose_model`."""
 
     name: str
     wire: int
@@ -93,6 +93,7 @@ class Base:
     eye: bool = False
     standard: Standard | None = None
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
+    has_model: bool = False
 
 
 _AV1 = Standard(
@@ -150,6 +151,7 @@ _ALL = (
         "gvcodec.gvc1d.open",
         bytes_a_pixel=420,
         q_map=((0, 0), (Q_END, INDEX_END)),
+        has_model=True,
     ),
 )
 _BASES = {base.name: base for base in _ALL}

@@ -280,7 +280,7 @@ class EncoderConfig:
         return SPEEDS[self.speed]
 
     def preset_of(self, samples: int) -> int | None:
-        """Preset for pictures of `samples` luma samples, None where the base has none."""
+        """Preset for pictures of `samples` luma samples, None if the base has none."""
         if self.preset is not None:
             return self.preset
         presets = self._row.presets.get(self.base)

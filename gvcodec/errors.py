@@ -198,7 +198,7 @@ class DamagedStreamError(GvcodecError):
 
 
 class NotGvcodecError(DamagedStreamError):
-    """The file is whole, as far as one can tell, but of another kind: no gvcodec stream."""
+    """The file shows no damage, but is of another kind: no gvcodec stream."""
 
     default_code = "not-gvcodec"
     exit_code = 9

@@ -73,7 +73,7 @@ class Limits:
 
     @property
     def side_memory(self) -> int:
-        """Bytes that what waits besides pictures may take."""
+        """Bytes that waiting data besides pictures may take."""
         return (self.max_memory or DEFAULT_MEMORY) // _SHARE
 
 
@@ -131,7 +131,7 @@ def check(header: Header, is_painted: bool, limits: Limits) -> None:
 
 
 def memory_note(header: Header, is_painted: bool) -> str:
-    """A line for whoever encodes what decoders on this machine refuse; "" where they do not."""
+    """A line for whoever encodes what decoders on this machine refuse; "" if they do not."""
     needed, most = memory_for(header, is_painted), default_memory()
     if needed <= most:
         return ""

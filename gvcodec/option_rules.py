@@ -35,7 +35,7 @@ def _can_cap_rate(config: Any) -> bool:
 
 
 def _zones_of(config: Any) -> list[str] | None:
-    """Targets of the zones; None where they cannot be read."""
+    """Targets of the zones; None if they cannot be read."""
     try:
         return [zone.target for zone in parse_zones(config.zones) if zone.target]
     except ValueError:

@@ -3,7 +3,7 @@
 `NAME.npy` for each (clip, codec, q = index of the base, scale): `RUNS` records of `LENGTH` frames,
 windows of `WINDOW` luma samples, 4:2:0 flattened plane by plane: `base` (LENGTH, 1.5·WINDOW²)
 uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first
-frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are
+frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 if packets are
 not in display order. `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`.
 `material.json`: `{"manifest_sha256"}` of the manifest next to the folder of clips.
 """

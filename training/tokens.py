@@ -495,7 +495,7 @@ class TokenWork(Work):
         return [(n % entries, n // entries % len(self.held.records[0][0])) for n in range(count)]
 
     def measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
-        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, change beyond the source's from the frame before."""
+        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, and change between frames beyond the source's."""
         painted, before = self.paint(crop, shifts)
         assert before is not None and crop.source_before is not None
         rgb = to_display_rgb(painted, SMALL, 8, WINDOW).clamp(0, 1)

@@ -112,7 +112,7 @@ NB_MODULE(_core, m) {
           },
           "y"_a,
           "Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error "
-          "float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in "
+          "float32 (rows, columns) of its 16×16 blocks, each predicted from the previous frame; 0 in "
           "the first frame.");
 
   struct Blocks {
@@ -151,7 +151,7 @@ NB_MODULE(_core, m) {
           },
           "y"_a,
           "Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, "
-          "int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the "
+          "int16 (rows, columns, 2), of its 16×16 blocks against the previous frame, None for the "
           "first.");
 
   m.def(

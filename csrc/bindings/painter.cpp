@@ -187,5 +187,5 @@ void bind_painter(nb::module_& m) {
       .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(),
            "frame_condition"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
-           "blocks against the frame before.");
+           "blocks against the previous frame.");
 }

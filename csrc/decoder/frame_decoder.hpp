@@ -74,7 +74,7 @@ class FrameDecoder {
   int64_t sent() const { return sent_; }
   int64_t shown() const { return shown_; }
   int64_t end_pts() const { return timeline_.end(); }
-  // Of the pictures so far; nothing where they are not hashed, or not from the first one on.
+  // Of the pictures so far; nothing if they are not hashed, or not from the first one on.
   std::optional<Id> base_hash() const;
   std::optional<Id> painted_hash() const;
   // Payload of the `painted` packet, where no frame packet follows it.

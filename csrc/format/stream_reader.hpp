@@ -27,7 +27,7 @@ class StreamReader {
   void begin(const Header& header, uint64_t size);
   // Bytes that the packet at hand lacks at least, where `next` had too few.
   size_t missing() const;
-  // The next packet other than `gop`, `index` and `end`, valid until the next call; nothing where
+  // The next packet other than `gop`, `index` and `end`, valid until the next call; nothing if
   // more bytes are needed, or `at_end`. Throws `StreamError`; then only `seek` goes on.
   std::optional<Packet> next();
   bool at_end() const { return ended_; }

@@ -103,7 +103,7 @@ PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
 
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
-// How well a block of the frame before has what the block has, 0…256.
+// How well a block of the previous frame has what the block has, 0…256.
 int32_t trusted(int32_t mismatch, int32_t known) {
   const int32_t u = std::max(128 - halved(mismatch * 1365, 16), 0);
   return halved((u * u * u * u >> 20) * known, 6);

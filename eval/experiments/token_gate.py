@@ -85,7 +85,7 @@ def measure(clip: Path, options: argparse.Namespace) -> list[dict[str, object]]:
 
 def compare(rows: dict[str, dict[str, str]]) -> dict[str, float] | None:
     """Of one clip, tokens against none at equal bytes: LPIPS-Alex and DISTS in %, PSNR-Y in dB;
-    flicker and bytes as ratios at equal q. None where the clip has no slope."""
+    flicker and bytes as ratios at equal q. None if the clip has no slope."""
     off, on, finer = rows["off"], rows["on"], rows["finer"]
     step = math.log(float(finer["bytes"]) / float(off["bytes"]))
     if abs(step) < _CLOSE:

@@ -45,7 +45,7 @@ class MotionField:
         self.vectors = vectors
 
     def compensate(self, previous: Plane) -> Plane:
-        """The frame before, moved to where its blocks are now."""
+        """The previous frame, moved to where its blocks are now."""
         rows, columns = _positions(previous.shape, self.vectors, BLOCK)
         return previous[rows, columns]
 

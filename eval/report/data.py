@@ -40,7 +40,7 @@ def plain(label: str) -> str:
 
 @dataclass
 class Results:
-    """`runs[clip][row][target]` is a run's JSON, or None where the row does not reach that rate on
+    """`runs[clip][row][target]` is a run's JSON, or None if the row does not reach that rate on
     that clip."""
 
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Results:
         return sorted({point for point in points if point})
 
     def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
-        """The JSON of a run, None where there is none."""
+        """The JSON of a run, None if there is none."""
         return self.runs.get(clip, {}).get(row, {}).get(target)
 
     def all_runs(self) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ class Info:
     frame where it is one.
     `caption_bytes`: of closed captions, which are in frame packets. `keyframes`: their frame
     numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB of the base frames' luma,
-    as measured when they were coded (100: exact), None where the file does not say, as after `cut`.
+    as measured when they were coded (100: exact), None if the file does not say, as after `cut`.
     `tracks`: of sound and subtitles, a dictionary each with kind,
     codec, rate and channels of sound, language, title, default, and begin, seconds after the first
     frame (None: empty)."""
@@ -249,7 +249,7 @@ def possible_q(name: str, scale: str, base_q: int) -> list[int]:
 
 
 def _network_tokens(header: SequenceHeader, packets: list[tuple[bool, bytes]]) -> list[list[int]]:
-    """Tokens of each window of frames of a GVC1D network; none where its model is not here. Raises
+    """Tokens of each window of frames of a GVC1D network; none if its model is not here. Raises
     `DamagedStreamError`."""
     from gvcodec.gvc1d.frame_coder import read_lengths
     from gvcodec.gvc1d.weights import read_network

@@ -54,7 +54,7 @@ def encode_rated(
 
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
     """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
-    decodes nothing. Sound that is coded anew is known after the first pass."""
+    decodes nothing. Sound that is re-encoded is known after the first pass."""
     if not rate.bounds_file or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size

@@ -38,7 +38,7 @@ class EncodeReport:
     chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
     a size that was met; `target`, the target, and `reached`, the same with the value that the file
     has. `seconds`: how long the frames are shown. `incomplete`: what of the source could not be
-    read, in words, "" where all of it was. `source_bytes`: size of the whole source, None where a
+    read, in words, "" if all of it was. `source_bytes`: size of the whole source, None if a
     part of it was coded or its size is not known.
     """
 
@@ -60,7 +60,7 @@ class EncodeReport:
 
     @property
     def gain(self) -> float | None:
-        """The part of the source's bytes that is saved, below 0 for a larger file; None where the
+        """The part of the source's bytes that is saved, below 0 for a larger file; None if the
         size of the source is not known."""
         return 1 - self.size / self.source_bytes if self.source_bytes else None
 
@@ -132,7 +132,7 @@ class DecodeReport:
 class Moment:
     """A frame of `file` that fits a query: `seconds` after the first frame, `gop` = (first frame,
     number of frames) of the GOP to decode for it; a `score` of 1 is best. `within`: seconds by
-    which summaries may be off, 0 where frames were compared."""
+    which summaries may be off, 0 if frames were compared."""
 
     file: str
     seconds: float

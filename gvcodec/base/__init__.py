@@ -63,7 +63,7 @@ class EncodeResult:
 class BaseEncoder(ABC):
     """Encoder side of a plug."""
 
-    #: Which library codes, in which version: `Metadata.encoder`; nothing = it is not said.
+    #: The coding library and its version: `Metadata.encoder`; () = unknown.
     written_by: tuple[int, ...] = ()
 
     @abstractmethod
@@ -105,15 +105,22 @@ class BaseDecoder(ABC):
 
 
 class EncoderModule(Protocol):
-    """The module of a base's encoder. Where the base has a model, `choose_model(given: str) ->
-    Path` is the one to encode with: `given`, or the shipped one; it raises `MediaError` for another
-    file."""
+    """The module of a base's encoder."""
 
     def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
 
 
+class ModelModule(Protocol):
+    """The module of an encoder whose base has a model (`Base.has_model`)."""
+
+    def choose_model(self, name: str) -> Path:
+        """The model file to encode with: `name`, or the shipped one if empty. Raises `MediaError`
+        for another kind of file."""
+        ...
+
+
 class DecoderModule(Protocol):
-    """The module of a base's decoder; `choose_model` as in `EncoderModule`."""
+    """The module of a base's decoder."""
 
     def base_decoder(
         self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
@@ -144,7 +151,7 @@ def open_decoder(
     Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     module = cast(DecoderModule, import_module(base_of(name).decoder))
-    if hasattr(module, "choose_model"):
+    if base_of(name).has_model:
         if header.base_model_id is None:
             raise WrongModelError(
                 f"the stream does not name the model of its {name} base layer", code="model-unnamed"
@@ -157,14 +164,14 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
     What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
     `MediaError`."""
-    choose_model = getattr(_encoder_of(config.base), "choose_model", None)
-    if choose_model is None:
+    base = base_of(config.base)
+    if not base.has_model:
         if config.model:
             raise UsageError(
                 f"model is for base gvc1d: base {config.base} has none", code="base-feature"
             )
         return None
-    path: Path = choose_model(config.model)
+    path = cast(ModelModule, import_module(base.encoder)).choose_model(config.model)
     register_model(path)
     return model_id(path)
 

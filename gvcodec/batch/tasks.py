@@ -300,7 +300,7 @@ def encode(
 
 
 def find_coded(output: str) -> dict[str, Any] | None:
-    """The row of a chunk that an earlier run coded; None where it, or its row, is missing or is not
+    """The row of a chunk that an earlier run coded; None if it, or its row, is missing or is not
     what was written, as after a power cut."""
     row, data = uris.read_json(f"{output}.json"), uris.read_bytes(output)
     is_whole = row and data is not None and row.pop("hash", None) == _hash_of(data)

@@ -1,4 +1,5 @@
-"""Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them.
+"""Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them. In: arguments and
+files. Out: files, text, an exit code; the work is done by `gvcodec.api` and other folders.
 
 A command is a row of `COMMANDS` and a module of its name in this folder:
 

@@ -83,7 +83,7 @@ def _environment(library: Path) -> dict[str, str]:
 
 
 def _find_obstacle(program: str) -> str | None:
-    """Why a program cannot show painted pictures, as far as its file tells."""
+    """Why a program cannot show painted pictures, judging by its file."""
     target = os.path.realpath(program)
     if "/snap/" in program or "/flatpak/" in target or Path(target).name == "snap":
         return "runs in a sandbox, where nothing can be preloaded"

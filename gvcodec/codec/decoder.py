@@ -114,7 +114,7 @@ class Decoder:
         #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.
         self._started = False
         self._sent_count = self._shown_count = 0
-        #: Bytes of packets whose frames were not shown yet, by frame; none where packets are in
+        #: Bytes of packets whose frames were not shown yet, by frame; none if packets are in
         #: another order than frames.
         self._sizes: dict[int, int] = {}
         # The painter.
@@ -126,7 +126,7 @@ class Decoder:
         self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
         exact = self._painter is not None and paints_exactly(header) and not self._overrides_look
-        #: None where samples are not the same everywhere, or the first frames are left out.
+        #: None if samples are not the same everywhere, or the first frames are left out.
         self._painted_hash = FrameHash(hash_executor) if exact else None
         self.expected_painted_hash: bytes | None = None
         self._ready: deque[DecodedFrame] = deque()

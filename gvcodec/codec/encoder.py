@@ -130,7 +130,7 @@ class Encoder:
         #: Frames whose packets, and whose base frames, the base has given so far.
         self._coded_frames = self._decoded_frames = 0
         self._coded_bytes = 0
-        #: Bytes of packets whose base frames are not there yet, by frame; none where packets are
+        #: Bytes of packets whose base frames are not there yet, by frame; none if packets are
         #: in another order than frames.
         self._sizes: dict[int, int] = {}
         self._painter = PainterStage(self.header, resolved, fit_payloads)

@@ -1,4 +1,5 @@
-"""A clip coded by gvcodec and by other encoders at the same number of bytes, as one HTML page.
+"""A clip coded by gvcodec and by other encoders at the same number of bytes. In: a video, and a
+stream of it. Out: one HTML page.
 
     made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
     Path("film.html").write_text(made.html, encoding="utf-8")

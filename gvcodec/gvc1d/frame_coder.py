@@ -60,7 +60,7 @@ def lambda_of(rate: int) -> float:
 @dataclass(frozen=True)
 class Frame:
     """The fields of a packet. `rate`: 0 (finest) to RATE_END; `lengths`: tokens of each window [W];
-    `tokens` [W, T, C], 0 where absent."""
+    `tokens` [W, T, C], 0 if absent."""
 
     rate: int
     lengths: Integers

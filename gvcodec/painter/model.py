@@ -137,7 +137,7 @@ def condition(base: str, scale: Fraction, q: int) -> Ints:
 
 def rate(size: int, width: int, height: int) -> int:
     """A frame's own entry of the condition: `size` bytes of its packet, about -1…1.5 in 1/256.
-    0 where packets do not come in display order (`size` 0)."""
+    0 if packets do not come in display order (`size` 0)."""
     if not size:
         return 0
     value = 8 + min(size * 65536 // (width * height), 1 << 20)
@@ -185,7 +185,7 @@ def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
     and .project, view (how style sees the trunk: multiplier and shift only), style, head;
-    `conditions`: (channels, CONDITION) for each block; `tokens`: None where none can steer it."""
+    `conditions`: (channels, CONDITION) for each block; `tokens`: None if none can steer it."""
 
     def __init__(
         self,

@@ -99,7 +99,7 @@ class FitExtras:
 
 
 def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
-    """A payload without what it has besides changes of weights, and that. Raises
+    """The weight changes of a payload, and its other contents. Raises
     `DamagedStreamError`."""
     kind = payload[0] if payload else 0
     if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:

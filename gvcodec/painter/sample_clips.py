@@ -21,7 +21,7 @@ from gvcodec.types import BLOCK, Plane, Planes
 
 
 def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Mean |difference| of every whole block to the frame before at its vector."""
+    """Mean |difference| of every whole block to the previous frame at its vector."""
     field = np.ascontiguousarray(vectors.transpose(1, 2, 0))
     sums = _core.block_changes(np.ascontiguousarray(now), np.ascontiguousarray(before), field)
     return sums.astype(np.float32) / np.float32(BLOCK**2)

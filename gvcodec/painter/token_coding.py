@@ -37,7 +37,7 @@ _ON, _PADDED_TO = 127, 16
 
 
 class Tokens(NamedTuple):
-    """Integers of all windows, quadrants and regions of a picture, (rows, columns, D) each, 0 where
+    """Integers of all windows, quadrants and regions of a picture, (rows, columns, D) each, 0 if
     none is coded; `kinds` (rows, columns) of windows: how many kinds of tokens each has, 0 … 3."""
 
     window: Ints

@@ -111,7 +111,7 @@ class EncodePass:
     base: str
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
-    #: Whether sound is the source's own, not coded anew.
+    #: Whether sound is the source's own, not re-encoded.
     copies_sound: bool = False
     seconds: float = 0.0
     incomplete: str = ""

@@ -135,7 +135,7 @@ class Muxing:
         raise NotImplementedError
 
     def _packet(self, packet: TrackPacket) -> av.Packet | None:
-        """By a subclass: the packet for the container; None where nothing is to be written."""
+        """By a subclass: the packet for the container; None if nothing is to be written."""
         raise NotImplementedError
 
     def _is_ready(self) -> bool:
@@ -288,7 +288,7 @@ class TrackMuxer(Muxing):
         return describe(_add_stream(container, template, number in self._plain), track)
 
     def _try(self, number: int, template: Stream, first: list[TrackPacket]) -> _Known | None:
-        """Language, title and flags that come back from a file with this track alone; None where it
+        """Language, title and flags that come back from a file with this track alone; None if it
         cannot be written: muxers refuse codecs when it is added, with the header, at the first
         packets or at the end."""
         data, track = io.BytesIO(), self._reader.tracks[number]
@@ -332,11 +332,11 @@ def describe(output: Stream, track: Track) -> Stream:
 
 
 def read_back(data: io.BytesIO, kind: str, medium: str, track: Track) -> _Known | None:
-    """Language, title and flags of the only track of a file; None where it is no `medium`."""
+    """Language, title and flags of the only track of a file; None if it is no `medium`."""
     try:
         with av.open(io.BytesIO(data.getvalue())) as written:
             stream = written.streams[0]
-            # MPEG-TS takes any packets, without a word of what they are.
+            # MPEG-TS takes any packets, whatever they are.
             labels = stream.language or "", title_of(stream), int(stream.disposition)
             return labels if stream.type == medium else None
     except (av.FFmpegError, IndexError):

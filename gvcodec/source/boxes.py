@@ -72,7 +72,7 @@ class ElementHead(NamedTuple):
 
 
 def element_head(data: bytes) -> ElementHead | None:
-    """The head of the element at the beginning of `data`; None where there is none."""
+    """The head of the element at the beginning of `data`; None if there is none."""
     id_bytes = _number_bytes(data[:1])
     size_bytes = _number_bytes(data[id_bytes : id_bytes + 1])
     if not 1 <= id_bytes <= _LONGEST_ID or not size_bytes or len(data) < id_bytes + size_bytes:
@@ -126,5 +126,5 @@ def element(identity: int, body: bytes) -> bytes:
 
 
 def _number_bytes(first: bytes) -> int:
-    """Bytes of an EBML number by its first byte, 0 where there is none."""
+    """Bytes of an EBML number by its first byte, 0 if there is none."""
     return 9 - first[0].bit_length() if first and first[0] else 0

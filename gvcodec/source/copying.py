@@ -14,7 +14,7 @@ from gvcodec.source.tracks import TrackCopier
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 
-#: FFmpeg's mark of tracks that nothing is to be read from.
+#: FFmpeg's mark of tracks to skip.
 DISCARD_ALL = 48
 #: Kinds of tracks that FFmpeg does not decode, so that PyAV does not name their codec.
 _NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}

@@ -91,7 +91,7 @@ class Demuxer:
         self.opening: list[int] = []
 
     def seek(self, time: int) -> bool:
-        """Go to the keyframe before a time; False where the file stays where it is."""
+        """Go to the keyframe before a time; False if the file stays where it is."""
         with contextlib.suppress(av.FFmpegError):
             self.container.seek(time, stream=self.stream)
             self.restart()

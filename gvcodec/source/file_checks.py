@@ -78,7 +78,7 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
 
 
 def transport_packet(head: bytes) -> int:
-    """Bytes of a packet of a transport stream, 0 where the first ones do not show it."""
+    """Bytes of a packet of a transport stream, 0 if the first ones do not show it."""
     for size, at in _TS_PACKETS:
         if head[at : at + 1] == head[at + size : at + size + 1] == b"G":
             return size

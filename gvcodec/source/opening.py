@@ -132,7 +132,7 @@ class Source(os.PathLike[str]):
 
     @classmethod
     def open(cls, anything: AnySource | Source) -> Source:
-        """The source as it is, or looked at now: nobody opens its path again but FFmpeg."""
+        """The source itself, or one opened now: afterwards only FFmpeg opens its path again."""
         return anything if isinstance(anything, Source) else cls(anything)
 
     def __fspath__(self) -> str:
@@ -246,7 +246,7 @@ class InputFile:
             self._remote.close()
 
     def _missing(self) -> str:
-        """Why nothing here can be decoded; "" where something can."""
+        """Why nothing here can be decoded; "" if something can."""
         if self.source.is_sound:
             return ""
         if not self.container.streams.video:
@@ -286,7 +286,7 @@ class InputFile:
 
     @property
     def size(self) -> int | None:
-        """Bytes, None where they are not known: of a pipe those read so far."""
+        """Bytes, None if they are not known: of a pipe those read so far."""
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
         if self.files:
@@ -295,11 +295,11 @@ class InputFile:
         return size if size and size > 0 else None
 
     def has_gap(self) -> bool:
-        """Whether a part of the file cannot be read, over which FFmpeg goes without a word."""
+        """Whether a part of the file, which FFmpeg skips silently, cannot be read."""
         return self.container.format.name == _MATROSKA and self.source.has_gap()
 
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
-        """Whether the file ends early; `packets`: how many came, None where some were left out."""
+        """Whether the file ends early; `packets`: how many came, None if some were left out."""
         name, size = self.container.format.name, self.size
         if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
             return True

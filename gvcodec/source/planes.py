@@ -81,7 +81,7 @@ class Rotation:
 
 def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
     """(degrees counterclockwise, mirrored before that) of an FFmpeg display matrix (9 × int32);
-    None where it is none of the eight orientations."""
+    None if it is none of the eight orientations."""
     if len(matrix) < 36:
         return None
     rows = np.array(struct.unpack_from("5i", matrix), np.float64)[[[0, 1], [3, 4]]]

@@ -42,7 +42,7 @@ def files_of(path: str, depth: int = 0) -> dict[str, str]:
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a source, of a playlist those of its files; None where they are not known."""
+    """Bytes of a source, of a playlist those of its files; None if they are not known."""
     if files := files_of(path):
         return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
     return uris.size_of(path)

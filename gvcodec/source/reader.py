@@ -206,7 +206,7 @@ class VideoReader:
 
     @property
     def tracks(self) -> TrackCopier | None:
-        """None where there are none, or where they are not wanted."""
+        """None if there are none, or where they are not wanted."""
         return self._demuxer.tracks
 
     @tracks.setter
@@ -219,7 +219,7 @@ class VideoReader:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the source, None where it is not known; of a pipe: those read so far."""
+        """Bytes of the source, None if it is not known; of a pipe: those read so far."""
         if self.pictures:
             return sum(map(os.path.getsize, self.pictures))
         return self._demuxer.file.size

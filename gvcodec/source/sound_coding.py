@@ -57,7 +57,7 @@ _JITTER = _RATE // 50
 
 
 def opus_rate(sound: str) -> int | None:
-    """Bits a second: 0 of "opus", None where nothing is coded. Raises `ValueError`."""
+    """Bits a second: 0 of "opus", None if nothing is coded. Raises `ValueError`."""
     if sound in (COPY, NONE):
         return None
     name, colon, rate = sound.partition(":")

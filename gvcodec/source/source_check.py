@@ -140,7 +140,7 @@ class SourceCheck:
             yield Finding(f"{count_noun(self._damaged, 'damaged packet')} of the source left out")
 
     def _missing(self) -> str:
-        """How many frames are missing; "" where that is not known."""
+        """How many frames are missing; "" if that is not known."""
         frames, exact = self._frames, bool(self._demuxer.stream.frames)
         # Of a screen recording duration and frame rate do not tell the number of frames.
         is_sparse = not exact and 2 * frames.count < frames.rate * Fraction(frames.seconds)

@@ -93,7 +93,7 @@ class TrackPacket:
 
     @property
     def audible(self) -> int | None:
-        """When its sound begins, None where all of it is hidden."""
+        """When its sound begins, None if all of it is hidden."""
         begin = self.pts + self.hidden[0]
         return None if self.hidden[0] and begin >= self.pts + self.duration else begin
 
@@ -167,7 +167,7 @@ class TrackWriter:
 class TrackCopier(TrackWriter):
     """Copies packets of streams. `left_out`: streams that no head can hold; `damaged_packets`:
     number of packets left out because they are not frames of their codec; `form_changes_at`:
-    seconds after which AAC has other channels or another rate than at its beginning, None where it
+    seconds after which AAC has other channels or another rate than at its beginning, None if it
     keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
@@ -185,7 +185,7 @@ class TrackCopier(TrackWriter):
         super().__init__([track for track in tracks.values() if track is not None])
 
     def describe(self, stream: Stream) -> Track | None:
-        """The track description of a stream; None where no container head holds its codec."""
+        """The track description of a stream; None if no container head holds its codec."""
         clock = self._clocks[stream.index] = SoundClock(stream)
         head = fitting_head(stream)
         return track_of(stream, clock.tick, head) if head else None
@@ -288,7 +288,7 @@ class TrackReader:
                 self._wait(packet, before)
 
     def shown_from(self, packet: TrackPacket, begin: Fraction) -> TrackPacket | None:
-        """A packet as heard or seen from a time on (seconds), None where it is over."""
+        """A packet as heard or seen from a time on (seconds), None if it is over."""
         tick = self.ticks[packet.track]
         if packet.pts * tick >= begin:
             return packet
@@ -418,7 +418,7 @@ _ARGUMENTS = {0: 0, 1: 0, _STOP: 0, 3: 2, 4: 2, 5: 6, 6: 4}
 
 
 def vobsub_shown_for(data: bytes) -> Fraction:
-    """Seconds after its begin at which a subtitle of DVD (VobSub) is to go, 0 where nothing says
+    """Seconds after its begin at which a subtitle of DVD (VobSub) is to go, 0 if nothing says
     it: packets of some files do not, but the picture does."""
     at = int.from_bytes(data[2:4])
     while 4 <= at <= len(data) - 4:

@@ -414,7 +414,7 @@ def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
 
 
 def copy_time(source: str, output: str) -> None:
-    """Give a file that was made of another one the modification time of that; nothing where one of
+    """Give a file that was made of another one the modification time of that; nothing if one of
     them is no file of this machine, or where the file system does not allow it."""
     if "-" not in (source, output):
         with contextlib.suppress(OSError, ValueError):

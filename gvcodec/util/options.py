@@ -199,7 +199,7 @@ def _picture_size(text: str) -> tuple[int, int] | Fraction:
     return size
 
 
-#: Width and height, one of them 0 where it is left out or negative (by the shape of the picture),
+#: Width and height, one of them 0 if it is left out or negative (by the shape of the picture),
 #: or a factor.
 picture_size = parse_with(_picture_size, "no size like 640x360 or x360 and no factor like 1/2")
 

@@ -47,7 +47,7 @@ def python_environment(**variables: str) -> dict[str, str]:
 
 def find_program(name: str) -> str | None:
     """Absolute path of a program on $PATH, whose relative and empty entries do not count, or of a
-    path with a folder in it. None where there is none."""
+    path with a folder in it. None if there is none."""
     import shutil
 
     if os.path.dirname(name):

@@ -32,7 +32,7 @@ _FIRST, _EARLY = 2.0, 0.05
 @dataclass(frozen=True, slots=True)
 class State:
     """How far a stage is: `share` 0…1 of it, `seconds_left` seconds (None = not known yet).
-    `frames` of `total` (None = unknown) are coded or painted, None where fitting is done. `kbps`:
+    `frames` of `total` (None = unknown) are coded or painted, None if fitting is done. `kbps`:
     of the coded frames."""
 
     stage: str
@@ -192,7 +192,7 @@ class ProgressBar:
         return (now - start) / (self._done - done_before) * max(0.0, self._total - self._done)
 
     def _is_due(self) -> bool:
-        """Whether the next state is to be shown: as often as is of use."""
+        """Whether to show the next state: only as often as useful."""
         if self._mode == "none":
             return False
         elapsed = self._clock() - self._last_report

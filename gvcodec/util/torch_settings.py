@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def default_torch_settings() -> Iterator[None]:
     """Runs the block under torch's defaults: float32 tensors on the CPU, gradients on, no autocast.
-    Costs nothing where these hold already; does not load torch."""
+    Costs nothing if these hold already; does not load torch."""
     torch: Any = sys.modules.get("torch")
     # Another thread may be in the middle of loading it.
     if not hasattr(torch, "get_default_device"):

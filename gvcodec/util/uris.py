@@ -204,7 +204,7 @@ def content_id(path: str, facts: dict[str, Any]) -> str:
 
 
 def read_bytes(path: str) -> bytes | None:
-    """None where there is no such file."""
+    """None if there is no such file."""
     try:
         with open_read(path) as stream, name_errors(path):
             return stream.read()
@@ -213,14 +213,14 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def read_json(path: str) -> Any:
-    """None where there is no such file, or nothing that makes sense."""
+    """None if there is no such file, or nothing that makes sense."""
     with contextlib.suppress(ValueError):
         return json.loads(read_bytes(path) or b"null")
     return None
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a file, None where there is none."""
+    """Bytes of a file, None if there is none."""
     try:
         size = version_stamp(path)["size"]
     except ConnectionLostError:

@@ -107,7 +107,7 @@ class TimedStream:
 
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
         """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
-        tick of the cut, and whether the frame before is on screen until then."""
+        tick of the cut, and whether the previous frame is on screen until then."""
         fmt = self.header.format
         moment = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(len(self)), moment, key=lambda n: Fraction(self.pts_of(n)))

@@ -320,7 +320,7 @@ def fit(
     frame_condition: Sequence[Sequence[int]] | None = None,
     device: str = "cpu",
 ) -> bytes | None:
-    """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
+    """Fit the painter to a video; returns the payload of a `fit` packet, or None if the shipped
     weights do as well.
 
     `progress` receives what is found, `done` after every step which part, 0…1, is done.

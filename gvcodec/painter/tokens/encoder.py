@@ -230,7 +230,7 @@ class EncodedTokens:
         self._metric = PerceptualMetric(fmt, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         samples = sample.frames * self._fmt.height * self._fmt.width
         if not sample.runs or (size and 8 * size < LEAST_RATE * samples):
             return None

@@ -266,7 +266,7 @@ class TokenSearch:
         self.token_encoder.prepare(sample)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         if not sample.runs:
             return None
         strength = self.token_encoder.strength_of(sample)

@@ -37,7 +37,7 @@ SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({
 
 class GopTokens(NamedTuple):
     """Result of a GOP: bytes of tokens, None if they do not pay; its regions that are
-    not painted, and the strength at which the others are, None where it is too short to tell."""
+    not painted, and the strength at which the others are, None if it is too short to tell."""
 
     tokens: bytes | None
     unpainted_regions: Regions | None
@@ -117,7 +117,7 @@ class Finder(Protocol):
         ...
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         ...
 
 

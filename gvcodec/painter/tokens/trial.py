@@ -189,7 +189,7 @@ class GopTrial:
 def choose_best(
     plain: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
 ) -> list[int | None]:
-    """For each window the number of the best option, None where nothing is as good. `plain`: of
+    """For each window the number of the best option, None if nothing is as good. `plain`: of
     unsteered windows; `options`: of every option, and its bytes `sizes` (options, windows); `size`:
     bytes of the GOP. No window flickers more than `MAX_WINDOW_FLICKER` times as much as unsteered,
     and flicker gets dearer until the GOP has at most `MAX_FLICKER` times as much."""
