@@ -457,9 +457,9 @@ class _FileDecoder:
         check_name = "base hash" if self._is_whole and not self._losses else "checksums"
         lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
-            lines.append(f"look {request.look}: not what the file's painted hash is of")
+            lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
-            lines.append("tokens off: not what the file's painted hash is of")
+            lines.append("tokens off: the file's painted hash is for other pictures")
         if self._decoder.has_captions:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())

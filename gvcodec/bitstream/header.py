@@ -172,8 +172,8 @@ class SequenceHeader:
             )
         if self.profile > profile:
             raise UsageError(
-                f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
-                "bases av1 and vvc without tokens are inside",
+                f"profile {PROFILES[self.profile]} is not covered by format {version}: "
+                "it covers bases av1 and vvc without tokens",
                 code="format-promise",
             )
 

@@ -49,7 +49,7 @@ class GopEntry:
 
 
 #: Reason why only `repair` writes files from a file that another tool changed.
-NOT_WRITTEN = "was changed by another tool; gvcodec repair writes what is intact"
+NOT_WRITTEN = "was changed by another tool; gvcodec repair writes the intact part"
 
 
 class ChangedStream(io.BufferedReader):

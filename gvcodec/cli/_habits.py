@@ -97,7 +97,7 @@ ADVICE = {
     "-map": "the first video and all sound and subtitles are taken",
     "-af": "run ffmpeg first, sound is copied as it is",
     "-pass": "--size and --bitrate take as many passes as they need",
-    "-bufsize": "--maxrate has a buffer of its own",
+    "-bufsize": "--maxrate sets the buffer",
     "-movflags": "the index comes first in every .mp4",
 }  # fmt: skip
 #: Names of presets of x264 and x265, SVT-AV1 has numbers.

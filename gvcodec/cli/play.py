@@ -145,7 +145,7 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     try:
         return _open(options, fidelity=not is_painted), reason
     except DamagedStreamError as error:
-        return None, f"{error}; the page shows what is left of it"
+        return None, f"{error}; the page shows the rest"
 
 
 def _open(options: argparse.Namespace, fidelity: bool) -> Video:

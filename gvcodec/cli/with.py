@@ -88,7 +88,7 @@ def _find_obstacle(program: str) -> str | None:
     if "/snap/" in program or "/flatpak/" in target or Path(target).name == "snap":
         return "runs in a sandbox, where nothing can be preloaded"
     if Path(program).name in _BROWSERS:
-        return "has an AV1 decoder of its own, and hardware decoding"
+        return "has a built-in AV1 decoder, and hardware decoding"
     content = Path(target).read_bytes()
     if not content.startswith(b"\x7fELF\x02\x01"):
         return None  # a script, which starts the program

@@ -53,7 +53,7 @@ class Demuxer:
         self._track_packets: Iterator[av.Packet] | None = None
         self._set_stream()
         if options.rate is not None and not is_picture and has_timestamps(self.container):
-            raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
+            raise UsageError(f"{self.name}: has timestamps, so --rate does not apply")
         self.counts_frames = is_picture or options.rate is not None
         if is_picture:
             self.rate = options.rate or DEFAULT_RATE

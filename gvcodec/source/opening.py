@@ -345,7 +345,7 @@ class InputFile:
         """The error before the first frame, in a few words."""
         if self._name.lower().endswith(".yuv"):
             return (
-                "raw samples do not say what they are: ffmpeg -f rawvideo -video_size 640x360 "
+                "raw samples have no format: ffmpeg -f rawvideo -video_size 640x360 "
                 "-framerate 25 -pixel_format yuv420p -i IN.yuv -f yuv4mpegpipe - | gvcodec encode -"
             )
         head = self.head or (self.pipe.head if self.pipe is not None else b"")
