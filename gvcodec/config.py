@@ -84,7 +84,7 @@ class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`chooses_strengths`)
     included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
-    conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
+    conditioned: that of a whole video of which this is a chunk. `gop_q`: offsets of the index
     of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
 
     q: float = option(
@@ -320,5 +320,5 @@ class ResolvedConfig(EncoderConfig):
     base_q: float = 0.0
 
     def check(self) -> None:
-        """Raises `UsageError` for what cannot be encoded."""
+        """Raises `UsageError` for settings that cannot be encoded."""
         check_rules(self)

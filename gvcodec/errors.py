@@ -1,6 +1,6 @@
 """Exceptions of gvcodec, each with the exit code of the command line.
 
-Every message is one line a person can act on: what file, where in it, what is wrong.
+Every message is one line a person can act on: the file, the place, the error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.p
 NO_TOKENS = "latent tokens are not read any more (gvcodec 1.0.0 does): shown without them"
 
 
-#: Codes of errors, with what each means. Messages may be reworded; codes stay.
+#: Codes of errors, with their meaning. Messages may be reworded; codes stay.
 CODES = {
     # Arguments: `UsageError`.
     "usage": "arguments that cannot be used",
@@ -117,7 +117,7 @@ CODES = {
 
 
 class GvcodecError(Exception):
-    """Base of all errors that gvcodec raises on purpose. `code`, one of `CODES`, says what is wrong
+    """Base of all errors that gvcodec raises on purpose. `code`, one of `CODES`, names the error
     for programs; an error that adds a place to another one has its code."""
 
     exit_code = 1
@@ -225,7 +225,7 @@ class NewerModelError(FormatVersionError, MediaError):
 
 
 class VerificationError(GvcodecError):
-    """Decoded frames differ from what the encoder promised (base hash)."""
+    """Decoded frames differ from the encoder's (base hash)."""
 
     default_code = "verification"
     exit_code = 5
@@ -260,9 +260,9 @@ def incomplete_source(name: str, missing_parts: str) -> str:
 
 
 class IncompleteSourceError(GvcodecError):
-    """A source is damaged or cut off. What could be read of it was coded, or compared.
+    """A source is damaged or cut off. The readable part was coded, or compared.
 
-    `result`: what the function would return with `allow_damaged`."""
+    `result`: the function's result with `allow_damaged`."""
 
     default_code = "incomplete-source"
     exit_code = 8

@@ -247,7 +247,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--cache", type=Path, required=True, help="folder to write, outside the checkout")
     add("--minutes", type=float, default=20)
     add("--frames", type=int, default=25, help="frames coded of each clip")
-    add("--most", type=int, default=0, help="code no more than so many samples of each side")
+    add("--most", type=int, default=0, help="width and height of the coded middle part (0: all)")
     add("--least-q", type=int, default=0, help="code at this q or coarser (default: any)")
     add("--seed", type=int, default=1)
     add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")

@@ -39,7 +39,7 @@ _PART, _LONGEST = ".part", 255
 
 
 def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
-    """Raises what the first chunk that fails raises."""
+    """Raises the error of the first chunk that fails."""
     if job.config.threads:
         raise UsageError(
             "--threads cannot be combined with --jobs or --resume: each job has one core, or more "

@@ -207,7 +207,7 @@ def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
 
 
 def q_used(config: ResolvedConfig) -> float:
-    """The quality of a video: `q`, or what the index of the base means that was given instead."""
+    """The quality of a video: `q`, or the quality of the base's index."""
     defaults = EncoderConfig(base=config.base, q=config.q)
     if (
         defaults.resolve().base_q == config.base_q

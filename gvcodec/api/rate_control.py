@@ -28,7 +28,7 @@ def encode_rated(
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
     is not enough."""
     suffix = one_file_suffix(as_name(job.output))
-    # A .webm leaves out what it does not take, and has room for pictures then.
+    # A .webm drops unsuitable tracks, which leaves bytes for pictures.
     if isinstance(rate, Budget) and suffix != ".webm":
         with job.open() as source:
             _refuse_early(source, rate)

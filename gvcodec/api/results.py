@@ -37,8 +37,8 @@ class EncodeReport:
     packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
     chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
     a size that was met; `target`, the target, and `reached`, the same with the value that the file
-    has. `seconds`: how long the frames are shown. `incomplete`: what of the source could not be
-    read, in words, "" if all of it was. `source_bytes`: size of the whole source, None if a
+    has. `seconds`: how long the frames are shown. `incomplete`: the unreadable part of the source,
+    in words, "" = none. `source_bytes`: size of the whole source, None if a
     part of it was coded or its size is not known.
     """
 

@@ -162,7 +162,7 @@ def open_decoder(
 
 def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
-    What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
+    The encoder's check and painter find it from now on. Raises `UsageError`,
     `MediaError`."""
     base = base_of(config.base)
     if not base.has_model:

@@ -1,7 +1,7 @@
 """Runs a batch on one engine: plans each file, encodes its chunks, joins them, writes the table.
 
 A file with a budget (size, bitrate, bits a pixel) is one chunk, with its sound.
-With a target the middle chunk is coded first, and its quality is what the header says."""
+With a target the middle chunk is coded first, and its quality is in the header."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FrameCount:
         bar.begin("encode", None)
 
     def plan(self, job: Job, frames: int) -> None:
-        """A file has so many frames, 0 for one that failed."""
+        """The number of frames of a file, 0 for one that failed."""
         with self._turn:
             self._planned[job.name] = frames
 

@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input and what it is to be encoded with, or why it cannot be. `folder`: where the output
+    """An input and its settings, or the reason why it cannot be encoded. `folder`: where the output
     goes within that of the batch."""
 
     uri: str

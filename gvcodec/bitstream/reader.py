@@ -98,7 +98,7 @@ class Reader:
     def packets(self) -> Iterator[Packet]:
         """All packets up to the end of the file, except `gop`, `index` and `end`.
 
-        Checks packet and GOP checksums, the order of packets, the index against what was read, and
+        Checks packet and GOP checksums, the order of packets, the index against the packets, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         self._packets = self._open_packets()

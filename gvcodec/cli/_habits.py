@@ -3,7 +3,7 @@
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-`-o OUT` is the output of encode, decode and cut. What comes after "--" is no option.
+`-o OUT` is the output of encode, decode and cut. Words after "--" are no options.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def check_presets(words: Sequence[str]) -> None:
 
 
 def join_negative(words: Sequence[str]) -> list[str]:
-    """A value like -5k belongs to the option before it: its type says what is wrong with it."""
+    """A value like -5k belongs to the option before it: its type reports the error."""
     joined: list[str] = []
     for word in words:
         before = joined[-1] if joined else ""

@@ -63,7 +63,7 @@ def out(text: str) -> None:
 
 
 def finish() -> None:
-    """Write out what waits in standard output. Raises `OSError` that names it."""
+    """Flush standard output. Raises `OSError` that names it."""
     with _name_errors():
         sys.stdout.flush()
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         for word in options.arguments:
             _refuse_stream(name, word)
     words = [options.program, *_OPTIONS.get(name, []), *options.arguments]
-    # Python ignores these two, and what is ignored stays so in the program.
+    # Python ignores these two signals, and programs inherit that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     os.execve(program, words, _environment(library))

@@ -59,19 +59,19 @@ class DecodedFrame:
 class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter.
 
-    `models`: files and folders to look for models in before the usual places. `low_delay` gives
-    frames out as early as can be. `device` is kept for callers of 1.0: every base decodes on the
-    processor. `limits`: what the stream may ask for. `verify_only` reads all that painting needs
+    `models`: files and folders to look for models in before the usual places. `low_delay`
+    releases frames as early as possible. `device` is kept for callers of 1.0: every base decodes on
+    the processor. `limits`: of the stream's demands. `verify_only` reads all that painting needs
     and gives base frames. `read_only`: the caller does not modify frames, so they are hashed while
-    the next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead
-    of as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
-    which leaves tokens of the painter aside. Raises `LimitError` when the stream asks for more,
+    the next ones are decoded, if there are threads for it. `look`: painting strength, 0…100,
+    instead of the file's; the painted hash is not checked then, nor without `uses_tokens`, which
+    ignores the painter's tokens. Raises `LimitError` when the stream asks for more,
     `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;
     `expected_painted_hash`: payload of the `painted` packet, None before it came; `notes`:
-    a line for what this release does not show.
+    a line for each part that this release does not show.
 
     One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
     raise `UsageError`.
@@ -192,7 +192,7 @@ class Decoder:
         return self._base_decoder.has_captions
 
     def _on_base_frames(self, base_frames: list[Planes]) -> None:
-        """Hash, paint and time what the base released."""
+        """Hash, paint and time the released base frames."""
         tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
             self._base_hash.update(base_frame, tokens.popleft() if tokens else b"")

@@ -73,8 +73,8 @@ def encode_stream(
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
     bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
-    frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
-    source raise."""
+    frames are painted. Returns the writer, which knows the sizes. Raises errors of the
+    encoder and the source."""
     painted: PaintedHash | None = None
     if writes_painted_hash and paints_exactly(encoder.header):
         painted = PaintedHash(encoder.header, encoder.config, encoder.report_painted)
@@ -113,9 +113,10 @@ def encode_stream(
 
 
 class PaintedHash:
-    """Decodes and paints what was written, for the `painted` packet at its end; `tell` receives how
-    many frames are painted. Base frames are decoded again (5 of 510 ms a frame of 720p): strengths
-    and weights are known when all is coded, and memory does not hold the frames of a long video."""
+    """Decodes and paints the written stream, for the `painted` packet at its end; `tell` receives
+    the number of painted frames. Base frames are decoded again (5 of 510 ms a frame of 720p):
+    strengths and weights are known when all is coded, and memory does not hold the frames of a long
+    video."""
 
     def __init__(
         self, header: SequenceHeader, config: EncoderConfig, report: Callable[[int], None]

@@ -48,7 +48,7 @@ class PainterStage:
         config: ResolvedConfig,
         payloads: Mapping[int, bytes] | None,
     ) -> None:
-        """`payloads`: what fitting came to in an earlier pass."""
+        """`payloads`: results of fitting in an earlier pass."""
         self._header, self._config = header, config
         self._notes: list[str] = []
         self._sampler: FitSampler | None = None
@@ -99,7 +99,7 @@ class PainterStage:
                 part.send_base(number, planes, size)
 
     def finish(self, gops: Sequence[Gop], frames: int, progress: FitProgress | None) -> None:
-        """Choose the payloads of a video with these GOPs and so many frames."""
+        """Choose the payloads of a video with these GOPs and this number of frames."""
         if self._sampler is not None:
             self._fit(self._sampler, gops, frames, progress if self._config.uses_fitting else None)
             self._sampler = None

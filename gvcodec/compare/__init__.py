@@ -239,7 +239,7 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`name` as in tables; `origin`: what it was trained on, and whether gvcodec was trained on it;
+    """`name` as in tables; `origin`: its training data, and whether gvcodec was trained on it;
     `is_score`: larger = nearer."""
 
     name: str

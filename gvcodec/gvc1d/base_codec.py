@@ -73,7 +73,7 @@ class Gvc1dEncoder(BaseEncoder):
 
 
 class Gvc1dDecoder(BaseDecoder):
-    """Decoder of the plug. `latest`: what the last packet said."""
+    """Decoder of the plug. `latest`: the fields of the last packet."""
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self._coder = open_coder(fmt, model, threads)

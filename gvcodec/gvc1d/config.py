@@ -69,7 +69,7 @@ class TokenizerConfig:
 
     @staticmethod
     def from_json(text: str) -> TokenizerConfig:
-        """Raises `MediaError` for what is no configuration of single pictures."""
+        """Raises `MediaError` for other configurations than of single pictures."""
         try:
             values: dict[str, Any] = json.loads(text)
             for name, only in _EARLIER.items():

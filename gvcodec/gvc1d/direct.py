@@ -66,7 +66,7 @@ class DirectPath(nn.Module):
         size = self.tokens * self.channels
         self.analysis = nn.Parameter(torch.zeros(size, size))
         self.synthesis = nn.Parameter(torch.zeros(size, size))
-        #: How much of what is measured becomes tokens; the second row was for pictures of a base.
+        #: Gain from measurements to tokens; the second row was for pictures of a base.
         self.gate = nn.Parameter(
             torch.tensor([1.0, 0.5])[:, None, None].repeat(1, self.tokens, self.channels)
         )

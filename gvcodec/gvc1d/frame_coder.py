@@ -1,4 +1,4 @@
-"""One frame of GVC1D to bytes and back: integers of tokens, coded by what the network predicts.
+"""One frame of GVC1D to bytes and back: integers of tokens, coded by the network's predictions.
 
     packet = rANS of  rate, lengths flag, [lengths of windows], integers of token 0, of token 1, …
 

@@ -1,4 +1,4 @@
-"""GVC1D: each frame becomes T tokens of C integers for each window, given what came before.
+"""GVC1D: each frame becomes T tokens of C integers for each window, given the earlier frames.
 
         frame ──► patches [B, W, P, S]
                      │  encode: T latent queries a window look at its patches
@@ -380,7 +380,7 @@ class Codec(Transformer):
         return self._linear("entropy_in", self._token_features(tokens))
 
     def _expected(self, state: State, mix: Any, grid: Grid) -> Any:
-        """[B, W, T, D]: what is known of each token before any of its frame."""
+        """[B, W, T, D]: the prediction of each token before any of its frame."""
         x = self._linear("entropy_previous", self._token_features(state.tokens))
         return x + self.weights["token_position"] + self._window_positions(grid) + self._rate(mix)
 

@@ -9,7 +9,7 @@ Paper: "Generative Video Compression with One-Dimensional Latent Representation"
 arXiv 2603.15302): encoder and decoder are stacks of local and global attention over patches and
 latent slots. Weights are of a network that also coded video; of its 1-D memory what a video begins
 with is left, learned vectors that both sequences read. Here tokens have a direct path too
-(`gvcodec.gvc1d.direct`), since what is learned on one processor core has to begin alive.
+(`gvcodec.gvc1d.direct`), since a network trained on one processor core has to begin alive.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OCTAVES = 1 / 2
 
 
 class Features(NamedTuple):
-    """Of the slots, `[B, W, K, D]`: what leaves the last layer, and the keys of the last local
+    """Of the slots, `[B, W, K, D]`: the output of the last layer, and the keys of the last local
     one."""
 
     slots: Tensor
@@ -140,7 +140,7 @@ def _centres(config: TokenizerConfig) -> Tensor:
 class Encoder(nn.Module):
     """Source ⊕ latent slots ⊕ memory → tokens `[B, W, K, C]`. A window's slots begin as the mean of
     their regions' patches, each with a position of its own: free queries of one kind become alike
-    in a layer. What the transformer finds is added to what the direct path measures."""
+    in a layer. The transformer's output is added to that of the direct path."""
 
     regions: Tensor
 
@@ -178,7 +178,7 @@ class Decoder(nn.Module):
     """A mirror of the encoder: mask tokens ⊕ tokens ⊕ memory → picture. Mask tokens, one a patch,
     know their place and what the direct path makes of the tokens; the transformer lets them read
     the window's tokens. A convolutional head at a quarter of the resolution turns their features
-    into what is added to grey."""
+    into the difference from grey."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class Decoder(nn.Module):
         self.head = ConvolutionalHead(config)
 
     def forward(self, tokens: Tensor, added: Picture, rate: Tensor, memory: Tensor) -> Picture:
-        """`tokens` `[B, W, K, C]`: integers. `added`: what the direct path makes of them."""
+        """`tokens` `[B, W, K, C]`: integers. `added`: the direct path's output for them."""
         side = self.config.side
         slots = self.decoder_embed(tokens.sign() * torch.log1p(tokens.abs())) + self.slots
         masks = self.mask_token + self.places + self.context(rate)  # [B, 1, P, D]
@@ -302,7 +302,7 @@ class Memory(nn.Module):
 
 
 class StepSizes(nn.Module):
-    """`steps(rate)` `[B, 1, tokens, channels]`: what an integer 1 stands for."""
+    """`steps(rate)` `[B, 1, tokens, channels]`: the value of an integer 1."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Latent tokens of single pictures: what search and condensed sets use.
+"""Latent tokens of single pictures, for search and condensed sets.
 
 tokenizer = Tokenizer()
 tokens = tokenizer.encode([planes, …])       # values [N, W, K, C], features [N, W, K, D]

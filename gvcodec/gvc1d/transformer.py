@@ -71,7 +71,7 @@ class Block(nn.Module):
     """Attention and a perceptron, each on normalised input, each a bounded residual branch."""
 
     def __init__(self, width: int, heads: int, scale: float = 0.3, plain: bool = False) -> None:
-        """`scale`: of what a branch adds in the beginning. `plain`: without bounds, as ViT."""
+        """`scale`: initial scale of a branch's output. `plain`: without bounds, as ViT."""
         super().__init__()
         self.plain = plain
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -83,7 +83,7 @@ class Block(nn.Module):
                 last.bias.mul_(scale)
 
     def forward(self, x: Tensor, y: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """`x` `[B, N, D]`; `y`: what it looks at (itself), `[B, S, D]`."""
+        """`x` `[B, N, D]`; `y`: keys and values (default `x`), `[B, S, D]`."""
         normed = self.ln_1(x)
         x = x + self._bounded(self.attn(normed, normed if y is None else y, bias))
         return x + self._bounded(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))

@@ -18,7 +18,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.model import Config, parameter_shapes
 from gvcodec.models import read_arrays
 
-#: Changes with what the numbers mean.
+#: Changes with the meaning of the numbers.
 FORM = "gvc1d-6"
 #: Most parameters of a network that is opened: ViT-L twice, with room.
 MOST_PARAMETERS = 1 << 30

@@ -1,7 +1,7 @@
 """Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
 painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
-What these numbers paint: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
+The use of these numbers: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
 
 A file is safetensors with the key `painter` in its metadata: a JSON object of the sizes and
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
@@ -167,7 +167,7 @@ def _check_types(arrays: dict[str, NDArray[np.generic]]) -> None:
 
 def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
     """The token tables of a painter, None if its file has none. Raises `KeyError`,
-    `ValueError` for what does not fit."""
+    `ValueError` for tensors that do not fit."""
     if not any(name.startswith("tokens.") for name in arrays):
         return None
     weight = arrays["tokens.weight"]
@@ -212,7 +212,7 @@ class Model:
 
     @staticmethod
     def of(arrays: dict[str, NDArray[np.generic]]) -> Model:
-        """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
+        """From tensors by name. Raises `KeyError`, `ValueError` for tensors that do not fit."""
         conditions: list[Ints] = []
         while (name := f"blocks.{len(conditions)}.condition") in arrays:
             conditions.append(arrays[name].astype(np.int32))
@@ -231,7 +231,7 @@ class Model:
         return model
 
     def check(self) -> None:
-        """Raises `ValueError` where a number or a shape is out of what the definition allows."""
+        """Raises `ValueError` for a number or a shape outside of the definition."""
         c = self.layers["style"].weight.shape[1]
         for name, layer in self.layers.items():
             n = len(layer.multiplier)

@@ -26,7 +26,7 @@ from gvcodec.errors import DamagedStreamError
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
 SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
-#: The largest integer, what one is worth as a level, and the largest level.
+#: The largest integer, the level of an integer 1, and the largest level.
 LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
 #: The most that a level adds to a sum of `style`.
 MAX_TOKEN_WEIGHT = 508
@@ -48,7 +48,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenModel:
-    """`weight` (outputs of `style`, D) int16, what a level adds to each sum of `style`, and the
+    """`weight` (outputs of `style`, D) int16, the weight of a level in each sum of `style`, and the
     layers of the entropy network."""
 
     weight: NDArray[np.int16]
@@ -93,7 +93,7 @@ def round_integers(values: NDArray[np.floating]) -> Ints:
 
 def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
     """Integers (rows, columns, D) of regions as those of windows, quadrants and regions, coarse
-    ones the means of what lies in them."""
+    ones the means of those inside them."""
     tokens = no_tokens(height, width, regions.shape[2])
     rest = regions.copy()
     for coarse, side in ((tokens.window, 4), (tokens.quadrant, 2)):

@@ -20,7 +20,7 @@ RATE, _FRAME, _BITRATE = 48_000, 1024, 96_000
 #: Frames before the first one and after the last one that the encoder gets: a frame is heard
 #: together with its neighbours.
 _BEFORE, _AFTER = 3, 2
-#: Seconds of sound that a decoder gets before what is heard; seconds of silence that are a hole.
+#: Seconds of sound that a decoder gets before the audible part; seconds of silence that are a gap.
 PREROLL, _HOLE = Fraction(1, 5), Fraction(1, 50)
 
 

@@ -29,7 +29,7 @@ _PLACE = re.compile(r"/([^/]+)/(?:(index\.m3u8)|(init\.mp4)|([0-9]{1,7})\.m4s)")
 
 
 class FilmServer(AnswerServer):
-    """`films` by name. `token`: what paths begin with; "" for this machine alone."""
+    """`films` by name. `token`: the first part of paths; "" for this machine alone."""
 
     def __init__(self, host: str, port: int, films: Mapping[str, Film], token: str) -> None:
         self.films, self.prefix, self.segments = films, token and f"/{token}", SegmentCache()

@@ -106,7 +106,7 @@ class FedTrack:
         return context.layout.nb_channels if isinstance(context, av.AudioCodecContext) else 0
 
     def add(self, container: OutputContainer) -> Stream:
-        """Its stream in a file. Raises what PyAV raises."""
+        """Its stream in a file. Raises PyAV's errors."""
         context = self._template.codec_context
         if self.codec == self.source:
             output = container.add_stream_from_template(self._template)
@@ -197,7 +197,7 @@ class Feed(Muxing):
             self._leave_out(template, "is left out: nothing decodes it")
             return
         if fed.decodes:
-            # Of PCM what is hidden is left out.
+            # Hidden samples of PCM are left out.
             self._delays.pop(number, None)
         if self._choose(fed):
             self._outputs[number] = fed.add(self.container)

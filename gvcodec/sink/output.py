@@ -54,7 +54,7 @@ _EVEN = ("mpegts", "flv")
 _EIGHT_BITS = ("avi", "flv")
 #: Kinds of files in which Apple's players know H.265 by one name only.
 _APPLE = ("mp4", "mov")
-#: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
+#: Ticks a second that leave room for a pause of an hour; the usual rate where finer ones have no
 #: whole part of that size.
 _FINEST, _USUAL = (1 << 31) // 3600, 90_000
 #: FFmpeg's tags of samples of 4:2:0 by their bits: Matroska has none for ten.

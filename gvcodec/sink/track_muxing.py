@@ -46,7 +46,7 @@ MUXERS = {
 }
 #: Coded frames wait for the first packets of the tracks: at most 2 s and 32 MiB of them.
 _PATIENCE, _ROOM = 2, 32 << 20
-#: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
+#: Seconds of hidden sound that a decoder gets before the audible part (Opus needs 80 ms).
 _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
@@ -65,7 +65,7 @@ _Known = tuple[str, str, int]
 class Muxing:
     """Video packets and the tracks of `reader` into a container; `zero`: when the first picture is
     shown, seconds. `offset`: seconds by which all comes later, so that sound before the first
-    picture is heard; `notes`: what is lost. What subclasses say is marked."""
+    picture is heard; `notes`: losses. Methods for subclasses are marked."""
 
     #: Whether hidden sound can be said to be a track's delay; it is before time 0 otherwise.
     delays = True
@@ -146,7 +146,7 @@ class Muxing:
         return sound <= timed
 
     def _begin(self) -> None:
-        """Add the tracks, and write the header and what waits for that."""
+        """Add the tracks, and write the header and the waiting packets."""
         if self._held is None:
             return
         held, self._held = self._held, None
@@ -184,7 +184,7 @@ class Muxing:
                 self._mux(packet)
 
     def _mux(self, packet: TrackPacket) -> None:
-        # What is refused later than here, in a muxer's queue, would end the file.
+        # Packets that a muxer's queue refuses later would end the file.
         fits = is_frame(self._reader.streams[packet.track], packet.data)
         try:
             muxed = self._packet(packet) if fits else None
@@ -292,7 +292,7 @@ class TrackMuxer(Muxing):
         cannot be written: muxers refuse codecs when it is added, with the header, at the first
         packets or at the end."""
         data, track = io.BytesIO(), self._reader.tracks[number]
-        # What puts the index first wants to open the file again.
+        # The muxer reopens the file to put the index first.
         options = MUXERS[self._kind] if self.delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:

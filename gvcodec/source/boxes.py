@@ -5,7 +5,7 @@
     element_head(file.read(HEAD_BYTES))                   # EBML in a file, one element at a time
     rewrite(data, "tracks", change)                       # EBML with other bodies
 
-Nothing here trusts a size: readers of a file compare it with what is there, `elements` raises
+Nothing here trusts a size: readers of a file compare it with the bytes there, `elements` raises
 `DamagedStreamError`."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Heads of Matroska and MP4 files that carry the codec parameters of a copied track, and display
 sizes of Matroska files, which PyAV's muxer does not write.
 
-What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address or
+The bytes come from an untrusted stream. FFmpeg gets the format, opens no file, address or
 decoder of its own accord, and sees only heads without packed codec parameters, attachments and
 tables of samples, all of which can take thousands of times their own size.
 
@@ -39,7 +39,7 @@ from gvcodec.source.boxes import (
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
 MAX_HEAD = 1 << 20
-#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows
+#: Containers of the codec parameters, with options that make a head without seeking back. MP4 knows
 #: its own subtitles.
 KINDS = {
     "matroska": {"live": "1"},
@@ -48,7 +48,7 @@ KINDS = {
 }
 #: No random numbers, times and versions: the same video makes the same file.
 _EXACT = {"fflags": "bitexact"}
-#: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
+#: FFmpeg opens only these bytes: no other format, no protocol, no decoder.
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 #: Names the data in errors.
@@ -149,7 +149,7 @@ def open_head(head: bytes) -> InputContainer:
 
 
 def delayed_head(head: bytes, nanoseconds: int) -> bytes:
-    """A Matroska head that says how long a decoder drops what it decodes first."""
+    """A Matroska head with the duration that decoders drop at the start."""
     delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
 
     def change(identity: int, body: bytes) -> bytes | None:

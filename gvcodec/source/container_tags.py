@@ -1,4 +1,4 @@
-"""Tags of containers: reads them, gives tags and chapters to a muxer, and says what a kind of file
+"""Tags of containers: reads them, gives tags and chapters to a muxer, and knows what a kind of file
 loses. `kind` is FFmpeg's name of a muxer."""
 
 from __future__ import annotations

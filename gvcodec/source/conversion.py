@@ -78,7 +78,7 @@ def _read(head: bytes) -> ContainerParams:
 
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
-#: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
+#: Codecs of independent frames: properties of one do not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
 _MATRIX = number_of(Type.DISPLAYMATRIX)
 _UNSPECIFIED = 2
@@ -94,7 +94,7 @@ _FULL_RANGE_NAMES = {
 
 
 class Conversion:
-    """`format`: of the video; `notes`: what is changed or lost, a line each, complete at last."""
+    """`format`: of the video; `notes`: changes and losses, a line each, complete at the end."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Conversion:
         if self._colours is None:
             self._colours = self._first_colours = is_full_range(frame), int(frame.colorspace)
         elif frame.key_frame:
-            # Frames that the decoder held back may get the tags of what follows them.
+            # Frames that the decoder held back may get the tags of later frames.
             self._colours = is_full_range(frame), int(frame.colorspace)
         (full, matrix), (first_full, first_matrix) = self._colours, self._first_colours
         if _UNSPECIFIED in (matrix, first_matrix):
@@ -225,7 +225,7 @@ class Conversion:
             self._shape = shape
 
     def _size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height without what is cropped of frames of the first one's size."""
+        """Width and height after cropping, for frames of the first one's size."""
         left, top, right, bottom = self._crop
         if (frame.width, frame.height) != (self._first.width, self._first.height):
             return frame.width, frame.height

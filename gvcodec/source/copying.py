@@ -23,7 +23,7 @@ _NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
 def copier_of(
     container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
 ) -> tuple[TrackCopier | None, list[str]]:
-    """What copies the other tracks of a file, if any, and a line for what is left out, except what
+    """The copier of a file's other tracks, if any, and a line for each omission, except what
     the user drops."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]

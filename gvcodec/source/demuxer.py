@@ -3,7 +3,7 @@ video has come to their time. Times are in ticks of the video's time base, or in
 
     demuxer = Demuxer(file, "in.mp4", options, is_picture=False, has_tracks=True)
     for packet in demuxer.video_packets(): ...
-    demuxer.hand_on(end)               # tracks get what begins before `end` (seconds)
+    demuxer.hand_on(end)               # tracks get packets that begin before `end` (seconds)
 
 Raises `MediaError`, `UsageError`."""
 
@@ -169,7 +169,7 @@ class Demuxer:
 
     def _set_stream(self) -> None:
         self.stream = video_of(self.container)
-        # With threads for frames what is damaged takes good frames before it along.
+        # With frame threads a damaged packet also loses good frames before it.
         self.stream.thread_type = "SLICE"
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:

@@ -53,7 +53,7 @@ _HEAD = 1 << 16
 #: In a motion photo: the picture's end, and some way behind it the first box of an MP4 file.
 _MOTION = re.compile(rb"\xff\xd9.{0,4096}?\0\0\0[\x10-\x80]ftyp[ -~]{4}", re.DOTALL)
 _MOST_PHOTO = 1 << 28
-#: In TIFF: the order of bytes, the tag of what a page is, bits of a smaller copy and of a mask.
+#: In TIFF: the order of bytes, the tag of the page type, bits of a smaller copy and of a mask.
 _TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _SUBFILE, _NOT_MEANT, _MOST_PAGES = 254, 5, 1000
 
@@ -97,7 +97,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
     """Whether something else stands where an element of a Matroska file (`size` bytes) should
     begin, or the last one ends after it: FFmpeg goes on after a part that it cannot read, and says
     nothing. `file` can seek. Follows the sizes of elements through the segment and its clusters,
-    without reading what is in them."""
+    without reading their contents."""
     at, end = 0, size
     while at < min(end, size):
         file.seek(at)

@@ -151,7 +151,7 @@ class FrameRange:
         return slot
 
     def _finish(self, frame: av.VideoFrame, last: int, following: TimedFrame | None) -> None:
-        """After the last frame: tracks until its end, and what the attributes say."""
+        """After the last frame: tracks until its end, and final attributes."""
         demuxer = self._demuxer
         length = (last - self.shift) * demuxer.tick + 1 / demuxer.rate
         self.seconds, self.has_ended = float(length), following is None

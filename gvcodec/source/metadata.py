@@ -147,7 +147,7 @@ class Metadata:
         return replace(self, chapters=tuple(chapters), source_start=self.source_start - later)
 
     def parts(self) -> Iterator[str]:
-        """Names of what there is, for messages."""
+        """Names of the parts present, for messages."""
         if self.title:
             yield "title"
         if self.chapters:

@@ -1,7 +1,7 @@
 """Opens a source of video: a file, a pipe, a file object, a URI, numbered pictures; errors say why
 it cannot be read.
 
-    with Source.open(anything) as source:      # what a user named, looked at once
+    with Source.open(anything) as source:      # named by the user, opened once
         with InputFile(source) as file:        # FFmpeg's demuxer on it
             file.container
 
@@ -202,7 +202,7 @@ class Source(os.PathLike[str]):
             return  # FFmpeg says why it cannot be opened
         if stat.S_ISDIR(status.st_mode) and not self.is_sound:
             self.pictures = list_folder_pictures(path)
-        elif stat.S_ISREG(status.st_mode):  # what a named pipe gives can be read only once
+        elif stat.S_ISREG(status.st_mode):  # a named pipe can be read only once
             try:
                 self.file = open(path, "rb")  # noqa: SIM115 (closed with the source)
                 self.status = os.fstat(self.file.fileno())
@@ -222,7 +222,7 @@ class InputFile:
         self.pipe: Pipe | None = None
         self.head, self.cut_off = source.head, False
         self._remote: BinaryIO | None = None
-        #: The files that a playlist names, and what they are.
+        #: The files that a playlist names, and their kind.
         self.files: dict[str, str] = {}
         try:
             self.container = self._open()
@@ -269,7 +269,7 @@ class InputFile:
         return ""
 
     def raise_stopped(self) -> None:
-        """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
+        """Raise the error that ended a pipe: an exception cannot pass through FFmpeg."""
         if self.pipe is not None and self.pipe.error is not None:
             raise self.pipe.error
 

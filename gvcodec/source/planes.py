@@ -348,7 +348,7 @@ def _swscale_matrix(cicp: int) -> int:
 
 
 def converts_matrix(colour: Colour) -> bool:
-    """Whether RGB of planes is what their matrix says: swscale knows no YCgCo and no ICtCp."""
+    """Whether swscale converts these planes by their matrix: it has no YCgCo and no ICtCp."""
     return colour.matrix in _SWSCALE
 
 

@@ -23,8 +23,8 @@ def is_playlist(head: bytes) -> bool:
 
 
 def files_of(path: str, depth: int = 0) -> dict[str, str]:
-    """The files that the playlist at `path` and playlists in it name, in order, and what they are;
-    none for what is no playlist of this machine."""
+    """The files that the playlist at `path` and playlists in it name, in order, and their kind;
+    none for other files."""
     if is_uri(path) or not os.path.isfile(path := local_path(path)):
         return {}
     with open(path, "rb") as file:

@@ -1,5 +1,5 @@
 """Side data of decoded frames, by FFmpeg's numbers of its kinds: HDR metadata that gvcodec keeps,
-and the kinds that it loses. Works around what PyAV cannot read."""
+and the kinds that it loses. Works around gaps of PyAV."""
 
 from __future__ import annotations
 

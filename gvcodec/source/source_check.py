@@ -18,7 +18,7 @@ from gvcodec.util.messages import count_noun
 
 
 class Finding(NamedTuple):
-    """`note`: a line for the user; `loss`: what is missing, in words; "" = none."""
+    """`note`: a line for the user; `loss`: the missing part, in words; "" = none."""
 
     note: str = ""
     loss: str = ""

@@ -32,7 +32,7 @@ _NO_TIMESTAMPS = 128
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
-#: Most frame periods that a frame with a repeated field lasts, with what rounding adds.
+#: Most frame periods that a frame with a repeated field lasts, with rounding.
 _REPEATED = 1.6
 #: Frames that wait for a timestamp after them.
 MOST_BETWEEN = 32
@@ -100,7 +100,7 @@ class Timeline:
         self._back = step / 2 if container.format.name == "flv" else _GUESS
         self.segments: list[Segment] = []
         self.jumps: list[Fraction] = []
-        #: Last decoding time, and end of what is shown so far on the new clock.
+        #: Last decoding time, and end of the shown frames on the new clock.
         self._last: Fraction | None = None
         self._end: Fraction | None = None
         self._tracks: dict[int, _Track] = {}
@@ -226,7 +226,7 @@ class _Track:
             )
             match = next(fitting, None)
             if match is None and last:
-                # The video has no such place: go on with what came before.
+                # The video has no such place: keep the previous one.
                 match = before, self.ends[len(self.offsets) - 1] + offset - begin
             if match is None:
                 return None
@@ -244,7 +244,7 @@ class DisplayTimes:
         self._rising, self._highest = kind in ("asf", "mxf"), -(1 << 63)
         #: Times that no frame has, in order.
         self._free: list[int] = []
-        #: From the time of decoding to what such files say is the time of showing.
+        #: From the decoding time to the presentation time in such files.
         self._delay: int | None = None
 
     def send(self, packet: av.Packet) -> None:

@@ -39,7 +39,7 @@ _FLAGS = 0x303FF
 #: Codecs whose last packet alone may be shorter than the others.
 _NEVER_JOINED = ("tta",)
 _DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
-#: Side data of subtitles that says where they are shown, and what they are called.
+#: Side data of subtitles: position and name.
 _CUE: tuple[PktSideDataT, ...] = ("webvtt_settings", "webvtt_identifier")
 
 
@@ -174,7 +174,7 @@ class TrackCopier(TrackWriter):
         #: `styled_cues`: subtitles with a place on screen or a name, which are lost.
         self.damaged_packets = self.styled_cues = 0
         self.form_changes_at: Fraction | None = None
-        #: Of each stream of AAC, what its first frame says of channels and rate.
+        #: Channels and rate of each AAC stream, from its first frame.
         self._forms: dict[int, int] = {}
         self._clocks: dict[int, SoundClock] = {}
         tracks = {stream.index: self.describe(stream) for stream in streams[:_MAX_TRACKS]}

@@ -159,7 +159,7 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
 
 
 def spool_stream(stream: BinaryIO) -> BinaryIO:
-    """A stream that can be read from any place: what a pipe gives is in a temporary file."""
+    """A seekable stream: the data of a pipe is in a temporary file."""
     if stream.seekable():
         return stream
     spool: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (whoever reads it lets go of it)
@@ -207,8 +207,8 @@ class BorrowedFile(io.RawIOBase):
 
 
 def check_source(source: object, what: str) -> None:
-    """Raises `UsageError` for what is neither a path nor an open binary file. `what`: how the
-    message calls it."""
+    """Raises `UsageError` for objects that are neither a path nor an open binary file. `what`: its
+    name in the message."""
     if isinstance(source, str | os.PathLike):
         return
     if isinstance(source, bytes | bytearray | memoryview):
@@ -490,7 +490,7 @@ def open_rereadable(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
 
 
 def _is_pipe(name: str) -> bool:
-    """Whether what has this name can be read but once."""
+    """Whether the file of this name can be read only once."""
     try:
         kind = os.stat(local_path(name)).st_mode
     except (OSError, ValueError):
@@ -499,7 +499,7 @@ def _is_pipe(name: str) -> bool:
 
 
 def as_name(source: object) -> str | None:
-    """The path as a string; None for what has none."""
+    """The path as a string; None for objects without one."""
     return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
 
 

@@ -121,7 +121,7 @@ def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[st
 
 
 def parse_with(read: Callable[[str], _T], message: str) -> Callable[[str], _T]:
-    """Argument type: what `read` makes of a text, unless it raises `ValueError`."""
+    """Argument type: a text parsed by `read`, unless it raises `ValueError`."""
 
     def parse(text: str) -> _T:
         try:

@@ -21,7 +21,7 @@ from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.messages import count_noun, is_terminal, log_line, write_above, write_line
 
 Item = TypeVar("Item")
-#: Stages that are counted as frames are read; in others the encoder says what is coded.
+#: Stages that are counted as frames are read; in others the encoder counts coded frames.
 _READING = ("count", "probe")
 #: Seconds of a stage after which its pace says how long it takes, and the share of it before which
 #: only frames after the first ones count: encoders look ahead before these.
@@ -81,7 +81,7 @@ _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
 class ProgressBar:
     """The `Progress` of an encoder and the `ProgressWrapper` of rate control. `rate` gives kb/s and
     a note from the number of coded frames and their bytes. `verbose`: a line for each stage that
-    ended, and what fitting found."""
+    ended, and the outcome of fitting."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def half_precision(device: torch.device | str) -> torch.autocast:
-    """bfloat16 for what the network multiplies, where the device does that at twice the speed."""
+    """bfloat16 for the network's products, on devices that are twice as fast with it."""
     import torch
 
     kind = torch.device(device).type

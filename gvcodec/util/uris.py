@@ -1,7 +1,7 @@
 """Files and URIs through one set of functions, by fsspec: `s3://…`, `https://…`, `memory://…`, or a
 path. `file_io` writes them.
 
-What a store says becomes one line with the path; where it stops answering that is a
+A store's errors become one line with the path; where it stops answering that is a
 `ConnectionLostError`, which a task is repeated for."""
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def file_system_of(path: str) -> tuple[Any, str]:
 
 
 def open_read(path: str) -> BinaryIO:
-    """A binary file that can seek; of a remote one only what is read comes over. Raises
+    """A seekable binary file; of a remote one only the bytes read are fetched. Raises
     `MediaError`, `UsageError` where a package for such URIs is missing."""
     with name_errors(path):
         if not is_uri(path):
@@ -121,7 +121,7 @@ def open_read(path: str) -> BinaryIO:
 
 
 class _Local(io.FileIO):
-    """A file of this machine; what a disk says that cannot be read gets the file's name."""
+    """A local file; read errors get the file's name."""
 
     def __init__(self, path: str, name: str) -> None:
         super().__init__(path)
@@ -192,7 +192,7 @@ def version_stamp(path: str) -> dict[str, Any]:
 
 
 def content_id(path: str, facts: dict[str, Any]) -> str:
-    """A hash of a file's bytes, or what its store has for one (`known`: its stamp)."""
+    """A hash of a file's bytes, or its store's (`known`: its stamp)."""
     tag = next((facts[name] for name in _CONTENT_TAGS if name in facts), None)
     if tag is not None:
         return hashlib.sha256(f"{tag} {facts['size']}".encode()).hexdigest()

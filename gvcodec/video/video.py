@@ -160,11 +160,11 @@ class Video(TimedStream):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
-    uint8, 10 for uint16 (0…1023); `metadata` says what the video has. `threads` 0 = all
-    cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
-    for. `decoder`: one for this stream that is there already, its options hold. `look`, 0…100:
-    painted so boldly, whatever the file says. `tokens` "off": painted without the tokens of the
-    file, for comparing.
+    uint8, 10 for uint16 (0…1023); `metadata` has the video's properties. `threads` 0 = all
+    cores: one is enough where many videos are read side by side. `limits`: of the stream's
+    demands. `decoder`: an existing one for this stream; its options apply. `look`: painting
+    strength, 0…100, instead of the file's. `tokens` "off": painted without the file's tokens, for
+    comparison.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,

@@ -37,7 +37,7 @@ from gvcodec.types import Colour, Planes
 #: two to seven times as long with them: there only small pictures at slow presets get them.
 _QUICK_SCREEN_TOOLS: Version = (4, 2)
 _OLD_SCREEN_PRESET, _OLD_SCREEN_SAMPLES = 2, 640 * 360
-#: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after
+#: VVenC lets the first access unit go with the 45th frame; its delay does not grow after
 #: that.
 _VVENC_LAG = 64
 #: With more than 8 bits, SVT-AV1 at presets above this one makes wrong pictures of strong change at
@@ -167,7 +167,7 @@ def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
 def av1_options(settings: Settings, samples: int, version: Version) -> dict[str, str]:
     """Options of FFmpeg's wrapper of this version of SVT-AV1."""
     crf = settings.base_q + _BEYOND * max(0.0, settings.base_q - _MOST_CRF)
-    # With threads what a capped CRF makes differs from run to run.
+    # With threads the output of a capped CRF differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
     params = [f"lp={threads}"] if threads > 0 else []
     if settings.low_delay:

@@ -41,7 +41,7 @@ def ivf_units(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def vvc_units(stream: IO[bytes]) -> Iterator[bytes]:
-    """Access units of H.266 in Annex B form; the parser skips what comes before the first."""
+    """Access units of H.266 in Annex B form; the parser skips bytes before the first."""
     parser = av.CodecContext.create("vvc", "r")
     while data := os.read(stream.fileno(), 1 << 16):
         yield from map(bytes, parser.parse(data))

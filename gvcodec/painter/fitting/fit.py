@@ -323,7 +323,7 @@ def fit(
     """Fit the painter to a video; returns the payload of a `fit` packet, or None if the shipped
     weights do as well.
 
-    `progress` receives what is found, `done` after every step which part, 0…1, is done.
+    `progress` receives lines on the outcome, `report_share` the finished share, 0…1.
 
     `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
     else pays.
@@ -371,8 +371,8 @@ def _offer_unfitted(
     offers: _PayloadChoice,
     log_line: Progress,
 ) -> None:
-    """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
-    fitting begins where it is better than the shipped weights."""
+    """Offer the candidates without steps: the shipped weights, base frames, the payload `before`.
+    Fitting begins with the latter if it is better than the shipped weights."""
     shipped_loss = shipped_parts["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
@@ -397,7 +397,7 @@ def _fit_and_offer(
     log_line: Progress,
     report_share: Callable[[float], None] | None,
 ) -> None:
-    """Take the steps, fewer where a look says that they will not pay, and offer what they give."""
+    """Take the steps, fewer where a look says that they will not pay, and offer the result."""
     begin = time.monotonic()
     exponents: dict[str, int] | None = None
     while fitter.steps < steps:

@@ -1,4 +1,4 @@
-"""The painter in torch, for training and fitting on any device: what docs/spec/painter.md defines,
+"""The painter in torch, for training and fitting on any device: as docs/spec/painter.md defines it,
 with gradients. Decoding never uses it (`video`).
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers

@@ -48,7 +48,7 @@ _HEADS = 4
 _FAR = 4.0
 #: Brightness is in parts of the largest sample.
 _WHITE = 1023.0
-#: By how much integers move for the slopes of energies, and what is added to the diagonals of least
+#: Step of integers for the slopes of energies, and the regularization of the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
 #: Shares of the encoder's tokens, with those that match energies, that are tried. Whole tokens
@@ -69,7 +69,7 @@ def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floa
 
 
 def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) -> Floats:
-    """Integers (regions, D), not rounded, that add what is `missing` (regions, N) of energies, by
+    """Integers (regions, D), not rounded, that add the `missing` (regions, N) energies, by
     how much each integer moves them, `slope` (regions, N, D), with damping."""
     slope, missing = slope.astype(np.float64), missing.astype(np.float64)
     regions, count, dims = slope.shape
@@ -201,7 +201,7 @@ def _normal_cdf(x: Floats) -> Floats:
 
 class EncodedTokens:
     """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it,
-    its painter or the network that judges is missing."""
+    its painter or the metric's network is missing."""
 
     def __init__(
         self,
@@ -278,7 +278,7 @@ class EncodedTokens:
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self.q))
 
     def _match_energies(self, sample: GopSample, strength: Strength) -> Floats:
-        """Slopes are those of the middle run's last frame, painted afresh; what is missing is the
+        """Slopes are those of the middle run's last frame, painted afresh; missing energies are the
         mean over runs, of their last frames as they are painted in turn."""
         model = self._model.add_deltas({}, strength)
         rows, columns = grid_of(self._fmt.height, self._fmt.width)

@@ -1,5 +1,5 @@
 """The encoder's token stage: frames go in, tokens of each GOP come
-out, and join what is said of strengths and weights in `fit` packets."""
+out, and join strengths and weights in `fit` packets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TokenStage:
     are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
     has chosen, by the frame from which on they hold.
 
-    Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
+    Raises `WrongModelError` where the painter or the metric's network is missing, `UsageError`
     for a device that is not there."""
 
     def __init__(
