@@ -6,7 +6,7 @@ nearer, farther, or turns either way, in 8 frames; the frame in the middle is th
 the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
 to test. A user's clips: folds by source, each is a seed. UCF101 and HMDB51: the authors' splits.
 
-Every method gets the same bytes, a share of what all clips take at q 28 with all frames. Its clips
+Every method gets the same bytes, a share of the bytes of all clips at q 28 with all frames. Clips
 are decoded from a real stream, and a network is trained on them from scratch, for more steps than
 the networks that choose clips: in as few steps it would learn a set of 1,280 clips only by half,
 and large sets would seem worse than small ones."""
@@ -264,7 +264,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes a JSON for each seed and share, and table.md; what is there is kept."""
+    """Writes a JSON for each seed and share, and table.md; existing files are kept."""
     torch.set_num_threads(1)
     try:
         _run(options)

@@ -7,7 +7,7 @@ joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames
 have vectors (as they are, cropped, mirrored and coded again by x264) and clips of about a second
 (cropped, coded again). Photos that move are there forwards and backwards: only the order of frames
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
-`gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
+`gvcodec.retrieval.making.Budget`; the searched vectors are unpacked from the packets.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes a JSON a seed, and table.md; what is there is kept."""
+    """Writes a JSON a seed, and table.md; existing files are kept."""
     clips = read_material(options.material, options.manifest)
     results: list[dict[str, Any]] = []
     for seed in range(options.seeds):

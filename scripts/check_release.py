@@ -1,6 +1,6 @@
 """A release says one version everywhere, and its changelog has a dated section for it.
 
-python scripts/check_release.py v1.0.0    # the tag, empty = what pyproject.toml says
+python scripts/check_release.py v1.0.0    # the tag, empty = the version of pyproject.toml
 """
 
 from __future__ import annotations

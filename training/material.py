@@ -240,7 +240,7 @@ def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Future[A
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Fill a cache; what is there already is kept, so a stopped run can be continued."""
+    """Fill a cache; existing samples are kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of videos, 256×256 or larger")

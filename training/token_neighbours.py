@@ -61,7 +61,7 @@ from training.tokens import (
 _RIDGE = 1.0
 #: Of a search: steps and rate, as the encoder of files has them.
 _STEPS, _RATE = 30, 0.25
-#: Added to a window's seed of noise for what is tried or searched.
+#: Added to a window's seed of noise for tried or searched tokens.
 _OTHER_NOISE = 5000
 FIELDS = ("tokens", "lpips_alex", "dists", "psnr_y", "flicker", "bits", "windows")
 

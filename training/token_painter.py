@@ -1,4 +1,4 @@
-"""The shipped painter with what tokens need: `python -m training token_painter TARGETS OUT`.
+"""The shipped painter with tables for tokens: `python -m training token_painter TARGETS OUT`.
 
 To the painter's file come the table that tokens are multiplied by and the integer network that
 predicts them (`gvcodec.painter.token_coding`). The network learns the tokens of searched windows

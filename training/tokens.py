@@ -67,7 +67,7 @@ from training.loop import Loop, Schedule, Work
 from training.material import WINDOW
 from training.settings import parse_run, time_limit
 
-#: Side of what `style` sees, in luma samples.
+#: Side of the receptive field of `style`, in luma samples.
 PLACE = 8
 #: Integers of a region.
 DIMS = 8
@@ -84,7 +84,7 @@ _MATCHED = 0.4
 #: Steps in which searched tokens are learned, windows of each, and their rate.
 _LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
 #: Typical loss of a crop, how much PSNR-Y is held a decibel below that without tokens, and weight
-#: of what changes more from frame to frame than without tokens.
+#: of changes between frames beyond those without tokens.
 _USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 20.0
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
 _PATIENCE, _LEAST_GAIN = 60.0, 0.01
@@ -118,7 +118,7 @@ class TrainConfig:
     held_out: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """All but folders and files, for the card of what is trained."""
+        """All except folders and files, for the card."""
         places = ("cache", "out", "targets", "held_out")
         return {key: value for key, value in asdict(self).items() if key not in places}
 
@@ -152,7 +152,7 @@ class TokenEncoder(nn.Module):
 
 class Steering(nn.Module):
     """The encoder, its neighbours `linear` and `vector`, and the `table` (outputs of `style`,
-    DIMS): what a level of a token adds to the sums of `style`."""
+    DIMS): the weight of a token's level in the sums of `style`."""
 
     centre: Tensor
     deviation: Tensor

@@ -96,7 +96,7 @@ export class Controls {
     element("tokens").hidden = !(canPaint && steered);
   }
 
-  /** Where tokens steer the painter, drawn over the picture, or no more. What draws it is loaded when it is first asked for. */
+  /** Where tokens steer the painter, drawn over the picture, or no more. The drawing module is loaded on first use. */
   async showTokens() {
     const button = element("tokens");
     if (button.hidden) return;

@@ -113,7 +113,7 @@ class Frames {
     if (steering) {
       const auto& [weight, levels] = *steering;
       for (size_t i = 0; i < 3; ++i) check(levels.shape(i) <= 512, "levels of another shape");
-      check(weight.shape(1) == levels.shape(0), "what steers is of another shape");
+      check(weight.shape(1) == levels.shape(0), "steering has another shape");
       s = {static_cast<int>(levels.shape(0)), static_cast<int>(levels.shape(1)),
            static_cast<int>(levels.shape(2)), copied(weight), copied(levels)};
     }
@@ -183,7 +183,7 @@ void bind_painter(nb::module_& m) {
            "multiplier, shift, step int32); `layers`: stem, "
            "stem2, statistics, view, style, head; a block: (depthwise, expand, project, "
            "condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, "
-           "columns) of regions of 64×64 samples), what a level adds to each sum of style.")
+           "columns) of regions of 64×64 samples), the weight of a level in each sum of style.")
       .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(),
            "frame_condition"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "

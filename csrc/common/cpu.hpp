@@ -59,7 +59,7 @@ namespace gv {
 
 enum class Cpu { kPlain, kAvx2, kAvxVnni, kAvx512, kNeon = 1, kDotprod };
 
-// A setting that names nothing, or what this machine lacks.
+// An unknown setting, or one that this machine lacks.
 struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -67,7 +67,7 @@ class FrameDecoder {
   const Picture* current() const { return has_picture_ ? &picture_ : nullptr; }
   void drop_current() { has_picture_ = false; }
 
-  // Continues with the first frame of a GOP; what waits is dropped.
+  // Continues with the first frame of a GOP; waiting frames are dropped.
   void restart(int64_t frame);
 
   const Header& header() const { return header_; }

@@ -1,4 +1,4 @@
-// What motion compensation leaves of each block of a video, source frame by source frame: scene
+// The residual of motion compensation for each block of a video, source frame by frame: scene
 // cuts are found by it.
 #pragma once
 

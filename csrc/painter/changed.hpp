@@ -1,4 +1,4 @@
-// Which blocks of 8×8 samples differ from the previous frame, moved. Only what is near them is
+// Which blocks of 8×8 samples differ from the previous frame, moved. Only their neighbourhood is
 // painted: elsewhere detail moves along as it is (docs/spec/painter.md, keep 32767).
 #pragma once
 

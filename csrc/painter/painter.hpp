@@ -34,8 +34,8 @@ struct PainterLayers {
   std::vector<PainterBlock> blocks;
 };
 
-// What steers `style`: levels of ±63 of the regions of 64×64 samples, (channels, rows, columns), and
-// what a level adds to each sum, (outputs, channels), ±508. Nothing where `channels` is 0.
+// Steering of `style`: levels of ±63 of regions of 64×64 samples, (channels, rows, columns), and
+// the weight of a level in each sum, (outputs, channels), ±508. Nothing where `channels` is 0.
 struct PainterSteering {
   int channels = 0, rows = 0, columns = 0;
   std::vector<int16_t> weight;
@@ -158,9 +158,9 @@ class FramePainter {
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
   Quads signal_;  // coarse bands and colour (2 quads), phases of N; row y is y + 1 here
   Rows2<int32_t> slopes_,
-      measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
+      measures_;  // gradient products in pairs of columns; inputs of trunk and maps
   Quads quarter_;
-  Quads steered_;  // what `style` sees beside the trunk, the same for every frame
+  Quads steered_;  // inputs of `style` besides the trunk, the same for every frame
   Samples16 trunk_, next_, maps_;
 };
 

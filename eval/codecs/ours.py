@@ -24,7 +24,7 @@ from eval.tools import EvalError, run_command
 from gvcodec.compare.peers import ENDLESS
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: Folders whose content decides what gvcodec writes and shows.
+#: Folders whose content decides gvcodec's output.
 _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}

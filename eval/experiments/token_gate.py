@@ -3,7 +3,7 @@ CSV`.
 
 Each clip is coded in one GOP near `--target` bits a pixel: without tokens, with them, and without
 them at `q` lower by one. From the first and the last, quality by bytes is interpolated on
-logarithms, and `summarize` compares what tokens give with what as many bytes of AV1 would give.
+logarithms, and `summarize` compares the gain of tokens with that of as many bytes of AV1.
 Columns of the CSV: clip, luma samples, frames, tokens (off, on, finer: off at the lower q), q,
 bytes, bpp, psnr_y (dB), lpips_alex, dists, flicker (code values), seconds of the processor.
 """

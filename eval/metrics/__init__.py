@@ -107,7 +107,7 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
 
 
 def missing(names: Iterable[str]) -> dict[str, str]:
-    """Of these metrics those that cannot be measured here: why, and what helps. Loads no
+    """Of these metrics those that cannot be measured here: the reason and the remedy. Loads no
     weights."""
     found = {}
     for name in names:
@@ -213,7 +213,7 @@ def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
 
 
 class Measurer:
-    """Metrics of one clip for any number of decoded versions; what depends on the source alone
+    """Metrics of one clip for any number of decoded versions; data of the source alone
     (motion vectors, maps of the networks) is made once, the maps up to `_KEPT` bytes."""
 
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:

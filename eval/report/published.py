@@ -40,7 +40,7 @@ def published_deltas(results: Results) -> list[tuple[str, str, str, float | None
 
 
 def published_parts(results: Results) -> list[str]:
-    """Parts of the report: the published points, BD-rates against them, and what both are."""
+    """Parts of the report: the published points, BD-rates against them, and notes on both."""
     profile = results.profile
     if profile is None or not results.is_published_set:
         return []

@@ -130,7 +130,7 @@ def _list_painted(results: Results) -> list[tuple[str, str]]:
 
 
 def make_own_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of what is painted against the base frames of the same files, overall
+    """(header, rows): BD-rate of painted frames against the base frames of the same files, overall
     and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
@@ -207,7 +207,7 @@ _ABSENT = "Not measured:"
 
 
 def notes(results: Results) -> list[str]:
-    """Sentences that stand with every table: what the clips are, how metrics are sampled, which
+    """Notes of every table: the clips, how metrics are sampled, which
     presets."""
     run = results.all_runs()[0]
     headline = results.headline

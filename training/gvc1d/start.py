@@ -19,7 +19,7 @@ from gvcodec.gvc1d.model import SAMPLE_SCALE, Config
 
 Floats = NDArray[np.float32]
 
-#: Size of what components add to a vector, in parts of its constants (positions, mask, rate): the
+#: Size of the components' share of a vector, in parts of its constants (positions, mask, rate): the
 #: norms behind them are nearly linear then.
 _SIZE = 0.35
 #: Deviation of the first integer at the middle rate.
