@@ -203,7 +203,7 @@ class Ledger:
         self.update(job, status=status, error=error, coded_key=key, **result)
         uris.remove_folder(self.chunk_folder(key))
 
-    def finished(self, job: Job) -> Row | None:
+    def final_record(self, job: Job) -> Row | None:
         """The record, if the planned version is done and its file still there."""
         if job.name in self._stale_records:
             return self._stale_records[job.name]
@@ -243,7 +243,7 @@ class Ledger:
         """Rows of both tables, of all jobs in their order; those of chunks have a `chunk`."""
         rows: list[Row] = []
         for job in jobs:
-            record = self.finished(job)
+            record = self.final_record(job)
             if record is None:
                 error = job.error or self.record(job).get("error", "")
                 status = "failed" if error else "open"

@@ -6,7 +6,7 @@ the same after five minutes of training. So each integer also has a pattern of i
 * the first half of a window's tokens: the lowest patterns of the window's discrete cosine
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
 * the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
-  luma patterns of the region that follow in frequency. Their last `UNUSED` integers were for
+  luma patterns of the region that follow in frequency. Their last `UNUSED_COUNT` integers were for
   pictures of a base and of a memory; of a picture by itself they are 0.
 
 `analyse` projects a difference to grey on them, `synthesise` is its transpose; in front of either a
@@ -34,7 +34,7 @@ from gvcodec.gvc1d.config import TokenizerConfig
 from gvcodec.gvc1d.picture import Picture
 
 #: Integers of each token of the second half after its patterns.
-UNUSED = 4
+UNUSED_COUNT = 4
 
 
 class DirectPath(nn.Module):
@@ -75,7 +75,7 @@ class DirectPath(nn.Module):
         """Patterns of a region beyond the window's own, `[count, rows, columns]`."""
         height, width = self.window // self.grid[0], self.window // self.grid[1]
         highest = max(math.hypot(*p) for p in self.luma_at)
-        places = lowest(self.channels - UNUSED, highest * min(height, width) / self.window)
+        places = lowest(self.channels - UNUSED_COUNT, highest * min(height, width) / self.window)
         most = 1 + max(max(p) for p in places)
         down, along = cosines(most, height), cosines(most, width)
         return torch.stack([down[u][:, None] * along[v] for u, v in places])
@@ -98,7 +98,7 @@ class DirectPath(nn.Module):
         low = self.rows.T @ place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
         regions = self._regions(y - low[:, :, None])  # [B, W, half, rows, columns]
         second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
-        unused = second.new_zeros(*second.shape[:3], UNUSED)
+        unused = second.new_zeros(*second.shape[:3], UNUSED_COUNT)
         mixed = torch.cat([first, torch.cat([second, unused], -1)], 2)
         return self._mix(mixed, self.analysis) * self.gate[0]
 
@@ -117,9 +117,9 @@ class DirectPath(nn.Module):
         low_uv = torch.stack([place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
         y = self.rows.T @ low @ self.rows
         uv = self.chroma_rows.T @ low_uv @ self.chroma_rows
-        fine = torch.einsum("bwkc,cij->bwkij", second[..., :-UNUSED], self.patterns)
+        fine = torch.einsum("bwkc,cij->bwkij", second[..., :-UNUSED_COUNT], self.patterns)
         y = y + self._whole(fine)
-        return Picture(plane(y[:, :, None], columns), plane(uv, columns)).scaled(1 / 255)
+        return Picture(plane(y[:, :, None], columns), plane(uv, columns)).scale_by(1 / 255)
 
     def _mix(self, coefficients: Tensor, matrix: Tensor) -> Tensor:
         """In units of their usual sizes: a mean is ten thousand times a gain, and every entry of a
@@ -138,7 +138,7 @@ class DirectPath(nn.Module):
         chroma = sizes(self.chroma_at, 1500.0)
         first = torch.cat([sizes(self.luma_at, 10000.0), chroma, chroma], 1)
         second = torch.full((half, self.channels), 100.0)
-        second[:, -UNUSED:] = 30.0
+        second[:, -UNUSED_COUNT:] = 30.0
         return torch.cat([first, second]).flatten()
 
     def _regions(self, y: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class Frame:
     lengths: Integers
     tokens: Integers
 
-    def hashed(self) -> bytes:
+    def bytes_to_hash(self) -> bytes:
         """Its bytes for the hash of a stream."""
         head = np.concatenate([[self.rate], self.lengths]).astype("<u2").tobytes()
         return head + self.tokens.astype("<i2").tobytes()
@@ -284,9 +284,9 @@ class _Writer:
         self._means.append(mean.ravel())
         self._scales.append(scale.ravel())
 
-    def code_integer(self, value: int, predicted: int, scale: int) -> None:
+    def code_integer(self, value: int, prediction: int, scale: int) -> None:
         self._values.append(np.array([value], np.int32))
-        self._means.append(np.array([_MEAN_STEPS * predicted], np.int16))
+        self._means.append(np.array([_MEAN_STEPS * prediction], np.int16))
         self._scales.append(np.array([scale], np.uint8))
 
     def finish(self) -> bytes:
@@ -307,8 +307,8 @@ class _Reader:
         values: Integers = flat.reshape(mean.shape)
         return values
 
-    def integer(self, predicted: int, scale: int) -> int:
-        mean = np.array([_MEAN_STEPS * predicted], np.int16)
+    def integer(self, prediction: int, scale: int) -> int:
+        mean = np.array([_MEAN_STEPS * prediction], np.int16)
         return int(self.integers(mean, np.array([scale], np.uint8))[0])
 
     def finish(self) -> None:

@@ -32,9 +32,9 @@ class Picture(NamedTuple):
     def __sub__(self, other: Picture) -> Picture:
         return Picture(self.y - other.y, self.uv - other.uv)
 
-    def scaled(self, by: Tensor | float) -> Picture:
-        """`by`: a number or `[B, 1, 1, 1]`."""
-        return Picture(self.y * by, self.uv * by)
+    def scale_by(self, factor: Tensor | float) -> Picture:
+        """`factor`: a number or `[B, 1, 1, 1]`."""
+        return Picture(self.y * factor, self.uv * factor)
 
 
 def grey(batch: int, height: int, width: int, like: Tensor) -> Picture:

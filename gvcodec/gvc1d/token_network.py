@@ -116,8 +116,8 @@ class Stack(nn.Module):
         for i, layer in enumerate(self.local):
             assert isinstance(layer, LocalAttention)
             if i + 1 == len(self.local):
-                normed = layer.ln_1(x[:, :, p : p + k])
-                keys = layer.attn.in_proj(normed).chunk(3, -1)[1]
+                x_norm = layer.ln_1(x[:, :, p : p + k])
+                keys = layer.attn.in_proj(x_norm).chunk(3, -1)[1]
             x = layer(x, self.near)
             if (i + 1) % self.sizes.local == 0:
                 stage = i // self.sizes.local
@@ -192,16 +192,18 @@ class Decoder(nn.Module):
         self.stack = Stack(config, config.decoder)
         self.head = ConvolutionalHead(config)
 
-    def forward(self, tokens: Tensor, added: Picture, rate: Tensor, memory: Tensor) -> Picture:
-        """`tokens` `[B, W, K, C]`: integers. `added`: the direct path's output for them."""
+    def forward(
+        self, tokens: Tensor, direct_picture: Picture, rate: Tensor, memory: Tensor
+    ) -> Picture:
+        """`tokens` `[B, W, K, C]`: integers. `direct_picture`: from the direct path."""
         side = self.config.side
         slots = self.decoder_embed(tokens.sign() * torch.log1p(tokens.abs())) + self.slots
         masks = self.mask_token + self.places + self.context(rate)  # [B, 1, P, D]
-        masks = masks + split(self.direct(8 * pack(added, self.config.patch)), side)
-        columns = added.y.shape[3] // self.config.window
+        masks = masks + split(self.direct(8 * pack(direct_picture, self.config.patch)), side)
+        columns = direct_picture.y.shape[3] // self.config.window
         patches, _, _ = self.stack(masks, slots, memory, columns)
         picture: Picture = self.head(
-            join(patches, side, columns), added, rate
+            join(patches, side, columns), direct_picture, rate
         )  # [B, D, H/16, W/16]
         return picture
 
@@ -227,10 +229,10 @@ class ConvolutionalHead(nn.Module):
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, field: Tensor, added: Picture, rate: Tensor) -> Picture:
-        guess = grey(*_size_of(added), like=added.y)
+    def forward(self, field: Tensor, direct_picture: Picture, rate: Tensor) -> Picture:
+        guess = grey(*_size_of(direct_picture), like=direct_picture.y)
         none = Picture(torch.zeros_like(guess.y), torch.zeros_like(guess.uv))
-        planes = [2 * (pack(guess, 4) - 0.5), pack(none, 4), 8 * pack(added, 4)]
+        planes = [2 * (pack(guess, 4) - 0.5), pack(none, 4), 8 * pack(direct_picture, 4)]
         x = self.planes(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last))
         x = x + _shuffle(self.up(field.permute(0, 2, 3, 1)), self.up_patch)
         film = self.known[0, 0] + self.known[1, 0] + self.rate[rate]

@@ -58,7 +58,7 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, changed: int, device: str, fast: bool) -> TokenNetwork:
+def _load(path: Path, stamp: int, device: str, fast: bool) -> TokenNetwork:
     from gvcodec.gvc1d.token_network import TokenNetwork
 
     model = TokenNetwork(read_config(path))
