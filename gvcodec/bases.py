@@ -5,8 +5,8 @@ and decoder (see `gvcodec.base`).
 
 One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` gives about equal PSNR-Y.
 Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
-smaller. A base has an index of its own, `base_q`, which a stream's header holds, 0 … `INDEX_END` at
-full size, and which painters are conditioned on. The tables `q_map` lead from one to the other.
+smaller. Each base has a quality index, `base_q`, 0 … `INDEX_END` at full size, which is in a
+stream's header and in the painter's condition. The tables `q_map` lead from one to the other.
 That of vvc is measured (docs/data/q-scale.csv, by eval/experiments/q_scale.py of commit 0becb8ef):
 at each `q` below AV1 codes three training clips (24 frames, 320×180), and the index at which vvc
 has the same PSNR-Y is averaged; by it PSNR-Y of a clip is off by 0.55 dB on average up to q 60.

@@ -243,7 +243,7 @@ class EncoderConfig:
 
     @property
     def allocates_by_scene(self) -> bool:
-        """Whether scenes get qualities of their own (`gvcodec.rate.scenes`). Raises `UsageError`
+        """Whether scenes get separate qualities (`gvcodec.rate.scenes`). Raises `UsageError`
         where nothing can wait for a trial, or something else moves quality."""
         if self.alloc not in METHODS[1:] or base_of(self.base).standard is None:
             return False

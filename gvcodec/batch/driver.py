@@ -38,7 +38,7 @@ class FrameCount:
     def __init__(self, bar: ProgressBar, files: int) -> None:
         self._bar, self._files, self._coded = bar, files, 0
         self._planned: dict[str, int] = {}
-        #: Files are led in threads of their own.
+        #: Each file is led by a thread.
         self._turn = threading.Lock()
         bar.begin("encode", None)
 

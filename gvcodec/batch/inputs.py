@@ -39,7 +39,7 @@ _NOT_VIDEO = ("audio/", "image/", "text/", "application/")
 
 def list_inputs(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that matches nothing is an error of its own, and `NO_VIDEO` marks files of a folder or glob
+    name that matches nothing is a separate error, and `NO_VIDEO` marks files of a folder or glob
     that hold no video. Files in the folder `out`, and the folder itself, are no inputs. Raises
     `UsageError` if `out` is an input folder or holds one."""
     videos: set[str] = set()
@@ -107,7 +107,7 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
 
 def is_video(path: str) -> bool:
     """Whether a file of a folder is a video, by its ending; of this machine otherwise by its
-    content, since cameras have endings of their own."""
+    content, since cameras have special endings."""
     if posixpath.splitext(path)[1].lower() in VIDEOS:
         return True
     kind = _TYPES.guess_type(path)[0] or ""

@@ -48,7 +48,7 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
     ]
     words = [ours.get(w, w) for w in escaped if ours.get(w) != ""]
     if arguments[:1] == ["batch"]:
-        # It has an option -o of its own.
+        # It defines -o itself.
         return [*join_negative(words), *arguments[end:]]
     if not ours:
         return [*join_negative(arguments[:end]), *arguments[end:]]

@@ -59,14 +59,14 @@ class DecodedFrame:
 class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter.
 
-    `models`: files and folders to look for models in before the usual places. `low_delay`
-    releases frames as early as possible. `device` is kept for callers of 1.0: every base decodes on
-    the processor. `limits`: of the stream's demands. `verify_only` reads all that painting needs
-    and gives base frames. `read_only`: the caller does not modify frames, so they are hashed while
-    the next ones are decoded, if there are threads for it. `look`: painting strength, 0…100,
-    instead of the file's; the painted hash is not checked then, nor without `uses_tokens`, which
-    ignores the painter's tokens. Raises `LimitError` when the stream asks for more,
-    `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
+    `models`: files and folders to look for models in before the usual places. `low_delay` releases
+    frames as early as possible. `device` is kept for callers of 1.0: every base decodes on the
+    processor. `limits`: bounds on the stream's demands. `verify_only` reads everything that
+    painting needs, and gives base frames. `read_only`: the caller does not modify frames, so they
+    are hashed while the next ones are decoded, if there are threads for it. `look`: painting
+    strength, 0…100, instead of the file's; the painted hash is not checked then, nor without
+    `uses_tokens`, which ignores the painter's tokens. Raises `LimitError` when the stream asks for
+    more, `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;

@@ -1,7 +1,7 @@
 """The direct path: fixed cosine patterns that tokens code even in an untrained network.
 
 Tokens that reach the picture through features alone die: zeroed, shuffled or whole, the picture is
-the same after five minutes of training. So each integer also has a pattern of its own:
+the same after five minutes of training. So each integer also has a pattern:
 
 * the first half of a window's tokens: the lowest patterns of the window's discrete cosine
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;

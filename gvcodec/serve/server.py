@@ -3,7 +3,7 @@
     /  /NAME/index.m3u8  /NAME/init.mp4  /NAME/0.m4s …        below /TOKEN where there is one
 
 Without a token it answers requests that name this machine, so that no page of another site reads
-films by a name of its own. Paths are looked up in the list of films, never on the disk.
+films through its host name. Paths are looked up in the list of films, never on the disk.
 """
 
 from __future__ import annotations

@@ -414,8 +414,8 @@ def choose_encoder(
         return "ffv1", [*words, "-level", "3", "-slicecrc", "1"]
     siting = f"chromaloc={fmt.colour.chroma_location}"
     if kind in ("avi", "mp4", "mov"):
-        # AVI has no order of frames of its own. FFmpeg takes the end of an MP4 from the last packet
-        # in coding order, which would lose how long the last picture stays. The filter `setts` can
+        # AVI does not store the order of frames. FFmpeg takes an MP4's end from the last packet in
+        # coding order, which would lose how long the last picture stays. The filter `setts` can
         # lengthen that packet, but with B-frames it is not the picture shown last: the file ends
         # where it should, and a reader still finds one period for the last picture.
         words += ["-bf", "0"]

@@ -2,7 +2,7 @@
 sizes of Matroska files, which PyAV's muxer does not write.
 
 The bytes come from an untrusted stream. FFmpeg gets the format, opens no file, address or
-decoder of its own accord, and sees only heads without packed codec parameters, attachments and
+decoder by itself, and sees only heads without packed codec parameters, attachments and
 tables of samples, all of which can take thousands of times their own size.
 
     head = fitting_head(stream)               # b"" if no kind of file holds this codec

@@ -28,7 +28,7 @@ def copier_of(
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
-        # QuickTime keeps the titles of chapters in a track of their own.
+        # QuickTime keeps the titles of chapters in a separate track.
         others = [
             stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
         ]

@@ -68,7 +68,7 @@ class Pipe:
             self.head = self.head or data[:_HEAD]
             self.count += len(data)
             return data
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (each store has other errors)
             self.error = error
             return b""
 

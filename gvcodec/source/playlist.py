@@ -10,7 +10,7 @@ from gvcodec.util import uris
 from gvcodec.util.uris import is_uri, local_path
 
 _MARK = b"#EXTM3U"
-#: Tags of a fragmented recording, another track, and a key, named in lines of their own.
+#: Tags of a fragmented recording, another track, and a key, named in separate lines.
 _NAMED = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
 #: The word of `files_of` for a key.
 KEY = "KEY"

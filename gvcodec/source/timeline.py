@@ -52,7 +52,7 @@ def may_jump(container: av.container.InputContainer) -> bool:
 
 
 def has_timestamps(container: av.container.InputContainer) -> bool:
-    """Whether files of this kind have times of their own."""
+    """Whether files of this kind have timestamps."""
     return (
         not int(container.format.flags) & _NO_TIMESTAMPS and container.format.name not in _UNTIMED
     )

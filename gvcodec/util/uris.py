@@ -87,7 +87,7 @@ def name_errors(path: str) -> Iterator[None]:
     except ImportError as error:
         raise UsageError(f"{path}: {error}".splitlines()[0]) from error
     except Exception as error:
-        # Every store has errors of its own.
+        # Each store raises other errors.
         if not is_uri(path) and isinstance(error, OSError):
             raise MediaError(
                 f"{path}: {error.strerror or error}", code="file-unreadable"

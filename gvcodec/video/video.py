@@ -161,10 +161,10 @@ class Video(TimedStream):
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
     uint8, 10 for uint16 (0…1023); `metadata` has the video's properties. `threads` 0 = all
-    cores: one is enough where many videos are read side by side. `limits`: of the stream's
-    demands. `decoder`: an existing one for this stream; its options apply. `look`: painting
-    strength, 0…100, instead of the file's. `tokens` "off": painted without the file's tokens, for
-    comparison.
+    cores: one is enough where many videos are read side by side. `limits`: bounds on the
+    stream's demands. `decoder`: an existing one for this stream; its options apply. `look`:
+    painting strength, 0…100, instead of the file's. `tokens` "off": painted without the file's
+    tokens, for comparison.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,

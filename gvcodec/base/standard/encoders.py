@@ -191,7 +191,7 @@ def av1_options(settings: Settings, samples: int, version: Version) -> dict[str,
 
 
 def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
-    # With threads of its own libvvenc now and then loses the last frames, or all of them.
+    # With several threads libvvenc now and then loses the last frames, or all of them.
     params = ["verbosity=0", "threads=0", "decodingrefreshtype=idr", f"intraperiod={_NEVER}"]
     # The other tags of colour find their way by themselves.
     params.append(f"VideoFullRange={int(full_range)}")

@@ -1,6 +1,6 @@
 """Encoders inside a program `ffmpeg`: raw planes go into its pipe, access units come out of it.
 
-Every GOP is coded by a process of its own, so keyframes come where they are wanted and nothing
+Every GOP is coded by a separate process, so keyframes come where they are needed and nothing
 reaches across them.
 """
 

@@ -132,7 +132,7 @@ class Descent:
     def observe(
         self, painter: PainterNetwork, run: Run, moves: Tensor, window: Window, noise: int
     ) -> WindowObservation:
-        """A window of a run, painted with noise of its own; `moves` (2, H/16, W/16): the source's
+        """A window of a run, painted with new noise; `moves` (2, H/16, W/16): the source's
         motion between its last frames."""
         top, left, height, width = window
 
