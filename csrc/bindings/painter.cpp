@@ -113,7 +113,7 @@ class Frames {
     if (steering) {
       const auto& [weight, levels] = *steering;
       for (size_t i = 0; i < 3; ++i) check(levels.shape(i) <= 512, "levels of another shape");
-      check(weight.shape(1) == levels.shape(0), "steering has another shape");
+      check(weight.shape(1) == levels.shape(0), "steering levels have another shape");
       s = {static_cast<int>(levels.shape(0)), static_cast<int>(levels.shape(1)),
            static_cast<int>(levels.shape(2)), copied(weight), copied(levels)};
     }

@@ -81,7 +81,7 @@ PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
   if (!s.channels) return style;
   check(s.channels > 0 && s.channels <= 16 && s.channels % 4 == 0, "levels come in fours");
   check(s.weight.size() == static_cast<size_t>(style.outputs) * s.channels,
-        "steering has another shape");
+        "steering levels have another shape");
   PainterLayer wide = style;
   wide.inputs += kCopies * s.channels;
   wide.weight.clear();
@@ -96,7 +96,7 @@ PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
         wide.weight.push_back(static_cast<int8_t>(part));
         weight -= part;
       }
-    for (const int32_t weight : rest) check(!weight, "steering is out of range");
+    for (const int32_t weight : rest) check(!weight, "steering weights are out of range");
   }
   return wide;
 }
