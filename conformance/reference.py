@@ -200,7 +200,7 @@ def _frames(data: bytes) -> dict[str, Any]:
 
 
 def _symbols(data: bytes) -> dict[str, Any]:
-    """Integers of frame packets of base gvc1d; none where its model is missing, or pictures need
+    """Integers of frame packets of base gvc1d; none if its model is missing, or pictures need
     more memory than is usual."""
     reader = Reader(io.BytesIO(data))
     header, found = reader.header, dict[str, Any]()

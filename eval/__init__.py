@@ -1,6 +1,6 @@
 """Rate–distortion evaluation of gvcodec and of real encoders, from written files only.
 
-Run from a checkout: `python -m eval --help`. `docs/evaluation.md` says what every figure means.
+Run from a checkout: `python -m eval --help`. `docs/evaluation.md` defines every figure.
 """
 
 import os

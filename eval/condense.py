@@ -6,7 +6,7 @@ nearer, farther, or turns either way, in 8 frames; the frame in the middle is th
 the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
 to test. A user's clips: folds by source, each is a seed. UCF101 and HMDB51: the authors' splits.
 
-Every method gets the same bytes, a share of what all clips take at q 28 with all frames. Its clips
+Every method gets the same bytes, a share of the bytes of all clips at q 28 with all frames. Clips
 are decoded from a real stream, and a network is trained on them from scratch, for more steps than
 the networks that choose clips: in as few steps it would learn a set of 1,280 clips only by half,
 and large sets would seem worse than small ones."""
@@ -118,7 +118,7 @@ def _van_der_corput(count: int) -> NDArray[np.int64]:
 
 
 def choose_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, seed: int) -> Choice:
-    """What a simple way keeps of the clips, whole and at the usual quality."""
+    """The clips that a baseline selects, whole and at the usual quality."""
     orders = {
         "uniform": lambda: uniform_order(learn),
         "k-centre": lambda: k_centre_order(learn, seen),
@@ -155,7 +155,7 @@ class Trial:
         self.network, self.seen = network, features(network, self.rest.pictures)
 
     def make(self, method: str, room: int) -> CondensedClips:
-        """What a method keeps of the clips."""
+        """The clips that a method selects."""
         given = self.rest, self.validation, self.network, self.seed, self.steps
         if method in CODED:
             return make_joint(*given, CODED[method])(room)
@@ -216,7 +216,7 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
 
 
 def _describe(rows: list[dict[str, Any]]) -> str:
-    """What the methods of `gvcodec condense` keep of the clips at each share."""
+    """The clips that each method of `gvcodec condense` selects at each share."""
     parts = []
     for method, share in sorted({(row["method"], row["share"]) for row in rows}):
         own = [row for row in rows if (row["method"], row["share"]) == (method, share)]
@@ -264,7 +264,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes a JSON for each seed and share, and table.md; what is there is kept."""
+    """Writes a JSON for each seed and share, and table.md; existing files are kept."""
     torch.set_num_threads(1)
     try:
         _run(options)

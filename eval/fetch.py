@@ -81,7 +81,7 @@ def download(address: str, path: Path) -> None:
             raise EvalError(f"{address}: {error}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise EvalError(f"{address}: {reason}; what came is kept, run it again") from None
+        raise EvalError(f"{address}: {reason}; the downloaded part is kept, run it again") from None
     os.replace(part, path)
 
 

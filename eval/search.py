@@ -7,7 +7,7 @@ joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames
 have vectors (as they are, cropped, mirrored and coded again by x264) and clips of about a second
 (cropped, coded again). Photos that move are there forwards and backwards: only the order of frames
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
-`gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
+`gvcodec.retrieval.making.Budget`; the searched vectors are unpacked from the packets.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass
 class _Named:
-    """What `Budget` knows of an embedder."""
+    """Facts of an embedder for `Budget`."""
 
     dim: int
     id: bytes = bytes(8)
@@ -103,7 +103,7 @@ class Method:
 
 
 def methods_of(learned: Sequence[Clip], seed: int) -> dict[str, Method]:
-    """What is compared, learned from these clips."""
+    """The compared embedders, learned from these clips."""
     found = {}
     for name, discriminants in (("discriminants", True), ("largest variance", False)):
         compress = Compressor(learn(learned, discriminants))
@@ -291,7 +291,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes a JSON a seed, and table.md; what is there is kept."""
+    """Writes a JSON a seed, and table.md; existing files are kept."""
     clips = read_material(options.material, options.manifest)
     results: list[dict[str, Any]] = []
     for seed in range(options.seeds):

@@ -3,7 +3,7 @@
 * `hevc-b`, `uvg`, `mcl-jcv`: test sets of the papers in a folder the user names; none of them can
   be shipped. Files are found by the beginning of their names, as
   `BasketballDrive_1920x1080_50_420_8bit.yuv`; so are folders of PNGs. Of several files that fit the
-  first by name is taken. Names, sizes and frame rates are checked; what is missing is named.
+  first by name is taken. Names, sizes and frame rates are checked; missing clips are named.
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by
   `$GVCODEC_DATA` or in that of `--sequences`; a stand-in for the published test sets, and every
   table made from them says so.
@@ -11,7 +11,7 @@
   `eval/kept_out.csv`; in `train/` of the same folder, at most 416×240 samples (by area).
 * `procedural`: three small clips computed here.
 * a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and
-  every folder of numbered PNGs. What cannot be read is named and left out.
+  every folder of numbered PNGs. Unreadable files are named and left out.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def named_sources(
 def _fitting(
     path: Path, name: str, set_name: str, rate: Fraction | None, png_rate: Fraction
 ) -> Source | str:
-    """The source of one file under the name of its clip, or what is wrong with it."""
+    """The source of one file under the name of its clip, or its error."""
     try:
         source = source_of(path, set_name, rate or png_rate)
         frames = source.open()

@@ -36,7 +36,7 @@ def allocate(features: Floats, errors: Floats | None, method: str, total: int) -
 
     `features` (F, W, K, D). `errors`: for `elbo` and `both` -ELBO of each window (F, W), or the
     error of each prefix (F, W, K + 1), the last of which, that of all tokens, is taken for it; `rd`
-    needs the latter. Raises `ValueError` for what does not fit together."""
+    needs the latter. Raises `ValueError` for arguments that do not match."""
     frames, windows, tokens = features.shape[:3]
     if method not in METHODS:
         raise ValueError(f"no allocation {method!r}; there are {', '.join(METHODS)}")
@@ -112,6 +112,6 @@ def lower_hull(bits: Floats, errors: Floats) -> list[int]:
 
 
 def _uniform(count: int, tokens: int, total: int) -> Counts:
-    """The same for all; what does not divide goes to the first ones."""
+    """The same for all; the remainder goes to the first ones."""
     each, rest = divmod(min(total, count * tokens), count)
     return each + (np.arange(count) < rest).astype(np.int64)

@@ -38,7 +38,7 @@ def need_packages(*names: str) -> None:
 
 
 def log_line(text: str) -> None:
-    """A line on standard error, at once: what is being done."""
+    """A progress line on standard error, at once."""
     print(f"eval: {text}", file=sys.stderr, flush=True)
 
 
@@ -112,7 +112,7 @@ def _is_ours(command: Sequence[str]) -> bool:
 
 
 def end_commands() -> None:
-    """Kill what `run` has started in this process and what has not ended."""
+    """Kill the running processes that `run` started in this process."""
     for call in list(_running):
         call.kill()
 
@@ -145,7 +145,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The parsed file, or None where there is none or a broken one."""
+    """The parsed file, or None if there is none or a broken one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -158,7 +158,7 @@ def digest(value: Any) -> str:
 
 
 def fill_marks(path: Path, texts: Mapping[str, str]) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file,
+    """Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file,
     for each name whose marks are there. Raises EvalError where none are, or where a begin has no
     end."""
     try:
@@ -190,7 +190,7 @@ def append_rows(path: Path, fields: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV, none where it is not there; lines after # are remarks."""
+    """Rows of a CSV, none if it is not there; lines after # are remarks."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

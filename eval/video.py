@@ -80,7 +80,7 @@ class RawVideo:
 
 @dataclass(frozen=True)
 class Clip:
-    """A prepared source: its raw samples, the lossless file for encoders and what is known about
+    """A prepared source: its raw samples, the lossless file for encoders and facts about
     it. `rgb_by`: how planes become RGB for metrics, "clip" = by its own matrix and range, "dcvc" =
     by BT.709 in full range whatever the clip says, as DCVC's scripts do. `pictures`: PNGs that are
     the reference of metrics in RGB, instead of the samples that were made of them."""
@@ -104,7 +104,7 @@ class Clip:
 
     @property
     def pixels(self) -> int:
-        """Luma samples of the whole clip: what bpp divides by."""
+        """Luma samples of the whole clip, the divisor of bpp."""
         return self.raw.frames * self.raw.width * self.raw.height
 
     def rgb(self, planes: Planes) -> Picture:
@@ -124,7 +124,7 @@ class Clip:
         return np.ascontiguousarray(samples.transpose(2, 0, 1)) / 255
 
     def describe(self) -> dict[str, Any]:
-        """What a run's JSON says about its source."""
+        """The source's entry in a run's JSON."""
         return {
             "name": self.name,
             "set": self.set_name,
@@ -326,7 +326,7 @@ def _write_clip(frames: Frames, stem: Path, name: str) -> dict[str, Any]:
 
 
 def known_matrix(frames: Frames) -> int:
-    """The stated matrix; where there is none, what players assume."""
+    """The stated matrix, or the one that players assume."""
     matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
     return matrix if matrix in MATRICES else _assumed_matrix(frames.width, frames.height)
 

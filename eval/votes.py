@@ -1,6 +1,6 @@
 """Scores of codecs from votes of people: `python -m eval votes FILES`.
 
-FILES are what pages of `gvcodec compare --blind` download. The model is Bradley and Terry's (1952)
+FILES are downloads of pages of `gvcodec compare --blind`. The model is Bradley and Terry's (1952)
 with Davidson's ties (1970): of two codecs with scores a and b, one wins with odds e^a : e^b, and
 neither with e^((a + b) / 2 + t). A weak prior keeps scores finite where a codec won every vote.
 Intervals: bootstrap over voters and their votes, 95 %. Scores are natural log odds, 0 on average.
@@ -148,7 +148,7 @@ def fit(counts: Floats, pairs: Sequence[tuple[int, int]], codecs: int) -> Floats
 
 
 def report(votes: Sequence[Vote], scores: Sequence[Score]) -> str:
-    """A table and what it rests on."""
+    """A table and its basis."""
     best = scores[0]
     header = ("codec", "score", "95 %", "preferred to the best", "won", "tied", "lost")
     rows = []

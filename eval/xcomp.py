@@ -42,7 +42,7 @@ _QUESTIONS = (
 
 
 def summaries_of(learned: Sequence[Clip], best: LpComp) -> dict[str, Callable[[Clip], Vectors]]:
-    """By name what makes vectors (forms, frames, 64) of a clip."""
+    """Functions that make vectors (forms, frames, 64) of a clip, by name."""
     torch.manual_seed(0)
 
     def by(model: LpComp, shuffle: bool = False) -> Callable[[Clip], Vectors]:
@@ -81,7 +81,7 @@ def means(clip: Clip, key: str) -> Vectors:
 
 
 def rankings_of(best: LpComp) -> dict[str, Rank]:
-    """By name what ranks moments."""
+    """Functions that rank moments, by name."""
     ask, look = (getattr(best, name).detach().double().numpy() for name in ("ask", "look"))
     learned = Attention(ask, look, float(best.sharpness.detach()))
 

@@ -60,7 +60,7 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    """What `pyproject.toml` says: that of the checkout, or the one that was installed."""
+    """The version in `pyproject.toml` of the checkout, or of the installed package."""
     from importlib.metadata import PackageNotFoundError, version
     from pathlib import Path
 

@@ -101,7 +101,7 @@ def streams_decode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8
 
 def streams_contexts(side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], back: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.uint8]:
     """
-    What a predicting network sees of each value of a stream (steps): (steps, n + m) uint8 from side (steps, n) and back (steps, m).
+    Inputs of a predicting network for each value of a stream (steps): (steps, n + m) uint8 from side (steps, n) and back (steps, m).
     """
 
 BUNDLE_OBUS: int = 96
@@ -152,17 +152,17 @@ class FramePainter:
 
     def start(self, layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]]], blocks: Sequence[tuple[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]], tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]], tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]], Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)]]], entries: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steering: tuple[Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]] | None = None) -> None:
         """
-        Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, multiplier, shift, step int32); `layers`: stem, stem2, statistics, view, style, head; a block: (depthwise, expand, project, condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, columns) of regions of 64×64 samples), what a level adds to each sum of style.
+        Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, multiplier, shift, step int32); `layers`: stem, stem2, statistics, view, style, head; a block: (depthwise, expand, project, condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, columns) of regions of 64×64 samples), the weight of a level in each sum of style.
         """
 
-    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, own: int = 0) -> tuple:
+    def paint(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], motion: Annotated[NDArray[numpy.int16], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, frame_condition: int = 0) -> tuple:
         """
-        The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the frame before.
+        The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of blocks against the previous frame.
         """
 
 def header_size(data: bytes) -> int:
     """
-    Bytes of the header at the start of `data`, 0 where more bytes must tell.
+    Bytes of the header at the start of `data`, 0 if more bytes are needed.
     """
 
 def header_fields(header: bytes, bases: Sequence[int] = []) -> dict:
@@ -172,12 +172,12 @@ def header_fields(header: bytes, bases: Sequence[int] = []) -> dict:
 
 def packet_head(data: bytes) -> tuple[int, int] | None:
     """
-    (kind, bytes) of the packet at the start of `data`; None where more bytes must tell.
+    (kind, bytes) of the packet at the start of `data`; None if more bytes are needed.
     """
 
 def packet_size(data: bytes) -> int:
     """
-    Bytes of the packet at the start of `data`, 0 where more bytes must tell. Raises `DamagedStreamError` for one that is larger than its kind may be.
+    Bytes of the packet at the start of `data`, 0 if more bytes are needed. Raises `DamagedStreamError` for one that is larger than its kind may be.
     """
 
 def parse_packet(whole: bytes) -> tuple[int, bytes]:
@@ -200,7 +200,7 @@ class PacketReader:
 
     def next(self) -> tuple[int, bytes, int] | None:
         """
-        (kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None where `missing` bytes must be sent, or at the end.
+        (kind, payload, bytes) of the next packet other than `gop`, `index` and `end`; None if `missing` bytes must be sent, or at the end.
         """
 
     def send(self, data: bytes) -> None:
@@ -330,7 +330,7 @@ class PerceptualMetric:
 
     def distances(self, source: tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]], painted: Sequence[tuple[Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]]], windows: Sequence[tuple[int, int, int, int]], colour: tuple[Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bool], threads: int = 1) -> NDArray[numpy.float64]:
         """
-        Distances (pictures, windows) float64 of painted pictures from their source: (y, u, v) uint16 of 10 bits each. A window is (top, left, height, width), even numbers of luma samples; `colour`: (what is taken off Y, U, V (3,), their factors in R, G, B (3, 3), whether samples are rounded to 8 bits before).
+        Distances (pictures, windows) float64 of painted pictures from their source: (y, u, v) uint16 of 10 bits each. A window is (top, left, height, width), even numbers of luma samples; `colour`: (offsets of Y, U, V (3,), their factors in R, G, B (3, 3), whether samples are rounded to 8 bits before).
         """
 
 def band_energies(luma: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
@@ -395,12 +395,12 @@ def exact_softplus(x: Annotated[NDArray[numpy.float32], dict(order='C', device='
 
 def cpu_forms() -> list[str]:
     """
-    What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on ARM plain, neon, dotprod.
+    Instruction sets for the core's loops on this machine: plain, avx2, avxvnni, avx512; on ARM plain, neon, dotprod.
     """
 
 def cpu() -> str:
     """
-    What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.
+    The instruction set in use: $GVCODEC_CPU, or the best. Raises `UsageError` if missing.
     """
 
 def use_cpu(name: str) -> None:
@@ -416,14 +416,14 @@ def use_small_stacks() -> None:
 
 class MotionErrors:
     """
-    What motion compensation leaves of each block of a video's source frames.
+    Residuals of motion compensation for the blocks of a video's source frames.
     """
 
     def __init__(self, width: int, height: int, threads: int = 1) -> None: ...
 
     def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
         """
-        Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in the first frame.
+        Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 (rows, columns) of its 16×16 blocks, predicted from the previous frame; 0 in the first frame.
         """
 
 class BlockMotion:
@@ -436,7 +436,7 @@ class BlockMotion:
 
     def push(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int16] | None:
         """
-        Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.
+        Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 (rows, columns, 2), of its 16×16 blocks against the previous frame. None for the first.
         """
 
 def motion_search(current: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], reference: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], penalty: int = 64, threads: int = 1, finest: int = 1) -> tuple:

@@ -5,8 +5,8 @@ and decoder (see `gvcodec.base`).
 
 One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` gives about equal PSNR-Y.
 Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
-smaller. A base has an index of its own, `base_q`, which a stream's header holds, 0 … `INDEX_END` at
-full size, and which painters are conditioned on. The tables `q_map` lead from one to the other.
+smaller. Each base has a quality index, `base_q`, 0 … `INDEX_END` at full size, which is in a
+stream's header and in the painter's condition. The tables `q_map` lead from one to the other.
 That of vvc is measured (docs/data/q-scale.csv, by eval/experiments/q_scale.py of commit 0becb8ef):
 at each `q` below AV1 codes three training clips (24 frames, 320×180), and the index at which vvc
 has the same PSNR-Y is averaged; by it PSNR-Y of a clip is off by 0.55 dB on average up to q 60.
@@ -34,7 +34,7 @@ _Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What is so of standard bitstreams alone. `decoder` and `raw` are FFmpeg's names of decoder
+    """Facts of standard bitstreams. `decoder` and `raw` are FFmpeg's names of decoder
     and raw format.
 
     `is_reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP
@@ -76,7 +76,7 @@ class Base:
     same. `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
     pictures have half the size and their index is lower by `half_res_qindex_offset`. `presets`:
     number of presets, `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on
-    average, where a search for a size begins."""
+    average, where a search for a size begins. `has_model`: its module has `choose_model`."""
 
     name: str
     wire: int
@@ -93,6 +93,7 @@ class Base:
     eye: bool = False
     standard: Standard | None = None
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
+    has_model: bool = False
 
 
 _AV1 = Standard(
@@ -150,6 +151,7 @@ _ALL = (
         "gvcodec.gvc1d.open",
         bytes_a_pixel=420,
         q_map=((0, 0), (Q_END, INDEX_END)),
+        has_model=True,
     ),
 )
 _BASES = {base.name: base for base in _ALL}

@@ -84,7 +84,7 @@ class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`chooses_strengths`)
     included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
-    conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
+    conditioned: that of a whole video of which this is a chunk. `gop_q`: offsets of the index
     of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
 
     q: float = option(
@@ -243,7 +243,7 @@ class EncoderConfig:
 
     @property
     def allocates_by_scene(self) -> bool:
-        """Whether scenes get qualities of their own (`gvcodec.rate.scenes`). Raises `UsageError`
+        """Whether scenes get separate qualities (`gvcodec.rate.scenes`). Raises `UsageError`
         where nothing can wait for a trial, or something else moves quality."""
         if self.alloc not in METHODS[1:] or base_of(self.base).standard is None:
             return False
@@ -280,7 +280,7 @@ class EncoderConfig:
         return SPEEDS[self.speed]
 
     def preset_of(self, samples: int) -> int | None:
-        """Preset for pictures of `samples` luma samples, None where the base has none."""
+        """Preset for pictures of `samples` luma samples, None if the base has none."""
         if self.preset is not None:
             return self.preset
         presets = self._row.presets.get(self.base)
@@ -320,5 +320,5 @@ class ResolvedConfig(EncoderConfig):
     base_q: float = 0.0
 
     def check(self) -> None:
-        """Raises `UsageError` for what cannot be encoded."""
+        """Raises `UsageError` for settings that cannot be encoded."""
         check_rules(self)

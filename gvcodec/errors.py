@@ -1,6 +1,6 @@
 """Exceptions of gvcodec, each with the exit code of the command line.
 
-Every message is one line a person can act on: what file, where in it, what is wrong.
+Every message is one line a person can act on: the file, the place, the error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.p
 NO_TOKENS = "latent tokens are not read any more (gvcodec 1.0.0 does): shown without them"
 
 
-#: Codes of errors, with what each means. Messages may be reworded; codes stay.
+#: Codes of errors, with their meaning. Messages may be reworded; codes stay.
 CODES = {
     # Arguments: `UsageError`.
     "usage": "arguments that cannot be used",
@@ -26,9 +26,9 @@ CODES = {
     "option-value": "an option has a value outside its range or choices",
     "option-conflict": "options that exclude each other, or one that needs another",
     "base-unknown": "there is no base codec of this name",
-    "base-feature": "the base codec does not have what is asked for",
+    "base-feature": "the base codec lacks this feature",
     "encoder-params": "parameters that SVT-AV1 or VVenC does not take, or that break exactness",
-    "format-promise": "the requested format does not hold what the options need",
+    "format-promise": "the requested format lacks features that the options need",
     "picture-size": "the base codec does not code pictures of this size",
     "frame-shape": "a frame has another size, type or range of samples",
     "frame-number": "frames are selected by a number or type that is not there",
@@ -66,7 +66,7 @@ CODES = {
     "number": "a number is too long or out of range",
     "timing": "timestamps that cannot be",
     "bundle": "a bundle of frames that cannot be read",
-    "base-layer": "the base bitstream cannot be decoded, or is not what the header promises",
+    "base-layer": "the base bitstream cannot be decoded, or contradicts the header",
     "fit-payload": "fitted weights that cannot be read",
     "painter-tokens": "tokens of the painter that cannot be read",
     "entropy": "entropy-coded data that do not end with their last value",
@@ -117,7 +117,7 @@ CODES = {
 
 
 class GvcodecError(Exception):
-    """Base of all errors that gvcodec raises on purpose. `code`, one of `CODES`, says what is wrong
+    """Base of all errors that gvcodec raises on purpose. `code`, one of `CODES`, names the error
     for programs; an error that adds a place to another one has its code."""
 
     exit_code = 1
@@ -198,7 +198,7 @@ class DamagedStreamError(GvcodecError):
 
 
 class NotGvcodecError(DamagedStreamError):
-    """The file is whole, as far as one can tell, but of another kind: no gvcodec stream."""
+    """The file shows no damage, but is of another kind: no gvcodec stream."""
 
     default_code = "not-gvcodec"
     exit_code = 9
@@ -225,7 +225,7 @@ class NewerModelError(FormatVersionError, MediaError):
 
 
 class VerificationError(GvcodecError):
-    """Decoded frames differ from what the encoder promised (base hash)."""
+    """Decoded frames differ from the encoder's (base hash)."""
 
     default_code = "verification"
     exit_code = 5
@@ -260,9 +260,9 @@ def incomplete_source(name: str, missing_parts: str) -> str:
 
 
 class IncompleteSourceError(GvcodecError):
-    """A source is damaged or cut off. What could be read of it was coded, or compared.
+    """A source is damaged or cut off. The readable part was coded, or compared.
 
-    `result`: what the function would return with `allow_damaged`."""
+    `result`: the function's result with `allow_damaged`."""
 
     default_code = "incomplete-source"
     exit_code = 8

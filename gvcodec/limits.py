@@ -1,7 +1,7 @@
-"""Limits on what a stream may ask of a decoder: memory, picture size, frame rate. The same for
+"""Limits of a stream's demands on a decoder: memory, picture size, frame rate. The same for
 command line and library, in force unless raised.
 
-Sizes are known from the header before anything is allocated. What memory decoding takes is
+Sizes are known from the header before anything is allocated. The memory of decoding is
 estimated from the size of the picture and has to fit `default_memory()`; the command line lets the
 operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
 up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
@@ -34,9 +34,9 @@ DEFAULT_MEMORY, MOST_MEMORY = 1536 << 20, 6 << 30
 #: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
 _PROGRAM = (64 << 20, 320 << 20)
-#: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
+#: Share of the memory for waiting sound, or for a GOP in `cut`, `cat` and `repair`: a quarter.
 _SHARE = 4
-#: What an object in Python takes besides its bytes.
+#: Bytes of a Python object besides its contents.
 OBJECT_BYTES = 256
 #: Frames a second of playing time: above the 960 of phones and as many as a source's frame rate
 #: may be.
@@ -73,18 +73,18 @@ class Limits:
 
     @property
     def side_memory(self) -> int:
-        """Bytes that what waits besides pictures may take."""
+        """Bytes that waiting data besides pictures may take."""
         return (self.max_memory or DEFAULT_MEMORY) // _SHARE
 
 
-#: What is in force unless it is raised.
+#: The default limits.
 DEFAULT = Limits()
 #: For streams of one's own.
 NO_LIMITS = Limits(max_pixels=1 << 62, max_memory=1 << 62, max_fps=1 << 62)
 
 
 class Header(Protocol):
-    """What counts of a stream's header."""
+    """Header fields that limits apply to."""
 
     @property
     def format(self) -> VideoFormat: ...
@@ -131,7 +131,7 @@ def check(header: Header, is_painted: bool, limits: Limits) -> None:
 
 
 def memory_note(header: Header, is_painted: bool) -> str:
-    """A line for whoever encodes what decoders on this machine refuse; "" where they do not."""
+    """A line for encoders of streams that decoders on this machine refuse; "" if they do not."""
     needed, most = memory_for(header, is_painted), default_memory()
     if needed <= most:
         return ""

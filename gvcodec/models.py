@@ -49,8 +49,8 @@ _ID_BYTES = 8
 @dataclass(frozen=True, slots=True)
 class WeightFile:
     """A kind of weight file: `name` in the shipped folders, `what` errors call it, `form` of its
-    metadata (changes with what the numbers mean), `variable` of the environment that names another
-    file."""
+    metadata (changes with the meaning of the numbers), `variable`: the environment variable that
+    names another file."""
 
     name: str
     what: str
@@ -135,7 +135,7 @@ def _embedded_folder() -> Path:
 
 def load_embedded_model(data: bytes, expected_id: bytes | None) -> None:
     """Let `find_model` find a model that a file brings along, which it calls `wanted`. Raises
-    `DamagedStreamError` where it is another. What is in it is checked by whoever opens it, as of
+    `DamagedStreamError` where it is another. Its content is checked when it is opened, as of
     every file."""
     digest = hashlib.sha256(data).digest()
     if digest[:_ID_BYTES] != expected_id:
@@ -152,7 +152,7 @@ _registered: dict[Path, None] = {}
 
 
 def register_model(path: Path) -> None:
-    """Let `find_model` find a model that this process encodes with: what it wrote it can read."""
+    """Let `find_model` find a model that this process encodes with: it can read its own output."""
     _registered[path] = None
 
 

@@ -1,4 +1,4 @@
-"""What options cannot be combined: one table, checked for every encode.
+"""Options that exclude each other: one table, checked for every encode.
 
 A rule is broken where its test is true of the settings; its message names their values in braces.
 `check_rules` raises the first broken one as `UsageError` with the rule's code.
@@ -35,7 +35,7 @@ def _can_cap_rate(config: Any) -> bool:
 
 
 def _zones_of(config: Any) -> list[str] | None:
-    """Targets of the zones; None where they cannot be read."""
+    """Targets of the zones; None if they cannot be read."""
     try:
         return [zone.target for zone in parse_zones(config.zones) if zone.target]
     except ValueError:
@@ -52,7 +52,7 @@ TOKENS = ("off", "on", "search")
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 RULES = (
-    # What a base can do.
+    # Features of bases.
     Rule(
         "base-feature",
         lambda c: c.eye and not base_of(c.base).eye,

@@ -39,7 +39,7 @@ class Colour:
 
 #: Transfers of high dynamic range: PQ and HLG.
 HDR_TRANSFERS = (16, 18)
-#: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.
+#: Names of H.273 code points in FFmpeg's spelling; chroma locations as in H.265.
 CODE_POINTS = {
     "primaries": {1: "bt709", 2: "unspecified", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",
                   9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"},
@@ -58,7 +58,7 @@ _STILL_PERIODS = Fraction(3, 2)
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
-    """What a decoder needs to know of the video besides its samples. `bit_depth` (8 or 10) is that
+    """Properties of a video that a decoder needs besides its samples. `bit_depth` (8 or 10) is that
     of the source."""
 
     width: int

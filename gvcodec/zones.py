@@ -1,4 +1,4 @@
-"""Zones: parts of a video with a quality of their own, `0:10-0:20:q=+8;1:00-:q=40`, or with a
+"""Zones: parts of a video with separate qualities, `0:10-0:20:q=+8;1:00-:q=40`, or with a
 target, `0:10-0:20:lpips=.1`."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A release says one version everywhere, and its changelog has a dated section for it.
 
-python scripts/check_release.py v1.0.0    # the tag, empty = what pyproject.toml says
+python scripts/check_release.py v1.0.0    # the tag, empty = the version of pyproject.toml
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIBRARY = "csrc/include/gvc.h"
 #: Header of the format, and the version that it writes.
 FORMAT, WRITTEN = "gvcodec/bitstream/header.py", r"^VERSION = \((\d+), (\d+)\)$"
 PACKAGE, CHANGELOG = "web/package.json", "CHANGELOG.md"
-#: What the changelog calls a release before it has a number.
+#: The changelog's heading for a release without a number.
 UNNUMBERED = "the release after"
 
 

@@ -3,7 +3,7 @@
 demo.y4m`.
 
 A camera pans over clouds, mountains, a wood (the "dead leaves" model of natural images: discs with
-power-law radii that occlude each other) and a meadow; what is nearer moves faster.
+power-law radii that occlude each other) and a meadow; nearer shapes move faster.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ import sys, av
 for frame in av.open(sys.argv[1]).decode(video=0):
     sys.stdout.buffer.write(frame.to_ndarray().tobytes())
 """
-#: What nobody should need who installs a wheel.
+#: Programs that installing a wheel must not need.
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "cl", "cmake", "ninja", "make")
 
 
@@ -100,7 +100,7 @@ def fetch_page(stream: Path) -> int:
 
 
 def gvcodec(*words: object) -> str:
-    """What a command prints. Raises where it fails."""
+    """The output of a command. Raises if it fails."""
     done = subprocess.run([*GVCODEC, *map(str, words)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"gvcodec {words[0]}: code {done.returncode}: {done.stderr}")

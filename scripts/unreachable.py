@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gvcodec", "training")
-#: Library, command line, what other programs import, training programs.
+#: Library, command line, modules that other programs import, training programs.
 ROOTS = ("gvcodec", "gvcodec.__main__", "gvcodec.gvc1d.compressai", "training.__main__")
 _NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-#: What each program does, on which data, and how long it took: minutes of one core.
+#: Purpose, data and duration of each program: minutes of one core.
 WHAT = {
     "material": "codes a folder of videos (256×256 or larger) for `painter`, `tokens` and "
     "`perceptual`; 12 to 28 minutes",

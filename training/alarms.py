@@ -1,6 +1,6 @@
 """Alarms that end a training run whose network is dead, explodes, or changes nothing.
 
-Limits leave a factor of at least three to what the shipped painter shows (`python -m training
+Limits leave a factor of at least three to the shipped painter's values (`python -m training
 painter` logs the figures every 200 steps).
 """
 
@@ -48,7 +48,7 @@ def check_features(places: float, clips: float, peak: float, dead: float, least:
 
 
 def check_same(name: str, value: float, first: float) -> None:
-    """What depends on no network stays as it was first. Raises `Alarm`."""
+    """Inputs that depend on no network must not change. Raises `Alarm`."""
     if not abs(value - first) <= SAME * abs(first):
         raise Alarm(f"{name} {value:.4f}, not {first:.4f} as before")
 
@@ -100,7 +100,7 @@ def features(painter: PainterNetwork, batch: Batch) -> tuple[float, float, float
 def _record_activations(
     painter: PainterNetwork,
 ) -> Iterator[tuple[dict[str, list[Tensor]], list[Tensor]]]:
-    """Activations of layers by name, and what leaves the last block, of all frames meanwhile."""
+    """Activations of layers by name, and the output of the last block, of all frames meanwhile."""
     levels: dict[str, list[Tensor]] = {}
     trunk: list[Tensor] = []
     layers = {n: m for n, m in painter.named_modules() if isinstance(m, Requantiser)}

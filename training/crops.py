@@ -29,7 +29,7 @@ def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
 
 class Cache:
     """Random crops of the training or held-out clips of a cache, out of mapped files on the CPU,
-    out of a GPU's memory there. `rule`: which clips are held out, instead of what the cache says.
+    out of a GPU's memory there. `rule`: which clips are held out, instead of the cache's rule.
     Raises `UsageError` when there is nothing."""
 
     def __init__(

@@ -33,7 +33,7 @@ def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
 
 
 def read_size(clip: Any, name: str) -> tuple[int, int]:
-    """Width and height of a video or picture, as its container says; `clip`: what PyAV opens.
+    """Width and height of a video or picture, as its container says; `clip`: opened by PyAV.
     Raises `MediaError`."""
     import av
 

@@ -21,7 +21,7 @@ LIST = Path(__file__).with_name("held_out.txt")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is held out besides the project's list: beginnings of file names, a share of sources."""
+    """Clips held out besides the project's list: beginnings of file names, a share of sources."""
 
     names: tuple[str, ...] = ()
     share: float = 0.0
@@ -32,7 +32,7 @@ class HeldOut:
 
 
 def add_option(parser: argparse.ArgumentParser, default: str) -> None:
-    """`--held-out`; `default`: what its help says."""
+    """`--held-out`; `default`: in its help."""
     text = "clips to validate on: a text file with the beginnings of their names, one a line, or a "
     text += f"share of the sources (first words of names), such as 0.2 ({default})"
     parser.add_argument("--held-out", metavar="FILE|SHARE", help=text)

@@ -1,12 +1,12 @@
 """The one trainer: steps with warm-up and a falling rate, averaged weights (EMA), a curve, state
 that is saved every five minutes and resumed, validation, alarms.
 
-    work = …                                # what is trained, see `Work`
+    work = …                                # the training task, see `Work`
     loop = Loop(work, Schedule(rate=1e-3, plan_minutes=80), out=Path("out"))
     loop.run(minutes=60)
 
 In `out`: `state.pt` (all that resuming needs), `log.jsonl` (one line every 20 seconds, one for each
-validation and alarm check), and what the work writes. Minutes are processor time on a processor,
+validation and alarm check), and the work's files. Minutes are processor time on a processor,
 since training may get only what others leave, and time of the clock on a GPU.
 """
 
@@ -65,7 +65,7 @@ class Schedule:
 
 
 class Work(Protocol):
-    """What is trained: `model` learns by `loss`; the rest does nothing by default."""
+    """A training task: `model` learns by `loss`; other methods do nothing by default."""
 
     model: nn.Module
 
@@ -74,7 +74,7 @@ class Work(Protocol):
         return [{"params": list(self.model.parameters())}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The scalar to descend on, and what the curve shows of it; `step` counts losses."""
+        """The scalar to descend on, and its values for the curve; `step` counts losses."""
         ...
 
     def together(self, last: bool) -> AbstractContextManager[None]:
@@ -98,11 +98,11 @@ class Work(Protocol):
         return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs besides weights and moments; tensors and numbers."""
+        """State for resuming besides weights and moments; tensors and numbers."""
         return {}
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
-        """Takes what `state` gave."""
+        """Restores the result of `state`."""
         return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
 
@@ -162,7 +162,7 @@ class Loop:
         print(line, flush=True)
 
     def step(self) -> dict[str, float]:
-        """One update; returns what the work shows of its loss."""
+        """One update; returns the loss values to show."""
         tick, schedule = self._clock(), self.schedule
         self.work.follow_plan(schedule.share(self.steps, self.minutes))
         self.optimizer.zero_grad(set_to_none=True)

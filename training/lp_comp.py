@@ -91,7 +91,7 @@ def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
 
 
 def fill(clips: Path, cache: Path) -> None:
-    """Caches what is missing: pictures, and latent tokens by the shipped tokenizer."""
+    """Caches missing data: pictures, and latent tokens by the shipped tokenizer."""
     latents = latents_of(cache)
     latents.mkdir(parents=True, exist_ok=True)
     reader: FrameTokens | None = None
@@ -191,7 +191,7 @@ class Frames(Work):
         return found
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        """Costs of zeroing what was learned and of shuffled latent tokens. Raises `Alarm`."""
+        """Costs of zeroed weights and of shuffled latent tokens. Raises `Alarm`."""
         assert isinstance(average, LpComp)
         with torch.no_grad():
             begin = LpComp(self._learn[0].latents.shape[-1])

@@ -3,7 +3,7 @@
 `NAME.npy` for each (clip, codec, q = index of the base, scale): `RUNS` records of `LENGTH` frames,
 windows of `WINDOW` luma samples, 4:2:0 flattened plane by plane: `base` (LENGTH, 1.5·WINDOW²)
 uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first
-frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are
+frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 if packets are
 not in display order. `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`.
 `material.json`: `{"manifest_sha256"}` of the manifest next to the folder of clips.
 """
@@ -203,7 +203,7 @@ def check_split(clips: Sequence[Path], rule: HeldOut) -> None:
 
 
 def _tasks(options: argparse.Namespace, clips: list[Path], rule: HeldOut) -> Iterator[Task]:
-    """What is not there yet, as long as there is time."""
+    """The missing samples, as long as there is time."""
     end = time.monotonic() + 60 * options.minutes
     there = {path.stem for path in options.cache.glob("*.npy")}
     for number, (clip, base, q, scale) in enumerate(
@@ -240,14 +240,14 @@ def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Future[A
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Fill a cache; what is there already is kept, so a stopped run can be continued."""
+    """Fill a cache; existing samples are kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of videos, 256×256 or larger")
     add("--cache", type=Path, required=True, help="folder to write, outside the checkout")
     add("--minutes", type=float, default=20)
     add("--frames", type=int, default=25, help="frames coded of each clip")
-    add("--most", type=int, default=0, help="code no more than so many samples of each side")
+    add("--most", type=int, default=0, help="width and height of the coded middle part (0: all)")
     add("--least-q", type=int, default=0, help="code at this q or coarser (default: any)")
     add("--seed", type=int, default=1)
     add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")

@@ -3,7 +3,7 @@
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
 `objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
 network that fitting has everywhere stands in for VGG16, at a fifth of its cost without int8. Runs
-have one to three frames. Written next to what `loop` writes: `painter.safetensors` (averaged
+have one to three frames. Written next to the files of `loop`: `painter.safetensors` (averaged
 weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame |
 painted). Material: `python -m training material`.
 """
@@ -91,7 +91,7 @@ class TrainConfig:
     held_out: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """All but folders and files, for the card of what is trained."""
+        """All except folders and files, for the card."""
         places = ("cache", "out", "held_out")
         return {key: value for key, value in asdict(self).items() if key not in places}
 
@@ -113,7 +113,7 @@ class PainterWork(Work):
         self.model: nn.Module = twin.to(self.device)
         self.initial = copy.deepcopy(twin).requires_grad_(False)
         self.objectives = self._make_objectives()
-        #: What samples of a rate cost on average.
+        #: Mean loss of the samples of a rate.
         self.class_loss = torch.ones(8, device=self.device)
         self.first_base: float | None = None
 
@@ -137,7 +137,7 @@ class PainterWork(Work):
         )
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
+        """Rates span a hundredfold: a sample counts relative to the loss of samples of its rate."""
         batch = self.data.batch(self.config.batch, self.config.size)
         batch = batch.part(0, 1 + int(self.data.rng.integers(self.config.frames)))
         small_leads = step % _TURN >= _TURN - self.config.small_turns

@@ -3,7 +3,7 @@
     python -m training perceptual --cache out/cache --out out/distil --minutes 60
 
 The student has the form of VGG16 with far fewer channels; its one distance, LPIPS-like, learns the
-sum of both teachers'. DISTS is held out: its weights stay what they were. Material
+sum of both teachers'. DISTS is held out: its weights do not change. Material
 (`perceptual_pairs`) is painted with randomly moved weights. A run begins with the weights of
 `--initial`, or else, layer by layer and in closed form, with VGG16's most informative channels
 (pivoted Cholesky of covariances) and layers fitted to their responses, most to differences between

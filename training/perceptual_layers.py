@@ -53,7 +53,7 @@ def _fit_layer(
 ) -> tuple[Tensor, Tensor]:
     """Weight `(I, O)` and bias `(O,)` from patches `(R, I)` and responses before the ReLU `(R, O)`,
     each of painted pictures and of sources at the same places: least squares of responses and of
-    their differences, then some steps on what the ReLU leaves of both."""
+    their differences, then some steps on both after the ReLU."""
     (x, x_source), (y, y_source) = inputs, wanted
     mean, middle = (x.mean(0) + x_source.mean(0)) / 2, (y.mean(0) + y_source.mean(0)) / 2
     spread = sum(float((z - middle).square().mean()) for z in (y, y_source)) / 2

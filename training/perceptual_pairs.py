@@ -81,7 +81,7 @@ def make_pairs(
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in painter.named_parameters():
             if name in names:
-                # What is added to the picture itself is on another scale than what steers it.
+                # Changes of the picture itself are on another scale than those of its tokens.
                 scale = spread * (0.1 if name.startswith("leave") else 1.0)
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(origin[name] + scale * noise)

@@ -54,7 +54,7 @@ _ALIVE = 0.2
 
 
 class Windows(NamedTuple):
-    """Of M windows: what the router sees (M, K + 1) and log(-ELBO) (M,)."""
+    """Of M windows: the router's inputs (M, K + 1) and log(-ELBO) (M,)."""
 
     seen: Tensor
     wanted: Tensor
@@ -145,7 +145,7 @@ def _errors(tokenizer: Tokenizer, values: NDArray[np.int16], planes: Planes) -> 
 
 def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple[Material, float]:
     """Windows of the clips, as far as the time goes, and the price of a bit: with it bits and
-    errors weigh the same on average. What cannot be read is left out."""
+    errors weigh the same on average. Unreadable clips are left out."""
     began = time.process_time()
     seen, found, groups = [], [], []
     for number, path in enumerate(clips):

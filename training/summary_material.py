@@ -119,7 +119,7 @@ def recode(planes: Planes) -> Planes:
 def material_of(
     name: str, frames: list[Planes], folder: Path, tokens: Any
 ) -> dict[str, NDArray[Any]]:
-    """What `NAME.npz` holds; writes the streams."""
+    """The contents of `NAME.npz`; writes the streams."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
 
     def pictures(some: list[Planes], side: int = SMALL_SIDE) -> NDArray[np.uint8]:

@@ -57,11 +57,11 @@ from training.tokens import (
     whole_tokens,
 )
 
-#: What is added to the diagonal of the regression, in parts of its mean.
+#: Added to the diagonal of the regression, in parts of its mean.
 _RIDGE = 1.0
 #: Of a search: steps and rate, as the encoder of files has them.
 _STEPS, _RATE = 30, 0.25
-#: Added to a window's seed of noise for what is tried or searched.
+#: Added to a window's seed of noise for tried or searched tokens.
 _OTHER_NOISE = 5000
 FIELDS = ("tokens", "lpips_alex", "dists", "psnr_y", "flicker", "bits", "windows")
 
@@ -106,7 +106,7 @@ class Judge:
 
 
 def load(path: Path) -> Steering:
-    """What `training.tokens` has written."""
+    """A file that `training.tokens` has written."""
     arrays, _ = read_arrays(path)
     config = json.loads(path.with_suffix(".json").read_text())["config"]
     sizes = {name: config[name] for name in ("width", "local", "over")}

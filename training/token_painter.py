@@ -1,4 +1,4 @@
-"""The shipped painter with what tokens need: `python -m training token_painter TARGETS OUT`.
+"""The shipped painter with tables for tokens: `python -m training token_painter TARGETS OUT`.
 
 To the painter's file come the table that tokens are multiplied by and the integer network that
 predicts them (`gvcodec.painter.token_coding`). The network learns the tokens of searched windows
@@ -41,7 +41,7 @@ _REGIONS = 16
 
 
 def _seen(tokens: NDArray[np.int32], q: int, kinds: int) -> tuple[Tensor, Tensor]:
-    """What the network sees of each integer of a window (steps, inputs), and the integers."""
+    """The network's inputs for each integer of a window (steps, inputs), and the integers."""
     whole = keep_kinds(decompose(tokens, WINDOW, WINDOW), kinds)
     layout, values = values_of(whole)
     side, back = contexts_of(layout, tokens.shape[2], q)

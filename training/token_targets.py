@@ -1,6 +1,6 @@
 """Searches tokens for windows of training clips: `python -m training token_targets --cache CACHE`.
 
-What an encoder of tokens learns first. For each window of 256×256 the integers of its sixteen
+The first targets of a token encoder. For each window of 256×256 the integers of its sixteen
 regions are found by gradient on two frames with two noise fields each, led by LPIPS on VGG16 and
 AlexNet, PSNR-Y held (`training.tokens`). The table that integers are multiplied by begins with the
 main directions of freely searched shifts of the first windows, and follows the gradient afterwards,
@@ -39,7 +39,7 @@ from training.tokens import (
 
 #: Windows whose shifts are searched freely, for the directions that the table begins with.
 _FREE = 24
-#: Steps of a search, its rate, what a level costs, and the size of a first step in deviations.
+#: Steps of a search, its rate, cost of a level, and the size of a first step in deviations.
 _STEPS, _RATE, _PRICE, _STEP = 20, 0.25, 2e-4, 0.7
 _FREE_RATE = 0.15
 #: How fast the table moves, in its own deviations a window.

@@ -1,15 +1,15 @@
 """Trains tokens that steer the painter: `python -m training tokens training/configs/tokens.toml`.
 
-What a decoder cannot guess about texture, its encoder may say: for each region of 64×64 samples
-`DIMS` small integers, whose product with a table of integers is added to the sums of the painter's
-`style` layer, bilinear between the centres of regions. The painter itself stays as it is.
+Tokens are side information about texture: for each region of 64×64 samples, `DIMS` small integers.
+Their product with a table of integers is added to the sums of the painter's `style` layer, bilinear
+between the centres of regions. The painter itself does not change.
 
-An encoder of local and global transformers finds them from what an encoder knows: the energies of
-nine bands of the source, the base frame and the painted frame, brightness and quality, in patches
-of 16×16. Local layers see the patches of a region, global ones the regions of a window of 256×256.
-Its neighbours learn at the same time: one vector for everything, and a linear map of a region's
-mean features. Validation, as files, adds a part of the tokens at which bands of the painted picture
-have the energies of the source's (`match`), which nobody has to learn.
+An encoder of local and global transformers computes them from the energies of nine bands of the
+source, the base frame and the painted frame, and from brightness and quality, in patches of 16×16.
+Local layers see the patches of a region, global ones the regions of a window of 256×256. Two simple
+rivals learn at the same time: one vector for everything, and a linear map of a region's mean
+features. Validation, like files, adds a part of the tokens at which bands of the painted picture
+have the source's energies (`match`), which needs no training.
 
 Tokens of a run's first frame, painted afresh, steer the whole run, at one of the strengths that
 files have, and the last frame is judged: most frames of a file keep detail of those before them,
@@ -67,7 +67,7 @@ from training.loop import Loop, Schedule, Work
 from training.material import WINDOW
 from training.settings import parse_run, time_limit
 
-#: Side of what `style` sees, in luma samples.
+#: Side of the receptive field of `style`, in luma samples.
 PLACE = 8
 #: Integers of a region.
 DIMS = 8
@@ -84,7 +84,7 @@ _MATCHED = 0.4
 #: Steps in which searched tokens are learned, windows of each, and their rate.
 _LEARNED, _TOGETHER, _LEARNING_RATE = 400, 32, 1e-3
 #: Typical loss of a crop, how much PSNR-Y is held a decibel below that without tokens, and weight
-#: of what changes more from frame to frame than without tokens.
+#: of changes between frames beyond those without tokens.
 _USUAL, _HOLD, _TEMPORAL = 0.15, 0.3, 20.0
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
 _PATIENCE, _LEAST_GAIN = 60.0, 0.01
@@ -118,7 +118,7 @@ class TrainConfig:
     held_out: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """All but folders and files, for the card of what is trained."""
+        """All except folders and files, for the card."""
         places = ("cache", "out", "targets", "held_out")
         return {key: value for key, value in asdict(self).items() if key not in places}
 
@@ -152,7 +152,7 @@ class TokenEncoder(nn.Module):
 
 class Steering(nn.Module):
     """The encoder, its neighbours `linear` and `vector`, and the `table` (outputs of `style`,
-    DIMS): what a level of a token adds to the sums of `style`."""
+    DIMS): the weight of a token's level in the sums of `style`."""
 
     centre: Tensor
     deviation: Tensor
@@ -198,7 +198,7 @@ def spread(levels: Tensor, side: int) -> Tensor:
 
 
 def whole_tokens(tokens: Tensor) -> Tensor:
-    """What is coded, -LARGEST … LARGEST; gradients pass."""
+    """The coded integers, -LARGEST … LARGEST; gradients pass."""
     return round_through(tokens.clamp(-LARGEST, LARGEST))
 
 
@@ -495,7 +495,7 @@ class TokenWork(Work):
         return [(n % entries, n // entries % len(self.held.records[0][0])) for n in range(count)]
 
     def measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
-        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, change beyond the source's from the frame before."""
+        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, and change between frames beyond the source's."""
         painted, before = self.paint(crop, shifts)
         assert before is not None and crop.source_before is not None
         rgb = to_display_rgb(painted, SMALL, 8, WINDOW).clamp(0, 1)

@@ -1,4 +1,4 @@
-// Bytes and errors: what sound needs to read of the format (docs/spec/tracks.md). All else is read by libgvc (stream.js).
+// Bytes and errors, for reading sound (docs/spec/tracks.md). All else is read by libgvc (stream.js).
 
 /** Codes of csrc/include/gvc.h. */
 export const DAMAGED = -3, NEWER = -4;

@@ -10,7 +10,7 @@ export class Calls {
     this.core = core;
   }
 
-  /** What `call` returns of the place of some bytes in the core's memory and of their size; below 0 it throws. */
+  /** The result of `call` with the address of bytes in the core's memory and their size; throws below 0. */
   with(data, call) {
     const { core } = this, at = core._malloc(data.length || 1);
     if (!at) throw new Error("out of memory");

@@ -82,7 +82,7 @@ export class Controls {
     this.painter(player);
   }
 
-  /** What can be painted is known. */
+  /** Called once it is known what can be painted. */
   painter({ canPaint, paintsByPage }) {
     element("modes").hidden = !canPaint;
     element("dial").hidden = !paintsByPage;
@@ -96,7 +96,7 @@ export class Controls {
     element("tokens").hidden = !(canPaint && steered);
   }
 
-  /** Where tokens steer the painter, drawn over the picture, or no more. What draws it is loaded when it is first asked for. */
+  /** Where tokens steer the painter, drawn over the picture, or no more. The drawing module is loaded on first use. */
   async showTokens() {
     const button = element("tokens");
     if (button.hidden) return;
@@ -212,7 +212,7 @@ export class Controls {
     if (now - (this.toldAt ?? 0) > FACTS_MS) this.tell(player, (this.toldAt = now));
   }
 
-  /** What is left and right of the handle, and the names of it. */
+  /** The pictures left and right of the handle, and their names. */
   showSides(player, now) {
     const { shown } = player, compares = Boolean(shown.painted) && player.mode === "compare";
     const source = compares && this.showsSource && this.original.isThere, runs = player.keepsUp(now);

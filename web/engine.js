@@ -17,7 +17,7 @@ import { loadCore, samplesOf, THREADS } from "./core.js";
 import { fetchModel } from "./source.js";
 import { openStream } from "./streams.js";
 
-/** What a page decodes at most: pictures of 4096×2304. */
+/** The largest pictures that a page decodes: 4096×2304. */
 const MOST_PIXELS = 4096 * 2304;
 /** Frames that may wait to be hashed; a machine that is slower does not check the hash. */
 const MOST_HASHED = 24;
@@ -94,7 +94,7 @@ async function open({ url, file, native: offered, gpu }) {
   });
   if (decoder) {
     running = begin().catch(fail);
-    // What the first picture does not need waits for it.
+    // Work that the first picture does not need waits for it.
     await new Promise((resolve) => (began = resolve));
   }
   learnFacts().catch(() => {}); // what cannot be read is reported when it is to play

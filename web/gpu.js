@@ -273,9 +273,9 @@ class Gpu {
     return encoder.finish();
   }
 
-  /** The frame's own entry of the condition changes the biases of the blocks. */
-  enterCondition(own) {
-    this.entries[this.entries.length - 1] = own;
+  /** The entry of the condition changes the biases of the blocks. */
+  enterCondition(entry) {
+    this.entries[this.entries.length - 1] = entry;
     for (const { at, scales, table } of this.biases) {
       const entered = scales.slice();
       for (let c = 0; c * this.entries.length < table.length; ++c) {

@@ -63,13 +63,13 @@ export class GvVideo extends HTMLElement {
 
   #root = this.attachShadow({ mode: "open" });
   #player = null;
-  /** What plays instead where this page cannot decode: a <video>. */
+  /** The fallback where this page cannot decode: a <video>. */
   #video = null;
   #volume = 1;
   #muted = false;
   #rate = 1;
   #wantsPlay = false;
-  /** What the last update saw. */
+  /** State at the last update. */
   #seen = { playing: false, wanted: undefined, painted: false, at: 0, ended: false };
   #movedAt = 0;
   error = null;

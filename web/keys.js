@@ -1,4 +1,4 @@
-// What the keys do: one table for the keyboard and for its help.
+// Actions of keys: one table for the keyboard and for its help.
 
 /** { keys: values of KeyboardEvent.key, shown: for the reader, does, act(player, page, shift) }. */
 export const KEYS = [

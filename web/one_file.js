@@ -42,7 +42,7 @@ export class OneFile {
     if (end && (await placed(this.gops[0])) && (await placed(this.gops.at(-1)))) this.baseHash = hex(end);
   }
 
-  /** What our OBUs hold in a sample: { entries: [type, bytes], damaged }. */
+  /** The contents of our OBUs in a sample: { entries: [type, bytes], damaged }. */
   async sample(number) {
     const { offset, size } = this.samples[number], { calls } = this, { core } = calls;
     let found;
@@ -55,7 +55,7 @@ export class OneFile {
     return found;
   }
 
-  /** What libgvc reads of the first `count` frames of a GOP: see `Reader.read`. Its `fit` is the one in force. */
+  /** The first `count` frames of a GOP, read by libgvc: see `Reader.read`. Its `fit` is the one in force. */
   async parts(number, count) {
     const gop = this.gops[number], { calls } = this, { core } = calls;
     const data = await readTogether(this.source, this.samples.slice(gop.first, gop.first + count));

@@ -14,7 +14,7 @@ function open(where) {
   controls.begin(window.player);
 }
 
-/** What `gvcodec play` offers here, or the file that the address names: player/?file=a.gvc */
+/** The file that `gvcodec play` offers, or that the address names: player/?file=a.gvc */
 async function begin() {
   const asked = new URLSearchParams(location.search), named = asked.get("file");
   const [gpu, view] = ["gpu", "view"].map((name) => asked.get(name) ?? "");

@@ -94,7 +94,7 @@ export class Painter {
     return this.core._painter_own_entry(this.handle, bytes);
   }
 
-  /** What the GOP is painted with: { blocks, entries of the condition, layers by name: { outputs, inputs, side, weight, bias, multiplier, shift, step },
+  /** The painter's parameters of the GOP: { blocks, entries of the condition, layers by name: { outputs, inputs, side, weight, bias, multiplier, shift, step },
    * conditions of blocks, tokenWeight, levels at blocks of 8×8 samples (dimension, row, column) or null }. */
   numbers() {
     const { core, model: { dimensions } } = this, place = core._painter_numbers(this.handle);

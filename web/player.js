@@ -69,7 +69,7 @@ export class Player {
     else if (data.failed) this.fail(data.failed);
   }
 
-  /** What the page can get ready while the engine reads. */
+  /** The drawing surface; needs no file, so it is made while the engine reads. */
   prepare() {
     const gl = View.contextOf(this.canvas, this.where.view === "webgl");
     this.view = gl ? new View(this.canvas, gl) : new PlainView(this.canvas);

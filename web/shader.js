@@ -159,7 +159,7 @@ fn split(@builtin(global_invocation_id) id: vec3u) {
   m[half_at(f.blur, y, x)] = pair(halved2(blur, 2));
 }
 
-// Bands of a coarse scale: (N, P), (Q, H), (V, D) of the picture, (N, P), (Q, and what is below of the picture) of noise.
+// Bands of a coarse scale: (N, P), (Q, H), (V, D) of the picture, (N, P), (Q, and lower bands of the picture) of noise.
 fn keep_bands(scale: i32, b: Bands, y: i32, x: i32) {
   let plane = f.h * f.w;
   let at = half_at(f.bands + 5 * scale * plane, y, x);
@@ -332,7 +332,7 @@ fn view(@builtin(global_invocation_id) id: vec3u) {
   m[l.goal + o * plane + y * l.columns + x] = quad(clamp(scaled(vec4i(m[at], m[at + plane], m[at + 2 * plane], m[at + 3 * plane]), o) + 64, vec4i(0), vec4i(127)));
 }
 
-// Gains of 3 scales × (N, P, Q), amplitudes likewise, tint of two, what is kept.
+// Gains of 3 scales × (N, P, Q), amplitudes likewise, tint of two, keep.
 @compute @workgroup_size(8, 8)
 fn maps(@builtin(global_invocation_id) id: vec3u) {
   let y = i32(id.y);

@@ -22,7 +22,7 @@ export async function openSource(where) {
   return new Local(new Blob([await whole(answer)]));
 }
 
-/** What an answer to a range request holds: { at, data } of a file of `size` bytes; null for other answers. */
+/** The body of an answer to a range request: { at, data } of a file of `size` bytes; null for other answers. */
 async function partOf(answer) {
   const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get("Content-Range") ?? "");
   if (answer.status !== 206 || !range) return null;

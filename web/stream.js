@@ -32,7 +32,7 @@ export class Reader extends Calls {
     }
   }
 
-  /** What was read of a GOP: { units: [{ key, data, bytes, size }], fit, hasTokens, tracks, paintedHash, problem, newer }. `data` is for a decoder,
+  /** The GOP as read so far: { units: [{ key, data, bytes, size }], fit, hasTokens, tracks, paintedHash, problem, newer }. `data` is for a decoder,
    * `bytes` long is the payload, `size` its share of the file. */
   read(handle) {
     const { units, fit, tracks, ...facts } = this.facts(this.core._gop_facts(handle));

@@ -36,7 +36,7 @@ const gv::SymbolTable& table_at(const std::vector<gv::SymbolTable>& tables, int3
   return tables[static_cast<size_t>(index)];
 }
 
-// Decodes symbols in calls of its own bytes, so that tables may follow from what came before.
+// Decodes symbols in calls of its own bytes, so that tables may depend on earlier values.
 class SymbolDecoder {
  public:
   SymbolDecoder(const nb::bytes& data, int precision)
@@ -65,7 +65,7 @@ class SymbolDecoder {
   int precision_;
 };
 
-// Decodes integers in calls of its own bytes, so that tables may follow from what came before.
+// Decodes integers in calls of its own bytes, so that tables may depend on earlier values.
 class IntegerDecoder {
  public:
   explicit IntegerDecoder(const nb::bytes& data)

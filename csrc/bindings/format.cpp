@@ -303,14 +303,14 @@ void bind_format(nb::module_& m) {
   });
   m.def(
       "header_size", [](const nb::bytes& data) { return gv::header_size(view(data)); }, "data"_a,
-      "Bytes of the header at the start of `data`, 0 where more bytes must tell.");
+      "Bytes of the header at the start of `data`, 0 if more bytes are needed.");
   m.def("header_fields", &header_fields, "header"_a, "bases"_a = std::vector<int>(),
         "Fields of a stream's header, by name; `bases`: numbers of bases that Python reads.");
   m.def("packet_head", &packet_head, "data"_a,
-        "(kind, bytes) of the packet at the start of `data`; None where more bytes must tell.");
+        "(kind, bytes) of the packet at the start of `data`; None if more bytes are needed.");
   m.def(
       "packet_size", [](const nb::bytes& data) { return gv::packet_size(view(data)); }, "data"_a,
-      "Bytes of the packet at the start of `data`, 0 where more bytes must tell. Raises "
+      "Bytes of the packet at the start of `data`, 0 if more bytes are needed. Raises "
       "`DamagedStreamError` for one that is larger than its kind may be.");
   m.def("parse_packet", &parse_packet, "whole"_a, "(kind, payload) of a whole packet.");
   m.def("parse_index", &parse_index, "payload"_a, "begin"_a, "end"_a, "bundled"_a,

@@ -68,11 +68,11 @@ NB_MODULE(_core, m) {
   bind_token_trial(m);
   bind_transformer(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on "
+        "Instruction sets for the core's loops on this machine: plain, avx2, avxvnni, avx512; on "
         "ARM plain, neon, "
         "dotprod.");
   m.def("cpu", &gv::cpu_name,
-        "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
+        "The instruction set in use: $GVCODEC_CPU, or the best. Raises `UsageError` if missing.");
   m.def("use_cpu", &gv::use_cpu, "name"_a,
         "For the whole process; calls that are running may use both forms.");
   m.def("pool_size", &gv::pool_size, "Threads that the core has started.");
@@ -85,7 +85,7 @@ NB_MODULE(_core, m) {
     std::mutex mutex = {};
   };
   nb::class_<Errors>(m, "MotionErrors",
-                     "What motion compensation leaves of each block of a video's source frames.")
+                     "Residuals of motion compensation for the blocks of a video's source frames.")
       .def(
           "__init__",
           [](Errors* self, int width, int height, int threads) {
@@ -112,7 +112,7 @@ NB_MODULE(_core, m) {
           },
           "y"_a,
           "Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error "
-          "float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in "
+          "float32 (rows, columns) of its 16×16 blocks, predicted from the previous frame; 0 in "
           "the first frame.");
 
   struct Blocks {
@@ -151,7 +151,7 @@ NB_MODULE(_core, m) {
           },
           "y"_a,
           "Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, "
-          "int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the "
+          "int16 (rows, columns, 2), of its 16×16 blocks against the previous frame, None for the "
           "first.");
 
   m.def(

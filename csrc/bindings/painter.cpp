@@ -113,7 +113,7 @@ class Frames {
     if (steering) {
       const auto& [weight, levels] = *steering;
       for (size_t i = 0; i < 3; ++i) check(levels.shape(i) <= 512, "levels of another shape");
-      check(weight.shape(1) == levels.shape(0), "what steers is of another shape");
+      check(weight.shape(1) == levels.shape(0), "steering levels have another shape");
       s = {static_cast<int>(levels.shape(0)), static_cast<int>(levels.shape(1)),
            static_cast<int>(levels.shape(2)), copied(weight), copied(levels)};
     }
@@ -129,9 +129,10 @@ class Frames {
   }
 
   nb::tuple paint(const Samples& y, const Samples& u, const Samples& v,
-                  const std::optional<In<int16_t, 3>>& motion, int own) {
+                  const std::optional<In<int16_t, 3>>& motion, int frame_condition) {
     const Turn turn(mutex_);
-    check(own >= -2048 && own <= 2048, "an entry of the condition is out of range");
+    check(frame_condition >= -2048 && frame_condition <= 2048,
+          "an entry of the condition is out of range");
     const int width = painter_.width(), height = painter_.height();
     const gv::PaintSource loop = to_source(y, u, v, width, height);
     check(!motion || (motion->shape(0) == static_cast<size_t>(height + 15) / 16 &&
@@ -139,7 +140,7 @@ class Frames {
                       motion->shape(2) == 2),
           "one vector for each 16×16 block");
     return painted(width, height, [&](uint16_t* const* planes) {
-      painter_.paint(loop, motion ? motion->data() : nullptr, own, planes);
+      painter_.paint(loop, motion ? motion->data() : nullptr, frame_condition, planes);
     });
   }
 
@@ -182,8 +183,9 @@ void bind_painter(nb::module_& m) {
            "multiplier, shift, step int32); `layers`: stem, "
            "stem2, statistics, view, style, head; a block: (depthwise, expand, project, "
            "condition int32). `steering`: (weight int16 (outputs of style, D), levels int8 (D, rows, "
-           "columns) of regions of 64×64 samples), what a level adds to each sum of style.")
-      .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "own"_a = 0,
+           "columns) of regions of 64×64 samples), the weight of a level in each sum of style.")
+      .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(),
+           "frame_condition"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
-           "blocks against the frame before.");
+           "blocks against the previous frame.");
 }

@@ -237,6 +237,6 @@ void bind_streams(nb::module_& m) {
         "counts"_a, "backend"_a, "back"_a = nb::none(),
         "Inverse of streams_encode_predicted; returns as streams_decode.");
   m.def("streams_contexts", &contexts, "side"_a, "values"_a, "back"_a,
-        "What a predicting network sees of each value of a stream (steps): (steps, n + m) uint8 "
+        "Inputs of a predicting network for each value of a stream (steps): (steps, n + m) uint8 "
         "from side (steps, n) and back (steps, m).");
 }

@@ -96,7 +96,7 @@ void bind_token_trial(nb::module_& m) {
           "source"_a, "painted"_a, "windows"_a, "colour"_a, "threads"_a = 1,
           "Distances (pictures, windows) float64 of painted pictures from their source: (y, u, v) "
           "uint16 of 10 bits each. A window is (top, left, height, width), even numbers of luma "
-          "samples; `colour`: (what is taken off Y, U, V (3,), their factors in R, G, B (3, 3), "
+          "samples; `colour`: (offsets of Y, U, V (3,), their factors in R, G, B (3, 3), "
           "whether samples are rounded to 8 bits before).");
   m.def(
       "band_energies",

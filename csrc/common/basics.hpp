@@ -27,7 +27,7 @@ struct DamagedStream : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What callers have to see to; ValueError in Python.
+// A precondition of callers; ValueError in Python.
 inline void check(bool good, const char* what) {
   if (!good) throw std::invalid_argument(what);
 }
@@ -45,7 +45,7 @@ inline ptrdiff_t samples_between(const int16_t* from, const int16_t* to) {
   return static_cast<ptrdiff_t>(bytes) / static_cast<ptrdiff_t>(sizeof(int16_t));
 }
 
-// What lies so many samples on will be read soon, where it is memory of ours at all: a place, no
+// Samples at this distance will be read soon, if they are in our memory: a place, no
 // pointer, since it may lie beyond its row.
 inline void prefetch(const int16_t* from, ptrdiff_t samples) {
   const auto place =

@@ -12,7 +12,7 @@
 //
 //   GV_SIMD(uint32_t, energy, (const int16_t* v, int n), (v, n)) { ... }
 //
-// What it calls has to be GV_INLINE, or small.
+// Functions it calls must be GV_INLINE, or small.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define GV_FORMS 1
 #define GV_AVX2 __attribute__((target("avx2,bmi,bmi2,fma")))
@@ -59,7 +59,7 @@ namespace gv {
 
 enum class Cpu { kPlain, kAvx2, kAvxVnni, kAvx512, kNeon = 1, kDotprod };
 
-// A setting that names nothing, or what this machine lacks.
+// An unknown setting, or one that this machine lacks.
 struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

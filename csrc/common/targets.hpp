@@ -1,8 +1,8 @@
 // Compiles code several times for sets of instructions that a machine may have, and has compilers
 // write loops out.
 //
-// What stands between GV_TARGET and GV_TARGET_END may use the instructions named there.
-// GV_UNROLL stands before a loop whose values have to stay in registers.
+// Code between GV_TARGET and GV_TARGET_END may use the instructions named there.
+// GV_UNROLL precedes a loop whose values have to stay in registers.
 #pragma once
 
 #include "common/cpu.hpp"

@@ -11,7 +11,7 @@ namespace gv::cuda {
 std::string device_name();
 
 // Its calls copy their arguments to the device and the results back. They throw std::runtime_error,
-// with what CUDA says, when that fails, and std::invalid_argument for networks wider than a block
+// with CUDA's message, when that fails, and std::invalid_argument for networks wider than a block
 // has room for.
 StreamBackend& device_backend();
 

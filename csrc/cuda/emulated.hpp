@@ -1,5 +1,5 @@
-// The CUDA form of the stream coder, run on the processor, block after block: what its tests look
-// at where there is no device.
+// The CUDA form of the stream coder, run on the processor, block after block, for tests without a
+// device.
 #pragma once
 
 #include "entropy/streams.hpp"

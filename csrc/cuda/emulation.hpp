@@ -8,7 +8,7 @@
 
 namespace gv::cuda {
 
-// Threads in turn, last one first: what depends on their order differs from the C++ form.
+// Threads in turn, last one first: results that depend on their order differ from the C++ form.
 struct LoopGroup {
   template <class Fn>
   void each(int count, const Fn& fn) const {

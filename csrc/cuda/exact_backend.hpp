@@ -1,4 +1,4 @@
-// The exact transformer on a machine that runs the kernels (backend.hpp says what a Machine is).
+// The exact transformer on a machine that runs the kernels (backend.hpp defines Machine).
 #pragma once
 
 #include "cuda/exact_device.hpp"

@@ -22,7 +22,7 @@ struct LayerView {
 struct NetworkView {
   const LayerView* layers = nullptr;
   int32_t count = 0, inputs = 0, outputs = 0;
-  int32_t stride = 0;  // words of the widest layer: what one row of activations takes
+  int32_t stride = 0;  // words of the widest layer, one row of activations
 };
 
 // sum + the four products of s8 pairs.
@@ -102,7 +102,7 @@ struct PredictedRows {
 };
 
 constexpr int kRowsOfBlock = 16, kRowsOfTile = 4;
-constexpr int kSharedBytes = 48 << 10;  // what every device gives a block
+constexpr int kSharedBytes = 48 << 10;  // available to a block on every device
 constexpr int kWidestLayer = kSharedBytes / (2 * kRowsOfBlock);
 
 // The network for kRowsOfBlock rows a block. Shared: 2 × kRowsOfBlock × stride words.

@@ -69,14 +69,14 @@ class FrameDecoder {
   const Picture* current() const { return has_picture_ ? &picture_ : nullptr; }
   void drop_current() { has_picture_ = false; }
 
-  // Continues with the first frame of a GOP; what waits is dropped.
+  // Continues with the first frame of a GOP; waiting frames are dropped.
   void restart(int64_t frame);
 
   const Header& header() const { return header_; }
   int64_t sent() const { return sent_; }
   int64_t shown() const { return shown_; }
   int64_t end_pts() const { return timeline_.end(); }
-  // Of the pictures so far; nothing where they are not hashed, or not from the first one on.
+  // Of the pictures so far; nothing if they are not hashed, or not from the first one on.
   std::optional<Id> base_hash() const;
   std::optional<Id> painted_hash() const;
   // Payload of the `painted` packet, where no frame packet follows it.

@@ -45,7 +45,7 @@ gvc_code fail(gvc_decoder* d, gvc_code code, const char* text) {
   return code;
 }
 
-// What `call` returns, or the code of what it throws.
+// The result of `call`, or the code of its exception.
 template <class Call>
 gvc_code guard(gvc_decoder* d, const Call& call) {
   if (!d) return GVC_MISUSE;

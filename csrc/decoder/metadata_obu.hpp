@@ -34,7 +34,7 @@ struct TakenApart {
 
 // Views of a temporal unit. Throws `StreamError` where its OBUs do not fit into each other.
 TakenApart take_apart(Bytes unit);
-// Entries of the body of a metadata OBU, from its metadata_type on; nothing where it is not ours.
+// Entries of the body of a metadata OBU, from its metadata_type on; nothing if it is not ours.
 // Throws `StreamError`.
 std::vector<Entry> parse_entries(Bytes body);
 

@@ -226,7 +226,7 @@ BundleModel::Obu BundleModel::obu(Coder& coder, int place) {
     auto& s = seen.symbols;
     const uint32_t period = frame_ ? (frame_ - 1) % kPeriod + 1 : 0;
     const int size = at >= kBody ? std::min<int>(s[1], 40) >> 2 : 0;
-    // What is not coded yet is zero.
+    // Values that are not coded yet are zero.
     const int first = s[kBody], second = s[kBody + 1], fourth = s[kBody + 3];
     const std::array<uint32_t, kContexts> contexts = {
         static_cast<uint32_t>(previous),

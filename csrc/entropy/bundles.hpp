@@ -21,7 +21,7 @@ constexpr int kHead = 20;      // frame headers have 15 to 17 bytes
 
 class BundleModel {
  public:
-  // What is learned of a sample: OBUs (place in the frame, number of symbols, symbols) and the byte
+  // The content of the sample: OBUs (place in the frame, number of symbols, symbols) and the byte
   // 255 before a number, 0, between GOPs. Throws std::invalid_argument.
   BundleModel(const uint8_t* sample, size_t size);
 

@@ -44,7 +44,7 @@ ScaleTables make_tables(int scale, std::vector<uint32_t>& edges) {
     const int outer = 8 * t.radius + 4;
     edge[t.symbols] = frequency(below(-outer - (f - 4)) + tail[outer - (f - 4)]);
     sum += edge[t.symbols];
-    edge[1] += kProbOne - sum;  // what rounding left over goes to the first symbol
+    edge[1] += kProbOne - sum;  // the rounding remainder goes to the first symbol
     for (int s = 1; s <= t.symbols; ++s) edge[s] += edge[s - 1];
     edges.insert(edges.end(), edge.begin(), edge.end());
   }

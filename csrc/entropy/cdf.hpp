@@ -4,7 +4,7 @@
 // Scale i stands for a mean absolute deviation of 64 · 2^((i - 63) / 6), that is 0.044…64. A
 // table's symbols are the distances of the value from the mean, nearest first (0, 1, -1, 2, -2 …),
 // up to a radius beyond which a scale's tail is lighter than 1/512; the last symbol is an escape,
-// followed by an exp-Golomb code of what is left. Tables are made by integer arithmetic alone, so
+// followed by an exp-Golomb code of the rest. Tables are made by integer arithmetic alone, so
 // they are the same on every machine. Every int32 can be coded with every table.
 //
 // Zero inflation: of a table's probability only about 2^(-i / 8) stays where it was, the rest goes
@@ -38,7 +38,7 @@ struct LaplaceTables {
   const uint32_t* edges = nullptr;
   uint32_t edge_count = 0;
 
-  // edge[s]…edge[s + 1]: what symbol s occupies of 2^16 when the mean lies step - 4 eighths above
+  // edge[s]…edge[s + 1]: the part of 2^16 of symbol s when the mean lies step - 4 eighths above
   // the centre.
   GV_BOTH const uint32_t* edge(int scale_index, int step) const {
     const ScaleTables& t = scale[scale_index];
@@ -60,7 +60,7 @@ struct ChosenEdges {
   int centre;      // the integer nearest to the mean
   int zero;        // symbol of the value zero
   uint32_t kept;   // of 2^16
-  uint32_t moved;  // what the symbol of zero has more
+  uint32_t moved;  // the surplus of the symbol of zero
 
   GV_BOTH ChosenEdges(const LaplaceTables& tables, const TableChoice& choice) {
     const int symbols = tables.scale[choice.scale].symbols;
@@ -123,7 +123,7 @@ GV_BOTH inline void put_integer(Coder& coder, const LaplaceTables& tables,
   put_raw(coder, bits, rest & ((uint64_t{1} << bits) - 1));
 }
 
-// Any bytes decode to some value; what lies beyond int32 is clamped. `coder` has RansDecoder's
+// Any bytes decode to some value; values beyond int32 are clamped. `coder` has RansDecoder's
 // peek() and advance().
 template <class Coder>
 GV_BOTH inline int32_t get_integer(Coder& coder, const LaplaceTables& tables,

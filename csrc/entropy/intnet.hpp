@@ -26,7 +26,7 @@ struct DenseLayer {
   int32_t low = 0, high = kMaxActivation;  // all but the last layer: inside 0…127
 };
 
-// What the sum of an output becomes: multiplied, shifted with halves up, clamped.
+// Requantization of the sum of an output: multiplied, shifted with halves up, clamped.
 GV_BOTH inline int32_t requantise(int32_t sum, int32_t multiplier, int shift, int32_t low,
                                   int32_t high) {
   const int64_t product = static_cast<int64_t>(sum) * multiplier;

@@ -1,5 +1,5 @@
-// Many independent streams of integers, coded at once: what a back-end does, and the back-end of
-// the processor.
+// Many independent streams of integers, coded at once: the interface of a back-end, and that of the
+// processor.
 //
 // A batch is a matrix of streams × steps integers of which the first counts[s] of row s are coded,
 // each row as an rANS packet of its own by the Laplace tables of cdf.hpp. The table of every

@@ -1,4 +1,4 @@
-// Bytes of a stream, the position from which they are read, and what is thrown where they are
+// Bytes of a stream, the position from which they are read, and the error thrown where they are
 // wrong. Every parser of a stream reads through `Cursor`, which checks bounds.
 #pragma once
 

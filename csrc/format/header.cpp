@@ -62,7 +62,7 @@ Base base_of(int number, const std::vector<int>& more) {
   return static_cast<Base>(number);
 }
 
-// What one field says of another.
+// Rules between fields.
 void check(const Header& h) {
   const auto check = [](bool holds, const std::string& text) {
     if (!holds) refuse("header: " + text, code::kHeaderField);

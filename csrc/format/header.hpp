@@ -31,7 +31,7 @@ struct Header {
 constexpr int kVersionMajor = 1, kVersionMinor = 1;  // the latest that is read
 constexpr int64_t kMostPts = int64_t{1} << 60;       // ticks from 0, either way
 
-// Bytes of the header at the start of `data`, or 0 where more bytes must tell. Throws `StreamError`.
+// Bytes of the header at the start of `data`, or 0 if more bytes are needed. Throws `StreamError`.
 size_t header_size(Bytes data);
 // A whole header of that size. `more_bases`: numbers of bases that the caller reads besides those of
 // `Base`. Throws `StreamError`.

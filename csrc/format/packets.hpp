@@ -32,7 +32,7 @@ struct Packet {
   bool is_frame() const { return kind == kInter || kind == kKey; }
 };
 
-// What the head of a packet says: its kind, and bytes of head, payload and CRC-16 together.
+// The head of a packet: its kind, and bytes of head, payload and CRC-16 together.
 struct PacketHead {
   int kind = kInter;
   uint64_t payload = 0, whole = 0;
@@ -40,9 +40,9 @@ struct PacketHead {
 
 constexpr size_t kLeastPacket = 3;  // bytes
 
-// The head at the start of `data`, or nothing where more bytes must tell. Throws `StreamError`.
+// The head at the start of `data`, or nothing if more bytes are needed. Throws `StreamError`.
 std::optional<PacketHead> parse_packet_head(Bytes data);
-// Bytes of the packet at the start of `data`, or 0 where more bytes must tell. Throws `StreamError`
+// Bytes of the packet at the start of `data`, or 0 if more bytes are needed. Throws `StreamError`
 // for one that is larger than its kind may be.
 size_t packet_size(Bytes data);
 // A whole packet of that size. Throws `StreamError`.

@@ -27,7 +27,7 @@ class StreamReader {
   void begin(const Header& header, uint64_t size);
   // Bytes that the packet at hand lacks at least, where `next` had too few.
   size_t missing() const;
-  // The next packet other than `gop`, `index` and `end`, valid until the next call; nothing where
+  // The next packet other than `gop`, `index` and `end`, valid until the next call; nothing if
   // more bytes are needed, or `at_end`. Throws `StreamError`; then only `seek` goes on.
   std::optional<Packet> next();
   bool at_end() const { return ended_; }
@@ -48,7 +48,7 @@ class StreamReader {
   std::optional<uint64_t> total_frames() const;
   // GOPs of the index, or, without one, those that were read from the start of the file.
   const std::vector<GopEntry>& gops() const { return index_.empty() ? seen_ : index_; }
-  // What was read of a GOP whose end has not come; no frames where there is none.
+  // The part read of a GOP whose end has not come; no frames if there is none.
   GopEntry open_gop() const {
     return {gop_frame_, frames_ - gop_frame_, gop_offset_, offset_ - gop_offset_, fitted_};
   }
@@ -58,7 +58,7 @@ class StreamReader {
   const std::optional<Id>& sought_hash() const { return sought_hash_; }
 
  private:
-  enum class Seeking { none, wanted, end, index, fit };  // what is read next
+  enum class Seeking { none, wanted, end, index, fit };  // next part to read
 
   Bytes waiting() const { return Bytes(buffer_).from(at_); }
   void skip(size_t bytes);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kRaw = 255, kLong = 255, kLast = 16, kSizeFlag = 2;
 
-// What each GOP begins from.
+// The initial state of each GOP.
 const BundleModel& primed_model() {
   static const BundleModel primed(kBundlesSample, kBundlesSampleSize);
   return primed;

@@ -8,7 +8,7 @@
 
 namespace gvfuzz {
 
-// What must never happen.
+// Reports a broken invariant.
 inline void require(bool condition) {
   if (!condition) std::abort();
 }

@@ -1,4 +1,4 @@
-// Fuzzing of `fit` payloads with tokens: build/fuzz/fitted_fuzz CORPUS. What is read paints.
+// Fuzzing of `fit` payloads with tokens: build/fuzz/fitted_fuzz CORPUS. Readable payloads paint.
 #include "fuzz/bytes.hpp"
 #include "fuzz/sealed.hpp"
 #include "model/video_painter.hpp"

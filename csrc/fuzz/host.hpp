@@ -1,4 +1,4 @@
-// A host of libgvc whose AV1 decoder makes pictures up: what a player does, on any bytes.
+// A host of libgvc whose AV1 decoder invents pictures: a player's calls, on any bytes.
 #pragma once
 
 #include "fuzz/bytes.hpp"
@@ -15,7 +15,7 @@ class Host {
   Host(const Host&) = delete;
   ~Host() { gvc_close(decoder); }
 
-  // Gives the base picture of the unit at hand and takes what comes of it.
+  // Gives the base picture of the unit at hand and takes the result.
   gvc_code show() {
     gvc_header header;
     require(gvc_get_header(decoder, &header) == GVC_OK);

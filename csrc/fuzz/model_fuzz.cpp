@@ -1,4 +1,4 @@
-// Fuzzing of the painter's file: build/fuzz/model_fuzz CORPUS. What is read paints.
+// Fuzzing of the painter's file: build/fuzz/model_fuzz CORPUS. Readable models paint.
 #include "fuzz/bytes.hpp"
 #include "model/video_painter.hpp"
 

@@ -58,7 +58,7 @@ extern "C" {
 
 typedef struct gvc_decoder gvc_decoder;
 
-/* What calls return. Errors are negative; -3 to -5 are the exit codes of the gvcodec command. */
+/* Return values. Errors are negative; -3 to -5 are the exit codes of the gvcodec command. */
 typedef enum gvc_code {
   GVC_OK = 0,
   GVC_AGAIN = 1,        /* nothing to give yet: send more, or take the picture first */
@@ -94,7 +94,7 @@ typedef enum gvc_base { GVC_BASE_AV1 = 1, GVC_BASE_VVC = 3, GVC_BASE_GVC1D = 7 }
 typedef struct gvc_header {
   int32_t width, height;             /* of pictures that come out */
   int32_t coded_width, coded_height; /* of base pictures that the AV1 decoder must give */
-  int32_t bits;                      /* 8 or 10, of the source: what a player should show */
+  int32_t bits;                      /* 8 or 10, of the source, for display */
   int32_t base;                      /* gvc_base */
   int32_t scale;                     /* 0: full size, 1: 3/4, 2: 1/2 */
   int32_t q;                         /* 0…63 */
@@ -163,7 +163,7 @@ GVC_API void gvc_get_error(const gvc_decoder* decoder, gvc_error* error);
  * gvc_seek reads the index and the weights in force. */
 GVC_API uint64_t gvc_offset(const gvc_decoder* decoder);
 /* Takes the next bytes of a .gvc stream, as many as the caller likes; they are copied. Call it when
- * gvc_next_unit says GVC_AGAIN: what is sent earlier only waits in memory. */
+ * gvc_next_unit says GVC_AGAIN: earlier data only waits in memory. */
 GVC_API gvc_code gvc_send(gvc_decoder* decoder, const uint8_t* data, size_t size);
 /* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_PLAIN: the
  * unit belongs to no stream of ours, so it has no place here and base pictures of it must not be
@@ -177,7 +177,7 @@ GVC_API gvc_code gvc_flush(gvc_decoder* decoder);
  * begins anew, whatever `frame` is. */
 GVC_API gvc_code gvc_seek(gvc_decoder* decoder, int64_t frame);
 
-/* --- What the stream says ---------------------------------------------------------------------- */
+/* --- Properties of the stream ----------------------------------------------------------------- */
 
 /* GVC_AGAIN before the header was read. */
 GVC_API gvc_code gvc_get_header(gvc_decoder* decoder, gvc_header* header);

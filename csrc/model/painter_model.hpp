@@ -1,4 +1,4 @@
-// The painter's file as numbers, and what `fit` packets change of them (docs/spec/models.md,
+// The painter's file as numbers, and their changes by `fit` packets (docs/spec/models.md,
 // fit.md, painter.md: Strength).
 #pragma once
 
@@ -12,19 +12,19 @@ namespace gv {
 
 struct PainterModel {
   PainterLayers layers;
-  // Where tokens can steer it: integers of a token, what a level of each adds to the sums of `style`
+  // Where tokens can steer it: integers of a token, weights of their levels in sums of `style`
   // (outputs, dimensions), and the network of their tables.
   int dimensions = 0;
   std::vector<int16_t> token_weight;
   std::optional<IntegerNetwork> token_network;
 };
 
-// Throws `StreamError`: `newer` for a painter of another form, `damaged` for what is no painter.
+// Throws `StreamError`: `newer` for a painter of another form, `damaged` for other files.
 PainterModel read_painter(Bytes file);
 
 constexpr int kScaleCount = 3;
 
-// How strongly is painted. Factors are eighths of an octave, −40…16: of the gains of the fine, second
+// Painting strength. Factors are eighths of an octave, −40…16: of the gains of the fine, second
 // and third scale, then of their amplitudes.
 struct Strength {
   int noise = 64, keep = 0;  // 64ths; more of the detail before

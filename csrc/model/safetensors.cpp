@@ -61,7 +61,7 @@ class Json {
   }
 
  private:
-  static constexpr const char* kWrong = "JSON: not what should be here";
+  static constexpr const char* kWrong = "JSON: unexpected token";
 
   static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
   static bool is_plain(uint8_t c) {  // of numbers, true, false, null

@@ -26,7 +26,7 @@ struct Safetensors {
   const Tensor& at(const std::string& name) const;
 };
 
-// Views of `file`. Throws `StreamError` for what is no such file.
+// Views of `file`. Throws `StreamError` for other files.
 Safetensors read_safetensors(Bytes file);
 
 // The integer that a JSON object holds under `key`, `missing` without one. Throws `StreamError`.

@@ -6,12 +6,12 @@
 
 namespace gv {
 
-// What a stream is, in 1/256, as the painter sees it; the last entry is each frame's own.
+// The condition of a stream, in 1/256; the last entry is each frame's own.
 std::vector<int32_t> stream_condition(Base base, int scale, int q);
 // A frame's own entry: `size` bytes of its payload; 0: unknown.
 int frame_condition(uint64_t size, int width, int height);
 
-// What the frames of a GOP are painted with.
+// Parameters that paint the frames of a GOP.
 struct GopPainting {
   bool identity = false;  // painted frames are base frames; the rest is empty
   PainterLayers layers;

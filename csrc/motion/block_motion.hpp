@@ -20,7 +20,7 @@ class BlockMotion {
   void forget() { before_ = Plane(); }
 
   // Takes the luma of the next frame, 10 bits, rows without gaps. Returns (dy, dx) of each 16×16
-  // block against the frame before, nothing for a first one. Large pictures are searched at half
+  // block against the previous frame, nothing for a first one. Large pictures are searched at half
   // size, blocks of 32×32 by half samples: four times as fast, and detail moves as well.
   std::vector<int16_t> push(const uint16_t* luma);
 

@@ -1,4 +1,4 @@
-// What motion compensation leaves of each block of a video, source frame by source frame: scene
+// The residual of motion compensation for each block of a video, source frame by frame: scene
 // cuts are found by it.
 #pragma once
 
@@ -11,7 +11,7 @@ class MotionErrors {
   MotionErrors(int width, int height, int threads);
 
   // Takes the next frame's luma, padded to 16 and with margins. Returns the mean squared error
-  // (10-bit samples) of each 16×16 block predicted from the frame before, 0 in the first frame.
+  // (10-bit samples) of each 16×16 block predicted from the previous frame, 0 in the first frame.
   // Motion is searched at half size.
   std::vector<float> push(const Plane& luma);
 

@@ -72,7 +72,7 @@ const uint16_t* luma_source(const Plane& ref, int x, int y, Mv mv) {
   return ref.row(py) + px;
 }
 
-// Vectors that a search has tried for one block, with what each leaves.
+// Vectors that a search has tried for one block, with their residuals.
 class Tried {
  public:
   void clear() { count_ = 0; }

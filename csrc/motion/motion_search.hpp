@@ -28,7 +28,7 @@ void compensate_luma(const Plane& ref, int x, int y, Mv mv, uint16_t* out, int s
 uint32_t sad16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 
 // Sum of absolute coefficients of the four 8×8 Hadamard transforms of the differences, in the scale
-// of SAD: a better estimate than SAD of what is left to code.
+// of SAD: a better estimate of coding cost than SAD.
 uint32_t satd16(const uint16_t* a, int stride_a, const uint16_t* b, int stride_b);
 
 struct MotionField {

@@ -1,4 +1,4 @@
-// Which blocks of 8×8 samples differ from the frame before, moved. Only what is near them is
+// Which blocks of 8×8 samples differ from the previous frame, moved. Only their neighbourhood is
 // painted: elsewhere detail moves along as it is (docs/spec/painter.md, keep 32767).
 #pragma once
 
@@ -23,7 +23,7 @@ class ChangedBlocks {
 
   uint8_t* row(int y) { return changed_.data() + static_cast<size_t>(y) * width_; }
 
-  // What lies within `reach` columns of a changed block of rows first…last, from left to right:
+  // The columns within `reach` of a changed block of rows first…last, from left to right:
   // whole kColumns up to the end of the row, at most `most` columns each.
   std::vector<Span> near(int first, int last, int reach, int most) const {
     std::vector<uint8_t> any(static_cast<size_t>(width_), 0);

@@ -79,7 +79,7 @@ struct PainterForms {
                int16_t* out);
   // A row of luma or chroma with its detail.
   void (*add_detail)(const int16_t* loop, const int16_t* detail, int width, int16_t* out);
-  // What chroma is above its blurred self, and that self, in quarter codes; sizes and values are
+  // Chroma less its blur, and the blur, in quarter codes; sizes and values are
   // added to `sums` (two rows).
   void (*colour)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* high,
                  int16_t* const* sums);

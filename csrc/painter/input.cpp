@@ -1,4 +1,4 @@
-// What the painter sees: samples, what moves along from the frame before, bands, measures
+// Inputs of the painter: samples, state moved from the previous frame, bands, measures
 // of blocks.
 #include <cstring>
 #include <numeric>
@@ -88,7 +88,7 @@ GV_SIMD(void, take_row,
 
 }  // namespace
 
-// What moves along with a row of blocks, one row of samples after the other: that is how they lie
+// State that moves with a row of blocks, one row of samples after the other: that is how they lie
 // in memory.
 void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int by) {
   const int high = 2 * h_, wide = 2 * w_, blocks = w8_ / 2;
@@ -130,7 +130,7 @@ void FramePainter::fetch(const int16_t* motion, int corner_y, int corner_x, int 
     }
 }
 
-// A row of what a plane of the frame before had, moved, from the first of these columns of blocks
+// A row of a plane of the previous frame, moved, from the first of these columns of blocks
 // on; of chroma by half the vector (`half` 1). Neighbours that move alike are copied at once.
 void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int half,
                              const int16_t* motion, const Span& span, int16_t* out) const {

@@ -76,14 +76,14 @@ auto pointers(Rows& rows, int y, int x = 0) {
   return found;
 }
 
-// `style` with the inputs of what steers it, each `kCopies` times, since weights of eight bits add
+// `style` with its steering inputs, each `kCopies` times, since weights of eight bits add
 // up to those that it takes.
 constexpr int kCopies = 4, kMostWeight = 127;
 PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
   if (!s.channels) return style;
   check(s.channels > 0 && s.channels <= 16 && s.channels % 4 == 0, "levels come in fours");
   check(s.weight.size() == static_cast<size_t>(style.outputs) * s.channels,
-        "what steers is of another shape");
+        "steering levels have another shape");
   PainterLayer wide = style;
   wide.inputs += kCopies * s.channels;
   wide.weight.clear();
@@ -98,14 +98,14 @@ PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
         wide.weight.push_back(static_cast<int8_t>(part));
         weight -= part;
       }
-    for (const int32_t weight : rest) check(!weight, "what steers is out of range");
+    for (const int32_t weight : rest) check(!weight, "steering weights are out of range");
   }
   return wide;
 }
 
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
-// How well a block of the frame before has what the block has, 0…256.
+// How well a block of the previous frame has what the block has, 0…256.
 int32_t trusted(int32_t mismatch, int32_t known) {
   const int32_t u = std::max(128 - halved(mismatch * 1365, 16), 0);
   return halved((u * u * u * u >> 20) * known, 6);
@@ -307,8 +307,8 @@ struct FramePainter::BlockScratch {
         outside(1, 1, w8) {}
 };
 
-// kDepthwiseRows rows, as far as they are within `reach` blocks of what has changed; elsewhere rows
-// keep what they had, which nothing reads.
+// kDepthwiseRows rows, as far as they are within `reach` blocks of a change; elsewhere rows
+// keep their values, which nothing reads.
 void FramePainter::run_block(const Block& b, int reach, int first, BlockScratch& s) {
   constexpr int kRows = kDepthwiseRows;
   const int channels = trunk_.channels;
@@ -347,7 +347,7 @@ struct FramePainter::MapScratch {
       : seen(inputs / 4, 1, w8), styled(style / 4, 1, w8), heads(kHeads, 1, w8) {}
 };
 
-// Style, what the heads make of it, and the maps of a row of blocks.
+// Style, the heads' outputs, and the maps of a row of blocks.
 void FramePainter::make_maps(int row8, MapScratch& s) {
   const int channels = trunk_.channels;
   for (int c = 0; c < channels; c += 4) {
@@ -391,11 +391,11 @@ void FramePainter::make_maps(int row8, MapScratch& s) {
   for (int i = 0; i < maps_.channels; ++i) repeat(maps_.row(i, row8), w8_, 1);
 }
 
-// Columns of blocks that are painted at a time, so that what they need stays in cache whatever the
+// Columns of blocks that are painted at a time, so that their data stays in cache whatever the
 // width is.
 constexpr int kPainted = 256;
 
-// What one thread needs for the rows of half resolution that it works on, for kPainted columns;
+// Buffers of one thread for the rows of half resolution that it works on, for kPainted columns;
 // but `below` has whole rows, three of them, row y in place y mod 3.
 struct FramePainter::Strip {
   Samples16 below, maps, bands, wide, full, scratch;
@@ -415,7 +415,7 @@ namespace {
 int upper_block(int y) { return y / 4 - (y % 4 < 2); }
 
 // Lets `paint` write samples from…to of a row of a plane that has `width` of them; null: of none.
-// Loops write whole vectors: what may reach beyond the plane goes through `scratch`.
+// Loops write whole vectors: rows that may exceed the plane go through `scratch`.
 template <class F>
 void write_samples(uint16_t* row, int from, int to, int width, int16_t* scratch, F paint) {
   constexpr int kWhole = 64;  // a multiple of every form's vectors
@@ -560,7 +560,7 @@ void FramePainter::take(const PaintSource& loop, const int16_t* motion, uint32_t
 }
 
 // All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks
-// further on: strips go through all stages with each row that is new, what stays in caches
+// further on: strips go through all stages with each new row, which stays in caches
 // meanwhile; then follow the rows at the borders of strips.
 void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
   const uint32_t bits = mixed(position_++);
@@ -594,13 +594,13 @@ void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
     });
 }
 
-void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
+void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int frame_condition,
                          uint16_t* const* planes) {
   check(!entries_.empty(), "paint comes after start");
   forms_ = &painter_forms();
   std::swap(now_, before_);
   known_ = known_ && motion;
-  entries_.back() = own;
+  entries_.back() = frame_condition;
   for (Block& b : blocks_)
     for (size_t c = 0; c < b.bias.size(); ++c) {
       int32_t sum = 0;
@@ -611,7 +611,7 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
   see(loop, motion);
   find_changed();
   // Coarse detail is raised from samples up to six away from a changed block, whose maps lie between
-  // blocks up to two away. What comes before a block of the trunk is needed two blocks further.
+  // blocks up to two away. The inputs of a block of the trunk are needed two blocks further.
   constexpr int kMapReach = 2;
   int reach = kMapReach + 2 * static_cast<int>(blocks_.size());
   const int groups = ceil_div(h8_, kDepthwiseRows), parts = std::min(groups, 4 * threads_);
@@ -680,8 +680,9 @@ void FramePainter::carry_rows(int y, const int16_t* motion, uint16_t* const* pla
   }
 }
 
-void FramePainter::carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes) {
-  check(!entries_.empty(), "carry comes after start");
+void FramePainter::reuse_detail(const PaintSource& loop, const int16_t* motion,
+                                uint16_t* const* planes) {
+  check(!entries_.empty(), "reuse_detail comes after start");
   std::swap(now_, before_);
   known_ = known_ && motion;
   const uint32_t bits = mixed(position_++);

@@ -34,8 +34,8 @@ struct PainterLayers {
   std::vector<PainterBlock> blocks;
 };
 
-// What steers `style`: levels of ±63 of the regions of 64×64 samples, (channels, rows, columns), and
-// what a level adds to each sum, (outputs, channels), ±508. Nothing where `channels` is 0.
+// Steering of `style`: levels of ±63 of regions of 64×64 samples, (channels, rows, columns), and
+// the weight of a level in each sum, (outputs, channels), ±508. Nothing where `channels` is 0.
 struct PainterSteering {
   int channels = 0, rows = 0, columns = 0;
   std::vector<int16_t> weight;
@@ -78,14 +78,15 @@ class FramePainter {
   void start(const PainterLayers& layers, const std::vector<int32_t>& entries,
              const PainterSteering& steering = {});
 
-  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none; `own`: the
-  // frame's entry of the condition.
-  void paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes);
+  // Paints the next frame. `motion`: (dy, dx) of each 16×16 block, null for none;
+  // `frame_condition`: the frame's entry of the condition.
+  void paint(const PaintSource& loop, const int16_t* motion, int frame_condition,
+             uint16_t* const* planes);
 
-  // The next frame without painting it anew, for who cannot keep up: detail of the frame before is
-  // moved and fades where the base frame is not what it was there. Samples are not those of
-  // `paint`. Without `motion`, or as first frame, the base frame.
-  void carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes);
+  // The next frame without painting, for players that fall behind: detail of the previous frame
+  // moves along, and fades where the base frame has changed. Samples differ from those of `paint`.
+  // Without `motion`, or for the first frame, the base frame.
+  void reuse_detail(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes);
 
   int width() const { return width_; }
   int height() const { return height_; }
@@ -159,9 +160,9 @@ class FramePainter {
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
   Quads signal_;  // coarse bands and colour (2 quads), phases of N; row y is y + 1 here
   Rows2<int32_t> slopes_,
-      measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
+      measures_;  // gradient products in pairs of columns; inputs of trunk and maps
   Quads quarter_;
-  Quads steered_;  // what `style` sees beside the trunk, the same for every frame
+  Quads steered_;  // inputs of `style` besides the trunk, the same for every frame
   Samples16 trunk_, next_, maps_;
 };
 

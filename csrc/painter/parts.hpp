@@ -1,4 +1,4 @@
-// What the parts of the painter share.
+// Helpers shared by the parts of the painter.
 #pragma once
 
 #include <algorithm>

@@ -47,7 +47,7 @@ int PaintedStream::send(Context* context, Data* in) {
   try {
     const gv::TakenApart parts = gv::take_apart(bytes);
     if (!parts.damage.empty() || !parts.entries.empty()) clean = gv::restore_av1(gv::strip_av1(parts.obus));
-  } catch (const gv::StreamError&) {  // dav1d says what is wrong with it
+  } catch (const gv::StreamError&) {  // dav1d reports the error
   }
   is_ours_ = is_ours_ || !clean.empty();
   if (!is_ours_) return library.send_data(context, in);
@@ -62,7 +62,7 @@ int PaintedStream::send(Context* context, Data* in) {
   return code;
 }
 
-// The host's properties, with what it attached to them, move to the new data, or back.
+// The host's properties, with its attachments, move to the new data, or back.
 int PaintedStream::send_without_metadata(Context* context, Data& in, const gv::Buffer& clean) {
   Data data{};
   uint8_t* bytes = library.data_create(&data, clean.size());

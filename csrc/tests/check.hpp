@@ -1,4 +1,4 @@
-// What the test programs of the core share: expectations, random numbers.
+// Shared by the test programs of the core: expectations, random numbers.
 #pragma once
 
 #include <cstdio>

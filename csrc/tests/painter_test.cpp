@@ -31,7 +31,7 @@ gv::PainterLayers layers(int spread) {
   gv::PainterLayers l;
   l.stem = make(16, 12, 3), l.stem2 = make(32 - 16, 16, 3), l.statistics = make(16, 16, 1);
   l.view = make(32, 1, 1), l.style = make(12, 32, 1), l.head = make(15, 12, 1);
-  for (int32_t& shift : l.head.shift) shift -= 8;  // so that what is painted shows
+  for (int32_t& shift : l.head.shift) shift -= 8;  // so that painting is visible
   for (int i = 0; i < 2; ++i) {
     gv::PainterBlock b{make(32, 1, 5), make(48, 32, 1), make(32, 48, 1), {}};
     for (int k = 0; k < 32 * 3; ++k) b.condition.push_back(uniform(random, -60, 60));
@@ -103,7 +103,7 @@ void carries(int width, int height) {
         planes[c] = out[t][c].data();
       }
       if (t == 0) painter.paint(source, nullptr, 0, planes);
-      else painter.carry(source, t == 3 ? nullptr : still.data(), planes);
+      else painter.reuse_detail(source, t == 3 ? nullptr : still.data(), planes);
     }
     for (int c = 0; c < 3; ++c) {
       EXPECT(out[1][c] == out[0][c]);

@@ -81,8 +81,8 @@ class Framed {
 };
 
 // Mean squares of N, P and Q in quarter codes over squares of `side` samples, (3, height / side,
-// width / side). `units`: what 1 of each band stands for, as divisors; `limits` cut the bands.
-// `quarter`: what x is multiplied by for N. `low` (or null): x blurred, 256 times as large.
+// width / side). `units`: the unit of each band, as divisors; `limits` cut the bands.
+// `quarter`: the factor of x for N. `low` (or null): x blurred, 256 times as large.
 template <class T>
 void measure_bands(const Whole<T>& x, int step, int side, const double* units, T quarter,
                    const T* limits, Whole<T>* low, std::vector<double>& out) {

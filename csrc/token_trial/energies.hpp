@@ -1,4 +1,4 @@
-// What the encoder measures of pictures when it finds tokens and tries them: energies of detail,
+// Measurements of pictures for finding and trying tokens: energies of detail,
 // and change from frame to frame. Sums are of integers, so all machines measure the same.
 #pragma once
 

@@ -12,7 +12,7 @@ namespace gv {
 // Channels of height × width values as four phases of `places` each, zeros around.
 class FeatureMap {
  public:
-  // Makes room, with zeros around each phase; what is inside is not set.
+  // Makes room, with zeros around each phase; the inside is not set.
   void reset(int channels, int height, int width) {
     channels_ = channels, height_ = height, width_ = width;
     row_ = ceil_div(width, 2) + 1;

@@ -300,7 +300,7 @@ PerceptualMetric::PerceptualMetric(const std::vector<MetricStage>& stages) {
 
 PerceptualMetric::~PerceptualMetric() = default;
 
-// What a thread needs.
+// Buffers of a thread.
 struct PerceptualMetric::Work {
   explicit Work(size_t stages) : reference(stages), painted(stages) {}
   std::vector<StageMap> reference, painted;

@@ -21,7 +21,7 @@ struct MetricLayer {
   float range = 0;
 };
 
-// Convolutions of a stage, and what squared differences of its channels weigh.
+// Convolutions of a stage, and the weights of squared differences of its channels.
 struct MetricStage {
   std::vector<MetricLayer> layers;
   std::vector<float> weight;

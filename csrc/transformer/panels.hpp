@@ -1,4 +1,4 @@
-// Weights in panels, and loops over rows on several threads: what the parts of the transformer
+// Weights in panels, and loops over rows on several threads: shared by the parts of the transformer
 // share.
 #pragma once
 

@@ -85,8 +85,8 @@ class Codec:
 
 @dataclass(frozen=True)
 class Options:
-    """What `--codecs` words are resolved with: preset table of the peers, intra period, TOML files
-    of more codecs, and threads of every codec (one, where bytes must not depend on the machine)."""
+    """Context that resolves the words of `--codecs`: preset table of the peers, intra period, TOML
+    files of more codecs, threads of every codec (one if bytes must not depend on the machine)."""
 
     presets: str = "conditions"
     keyint: int = ENDLESS

@@ -22,7 +22,7 @@ from eval.tools import EvalError
 
 
 def load(options: Options) -> dict[str, Codec]:
-    """Codecs of all files by name. Raises EvalError that names file, codec and what is wrong."""
+    """Codecs of all files by name. Raises EvalError that names file, codec and error."""
     codecs = {}
     for path in options.templates:
         try:

@@ -24,7 +24,7 @@ from eval.tools import EvalError, run_command
 from gvcodec.compare.peers import ENDLESS
 
 _ROOT = Path(__file__).resolve().parents[2]
-#: Folders whose content decides what gvcodec writes and shows.
+#: Folders whose content decides gvcodec's output.
 _CONTENT = ("gvcodec", "csrc", "checkpoints")
 _SUFFIXES = {".py", ".cpp", ".hpp", ".h", ".safetensors"}
 _BESIDE = {"train", "__pycache__"}
@@ -151,7 +151,7 @@ def frame_bytes(stream: Path) -> list[int]:
 
 
 def stream_facts(stream: Path) -> dict[str, Any]:
-    """What `gvcodec info` tells of a stream that a table must know: base, scale, model ids (None =
+    """Facts of `gvcodec info` about a stream that tables need: base, scale, model ids (None =
     no such layer)."""
     _, text = run_command([sys.executable, "-m", "gvcodec", "info", str(stream), "--json"])
     info = json.loads(text)

@@ -5,7 +5,7 @@ Low delay means: decoding order is display order (no B-frames or the encoder's o
 structure); encoders may still look ahead, which makes them stronger. Every encoder runs with one
 thread, so that bytes do not depend on the machine. Streams are elementary and without SEI texts.
 Where only the first frame is to be intra, encoders that would place another at a scene cut are told
-not to; `eval.rd.encoding` checks what came out.
+not to; `eval.rd.encoding` checks the output.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _FORMS: dict[str, tuple[Literal["low", "random"], str]] = {
     "ld": ("low", "low delay"),
     "ra": ("random", "random access"),
 }
-#: Elementary streams carry no frame rate that matters here: decode what is there, in order, without
+#: Elementary streams carry no frame rate that matters here: decode all frames, in order, without
 #: conversion.
 _DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}")
 _DECODE += ("-fps_mode", "passthrough")

@@ -80,9 +80,9 @@ SETTINGS = {
         }.items()
     },
 }
-#: SVT-AV1's own values, over those that base av1 sets: what a setting does not name has these.
+#: SVT-AV1's own values instead of those of base av1, for options that a setting does not name.
 NEUTRAL = "enable-cdef=-1:enable-restoration=-1:ac-bias=0"
-#: Clips of training, by what they show.
+#: Clips of training, by content.
 CLIPS = {
     "hdtrain_street_crowd_720p": "street",
     "video-retalking-examples-face-5-fc207e": "face",

@@ -34,7 +34,7 @@ _METRICS = ("lpips_alex", "dists", "psnr_y")
 _RATES = (BANDS[0][0], BANDS[-1][1])
 #: Sizes of pictures that are compared together.
 _GROUPS = (("480p", "720p"), ("1080p",))
-#: Lines of the picture: its label, what its codecs' names begin with, their colour.
+#: Lines of the picture: its label, prefix of its codecs' names, their colour.
 _FAMILIES = (
     ("SVT-AV1", "svt:", "#2b9348"),
     ("gvcodec, painted, preset", "preset:", "#d7263d"),

@@ -17,10 +17,10 @@ qualities, near `TARGETS`:
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
-`all` measures what a CSV lacks, a process for each codec, clip and quality, so that none takes
-long. `report` compares its rows by size of picture and band of rates. `check` fails where gvcodec
+`all` measures the missing rows of a CSV, a process for each codec, clip and quality, each of them
+short. `report` compares its rows by size of picture and band of rates. `check` fails where gvcodec
 takes over 2 % more bits than in the release before, on the same clips at the same sizes.
-`sampling` says what measuring some of the frames only (`EVERY`) moves.
+`sampling` reports the effect of measuring only some frames (`EVERY`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ QUALITIES: dict[str, tuple[float, ...]] = {
     "x265": (10, 20, 28, 33, 37, 43, 48),
     "aom": (10, 25, 38, 47, 53, 58, 63),
 }
-#: What differs from default options.
+#: Options that differ from the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},

@@ -1,4 +1,4 @@
-"""What the dial of the painter is worth: `python -m eval.experiments.look CLIP … --q N …`.
+"""Cost of the painting strength: `python -m eval.experiments.look CLIP … --q N …`.
 
 Each clip is shown at each place of the dial and compared with the source; `gvcodec decode`, another
 process, decodes. A place is set in one of two forms:
@@ -8,7 +8,7 @@ process, decodes. A place is set in one of two forms:
 
 PSNR-Y and flicker are of all frames, LPIPS-Alex and SSIMULACRA2 of one in 8, DISTS of one in 24 (of
 the CIF clip one in 8), ColorVideoVDP
-of the middle quarter. Rows go to docs/data/look.csv; what is there already for this painter is not
+of the middle quarter. Rows go to docs/data/look.csv; existing rows of this painter are not
 measured again. `--picture FILE` writes an enlarged crop of the middle frame, a row for each clip:
 the source, then the places of `SHOWN`.
 """

@@ -314,7 +314,7 @@ def measure_attention(options: argparse.Namespace) -> None:
 def follow(model: Path, seed: int, last: bool) -> tuple[float, float, float] | None:
     """Of tokens that look at a shape in the first frame, in the later frames that show it: share of
     attention on this shape, the same of the window's other tokens, the shape's share of the window.
-    None where no token looks at a shape."""
+    None if no token looks at a shape."""
     config, _ = read_network(model)
     # One shot, the first scene from its start.
     clip = world.draw(seed, 24, ([0] * 24, list(range(24))))

@@ -3,8 +3,8 @@
 
 The question is where the shapes of a clip move: nowhere, left, right, up or down. (Asked for all
 eight motions of the world, one step from frame to frame, a classifier that had seen 800 clips was
-right in 18.5 %.) A classifier learns it from a set of few bytes, a share of what all clips take as
-AV1 at q 28 with all frames. Clips to test by have other seeds and other textures. The network that
+right in 18.5 %.) A classifier learns it from a small set, a share of the bytes of all clips as AV1
+at q 28 with all frames. Clips to test by have other seeds and other textures. The network that
 codes was trained on this world, SVT-AV1 was not.
 
     frames                 clips in herding order as AV1; frames and quality by validation loss

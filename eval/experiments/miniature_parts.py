@@ -56,7 +56,7 @@ class Shuffled(Codec):
 
 @torch.no_grad()
 def costs(codec: Codec, config: Config, planes: Any, change: Any = None) -> torch.Tensor:
-    """J [B] of clips; `change(tokens)`: what the decoder and the entropy model get."""
+    """J [B] of clips; `change(tokens)`: the input of decoder and entropy model."""
     y = planes[0]
     grid = Grid(y.shape[2] // config.window, y.shape[3] // config.window)
     rates = torch.full((len(y),), (RATES - 1) / 2)

@@ -1,4 +1,4 @@
-"""What quantizers by region could gain under the painter: `python -m
+"""Gain of quantizers by region under the painter: `python -m
 eval.experiments.region_quantizer measure --app SvtAv1EncApp --data DIR` and `report`.
 
 FFmpeg's wrapper of SVT-AV1 passes no map of regions on, SVT-AV1's own program does

@@ -2,8 +2,8 @@
 
 By default a GOP shows base frames where the energies of its painted detail are more than
 `texture_check.MISMATCH_LIMIT` times as far from the source's as those of base frames. For each clip
-and quality this measures that ratio, and what painting does to PSNR-Y and LPIPS-Alex, on the last
-frames of two runs of three, at preset 10; a slide made by hand comes first. Rows go to
+and quality this measures that ratio, and the effect of painting on PSNR-Y and LPIPS-Alex, on the
+last frames of two runs of three, at preset 10; a slide made by hand comes first. Rows go to
 docs/data/slides.csv. `--drawn` says instead which clips `drawn_pictures` takes for drawings, by
 their fourth frame.
 """

@@ -3,7 +3,7 @@ CSV`.
 
 Each clip is coded in one GOP near `--target` bits a pixel: without tokens, with them, and without
 them at `q` lower by one. From the first and the last, quality by bytes is interpolated on
-logarithms, and `summarize` compares what tokens give with what as many bytes of AV1 would give.
+logarithms, and `summarize` compares the gain of tokens with that of as many bytes of AV1.
 Columns of the CSV: clip, luma samples, frames, tokens (off, on, finer: off at the lower q), q,
 bytes, bpp, psnr_y (dB), lpips_alex, dists, flicker (code values), seconds of the processor.
 """
@@ -85,7 +85,7 @@ def measure(clip: Path, options: argparse.Namespace) -> list[dict[str, object]]:
 
 def compare(rows: dict[str, dict[str, str]]) -> dict[str, float] | None:
     """Of one clip, tokens against none at equal bytes: LPIPS-Alex and DISTS in %, PSNR-Y in dB;
-    flicker and bytes as ratios at equal q. None where the clip has no slope."""
+    flicker and bytes as ratios at equal q. None if the clip has no slope."""
     off, on, finer = rows["off"], rows["on"], rows["finer"]
     step = math.log(float(finer["bytes"]) / float(off["bytes"]))
     if abs(step) < _CLOSE:

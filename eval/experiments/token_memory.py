@@ -1,4 +1,4 @@
-"""What a memory of token sets would save: `python -m eval.experiments.token_memory CLIP…`.
+"""Bytes saved by a memory of token sets: `python -m eval.experiments.token_memory CLIP…`.
 
 Tokens of the painter are coded GOP by GOP, each by itself. Here the encoder finds them for short
 GOPs of clips (`--keyint`), and adaptive counts code each integer of a region once by itself, once
@@ -26,7 +26,7 @@ from gvcodec.painter.video import DEFAULT
 from gvcodec.types import VideoFormat
 
 _VALUES = 2 * LARGEST + 1
-#: What every count begins with, and how finely integers before are told apart: -near … near.
+#: Initial value of every count, and how finely integers before are told apart: -near … near.
 _COUNT, _NEAR = 0.05, 3
 
 

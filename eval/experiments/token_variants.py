@@ -9,8 +9,8 @@
                         uniqueness [UniComp] or by -ELBO [InfoTok], without a trial
     tokens:codebook     for the whole GOP one of sixteen vectors or none, by the trial's judge
 
-The sixteen vectors (`docs/data/token-codebook.csv`) are the centres of clusters of what the search
-found for windows of training clips; `python -m eval.experiments.token_variants TARGETS` makes them.
+The sixteen vectors (`docs/data/token-codebook.csv`) are cluster centres of searched vectors of
+windows of training clips; `python -m eval.experiments.token_variants TARGETS` makes them.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def prefixes(counts: NDArray[np.int64], total: int) -> NDArray[np.int32]:
 
 
 def _tokens_in(tokens: Tokens, window: tuple[int, ...]) -> NDArray[np.int32]:
-    """(21, D), coarse to fine; what lies outside the picture is 0."""
+    """(21, D), coarse to fine; regions outside the picture are 0."""
     row, column = window
     parts = []
     for kind, part in enumerate(tokens[:3]):

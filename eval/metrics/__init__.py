@@ -107,7 +107,7 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
 
 
 def missing(names: Iterable[str]) -> dict[str, str]:
-    """Of these metrics those that cannot be measured here: why, and what helps. Loads no
+    """Of these metrics those that cannot be measured here: the reason and the remedy. Loads no
     weights."""
     found = {}
     for name in names:
@@ -130,7 +130,7 @@ def need(names: Iterable[str]) -> None:
 
 
 def reasons(lacking: Mapping[str, str]) -> list[str]:
-    """What is missing, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights
+    """Missing metrics, a line for each reason: "LPIPS-Alex, DISTS cannot be measured: no weights
     …"."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in lacking.items():
@@ -157,7 +157,7 @@ def _without_weights() -> str:
 
 
 def looked_at(every: Mapping[str, int]) -> str:
-    """What tables say of the metrics that see some frames only: "DISTS on one frame in 16"."""
+    """Note of tables on metrics that see some frames only: "DISTS on one frame in 16"."""
     part = {"cvvdp": "the middle 1/{} of the frames"}
     return ", ".join(
         f"{METRICS[name].label} on {part.get(name, 'one frame in {}').format(n)}"
@@ -167,7 +167,7 @@ def looked_at(every: Mapping[str, int]) -> str:
 
 
 def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]:
-    """What a run's JSON keeps of one metric."""
+    """The record of one metric in a run's JSON."""
     better = METRICS[name].higher_is_better
     return {
         "frames": frames,
@@ -213,7 +213,7 @@ def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
 
 
 class Measurer:
-    """Metrics of one clip for any number of decoded versions; what depends on the source alone
+    """Metrics of one clip for any number of decoded versions; data of the source alone
     (motion vectors, maps of the networks) is made once, the maps up to `_KEPT` bytes."""
 
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:

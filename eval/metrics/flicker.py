@@ -45,7 +45,7 @@ class MotionField:
         self.vectors = vectors
 
     def compensate(self, previous: Plane) -> Plane:
-        """The frame before, moved to where its blocks are now."""
+        """The previous frame, moved to where its blocks are now."""
         rows, columns = _positions(previous.shape, self.vectors, BLOCK)
         return previous[rows, columns]
 
@@ -109,7 +109,7 @@ def flicker(
 
 
 def own_change(frames: list[tuple[Plane, Plane]], depth: int) -> float:
-    """What flicker is the excess over: mean motion-compensated change of source luma `(frame
+    """The baseline of flicker: mean motion-compensated change of source luma `(frame
     before, frame)`, in 8-bit code values."""
     changes = [float(_change(MotionField(*pair), pair, depth).mean()) for pair in frames]
     return sum(changes) / len(changes) if changes else 0.0

@@ -32,7 +32,7 @@ class Published:
         return self
 
     def maps(self, source: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) RGB in 0…1 → what `__call__` wants of it."""
+        """(N, 3, H, W) RGB in 0…1 → the input of `__call__`."""
         return [source]
 
     def __call__(self, picture: Tensor, maps: list[Tensor]) -> Tensor:
@@ -63,7 +63,7 @@ def published(name: str) -> tuple[Published | None, str]:
 
 
 def describe(name: str) -> str:
-    """What measures a distance of `PACKAGES` here: "lpips 0.1.4", or our own form and why."""
+    """The implementation of a distance of `PACKAGES`: "lpips 0.1.4", or ours and why."""
     judge, reason = published(name)
     package = PACKAGES[name]
     if judge is not None:

@@ -41,7 +41,7 @@ class Wasserstein(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def maps(self, x: Tensor) -> Iterator[Tensor]:
-        """What is compared: local means and deviations of the picture and of five stages,
+        """The compared features: local means and deviations of the picture and of five stages,
         (N, 2C, h, w)."""
         x = (x - self.mean) / self.std
         yield moments(x, self.sigma)
@@ -59,7 +59,7 @@ def moments(x: Tensor, sigma: float) -> Tensor:
     """Means, then deviations, of `x` under a Gaussian, every half `sigma`; at edges the samples
     that there are."""
     mean, square = _pool(x, sigma), _pool(x.square(), sigma)
-    # What rounding leaves of the variance of a constant is none.
+    # Rounding must not leave a variance of a constant.
     variance = F.relu(square - mean.square() - 1e-6 * square)
     return torch.cat([mean, (variance + 1e-12).sqrt()], 1)
 

@@ -4,7 +4,7 @@
     linear layers of LPIPS v0.1   the wheel of `lpips`, by pip
     weights of DISTS              the wheel of `DISTS-pytorch`, by pip
 
-Nothing of these packages is installed or imported, so any torch will do. What comes out is checked
+Nothing of these packages is installed or imported, so any torch will do. The output is checked
 by its SHA-256. A trunk that lies in torch's cache (`~/.cache/torch/hub/checkpoints`) is not
 downloaded. Features of VGG16 are rounded to fp16 (values of the metrics change by less than 1e-4),
 the rest stays fp32. `gvcodec.perceptual.find_weights` tells where the files are looked for.

@@ -17,7 +17,7 @@ import numpy as np
 from eval.tools import need_packages
 
 RANGE = (0.005, 0.08)
-#: No limits: over what two curves share.
+#: No limits: over the common range of two curves.
 ALL_RATES = (1e-6, 100.0)
 #: Points this little outside the range belong to it: a found rate is never exactly the target.
 _SLACK = 1.03

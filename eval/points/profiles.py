@@ -1,4 +1,4 @@
-"""Profiles of `rd`: the test conditions of papers, and what these papers print.
+"""Profiles of `rd`: the test conditions of papers, and their printed points.
 
 All have one intra frame, low delay, every frame measured, RGB as DCVC's scripts make it
 (`--rgb dcvc`), and LPIPS-Alex of inputs scaled to [-1, 1]. BD-rates go over all rates that two

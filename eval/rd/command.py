@@ -20,7 +20,7 @@ from eval.sequences import Source
 from eval.tools import EvalError, log_line, need_packages, write_json
 from eval.video import Clip, Part
 
-#: What a profile sets, with the defaults of these options.
+#: Options that a profile sets, with the defaults of these options.
 _SET_BY_PROFILE = {
     "frames": 96,
     "targets": TARGETS,
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     if unknown := set(options.metrics or ()) - set(METRICS):
         listed = ", ".join(METRICS)
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {listed}")
-    # Mistakes are named before anything is printed or done, and what the report needs.
+    # Mistakes and missing parts of the report are named first.
     need_packages("bjontegaard", "imageio_ffmpeg", "matplotlib", "torch")
     profile = profile_of(options)
     resolve(options.codecs, _resolving(options, ENDLESS))
@@ -132,7 +132,7 @@ def profile_of(options: argparse.Namespace) -> Profile | None:
         return None
     given += [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
     if given:
-        message = f"says what {', '.join(given)} would say: leave it out"
+        message = f"already sets {', '.join(given)}"
         raise EvalError(f"{profile.option} {message}")
     options.frames, options.targets, options.every = profile.frames, profile.targets, profile.every
     options.codecs = profile.low_delay(options.codecs or profile.codecs)

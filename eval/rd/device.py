@@ -45,7 +45,7 @@ def predictor(rng: np.random.Generator, sizes: Sequence[int], outputs: int = 3) 
 
 
 def operations(count: int) -> dict[str, Run]:
-    """What is compared, by name with size, for `count` streams."""
+    """The compared operations, by name with size, on `count` streams."""
     rng = np.random.default_rng(1)
     network = predictor(rng, [_SIDE + _HISTORY, *_HIDDEN])
     shape = count, _STEPS

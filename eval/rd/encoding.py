@@ -119,7 +119,7 @@ def _frames(codec: Codec, stream: Path) -> list[int]:
 
 
 def describe(codec: Codec, output: str) -> dict[str, Any]:
-    """What a run's JSON says about its codec."""
+    """The codec's entry in a run's JSON."""
     return {
         "name": codec.row(output),
         "label": codec.row_label(output),

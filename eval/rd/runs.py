@@ -60,7 +60,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """What holds for all runs of one call."""
+    """Settings shared by all runs of one call."""
 
     out: Path
     targets: tuple[float, ...]
@@ -121,7 +121,7 @@ def _run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> l
 
 
 def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan) -> None:
-    """What is about to be measured; the bar says how long that takes."""
+    """The points to measure; the bar shows the time left."""
     sizes = sorted({f"{clip.raw.width}×{clip.raw.height}" for clip in clips})
     frames, rates = sum(clip.raw.frames for clip in clips), len(plan.targets)
     names = ", ".join(clip.name for clip in clips)
@@ -209,7 +209,7 @@ def _leave_with(parent: int) -> None:
 
 
 def _report(text: str, points: int = 0) -> None:
-    """What a worker does, and how many points it has done."""
+    """A worker's task, and its number of finished points."""
     if _progress is not None:
         _progress.put((text, points))
 

@@ -15,7 +15,7 @@ from eval.sequences import Source, file_source, procedural
 from eval.tools import write_bytes
 
 SIZE = (416, 240)
-#: Name, frames a second, and what moves.
+#: Name, frames a second, and motion.
 CLIPS = (("BasketballDrive", 50, "pan"), ("Kimono1", 24, "zoom"))
 
 

@@ -59,7 +59,7 @@ def make(folder: Path, readme: Sequence[Path] = ()) -> str:
 
 
 def _report(results: Results, text: str) -> str:
-    """The tables of `text`, the charts, speed, what failed, and versions."""
+    """The tables of `text`, the charts, speed, failures, and versions."""
     parts = [f"# Rate–distortion on {results.where}"]
     if results.profile and results.profile.name == "short":
         parts.append(_GENERATED)

@@ -18,7 +18,7 @@ from eval.tools import EvalError, read_json
 HEADLINE_FRAMES = 48
 
 
-#: What gvcodec's two outputs and its bases are called where people read of them.
+#: Display names of gvcodec's two outputs and of its bases.
 OUTPUTS = {"rendered": "painted", "fidelity": "base frames"}
 _BASES = {"av1": "AV1", "vvc": "H.266"}
 
@@ -40,7 +40,7 @@ def plain(label: str) -> str:
 
 @dataclass
 class Results:
-    """`runs[clip][row][target]` is a run's JSON, or None where the row does not reach that rate on
+    """`runs[clip][row][target]` is a run's JSON, or None if the row does not reach that rate on
     that clip."""
 
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Results:
         return self.is_published_set and self.profile is not None and self.profile.compares
 
     def find_published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
-        """What the profile's papers print, as name → (bpp, value), where the clips are the
+        """Points printed in the profile's papers, as name → (bpp, value), where the clips are the
         profile's."""
         column = COLUMNS.get(metric)
         if self.profile is None or column is None or not self.is_published_set:
@@ -124,7 +124,7 @@ class Results:
         return sorted({point for point in points if point})
 
     def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
-        """The JSON of a run, None where there is none."""
+        """The JSON of a run, None if there is none."""
         return self.runs.get(clip, {}).get(row, {}).get(target)
 
     def all_runs(self) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ _OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
 _OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 #: Bits per pixel.
 _TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
-#: What published points are next to generated clips.
+#: Label of published points next to generated clips.
 OTHER_CLIPS = ", other clips"
 #: No date, and names of parts that depend on their content alone: the same points give the same
 #: text.

@@ -1,4 +1,4 @@
-"""What papers print for the clips of a profile, next to what was measured here: their points, and
+"""Published results for the clips of a profile, next to our measurements: their points, and
 BD-rates against their curves. These come from other machines and are read off charts, so each row
 says so; they are computed for HEVC Class B itself alone.
 
@@ -15,7 +15,7 @@ from eval.points.profiles import COLUMNS
 from eval.report.data import Results
 from eval.tools import markdown
 
-#: What a row of published points is marked with.
+#: Mark of a row of published points.
 MARK = "published, other machine"
 _HOW = (
     "BD-rates of mean curves over the clips, over the shared quality: Akima interpolation of log "
@@ -40,7 +40,7 @@ def published_deltas(results: Results) -> list[tuple[str, str, str, float | None
 
 
 def published_parts(results: Results) -> list[str]:
-    """Parts of the report: the published points, BD-rates against them, and what both are."""
+    """Parts of the report: the published points, BD-rates against them, and notes on both."""
     profile = results.profile
     if profile is None or not results.is_published_set:
         return []

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
-    """(header, rows, what was measured)."""
+    """(header, rows, measured operations)."""
     peers, frames = result["peers"], result["clip"]["frames"]
     over = [f"speed over {peer}" for peer in peers]
     header = ["step", "frames/s", "processor s a frame", *over, "memory", "bytes"]

@@ -22,7 +22,7 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
-#: What is shown next to them in the headline, as far as it was measured.
+#: Other metrics of the headline, if measured.
 BESIDE = ("ssimulacra2", "cvvdp", "flicker")
 MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
@@ -130,7 +130,7 @@ def _list_painted(results: Results) -> list[tuple[str, str]]:
 
 
 def make_own_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of what is painted against the base frames of the same files, overall
+    """(header, rows): BD-rate of painted frames against the base frames of the same files, overall
     and on the clip that gains least. Empty without both outputs."""
     metrics = [m for m in results.metrics if m.name in PAINTING]
     header = [
@@ -151,7 +151,7 @@ def make_own_table(results: Results) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-#: What painting is judged by, as far as it was measured.
+#: Metrics that judge painting, if measured.
 PAINTING = (*HEADLINE, "ssimulacra2", "cvvdp")
 PAINTING_NOTE = (
     "both outputs of the same files; flicker in per cent of the source's own change from frame to "
@@ -202,12 +202,12 @@ def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
     ]
 
 
-#: What begins the sentence on headline metrics that this machine could not measure.
+#: Beginning of the sentence on headline metrics that this machine could not measure.
 _ABSENT = "Not measured:"
 
 
 def notes(results: Results) -> list[str]:
-    """Sentences that stand with every table: what the clips are, how metrics are sampled, which
+    """Notes of every table: the clips, how metrics are sampled, which
     presets."""
     run = results.all_runs()[0]
     headline = results.headline
@@ -271,7 +271,7 @@ def _codec_notes(results: Results) -> list[str]:
 
 
 def summary_markdown(results: Results) -> str:
-    """What the README shows of the headline: gvcodec against the first two anchors, and the notes
+    """The README's headline table: gvcodec against the first two anchors, and the notes
     that it needs."""
     wanted = ("Averages", "The ", "Presets", MARKS)
     short = " ".join(note for note in notes(results) if note.startswith(wanted))

@@ -37,7 +37,7 @@ CONTAINERS = (".mp4", ".mkv", ".webm")
 
 @dataclass(frozen=True)
 class Encode:
-    """What a server asks for: words for ffmpeg without its encoder and without the output, the
+    """A server's request: words for ffmpeg without its encoder and without the output, the
     output, values of `-crf` and `-g` ("" where there are none)."""
 
     words: tuple[str, ...]

@@ -94,7 +94,7 @@ def allocate_tokens(frames: Features, budget: int, most: int) -> Counts:
     """Token Allocation: tokens of each frame (F, D), (F,), together `budget` at most.
 
     s_t = mean cosine to all frames, U_t = (mean(s) - s_t) · √F, K_t = ⌊softmax(U)_t · budget⌋, none
-    above min(`most`, max(1, 2 · ⌊budget / F⌋)); what is left over is shared evenly among those
+    above min(`most`, max(1, 2 · ⌊budget / F⌋)); the rest is shared evenly among those
     below."""
     count = len(frames)
     similarity = (1 - uniqueness(frames)).mean(1)

@@ -1,4 +1,5 @@
-"""The functions of `import gvcodec`, which the commands call too.
+"""The functions of `import gvcodec`, which the commands call too. In: paths, bytes, file objects,
+arrays and options as keywords. Out: files, bytes, arrays and reports (`results`).
 
 >>> import numpy as np, gvcodec
 >>> frames = np.zeros((3, 48, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]

@@ -1,7 +1,7 @@
 """Streams to frames: arrays, tensors, planes.
 
 `decode` takes bytes and gives RGB pictures, (H, W, 3) or (3, H, W); `decode_planes` gives uint16
-planes. Frame by frame: `Decoder`; at random: `gvcodec.open`. Raises what they name.
+planes. Frame by frame: `Decoder`; at random: `gvcodec.open`. Raises the errors that they name.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _decode_frames(
 
 
 def _open(data: Source) -> BinaryIO:
-    """A stream to read. What has a name is read at once: it is as small as videos get."""
+    """A stream to read. A named file is read at once."""
     if not isinstance(data, str | os.PathLike | bytes | bytearray | memoryview):
         return unwrap(io.BufferedReader(BorrowedFile(data)), "stream")
     with open_source(data) as stream:

@@ -1,7 +1,7 @@
 """`decode_file`: a stream to a video file, images or a pipe, with its sound and metadata.
 
 By the index of a file only the GOPs are decoded that hold wanted frames; a pipe is read to its end
-first where times say which. Where damage is to be ignored, what `repair` leaves of the stream is
+first where times say which. To ignore damage, the repaired stream is
 decoded.
 """
 
@@ -61,7 +61,7 @@ LOST_CAPTIONS = "closed captions left out: `gvcodec extract FILE film.mp4` keeps
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """What to decode, where to write it, and how: the options of one command."""
+    """Input, output and settings of a decode: the options of one command."""
 
     input: str | Readable
     output: str | BinaryIO
@@ -159,7 +159,7 @@ def decode_file(
 ) -> DecodeReport:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
     .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets
-    y4m, standard output ("-") what `form` says.
+    y4m, standard output ("-") as `form` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
@@ -223,7 +223,7 @@ def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> Bin
 def _repair(
     stream: BinaryIO, name: str, request: DecodeRequest, stack: contextlib.ExitStack
 ) -> tuple[BinaryIO, list[str]]:
-    """What `repair` leaves of a stream, and a line for each loss."""
+    """The repaired stream, and a line for each loss."""
     from gvcodec.edit.repair import repair_stream
 
     rest = _spool(None, stack)
@@ -235,7 +235,7 @@ def _repair(
 
 
 def _spool(stream: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO:
-    """A file to read and write at any place, with what `stream` holds."""
+    """A seekable copy of `stream`."""
     file = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
     spool = cast(BinaryIO, stack.enter_context(file))
     if stream is not None:
@@ -245,7 +245,7 @@ def _spool(stream: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO:
 
 
 class _FileDecoder:
-    """A stream in decoding, from its first wanted frame on. `losses`: what `repair` found;
+    """A stream in decoding, from its first wanted frame on. `losses`: findings of `repair`;
     `indexed`: the stream at any place, None for a pipe."""
 
     def __init__(
@@ -272,7 +272,7 @@ class _FileDecoder:
         end = None if request.end is None else Fraction(request.end)
         self._to = end and end.limit_denominator(1_000_000)
         self._indexed = seekable_source
-        #: The wanted frames, and what is taken off their times; both from `_seek` on.
+        #: The requested frames, and the offset subtracted from their times; both from `_seek` on.
         self._frames: Iterator[DecodedFrame] = iter(())
         self._shift = 0
         #: When the last written frame ends, in seconds; packets of tracks that are not written.
@@ -280,7 +280,7 @@ class _FileDecoder:
         self._dropped_packets = 0
 
     def write(self, bar: ProgressBar) -> DecodeReport:
-        """Raises what `Decoder`, `Reader` and `open_writer` raise."""
+        """Raises the errors of `Decoder`, `Reader` and `open_writer`."""
         self._seek()
         request, fmt = self._request, self._header.format
         scaler = Scaler(fmt, request.scale) if request.scale else None
@@ -309,7 +309,7 @@ class _FileDecoder:
         return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
-        """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
+        """Finds the first requested frame and counts the rest. Raises `UsageError` where no frame
         is wanted."""
         request, seekable_source = self._request, self._indexed
         if seekable_source is None:
@@ -357,7 +357,7 @@ class _FileDecoder:
                 elif packet.kind is Kind.TRACKS and self._tracks is not None:
                     self._tracks.send(packet.payload)
                 elif packet.is_frame and self._tracks is None:
-                    # What describes the tracks precedes the first frame: there are none.
+                    # Descriptions of tracks precede the first frame: there are none.
                     break
             self._metadata = Metadata.unpack(metadata)
         frames = video.decode_range(first, stop)
@@ -369,7 +369,7 @@ class _FileDecoder:
         packets = self._reader.packets()
         frames = self._decode(packets)
         first = next(frames, None)
-        # What describes the tracks precedes the first frame.
+        # Descriptions of tracks precede the first frame.
         self._tracks = self._decoder.tracks
         self._metadata = Metadata.unpack(self._decoder.metadata)
         frames = chain([first] if first else [], frames)
@@ -452,14 +452,14 @@ class _FileDecoder:
                     self._tracks.drop(since=self._end)
 
     def _describe(self, writer: VideoWriter) -> list[str]:
-        """What was checked, and what the output does not hold."""
+        """The checks made, and losses in the output."""
         request = self._request
         check_name = "base hash" if self._is_whole and not self._losses else "checksums"
         lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
         if request.look is not None:
-            lines.append(f"look {request.look}: not what the file's painted hash is of")
+            lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
-            lines.append("tokens off: not what the file's painted hash is of")
+            lines.append("tokens off: the file's painted hash is for other pictures")
         if self._decoder.has_captions:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())

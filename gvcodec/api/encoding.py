@@ -77,7 +77,7 @@ def encode_file(
 
     `source` may be frames too, as `encode` takes them, with its `frame_rate` (30), `format`,
     `sound` and `sound_rate`: they are coded as they come, and packets written when they are made.
-    Only what codes a video in one go holds for them: not `size`, `target`, `jobs` and the like.
+    Only options of a single encode apply: not `size`, `target`, `jobs` and the like.
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
     `video_bitrate` (bits a second of the picture, without sound), `bpp` (bits per luma pixel,
@@ -86,13 +86,13 @@ def encode_file(
 
     `jobs`: code in chunks, this many at a time; `resume` keeps finished chunks in OUTPUT.part and
     continues from them. `progress`: a function that gets a `State` about
-    ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
+    ten times a second, in this thread (its exceptions end the encode); or a bar, as the command
     shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
-    `input_options`: what the input does not say itself (frame rate, colour), and the size and frame
+    `input_options`: properties that the input does not state (frame rate, colour), size and frame
     rate that are wanted. Either `config`, or fields of `EncoderConfig` by name.
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
-    needs weights that are not found; `IncompleteSourceError` after what can be read of a damaged
+    needs weights that are not found; `IncompleteSourceError` after the readable part of a damaged
     source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
     `min_gain`.
     """
@@ -158,10 +158,10 @@ def require_complete(job: Job, report: EncodeReport) -> None:
 
 
 def encode_job(job: Job) -> EncodeReport:
-    """The same, also of an incomplete source. Raises what else `encode_file` raises."""
+    """The same, also of an incomplete source. Raises the other errors of `encode_file`."""
     _check(job)
     with contextlib.ExitStack() as stack:
-        # Before an output that exists is: the name of the input is what is wrong.
+        # Checked before the output exists: the input's name is the error.
         source = stack.enter_context(Source.open(job.source))
         refuse_stream(source.name, source.head)
         if source.path:
@@ -182,7 +182,7 @@ def encode_job(job: Job) -> EncodeReport:
 
 
 def _check(job: Job) -> None:
-    """Raises `UsageError` for what does not go together, and `MissingWeightsError`."""
+    """Raises `UsageError` for options that exclude each other, and `MissingWeightsError`."""
     rate = job.rate
     if job.jobs is not None and job.jobs < 1:
         raise UsageError(f"jobs is 1 or more, not {job.jobs}", code="option-value")

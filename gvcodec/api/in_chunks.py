@@ -39,7 +39,7 @@ _PART, _LONGEST = ".part", 255
 
 
 def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
-    """Raises what the first chunk that fails raises."""
+    """Raises the error of the first chunk that fails."""
     if job.config.threads:
         raise UsageError(
             "--threads cannot be combined with --jobs or --resume: each job has one core, or more "
@@ -119,7 +119,7 @@ def _open_folder(job: Job) -> Iterator[str]:
         raise UsageError("--resume needs the name of an output file")
     folder = part_folder(output_name)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise MediaError(f"{folder}: is no folder; remove it to begin anew")
+        raise MediaError(f"{folder}: is no folder; remove it to start over")
     with name_errors(folder):
         folder.mkdir(exist_ok=True)
         with open(folder / "lock", "wb") as lock:

@@ -1,4 +1,4 @@
-"""What a stream holds, for people and programs: `Info` has a field for each line of
+"""The contents of a stream, for people and programs: `Info` has a field for each line of
 `info --json`."""
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from gvcodec.util.messages import count_noun
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `q` as given (a whole number that gives `base_q`, the index of
-    the base); `bpp` and `kbps` without sound and subtitles.
+    """The contents of a stream. Sizes in bytes, times in seconds, colour as code points of H.273,
+    ids and hashes in hexadecimal digits; `q` as the encoder got it (a whole number that gives
+    `base_q`, the index of the base); `bpp` and `kbps` without sound and subtitles.
     `base_form`: "network" for base gvc1d, of which `tokens` of 16 integers each, and `token_bytes`,
-    those of frame packets; of painted streams `tokens` that steer the painter, all
-    GOPs together, and their bytes in `fit` packets. `unpainted_frames`: so many of a painted stream
-    are shown as base frames, which are nearer to the source; `unpainted_regions`: so many 64×64
-    regions of GOPs whose other regions are painted, all GOPs together. `token_frames`: so many have
-    latent tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and
-    frame where it is one.
+    those of frame packets; of painted streams the number of `tokens`
+    that steer the painter, all GOPs together, and their bytes in `fit` packets. `unpainted_frames`:
+    frames of a painted stream shown as base frames, which are nearer to the source;
+    `unpainted_regions`: 64×64 regions not painted in painted GOPs, all GOPs together.
+    `token_frames`: frames with latent tokens, as files of 1.0 may have. `packets`: a dictionary
+    each with offset, type, bytes, and frame where it is one.
     `caption_bytes`: of closed captions, which are in frame packets. `keyframes`: their frame
     numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB of the base frames' luma,
-    as measured when they were coded (100: exact), None where the file does not say, as after `cut`.
+    as measured when they were coded (100: exact), None if the file does not say, as after `cut`.
     `tracks`: of sound and subtitles, a dictionary each with kind,
     codec, rate and channels of sound, language, title, default, and begin, seconds after the first
     frame (None: empty)."""
@@ -107,7 +107,7 @@ class Info:
 
 
 def info(source: Source) -> Info:
-    """What a stream holds: all of it is read, and its checksums are checked. `source`: a path,
+    """The contents of a stream: all of it is read, and its checksums are checked. `source`: a path,
     bytes or an open binary file. Raises `MissingFileError`, `MediaError`, `DamagedStreamError`."""
     with open_reader(source) as reader:
         return read_info(reader)
@@ -249,7 +249,7 @@ def possible_q(name: str, scale: str, base_q: int) -> list[int]:
 
 
 def _network_tokens(header: SequenceHeader, packets: list[tuple[bool, bytes]]) -> list[list[int]]:
-    """Tokens of each window of frames of a GVC1D network; none where its model is not here. Raises
+    """Tokens of each window of frames of a GVC1D network; none if its model is not here. Raises
     `DamagedStreamError`."""
     from gvcodec.gvc1d.frame_coder import read_lengths
     from gvcodec.gvc1d.weights import read_network
@@ -288,7 +288,7 @@ def _to_hex(data: bytes | None) -> str | None:
 
 
 class _Tracks:
-    """What is known of sound and subtitles; `zero`: seconds of the stream where its video begins."""
+    """Sound and subtitle tracks; `zero`: seconds of the stream where its video begins."""
 
     def __init__(self, zero: Fraction) -> None:
         self.facts: list[dict[str, Any]] = []

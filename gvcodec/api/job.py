@@ -165,7 +165,7 @@ class Job:
 
     @property
     def rate(self) -> Budget | Target | None:
-        """What rate control is to reach. Raises `UsageError`."""
+        """The budget or target of rate control. Raises `UsageError`."""
         *amounts, max_size = (
             parse_option(parse_amount, value, _AMOUNTS)
             for value in (self.size, self.bitrate, self.bpp, self.video_bitrate, self.max_size)
@@ -199,7 +199,7 @@ def is_whole(job: Job) -> bool:
 
 
 def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
-    """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
+    """A text as `read` parses it; other values unchanged. Raises `UsageError`."""
     try:
         return read(value) if isinstance(value, str) else value
     except ValueError:
@@ -207,8 +207,11 @@ def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
 
 
 def q_used(config: ResolvedConfig) -> float:
-    """The quality of a video: `q`, or what the index of the base means that was given instead."""
-    given = EncoderConfig(base=config.base, q=config.q)
-    if given.resolve().base_q == config.base_q or index_of(config.base, config.q) == config.base_q:
+    """The quality of a video: `q`, or the quality of the base's index."""
+    defaults = EncoderConfig(base=config.base, q=config.q)
+    if (
+        defaults.resolve().base_q == config.base_q
+        or index_of(config.base, config.q) == config.base_q
+    ):
         return config.q
     return q_of(config.base, config.base_q)

@@ -191,7 +191,7 @@ class _QueryVectors:
         return name, attend(sought.vectors, offsets, summary.values, summary.frames, attention)
 
     def locate(self, near: _Candidate, threads: int) -> int | None:
-        """The exact frame; None where no network was needed."""
+        """The exact frame; None if no network was needed."""
         embedder = next((e for e in self._embedders.values() if e.id == near.name), None)
         if embedder is None:
             return None

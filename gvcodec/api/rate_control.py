@@ -28,7 +28,7 @@ def encode_rated(
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
     is not enough."""
     suffix = one_file_suffix(as_name(job.output))
-    # A .webm leaves out what it does not take, and has room for pictures then.
+    # A .webm drops unsuitable tracks, which leaves bytes for pictures.
     if isinstance(rate, Budget) and suffix != ".webm":
         with job.open() as source:
             _refuse_early(source, rate)
@@ -54,7 +54,7 @@ def encode_rated(
 
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
     """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
-    decodes nothing. Sound that is coded anew is known after the first pass."""
+    decodes nothing. Sound that is re-encoded is known after the first pass."""
     if not rate.bounds_file or isinstance(source.tracks, SoundCoder):
         return
     limit = rate.size

@@ -18,7 +18,7 @@ HIGH_BPP = 0.08
 
 
 def high_rate_hint(bpp: float, files: str = "") -> str:
-    """What to give instead, "" below that rate. `files`: how a batch calls those above it."""
+    """Advice for high rates, "" below that rate. `files`: how a batch calls those above it."""
     if bpp <= HIGH_BPP:
         return ""
     which = files or f"{bpp:.3f} bpp is"
@@ -31,14 +31,14 @@ def high_rate_hint(bpp: float, files: str = "") -> str:
 @renamed_attributes(wanted="target")
 @dataclass(frozen=True, slots=True)
 class EncodeReport:
-    """What was written: `size` bytes of `frames` frames, `notes` a line each.
+    """The written file: `size` bytes of `frames` frames, `notes` a line each.
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
     chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
     a size that was met; `target`, the target, and `reached`, the same with the value that the file
-    has. `seconds`: how long the frames are shown. `incomplete`: what of the source could not be
-    read, in words, "" where all of it was. `source_bytes`: size of the whole source, None where a
+    has. `seconds`: how long the frames are shown. `incomplete`: the unreadable part of the source,
+    in words, "" = none. `source_bytes`: size of the whole source, None if a
     part of it was coded or its size is not known.
     """
 
@@ -60,7 +60,7 @@ class EncodeReport:
 
     @property
     def gain(self) -> float | None:
-        """The part of the source's bytes that is saved, below 0 for a larger file; None where the
+        """The part of the source's bytes that is saved, below 0 for a larger file; None if the
         size of the source is not known."""
         return 1 - self.size / self.source_bytes if self.source_bytes else None
 
@@ -120,7 +120,7 @@ class EncodeReport:
 
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
-    """What `decode_file` wrote: `outcome` in words, part by part; `losses` a line each (with
+    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each (with
     `ignore_errors`)."""
 
     frames: int
@@ -132,7 +132,7 @@ class DecodeReport:
 class Moment:
     """A frame of `file` that fits a query: `seconds` after the first frame, `gop` = (first frame,
     number of frames) of the GOP to decode for it; a `score` of 1 is best. `within`: seconds by
-    which summaries may be off, 0 where frames were compared."""
+    which summaries may be off, 0 if frames were compared."""
 
     file: str
     seconds: float
@@ -144,7 +144,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What `search` found, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
+    """Result of `search`, best first; `files` searched, `bytes_read` of their `bytes`, `notes` a
     line each: files and summaries that were left out."""
 
     moments: tuple[Moment, ...]
@@ -156,7 +156,7 @@ class SearchReport:
 
 @dataclass(frozen=True, slots=True)
 class SummarizeReport:
-    """What `summarize` wrote: `size` bytes, of which `summary_bytes` are for search."""
+    """Result of `summarize`: `size` bytes, of which `summary_bytes` are for search."""
 
     frames: int
     summary_bytes: int

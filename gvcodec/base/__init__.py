@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
-    """What the base hash takes of a base frame: its samples."""
+    """The bytes of a base frame that enter the base hash: its samples."""
     yield from (np.ascontiguousarray(plane, "<u2").data for plane in base_frame)
 
 
@@ -46,11 +46,11 @@ class BasePacket:
 
 @dataclass(slots=True)
 class EncodeResult:
-    """What a call of an encoder released: packets in decode order, base frames in display order."""
+    """Output of one encoder call: packets in decode order, base frames in display order."""
 
     packets: list[BasePacket] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
-    #: What the base hash counts ahead of each base frame's samples, for bases with tokens.
+    #: Bytes that the base hash takes ahead of each base frame's samples, for bases with tokens.
     hash_bytes: list[bytes] = field(default_factory=list)
 
     def add(self, part: EncodeResult) -> None:
@@ -63,7 +63,7 @@ class EncodeResult:
 class BaseEncoder(ABC):
     """Encoder side of a plug."""
 
-    #: Which library codes, in which version: `Metadata.encoder`; nothing = it is not said.
+    #: The coding library and its version: `Metadata.encoder`; () = unknown.
     written_by: tuple[int, ...] = ()
 
     @abstractmethod
@@ -75,7 +75,7 @@ class BaseEncoder(ABC):
         """No more frames: release everything that is held back."""
 
     def drain(self) -> Iterator[EncodeResult]:
-        """What `flush` gives, in pieces, each as soon as it is coded."""
+        """The output of `flush` in pieces, each as soon as it is coded."""
         yield self.flush()
 
     def set_q_offset(self, offset: float) -> None:
@@ -105,15 +105,22 @@ class BaseDecoder(ABC):
 
 
 class EncoderModule(Protocol):
-    """The module of a base's encoder. Where the base has a model, `choose_model(given: str) ->
-    Path` is the one to encode with: `given`, or the shipped one; it raises `MediaError` for another
-    file."""
+    """The module of a base's encoder."""
 
     def base_encoder(self, fmt: VideoFormat, config: ResolvedConfig) -> BaseEncoder: ...
 
 
+class ModelModule(Protocol):
+    """The module of an encoder whose base has a model (`Base.has_model`)."""
+
+    def choose_model(self, name: str) -> Path:
+        """The model file to encode with: `name`, or the shipped one if empty. Raises `MediaError`
+        for another kind of file."""
+        ...
+
+
 class DecoderModule(Protocol):
-    """The module of a base's decoder; `choose_model` as in `EncoderModule`."""
+    """The module of a base's decoder."""
 
     def base_decoder(
         self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
@@ -144,7 +151,7 @@ def open_decoder(
     Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     module = cast(DecoderModule, import_module(base_of(name).decoder))
-    if hasattr(module, "choose_model"):
+    if base_of(name).has_model:
         if header.base_model_id is None:
             raise WrongModelError(
                 f"the stream does not name the model of its {name} base layer", code="model-unnamed"
@@ -155,16 +162,16 @@ def open_decoder(
 
 def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
-    What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
+    The encoder's check and painter find it from now on. Raises `UsageError`,
     `MediaError`."""
-    choose_model = getattr(_encoder_of(config.base), "choose_model", None)
-    if choose_model is None:
+    base = base_of(config.base)
+    if not base.has_model:
         if config.model:
             raise UsageError(
                 f"model is for base gvc1d: base {config.base} has none", code="base-feature"
             )
         return None
-    path: Path = choose_model(config.model)
+    path = cast(ModelModule, import_module(base.encoder)).choose_model(config.model)
     register_model(path)
     return model_id(path)
 

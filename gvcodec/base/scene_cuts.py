@@ -1,7 +1,7 @@
 """Scene-cut detection for every base: a cut is a frame that motion compensation cannot predict.
 
-Every 16×16 block of a reduced picture is predicted from the frame before by motion compensation
-(`csrc/motion/motion_errors.hpp`). Within a scene what is left is a small part of what the block
+Every 16×16 block of a reduced picture is predicted from the previous frame by motion compensation
+(`csrc/motion/motion_errors.hpp`). Within a scene the residual is a small part of what the block
 holds, after a cut more than all of it.
 """
 

@@ -1,7 +1,7 @@
 """Runs a batch on one engine: plans each file, encodes its chunks, joins them, writes the table.
 
 A file with a budget (size, bitrate, bits a pixel) is one chunk, with its sound.
-With a target the middle chunk is coded first, and its quality is what the header says."""
+With a target the middle chunk is coded first, and its quality is in the header."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class FrameCount:
     def __init__(self, bar: ProgressBar, files: int) -> None:
         self._bar, self._files, self._coded = bar, files, 0
         self._planned: dict[str, int] = {}
-        #: Files are led in threads of their own.
+        #: Each file is led by a thread.
         self._turn = threading.Lock()
         bar.begin("encode", None)
 
     def plan(self, job: Job, frames: int) -> None:
-        """A file has so many frames, 0 for one that failed."""
+        """The number of frames of a file, 0 for one that failed."""
         with self._turn:
             self._planned[job.name] = frames
 
@@ -65,11 +65,11 @@ class Driver:
         engine: Engine,
         ledger: Ledger,
         count: FrameCount | None = None,
-        ended: Callable[[Job, str], None] | None = None,
+        on_end: Callable[[Job, str], None] | None = None,
         fail_fast: bool = False,
         rules: ReplaceRules | None = None,
     ) -> None:
-        self.engine, self.ledger, self._count, self._ended = engine, ledger, count, ended
+        self.engine, self.ledger, self._count, self._on_end = engine, ledger, count, on_end
         self._fail_fast, self._rules = fail_fast, rules
         self.errors: dict[str, str] = {}
         self._stopped = threading.Event()
@@ -132,7 +132,7 @@ class Driver:
         record: Row = {}
         try:
             record = self._plan(job)
-            if self.ledger.finished(job) is None:
+            if self.ledger.final_record(job) is None:
                 self._encode_planned(job, record)
             if self._rules is not None:
                 self._replace(job, self._rules)
@@ -151,8 +151,8 @@ class Driver:
             self.ledger.update(job, error=error)
             if self._count is not None:
                 self._count.plan(job, 0)
-        if self._ended is not None:
-            self._ended(job, error)
+        if self._on_end is not None:
+            self._on_end(job, error)
 
     def _plan(self, job: Job) -> Row:
         """The record with the plan of the input as it is now."""
@@ -184,12 +184,12 @@ class Driver:
             "chunks": [self.ledger.chunk_path(record["key"], name) for name in names.values()],
             "output": uris.join(self.ledger.out, output),
         }
-        (joined,) = self._perform([Task(join, arguments, record["cores"])])
-        if "no gain" in joined:
-            self.ledger.finish(job, record["key"], "no gain", joined["no gain"])
+        (file_row,) = self._perform([Task(join, arguments, record["cores"])])
+        if "no gain" in file_row:
+            self.ledger.finish(job, record["key"], "no gain", file_row["no gain"])
             return
-        joined["notes"] = [*record.get("notes", ()), *joined["notes"]]
-        table = _table_of(job, plan, joined, rows, output)
+        file_row["notes"] = [*record.get("notes", ()), *file_row["notes"]]
+        table = _table_of(job, plan, file_row, rows, output)
         missing = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
         status = "incomplete" if missing else "done"
         self.ledger.finish(job, record["key"], status, missing, output=output, rows=table)
@@ -256,7 +256,7 @@ def _has_changed(job: Job, record: Row) -> bool:
     return bool(uris.version_stamp(job.uri) != record["stamp"])
 
 
-def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:
+def _table_of(job: Job, plan: Plan, file_row: Row, chunks: Sequence[Row], output: str) -> list[Row]:
     """Rows of the table: the file's, then those of its chunks."""
     settings = job.settings
     same = {
@@ -275,18 +275,20 @@ def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: 
         if values:
             whole[column] = round(sum(v * n for v, n in values) / sum(n for _, n in values), 5)
     incomplete = next((row["incomplete"] for row in chunks if row["incomplete"]), "")
-    rows = [same | whole | joined | {"notes": _notes_of(joined, chunks), "incomplete": incomplete}]
+    rows = [
+        same | whole | file_row | {"notes": _notes_of(file_row, chunks), "incomplete": incomplete}
+    ]
     return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]
 
 
-def _notes_of(joined: Row, chunks: Sequence[Row]) -> list[str]:
+def _notes_of(file_row: Row, chunks: Sequence[Row]) -> list[str]:
     """Each line once; with the number of chunks where another target decided in others."""
     times = Counter(note for row in chunks for note in row["notes"])
 
-    def counted(note: str) -> str:
+    def with_count(note: str) -> str:
         if DECIDES not in note or times[note] == len(chunks):
             return note
         return f"{note}, in {times[note]} of {len(chunks)} chunks"
 
-    notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
-    return list(map(counted, notes))
+    notes = dict.fromkeys(note for row in (file_row, *chunks) for note in row["notes"])
+    return list(map(with_count, notes))

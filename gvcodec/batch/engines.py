@@ -172,7 +172,7 @@ class Inline(Engine):
 
 
 class Local(Engine):
-    """Every task in a process of its own, which ends with this one, however that ends."""
+    """Every task in a separate process, which ends with this one, however that ends."""
 
     def __init__(self, cores: int) -> None:
         super().__init__(cores)

@@ -39,19 +39,19 @@ _NOT_VIDEO = ("audio/", "image/", "text/", "application/")
 
 def list_inputs(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that matches nothing is an error of its own, and `NO_VIDEO` marks files of a folder or glob
+    name that matches nothing is a separate error, and `NO_VIDEO` marks files of a folder or glob
     that hold no video. Files in the folder `out`, and the folder itself, are no inputs. Raises
     `UsageError` if `out` is an input folder or holds one."""
-    seen: set[str] = set()
+    videos: set[str] = set()
     for name in inputs:
         path = uris.fixed_path(name)
         if out and f"{path}/".startswith(out.rstrip("/") + "/") and uris.is_folder(path):
             raise UsageError(f"{name}: OUT is this folder, or holds it: choose another OUT")
         for video in _list_input(name):
             key = repr(video[:2])
-            if key in seen:
+            if key in videos:
                 continue
-            seen.add(key)
+            videos.add(key)
             if not out or not video[0].startswith(out.rstrip("/") + "/"):
                 yield video
             elif video[0] == path or name.lower().endswith(_MANIFESTS):
@@ -78,7 +78,7 @@ def _list_input(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
         if len(paths) == 1 and path == uris.fixed_path(name):
             yield path, {}, _refuse_pipe(path)
         else:
-            # What is a pipe is not looked into.
+            # Pipes are not read.
             yield path, {}, _refuse_pipe(path) or ("" if is_video(path) else NO_VIDEO)
 
 
@@ -107,7 +107,7 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
 
 def is_video(path: str) -> bool:
     """Whether a file of a folder is a video, by its ending; of this machine otherwise by its
-    content, since cameras have endings of their own."""
+    content, since cameras have special endings."""
     if posixpath.splitext(path)[1].lower() in VIDEOS:
         return True
     kind = _TYPES.guess_type(path)[0] or ""
@@ -124,7 +124,7 @@ def _refuse_pipe(path: str) -> str:
 
 
 def read_manifest(name: str) -> list[dict[str, Any]]:
-    """Rows without their empty cells. Raises `UsageError` for what is no table."""
+    """Rows without their empty cells. Raises `UsageError` for a file that is no table."""
     data = uris.read_bytes(uris.fixed_path(name))
     if data is None:
         raise UsageError(f"{name}: no such manifest")

@@ -39,8 +39,8 @@ COLUMNS = """input output original status frames width height bytes source_bytes
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 CHUNK_COLUMNS = """input output chunk first frames bytes bpp psnr_y
     seconds cpu cores q fitted notes""".split()  # noqa: SIM905
-#: What happens to an output that was coded with other options: it stays under its name and the new
-#: one gets another, it is replaced, or it stays and the input is not coded.
+#: An output that was coded with other options stays under its name and the new one gets another, it
+#: is replaced, or it stays and the input is not coded.
 STALE = ("both", "replace", "keep")
 
 Row = dict[str, Any]
@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input and what it is to be encoded with, or why it cannot be. `folder`: where the output
+    """An input and its settings, or the reason why it cannot be encoded. `folder`: where the output
     goes within that of the batch."""
 
     uri: str
@@ -203,7 +203,7 @@ class Ledger:
         self.update(job, status=status, error=error, coded_key=key, **result)
         uris.remove_folder(self.chunk_folder(key))
 
-    def finished(self, job: Job) -> Row | None:
+    def final_record(self, job: Job) -> Row | None:
         """The record, if the planned version is done and its file still there."""
         if job.name in self._stale_records:
             return self._stale_records[job.name]
@@ -243,7 +243,7 @@ class Ledger:
         """Rows of both tables, of all jobs in their order; those of chunks have a `chunk`."""
         rows: list[Row] = []
         for job in jobs:
-            record = self.finished(job)
+            record = self.final_record(job)
             if record is None:
                 error = job.error or self.record(job).get("error", "")
                 status = "failed" if error else "open"

@@ -50,7 +50,7 @@ _USUAL_CHUNK = 240
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a video is to be encoded with; it goes to workers and, as a hash, into names. `rate`:
+    """The settings of a video's encode; they go to workers and, as a hash, into names. `rate`:
     None = the q of `config`. `chunk`: frames. Ids of models in hexadecimal digits, "" without
     one. `least_gain`: the share of a source that its file has to save, None = any. `suffix`: the
     ending of the output, .gvc or one of `ONE_FILE`."""
@@ -83,8 +83,8 @@ def make_settings(
     least_gain: float | None = None,
     suffix: str = ".gvc",
 ) -> Settings:
-    """Models, and the judge of fitting, are those of this machine for all workers. `chunk` 0: the
-    distance of keyframes. Raises `UsageError` for what cannot be encoded in chunks,
+    """Models, and the metric of fitting, are those of this machine for all workers. `chunk` 0: the
+    distance of keyframes. Raises `UsageError` for settings that exclude chunks,
     `MissingWeightsError`."""
     if config.low_delay:
         raise UsageError("low delay is for live streams, not for chunks")
@@ -129,7 +129,7 @@ class Chunk:
 class Plan:
     """A video in chunks, cut at keyframes of the source, so that no frame is decoded for two of
     them, except for the few that follow a chunk's last frame in the file. `seconds`: how long the
-    video is. One chunk is all of the file. `incomplete`: what the source lacks, where it was
+    video is. One chunk is all of the file. `incomplete`: losses of the source, where it was
     decoded for the plan."""
 
     width: int
@@ -300,7 +300,7 @@ def encode(
 
 
 def find_coded(output: str) -> dict[str, Any] | None:
-    """The row of a chunk that an earlier run coded; None where it, or its row, is missing or is not
+    """The row of a chunk that an earlier run coded; None if it, or its row, is missing or is not
     what was written, as after a power cut."""
     row, data = uris.read_json(f"{output}.json"), uris.read_bytes(output)
     is_whole = row and data is not None and row.pop("hash", None) == _hash_of(data)
@@ -333,7 +333,7 @@ def _code(
         return encode_to_target(
             open_frames(settings), config, rate, _frames, None, original, container
         ).encoded_pass
-    # What is painted is hashed for the end of a stream, which does not come into the joined one.
+    # The painted hash of a chunk does not go into the joined stream.
     return one_pass.encode_pass(
         open_frames(settings), config, "encode", _frames, _ALL, writes_painted_hash=False
     )

@@ -38,7 +38,7 @@ SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 #: Magic, version, and at least one byte of the size.
 _LEAST_HEAD = len(MAGIC) + len(VERSION) + 1
-#: What the core calls the fields of `Colour`, and those of `SequenceHeader` from `base_q` on.
+#: The core's names of the fields of `Colour`, and those of `SequenceHeader` from `base_q` on.
 _COLOUR = ("primaries", "transfer", "matrix", "full_range", "chroma_location")
 _REST = ("q", "start", "base_model", "painter", "gvc1d", "bundled", "embeds_models", "needs")
 
@@ -137,7 +137,7 @@ class SequenceHeader:
 
     @property
     def profile(self) -> int:
-        """What a decoder needs in addition to the container: a key of `PROFILES`."""
+        """The decoder features needed besides the container: a key of `PROFILES`."""
         if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
         return int(self.painter_id is not None)
@@ -172,8 +172,8 @@ class SequenceHeader:
             )
         if self.profile > profile:
             raise UsageError(
-                f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
-                "bases av1 and vvc without tokens are inside",
+                f"profile {PROFILES[self.profile]} is not covered by format {version}: "
+                "it covers bases av1 and vvc without tokens",
                 code="format-promise",
             )
 

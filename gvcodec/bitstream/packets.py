@@ -126,7 +126,7 @@ def read_packet(stream: Source) -> tuple[Packet, bytes]:
 def read_sized(
     stream: Source, least: int, size_of: Callable[[bytes], int], ends_early: str
 ) -> bytes:
-    """At least `least` bytes, as many as `size_of` finds in the first ones; it returns 0 where it
+    """At least `least` bytes, as many as `size_of` finds in the first ones; it returns 0 if it
     needs more. No byte after them is read. Raises `DamagedStreamError` with `ends_early`."""
     data, size = b"", least
     while len(data) < size:

@@ -49,7 +49,7 @@ class GopEntry:
 
 
 #: Reason why only `repair` writes files from a file that another tool changed.
-NOT_WRITTEN = "was changed by another tool; gvcodec repair writes what is intact"
+NOT_WRITTEN = "was changed by another tool; gvcodec repair writes the intact part"
 
 
 class ChangedStream(io.BufferedReader):
@@ -98,7 +98,7 @@ class Reader:
     def packets(self) -> Iterator[Packet]:
         """All packets up to the end of the file, except `gop`, `index` and `end`.
 
-        Checks packet and GOP checksums, the order of packets, the index against what was read, and
+        Checks packet and GOP checksums, the order of packets, the index against the packets, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         self._packets = self._open_packets()

@@ -1,11 +1,12 @@
-"""Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them.
+"""Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them. In: arguments and
+files. Out: files, text, an exit code; the work is done by `gvcodec.api` and other folders.
 
 A command is a row of `COMMANDS` and a module of its name in this folder:
 
     EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")             # calls that end its help
     USUAL = ("-q", "--size")      # options in its `--help`, the others in `--help all` (all)
     def arguments(parser: argparse.ArgumentParser) -> None: ...   # options, shared: `_arguments`
-    def run(options: argparse.Namespace) -> None: ...             # what it does; raises errors
+    def run(options: argparse.Namespace) -> None: ...             # does the work; raises errors
 
 Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it
 reads.
@@ -48,9 +49,9 @@ COMMANDS = {
     "condense": "condense a folder of labelled clips to a small set for training (.gvset)",
     "cut": "cut a stream at keyframes, without re-encoding",
     "extract": "convert a stream to a file that every player shows, and back",
-    "info": "check a stream and print what it holds",
+    "info": "check a stream and print its contents",
     "play": "watch a stream in the browser",
-    "repair": "save what is left of a damaged or cut-off stream",
+    "repair": "save the intact part of a damaged or truncated stream",
     "search": "find moments by a picture, a clip or a time",
     "serve": "play streams on televisions, phones and in players, over HTTP (HLS)",
     "summarize": "add a summary for search to a stream",
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _write_errors() -> Iterator[None]:
     """At the end, whatever it is, nothing waits in standard output: the interpreter would fail with
-    it, and with another exit code. That it cannot be written counts more than what came later."""
+    it, and with another exit code. A failed write takes precedence over later errors."""
     try:
         yield
     except BaseException:
@@ -117,7 +118,7 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments. Files may stand among the options.
+    """Reports wrong arguments in one line. Files may stand among the options.
 
     `command`: the one whose arguments these are, `options`: all that it has."""
 

@@ -3,7 +3,7 @@
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-`-o OUT` is the output of encode, decode and cut. What comes after "--" is no option.
+`-o OUT` is the output of encode, decode and cut. Words after "--" are no options.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
     ]
     words = [ours.get(w, w) for w in escaped if ours.get(w) != ""]
     if arguments[:1] == ["batch"]:
-        # It has an option -o of its own.
+        # It defines -o itself.
         return [*join_negative(words), *arguments[end:]]
     if not ours:
         return [*join_negative(arguments[:end]), *arguments[end:]]
@@ -97,7 +97,7 @@ ADVICE = {
     "-map": "the first video and all sound and subtitles are taken",
     "-af": "run ffmpeg first, sound is copied as it is",
     "-pass": "--size and --bitrate take as many passes as they need",
-    "-bufsize": "--maxrate has a buffer of its own",
+    "-bufsize": "--maxrate sets the buffer",
     "-movflags": "the index comes first in every .mp4",
 }  # fmt: skip
 #: Names of presets of x264 and x265, SVT-AV1 has numbers.
@@ -116,7 +116,7 @@ def check_presets(words: Sequence[str]) -> None:
 
 
 def join_negative(words: Sequence[str]) -> list[str]:
-    """A value like -5k belongs to the option before it: its type says what is wrong with it."""
+    """A value like -5k belongs to the option before it: its type reports the error."""
     joined: list[str] = []
     for word in words:
         before = joined[-1] if joined else ""
@@ -132,7 +132,7 @@ def join_negative(words: Sequence[str]) -> list[str]:
     return joined
 
 
-#: What options of other encoders are called here.
+#: Names here of other encoders' options.
 HINTS = {
     "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--tune": "--speed",
     "--gop": "--keyint", "--start-time": "--start", "--end": "--to", "--resize": "--scale",

@@ -63,7 +63,7 @@ def out(text: str) -> None:
 
 
 def finish() -> None:
-    """Write out what waits in standard output. Raises `OSError` that names it."""
+    """Flush standard output. Raises `OSError` that names it."""
     with _name_errors():
         sys.stdout.flush()
 
@@ -81,5 +81,5 @@ def _name_errors() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """What is left in the buffer of standard output must not fail again at exit."""
+    """Drop the rest of standard output's buffer, which must not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -202,7 +202,7 @@ def _list_names(names: list[str]) -> str:
 
 
 def _say_stale(ledger: Ledger, jobs: list[Job], choice: str) -> None:
-    """Name the outputs that were coded with other options, and what happens to them."""
+    """Name the outputs that were coded with other options, and their treatment."""
     records = [some if choice == "both" else some[:1] for some in ledger.list_stale(jobs).values()]
     names = dict.fromkeys(record["output"] for some in records for _, record in some)
     if not names:

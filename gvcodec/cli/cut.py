@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _describe_difference(report: CutReport, start: float, end: float | None) -> str:
-    """How the piece differs from what was asked for, "" = it does not."""
+    """How the piece differs from the request, "" = it does not."""
     early, late = start - report.begin, 0.0 if end is None else report.end - end
     parts = []
     if early > _TOLERANCE:

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def encode_to_output(options: argparse.Namespace) -> None:
-    """Encode to a file of its own, and say what came of it."""
+    """Encode to a new file, and print the result."""
     options.output = options.output or _default_output(options.input)
     start = time.monotonic()
     job = make_job(options, options.input, options.output)

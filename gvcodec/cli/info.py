@@ -1,4 +1,4 @@
-"""`gvcodec info IN`: what a stream holds."""
+"""`gvcodec info IN`: the contents of a stream."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
 
 EXAMPLES = ("play film.gvc --source film.mp4", "play film.gvc --find still.jpg")
-#: Marks on the time line of what is searched for.
+#: Marks of search results on the time line.
 _HITS = 5
 
 
@@ -132,7 +132,7 @@ def _models(
 
 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
-    """What decodes on this machine for the page, and why it does not, or does not paint."""
+    """The decoder of this machine for the page, and why it does not decode or paint."""
     reason = ""
     is_painted = header.is_painted and not options.fidelity
     try:
@@ -145,7 +145,7 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     try:
         return _open(options, fidelity=not is_painted), reason
     except DamagedStreamError as error:
-        return None, f"{error}; the page shows what is left of it"
+        return None, f"{error}; the page shows the rest"
 
 
 def _open(options: argparse.Namespace, fidelity: bool) -> Video:

@@ -1,4 +1,4 @@
-"""`gvcodec repair IN OUT`: saves what is left of a damaged stream as a whole one."""
+"""`gvcodec repair IN OUT`: saves the intact part of a damaged stream as a whole one."""
 
 from __future__ import annotations
 

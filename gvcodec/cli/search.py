@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--embedder",
         metavar="NAME",
-        help=f"{EMBEDDERS}; by default what the files were summarised by",
+        help=f"{EMBEDDERS}; by default the one that made the summaries",
     )
     add_threads(parser)
 

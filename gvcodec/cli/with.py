@@ -23,7 +23,7 @@ from gvcodec.util.programs import find_program
 
 EXAMPLES = ("with mpv film.mp4", "with ffmpeg -i film.mp4 -vf scale=640:-2 small.mp4")
 _LIBRARY = "libgvcodec-dav1d.so"
-#: What a program gets before its own arguments: hardware decodes without libdav1d.
+#: Arguments that a program gets first: hardware decodes without libdav1d.
 _OPTIONS = {"mpv": ["--hwdec=no"]}
 _PLAYERS = ("mpv", "vlc", "cvlc", "ffplay", "ffmpeg", "ffprobe")
 _BROWSERS = ("firefox", "firefox-esr", "chromium", "google-chrome")
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         for word in options.arguments:
             _refuse_stream(name, word)
     words = [options.program, *_OPTIONS.get(name, []), *options.arguments]
-    # Python ignores these two, and what is ignored stays so in the program.
+    # Python ignores these two signals, and programs inherit that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     os.execve(program, words, _environment(library))
@@ -83,12 +83,12 @@ def _environment(library: Path) -> dict[str, str]:
 
 
 def _find_obstacle(program: str) -> str | None:
-    """Why a program cannot show painted pictures, as far as its file tells."""
+    """Why a program cannot show painted pictures, judging by its file."""
     target = os.path.realpath(program)
     if "/snap/" in program or "/flatpak/" in target or Path(target).name == "snap":
         return "runs in a sandbox, where nothing can be preloaded"
     if Path(program).name in _BROWSERS:
-        return "has an AV1 decoder of its own, and hardware decoding"
+        return "has a built-in AV1 decoder, and hardware decoding"
     content = Path(target).read_bytes()
     if not content.startswith(b"\x7fELF\x02\x01"):
         return None  # a script, which starts the program

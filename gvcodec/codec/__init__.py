@@ -1,4 +1,5 @@
-"""Encoder and decoder of whole streams: read `encoder`, then `decoder`.
+"""Encoder and decoder of whole streams: read `encoder`, then `decoder`. In: planes with times, or
+packets. Out: a stream, or base and painted frames with times.
 
 encoder        frames ─► base, painter stage, packets in the order of the file
 encode_stream  a source with its sound and metadata ─► encoder ─► stream

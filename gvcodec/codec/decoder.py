@@ -65,20 +65,20 @@ class DecodedFrame:
 class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter.
 
-    `models`: files and folders to look for models in before the usual places. `low_delay` gives
-    frames out as early as can be. `device` is kept for callers of 1.0: every base decodes on the
-    processor. `limits`: what the stream may ask for. `verify_only` reads all that painting needs
-    and gives base frames. `read_only`: the caller does not modify frames, so they are hashed while
-    the next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead
-    of as the file says, and the painted hash is not checked; neither is it without `uses_tokens`,
-    which leaves tokens of the painter aside. Without `hashes_base` base frames are not hashed, and
-    `base_hash` and `verify` cannot be called. Raises `LimitError` when the stream asks for more,
-    `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
+    `models`: files and folders to look for models in before the usual places. `low_delay` releases
+    frames as early as possible. `device` is kept for callers of 1.0: every base decodes on the
+    processor. `limits`: bounds on the stream's demands. `verify_only` reads everything that
+    painting needs, and gives base frames. `read_only`: the caller does not modify frames, so they
+    are hashed while the next ones are decoded, if there are threads for it. `look`: painting
+    strength, 0…100, instead of the file's; the painted hash is not checked then, nor without
+    `uses_tokens`, which ignores the painter's tokens. Without `hashes_base` base frames are not
+    hashed, and `base_hash` and `verify` raise `UsageError`. Raises `LimitError` when the stream
+    asks for more, `WrongModelError` for a missing model, `UsageError` for a `look` that cannot be.
 
     Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
     caller takes out, None without any; `metadata`: that payload, empty before it came;
     `expected_painted_hash`: payload of the `painted` packet, None before it came; `notes`:
-    a line for what this release does not show.
+    a line for each part that this release does not show.
 
     One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
     raise `UsageError`.
@@ -122,7 +122,7 @@ class Decoder:
         #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.
         self._started = False
         self._sent_count = self._shown_count = 0
-        #: Bytes of packets whose frames were not shown yet, by frame; none where packets are in
+        #: Bytes of packets whose frames were not shown yet, by frame; none if packets are in
         #: another order than frames.
         self._sizes: dict[int, int] = {}
         # The painter.
@@ -134,7 +134,7 @@ class Decoder:
         self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
         exact = self._painter is not None and paints_exactly(header) and not self._overrides_look
-        #: None where samples are not the same everywhere, or the first frames are left out.
+        #: None if samples are not the same everywhere, or the first frames are left out.
         self._painted_hash = FrameHash(hash_executor) if exact else None
         self.expected_painted_hash: bytes | None = None
         self._ready: deque[DecodedFrame] = deque()
@@ -200,7 +200,7 @@ class Decoder:
         return self._base_decoder.has_captions
 
     def _on_base_frames(self, base_frames: list[Planes]) -> None:
-        """Hash, paint and time what the base released."""
+        """Hash, paint and time the released base frames."""
         tokens = self._base_decoder.hash_bytes
         for base_frame in base_frames:
             of_frame = tokens.popleft() if tokens else b""

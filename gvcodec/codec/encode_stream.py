@@ -73,8 +73,8 @@ def encode_stream(
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
     bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
-    frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
-    source raise."""
+    frames are painted. Returns the writer, which knows the sizes. Raises errors of the
+    encoder and the source."""
     painted: PaintedHash | None = None
     if writes_painted_hash and paints_exactly(encoder.header):
         painted = PaintedHash(encoder.header, encoder.config, encoder.report_painted)
@@ -94,14 +94,14 @@ def encode_stream(
     encoder.send_metadata(metadata)
     if tracks:
         # A decoder that writes as it reads needs to know the tracks before the first frame.
-        encoder.send_tracks(tracks.take())
+        encoder.send_tracks(tracks.pop())
     for frame in frames:
         encoder.send_frame(*frame)
         if tracks:
-            encoder.send_tracks(tracks.take(chunk))
+            encoder.send_tracks(tracks.pop(chunk))
         write_ready()
     if tracks:
-        encoder.send_tracks(tracks.take())
+        encoder.send_tracks(tracks.pop())
     for _ in encoder.flush_in_steps():
         write_ready()
     write_ready()
@@ -113,8 +113,8 @@ def encode_stream(
 
 
 class PaintedHash:
-    """Decodes and paints what was written, for the `painted` packet at its end; `tell` receives how
-    many frames are painted. Base frames are decoded again (a tenth of the time): strengths and
+    """Decodes and paints the written stream, for the `painted` packet at its end; `report` receives
+    the number of painted frames. Base frames are decoded again (a tenth of the time): strengths and
     weights are known when all is coded, and memory does not hold the frames of a long video."""
 
     def __init__(

@@ -17,7 +17,7 @@
     while (packet := encoder.receive_packet()) is not None: ...
 
 The packets, after `encoder.header`, go to a `gvcodec.Writer`, which is finished with
-`encoder.base_hash`. The base decodes what it codes, so base frames are known here (`gvcodec.base`).
+`encoder.base_hash`. The base decodes its packets, so base frames are known here (`gvcodec.base`).
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Encoder:
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
         control gives `base_encoder`, an encoder of the same base that it steers, and
-        `fit_payloads`, what fitting came to in an earlier pass. Raises `UsageError`."""
+        `fit_payloads`, results of fitting in an earlier pass. Raises `UsageError`."""
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
@@ -130,7 +130,7 @@ class Encoder:
         #: Frames whose packets, and whose base frames, the base has given so far.
         self._coded_frames = self._decoded_frames = 0
         self._coded_bytes = 0
-        #: Bytes of packets whose base frames are not there yet, by frame; none where packets are
+        #: Bytes of packets whose base frames are not there yet, by frame; none if packets are
         #: in another order than frames.
         self._sizes: dict[int, int] = {}
         self._painter = PainterStage(self.header, resolved, fit_payloads)
@@ -226,7 +226,7 @@ class Encoder:
         return True
 
     def _on_output(self, coded: EncodeResult) -> None:
-        """What the base released: packets go into the order of the file, base frames to the hash
+        """Output of the base: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
             payload = packet.payload
@@ -266,7 +266,7 @@ class Encoder:
             pass
 
     def flush_in_steps(self) -> Iterator[None]:
-        """`flush`, which goes on after each step; what is ready may be taken out between them."""
+        """`flush` in steps; finished packets may be taken between them."""
         stay_in_process(self._process, "encoder")
         if not self.frames:
             raise UsageError("there is no frame to encode", code="no-frames")
@@ -333,7 +333,7 @@ class Encoder:
 def _make_header(
     fmt: VideoFormat, config: ResolvedConfig, start_pts: int
 ) -> tuple[SequenceHeader, list[str]]:
-    """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
+    """The sequence header, and a line for each loss. Raises `UsageError`."""
     notes: list[str] = []
     painter, reason = painter_id(config)
     if reason:

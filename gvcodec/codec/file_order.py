@@ -52,8 +52,8 @@ class FileOrder:
             self.ready.append(Packet(Kind.TIMING, late))
 
     def place_packets(self, sent_count: int, is_end: bool) -> None:
-        """Place what can be placed once `sent` frames were sent to the encoder; `is_end`: there are
-        no more."""
+        """Place as many packets as possible after `sent_count` frames were sent to the encoder;
+        `is_end`: there are no more."""
         while self._coded:
             if self._placed_count == self._batch_end:
                 if (end := self._find_batch(sent_count, is_end)) is None:

@@ -308,4 +308,4 @@ class Splicer:
 
     def _write_tracks(self) -> None:
         if self.tracks is not None and self.tracks.waiting:
-            self.writer.write(Packet(Kind.TRACKS, self.tracks.take()))
+            self.writer.write(Packet(Kind.TRACKS, self.tracks.pop()))

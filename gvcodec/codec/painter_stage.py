@@ -26,7 +26,7 @@ class FitProgress(Protocol):
         ...
 
     def log_line(self, line: str) -> None:
-        """What fitting found."""
+        """A line of the outcome of fitting."""
         ...
 
 
@@ -48,7 +48,7 @@ class PainterStage:
         config: ResolvedConfig,
         payloads: Mapping[int, bytes] | None,
     ) -> None:
-        """`payloads`: what fitting came to in an earlier pass."""
+        """`payloads`: results of fitting in an earlier pass."""
         self._header, self._config = header, config
         self._notes: list[str] = []
         self._sampler: FitSampler | None = None
@@ -99,7 +99,7 @@ class PainterStage:
                 part.send_base(number, planes, size)
 
     def finish(self, gops: Sequence[Gop], frames: int, progress: FitProgress | None) -> None:
-        """Choose the payloads of a video with these GOPs and so many frames."""
+        """Choose the payloads of a video with these GOPs and this number of frames."""
         if self._sampler is not None:
             self._fit(self._sampler, gops, frames, progress if self._config.uses_fitting else None)
             self._sampler = None
@@ -126,8 +126,8 @@ class PainterStage:
     def next_packet(self, first: int) -> Packet | None:
         """The `fit` packet of the GOP whose first frame has this number, unless its payload is in
         force already."""
-        known = (frame for frame in self.payloads if frame <= first)
-        payload = self.payloads.get(max(known, default=-1))
+        earlier = (frame for frame in self.payloads if frame <= first)
+        payload = self.payloads.get(max(earlier, default=-1))
         if payload is None or payload == self._current:
             return None
         self._current = payload

@@ -1,4 +1,5 @@
-"""A clip coded by gvcodec and by other encoders at the same number of bytes, as one HTML page.
+"""A clip coded by gvcodec and by other encoders at the same number of bytes. In: a video, and a
+stream of it. Out: one HTML page.
 
     made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
     Path("film.html").write_text(made.html, encoding="utf-8")
@@ -238,7 +239,7 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`name` as in tables; `origin`: what it was trained on, and whether gvcodec was trained on it;
+    """`name` as in tables; `origin`: its training data, and whether gvcodec was trained on it;
     `is_score`: larger = nearer."""
 
     name: str
@@ -274,7 +275,7 @@ def _distances() -> list[Metric]:
     from gvcodec.perceptual.vgg import PerceptualLoss
 
     def metric(name: str, measure: Callable[[Any, Any], Any]) -> Metric:
-        return Metric(name, _ORIGINS[name], _taken(measure))
+        return Metric(name, _ORIGINS[name], _on_tensors(measure))
 
     if perceptual.find_weights():
         return [metric("LPIPS-Alex", perceptual.lpips("alex")), metric("DISTS", perceptual.dists())]
@@ -303,9 +304,9 @@ def mean_of(metric: Metric, pictures: Sequence[Picture], source: Sequence[Pictur
     return float(np.mean([metric.of(pictures[n], source[n]) for n in numbers]))
 
 
-def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
+def _on_tensors(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
     @default_torch_settings()
-    def take(picture: Picture, source: Picture) -> float:
+    def measure_pictures(picture: Picture, source: Picture) -> float:
         import torch
 
         from gvcodec.util.tensors import rgb_tensor
@@ -313,4 +314,4 @@ def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], f
         with torch.inference_mode():
             return float(measure(rgb_tensor(picture), rgb_tensor(source)))
 
-    return take
+    return measure_pictures

@@ -93,7 +93,7 @@ _X265 = (
 )
 #: FFmpeg's own CRF ends at 63, SVT-AV1's at 70.
 _SVT = "lp={threads}:keyint={keyint}:crf={q}"
-#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
+#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. One thread: with
 #: any, libvvenc gives nothing if the video ends before its first frame is out.
 _VVENC = "threads=0:intraperiod={period}"
 

@@ -44,7 +44,7 @@ class Choice:
 
 def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
     """The frames at these places (N, K) of every clip."""
-    return [pictures[own] for pictures, own in zip(clips.pictures, places, strict=True)]
+    return [pictures[selected] for pictures, selected in zip(clips.pictures, places, strict=True)]
 
 
 def fill_budget(

@@ -1,5 +1,5 @@
 """Cuts streams at keyframes without re-encoding: base and painted frames stay the same. An exact
-cut re-encodes the first and the last GOP as far as they are cut."""
+cut re-encodes the cut parts of the first and the last GOP."""
 
 from __future__ import annotations
 

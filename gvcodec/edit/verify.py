@@ -45,24 +45,24 @@ class Originals:
     pictures have another aspect ratio or are larger."""
 
     def __init__(self, source: VideoReader, header: SequenceHeader) -> None:
-        fmt, own = header.format, source.format
+        fmt, source_format = header.format, source.format
         #: Size to which smaller pictures are enlarged, None = they are not.
         self.enlarged_to: tuple[int, int] | None = None
-        if (own.width, own.height) != (fmt.width, fmt.height):
-            self.enlarged_to = own.width, own.height
+        if (source_format.width, source_format.height) != (fmt.width, fmt.height):
+            self.enlarged_to = source_format.width, source_format.height
             self._scaler = Scaler(fmt, self.enlarged_to)
-        shape = Fraction(fmt.width * own.height, fmt.height * own.width)
-        if self.enlarged_to and (abs(shape - 1) > _OTHER_SHAPE or fmt.width >= own.width):
+        shape = Fraction(fmt.width * source_format.height, fmt.height * source_format.width)
+        if self.enlarged_to and (abs(shape - 1) > _OTHER_SHAPE or fmt.width >= source_format.width):
             raise UsageError(
-                f"{source.name} has {own.width}×{own.height} samples, the stream "
-                f"{fmt.width}×{fmt.height}",
+                f"{source.name} has {source_format.width}×{source_format.height} samples, "
+                f"the stream {fmt.width}×{fmt.height}",
                 code="streams-differ",
             )
         self._source, self._header = source, header
         self._frames: Iterator[Frame] = iter(source)
         self._next = next(self._frames, None)
         # Without times in the source, the frame rate of the encode gives them.
-        self._tick = own.time_base if source.has_times else 1 / fmt.frame_rate
+        self._tick = source_format.time_base if source.has_times else 1 / fmt.frame_rate
         #: Seconds of the source before the stream.
         self._offset: Fraction | None = None
 

@@ -68,11 +68,11 @@ class Transformer:
         if hasattr(self.ops, "block"):
             weights, heads = self._block_weights(name), self.heads
             return self.ops.block(x, weights, heads, visible, context=before)
-        own = self._norm(f"{name}.attention_norm", x)
-        key_value = self._linear(f"{name}.key_value", own)  # [B, N, 2D]
+        x_norm = self._norm(f"{name}.attention_norm", x)
+        key_value = self._linear(f"{name}.key_value", x_norm)  # [B, N, 2D]
         if before is not None:
             key_value = self.ops.concatenate([before, key_value], 1)
-        return self._mix(name, x, own, key_value, visible)
+        return self._mix(name, x, x_norm, key_value, visible)
 
     def _block_weights(self, name: str) -> Any:
         """For operations with a whole `block`, in the order of `ops_exact.BlockWeights`."""
@@ -89,11 +89,11 @@ class Transformer:
         """[B, K, 2D] of a context [B, K, D]."""
         return self._linear(f"{name}.key_value", self._norm(f"{name}.attention_norm", context))
 
-    def _mix(self, name: str, x: Any, own: Any, key_value: Any, visible: Any = None) -> Any:
+    def _mix(self, name: str, x: Any, x_norm: Any, key_value: Any, visible: Any = None) -> Any:
         """Attention and perceptron of a block: x [B, N, D], `own` its norm, keys and values
         [B, K, 2D]."""
         batch, length, width = x.shape
-        query = self._split_heads(self._linear(f"{name}.query", own))
+        query = self._split_heads(self._linear(f"{name}.query", x_norm))
         key = self._split_heads(key_value[..., :width])
         value = self._split_heads(key_value[..., width:])
         mixed = self.ops.permute(self.ops.attention(query, key, value, visible), 0, 2, 1, 3)
@@ -121,7 +121,7 @@ class CachedBlock:
         if self._fused:
             weights, heads = network._block_weights(name), network.heads
             return network.ops.block(x, weights, heads, cache=self._cache)
-        own = network._norm(f"{name}.attention_norm", x)
-        fresh = network._linear(f"{name}.key_value", own)
+        x_norm = network._norm(f"{name}.attention_norm", x)
+        fresh = network._linear(f"{name}.key_value", x_norm)
         self._cache = network.ops.concatenate([self._cache, fresh], 1)
-        return network._mix(name, x, own, self._cache)
+        return network._mix(name, x, x_norm, self._cache)

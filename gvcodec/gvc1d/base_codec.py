@@ -66,14 +66,14 @@ class Gvc1dEncoder(BaseEncoder):
         self._since_key += 1
         frame = self._budget.choose(self._coder, planes, self._rate, keyframe)
         payload, shown = self._coder.encode(frame)
-        return EncodeResult([BasePacket(payload, keyframe)], [shown], [frame.hashed()])
+        return EncodeResult([BasePacket(payload, keyframe)], [shown], [frame.bytes_to_hash()])
 
     def flush(self) -> EncodeResult:
         return EncodeResult()
 
 
 class Gvc1dDecoder(BaseDecoder):
-    """Decoder of the plug. `latest`: what the last packet said."""
+    """Decoder of the plug. `latest`: the fields of the last packet."""
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self._coder = open_coder(fmt, model, threads)
@@ -88,7 +88,7 @@ class Gvc1dDecoder(BaseDecoder):
             raise DamagedStreamError("a frame of gvc1d without a keyframe")
         self._started = True
         self.latest, shown = self._coder.decode(payload)
-        self.hash_bytes.append(self.latest.hashed())
+        self.hash_bytes.append(self.latest.bytes_to_hash())
         return [shown]
 
     def flush(self) -> list[Planes]:

@@ -34,8 +34,8 @@ def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
     samples are far from grey."""
 
     @functools.wraps(function)
-    def whole(self: nn.Module, *given: Any, **named: Any) -> Any:
-        floats = (g.float() if isinstance(g, Tensor) else g for g in given)
+    def whole(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+        floats = (g.float() if isinstance(g, Tensor) else g for g in inputs)
         with torch.autocast(next(self.parameters()).device.type, enabled=False):
             return function(self, *floats, **named)
 
@@ -65,7 +65,7 @@ def plane(x: Tensor, columns: int) -> Tensor:
     return x.reshape(b, c, (n // columns) * h, columns * w)
 
 
-def take(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
+def pick_coefficients(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
     """Coefficients `[…, f, f]` at those places, `[…, count]`."""
     return x.flatten(-2)[..., [u * x.shape[-1] + v for u, v in at]]
 

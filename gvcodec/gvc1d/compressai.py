@@ -1,4 +1,4 @@
-"""GVC1D's network under CompressAI's names, for single pictures: each is a keyframe of its own.
+"""GVC1D's network under CompressAI's names, for single pictures: each is a keyframe.
 
     from gvcodec.gvc1d.compressai import register
     register()                                       # "gvc1d" in compressai.registry.MODELS

@@ -69,15 +69,15 @@ class TokenizerConfig:
 
     @staticmethod
     def from_json(text: str) -> TokenizerConfig:
-        """Raises `MediaError` for what is no configuration of single pictures."""
+        """Raises `MediaError` for other configurations than of single pictures."""
         try:
             values: dict[str, Any] = json.loads(text)
             for name, only in _EARLIER.items():
                 value = values.pop(name, only)
                 if only is not None and value != only:
                     raise ValueError(f"{name} is {value}")
-            known = {field.name for field in fields(TokenizerConfig)}
-            if unknown := set(values) - known:
+            names = {field.name for field in fields(TokenizerConfig)}
+            if unknown := set(values) - names:
                 raise ValueError(f"unknown field {min(unknown)}")
             for name in ("encoder", "decoder"):
                 if name in values:

@@ -1,12 +1,12 @@
 """The direct path: fixed cosine patterns that tokens code even in an untrained network.
 
 Tokens that reach the picture through features alone die: zeroed, shuffled or whole, the picture is
-the same after five minutes of training. So each integer also has a pattern of its own:
+the same after five minutes of training. So each integer also has a pattern:
 
 * the first half of a window's tokens: the lowest patterns of the window's discrete cosine
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
 * the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
-  luma patterns of the region that follow in frequency. Their last `UNUSED` integers were for
+  luma patterns of the region that follow in frequency. Their last `UNUSED_COUNT` integers were for
   pictures of a base and of a memory; of a picture by itself they are 0.
 
 `analyse` projects a difference to grey on them, `synthesise` is its transpose; in front of either a
@@ -24,17 +24,17 @@ from gvcodec.gvc1d.blocks import (
     cosines,
     in_full_precision,
     lowest,
+    pick_coefficients,
     place,
     plane,
     region_grid,
-    take,
     windows,
 )
 from gvcodec.gvc1d.config import TokenizerConfig
 from gvcodec.gvc1d.picture import Picture
 
 #: Integers of each token of the second half after its patterns.
-UNUSED = 4
+UNUSED_COUNT = 4
 
 
 class DirectPath(nn.Module):
@@ -66,7 +66,7 @@ class DirectPath(nn.Module):
         size = self.tokens * self.channels
         self.analysis = nn.Parameter(torch.zeros(size, size))
         self.synthesis = nn.Parameter(torch.zeros(size, size))
-        #: How much of what is measured becomes tokens; the second row was for pictures of a base.
+        #: Gain from measurements to tokens; the second row was for pictures of a base.
         self.gate = nn.Parameter(
             torch.tensor([1.0, 0.5])[:, None, None].repeat(1, self.tokens, self.channels)
         )
@@ -75,7 +75,7 @@ class DirectPath(nn.Module):
         """Patterns of a region beyond the window's own, `[count, rows, columns]`."""
         height, width = self.window // self.grid[0], self.window // self.grid[1]
         highest = max(math.hypot(*p) for p in self.luma_at)
-        places = lowest(self.channels - UNUSED, highest * min(height, width) / self.window)
+        places = lowest(self.channels - UNUSED_COUNT, highest * min(height, width) / self.window)
         most = 1 + max(max(p) for p in places)
         down, along = cosines(most, height), cosines(most, width)
         return torch.stack([down[u][:, None] * along[v] for u, v in places])
@@ -88,16 +88,19 @@ class DirectPath(nn.Module):
         low = self.rows @ y[:, :, 0] @ self.rows.T
         low_uv = self.chroma_rows @ uv @ self.chroma_rows.T
         half = self.tokens // 2
-        luma = take(low, self.luma_at).unflatten(-1, (half, -1))
-        chroma = [take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
+        luma = pick_coefficients(low, self.luma_at).unflatten(-1, (half, -1))
+        chroma = [
+            pick_coefficients(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1))
+            for i in (0, 1)
+        ]
         first = torch.cat([luma, *chroma], -1)
         # Region patterns are not orthogonal to window patterns, so they code the residual.
         low = self.rows.T @ place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
         regions = self._regions(y - low[:, :, None])  # [B, W, half, rows, columns]
         second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
-        unused = second.new_zeros(*second.shape[:3], UNUSED)
-        found = torch.cat([first, torch.cat([second, unused], -1)], 2)
-        return self._mix(found, self.analysis) * self.gate[0]
+        unused = second.new_zeros(*second.shape[:3], UNUSED_COUNT)
+        mixed = torch.cat([first, torch.cat([second, unused], -1)], 2)
+        return self._mix(mixed, self.analysis) * self.gate[0]
 
     @in_full_precision
     def synthesise(self, coefficients: Tensor, columns: int) -> Picture:
@@ -114,9 +117,9 @@ class DirectPath(nn.Module):
         low_uv = torch.stack([place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
         y = self.rows.T @ low @ self.rows
         uv = self.chroma_rows.T @ low_uv @ self.chroma_rows
-        fine = torch.einsum("bwkc,cij->bwkij", second[..., :-UNUSED], self.patterns)
+        fine = torch.einsum("bwkc,cij->bwkij", second[..., :-UNUSED_COUNT], self.patterns)
         y = y + self._whole(fine)
-        return Picture(plane(y[:, :, None], columns), plane(uv, columns)).scaled(1 / 255)
+        return Picture(plane(y[:, :, None], columns), plane(uv, columns)).scale_by(1 / 255)
 
     def _mix(self, coefficients: Tensor, matrix: Tensor) -> Tensor:
         """In units of their usual sizes: a mean is ten thousand times a gain, and every entry of a
@@ -135,7 +138,7 @@ class DirectPath(nn.Module):
         chroma = sizes(self.chroma_at, 1500.0)
         first = torch.cat([sizes(self.luma_at, 10000.0), chroma, chroma], 1)
         second = torch.full((half, self.channels), 100.0)
-        second[:, -UNUSED:] = 30.0
+        second[:, -UNUSED_COUNT:] = 30.0
         return torch.cat([first, second]).flatten()
 
     def _regions(self, y: Tensor) -> Tensor:

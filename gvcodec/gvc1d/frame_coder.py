@@ -1,4 +1,4 @@
-"""One frame of GVC1D to bytes and back: integers of tokens, coded by what the network predicts.
+"""One frame of GVC1D to bytes and back: integers of tokens, coded by the network's predictions.
 
     packet = rANS of  rate, lengths flag, [lengths of windows], integers of token 0, of token 1, …
 
@@ -59,14 +59,14 @@ def lambda_of(rate: int) -> float:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a packet says. `rate`: 0 (finest) to RATE_END; `lengths`: tokens of each window [W];
-    `tokens` [W, T, C], 0 where absent."""
+    """The fields of a packet. `rate`: 0 (finest) to RATE_END; `lengths`: tokens of each window [W];
+    `tokens` [W, T, C], 0 if absent."""
 
     rate: int
     lengths: Integers
     tokens: Integers
 
-    def hashed(self) -> bytes:
+    def bytes_to_hash(self) -> bytes:
         """Its bytes for the hash of a stream."""
         head = np.concatenate([[self.rate], self.lengths]).astype("<u2").tobytes()
         return head + self.tokens.astype("<i2").tobytes()
@@ -110,7 +110,7 @@ class FrameCoder:
     # --------------------------------------------------------------------------------------- encode
 
     def analyse(self, planes: Planes, rate: int) -> Analysis:
-        """What the network makes of a frame, before any token is rounded or dropped."""
+        """The network's output for a frame, before rounding or dropping tokens."""
         patches, mix = self._patches(planes), rate_mix(rate / RATE_STEPS)
         values = self.codec.encode(patches, self.state, mix, self.grid)
         return Analysis(patches, np.clip(values[0], -LARGEST, LARGEST))
@@ -145,7 +145,7 @@ class FrameCoder:
     # --------------------------------------------------------------------------------------- decode
 
     def decode(self, packet: bytes) -> tuple[Frame, Planes]:
-        """What a packet says, and its picture. Raises `DamagedStreamError`."""
+        """The fields of a packet, and its picture. Raises `DamagedStreamError`."""
         coder = _Reader(packet)
         rate, lengths = _read_head(coder, self._rate, self._lengths, self.config.tokens)
         tokens = np.zeros((self.windows, self.config.tokens, self.config.channels), np.int32)
@@ -284,9 +284,9 @@ class _Writer:
         self._means.append(mean.ravel())
         self._scales.append(scale.ravel())
 
-    def code_integer(self, value: int, predicted: int, scale: int) -> None:
+    def code_integer(self, value: int, prediction: int, scale: int) -> None:
         self._values.append(np.array([value], np.int32))
-        self._means.append(np.array([_MEAN_STEPS * predicted], np.int16))
+        self._means.append(np.array([_MEAN_STEPS * prediction], np.int16))
         self._scales.append(np.array([scale], np.uint8))
 
     def finish(self) -> bytes:
@@ -307,8 +307,8 @@ class _Reader:
         values: Integers = flat.reshape(mean.shape)
         return values
 
-    def integer(self, predicted: int, scale: int) -> int:
-        mean = np.array([_MEAN_STEPS * predicted], np.int16)
+    def integer(self, prediction: int, scale: int) -> int:
+        mean = np.array([_MEAN_STEPS * prediction], np.int16)
         return int(self.integers(mean, np.array([scale], np.uint8))[0])
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""GVC1D: each frame becomes T tokens of C integers for each window, given what came before.
+"""GVC1D: each frame becomes T tokens of C integers for each window, given the earlier frames.
 
         frame ──► patches [B, W, P, S]
                      │  encode: T latent queries a window look at its patches
@@ -87,7 +87,7 @@ class Config:
 
 
 class State(NamedTuple):
-    """What encoder and decoder know before a frame."""
+    """The state that encoder and decoder share before a frame."""
 
     memory: Any  # [B, M, D], all earlier frames
     short_term: Any  # [B, W, P, D], decoder features of the previous frame
@@ -113,17 +113,17 @@ def parameter_shapes(config: Config) -> dict[str, tuple[tuple[int, ...], float]]
     ones). Names are those of the weight file."""
     c, d, inner = config, config.width, config.expansion * config.width
     features = 3 * c.channels
-    found: dict[str, tuple[tuple[int, ...], float]] = {}
+    parameters: dict[str, tuple[tuple[int, ...], float]] = {}
 
     def linear(name: str, inputs: int, outputs: int, deviation: float | None = None) -> None:
-        found[f"{name}.weight"] = (
+        parameters[f"{name}.weight"] = (
             (inputs, outputs),
             (1 / math.sqrt(inputs) if deviation is None else deviation),
         )
-        found[f"{name}.bias"] = (outputs,), 0.0
+        parameters[f"{name}.bias"] = (outputs,), 0.0
 
     def norm(name: str) -> None:
-        found[f"{name}.gain"], found[f"{name}.bias"] = ((d,), math.nan), ((d,), 0.0)
+        parameters[f"{name}.gain"], parameters[f"{name}.bias"] = ((d,), math.nan), ((d,), 0.0)
 
     def block(name: str) -> None:
         norm(f"{name}.attention_norm")
@@ -135,7 +135,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[tuple[int, ...], float]]
         linear(f"{name}.down", inner, d, 0.02)
 
     def table(name: str, *shape: int, deviation: float = 0.3) -> None:
-        found[name] = shape, deviation
+        parameters[name] = shape, deviation
 
     for name, layers in (("encoder", len(c.encoder)), ("decoder", len(c.decoder))):
         for layer in range(layers):
@@ -173,7 +173,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[tuple[int, ...], float]]
         linear("memory_in", features, d)
         linear("memory_gate", d, d, 0.02)
         table("memory_pace", c.memory, d, deviation=0.0)
-    return found
+    return parameters
 
 
 def initial_weights(config: Config, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -280,8 +280,8 @@ class Codec(Transformer):
 
     def _across(self, x: Any, name: str) -> Any:
         """[B, W, N, D] to [B, W, K, D]: each channel through the weights [N, K]."""
-        turned = self.ops.permute(x, 0, 1, 3, 2)
-        return self.ops.permute(self.ops.linear(turned, self.weights[name]), 0, 1, 3, 2)
+        transposed = self.ops.permute(x, 0, 1, 3, 2)
+        return self.ops.permute(self.ops.linear(transposed, self.weights[name]), 0, 1, 3, 2)
 
     def _rate(self, mix: Any) -> Any:
         """[B, 1, 1, D] of shares [B, RATES]."""
@@ -311,11 +311,13 @@ class Codec(Transformer):
         c, (batch, windows) = self.config, patches.shape[:2]
         at, rate = self._window_positions(grid), self._rate(mix)
         shape = (batch, windows, c.tokens, c.width)
-        seen = self._patch_vectors(patches)
-        pooled = self._across(seen, "pool")  # [B, W, T, D]
+        vectors = self._patch_vectors(patches)
+        pooled = self._across(vectors, "pool")  # [B, W, T, D]
         queries = pooled + self.ops.broadcast(self.weights["query"] + at + rate, shape)
-        seen = seen + self.weights["patch_position"]
-        x = self.ops.concatenate([queries, seen, self._short_term(state)], 2)  # [B, W, T + 2P, D]
+        vectors = vectors + self.weights["patch_position"]
+        x = self.ops.concatenate(
+            [queries, vectors, self._short_term(state)], 2
+        )  # [B, W, T + 2P, D]
         slots = self._windows("encoder", c.encoder, x, c.tokens, state, at)
         gain = self.ops.linear(mix, self.weights["gain"])[:, None, None]  # [B, 1, 1, C]
         return self._linear("token_out", slots) * gain
@@ -378,7 +380,7 @@ class Codec(Transformer):
         return self._linear("entropy_in", self._token_features(tokens))
 
     def _expected(self, state: State, mix: Any, grid: Grid) -> Any:
-        """[B, W, T, D]: what is known of each token before any of its frame."""
+        """[B, W, T, D]: the prediction of each token before any of its frame."""
         x = self._linear("entropy_previous", self._token_features(state.tokens))
         return x + self.weights["token_position"] + self._window_positions(grid) + self._rate(mix)
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
 
 
-def choose_model(given: str) -> Path:
+def choose_model(name: str) -> Path:
     """See `gvcodec.base`. Raises `MediaError`, `NewerModelError`."""
-    if given and not Path(given).is_file():
-        raise MediaError(f"{given}: no such model file")
-    path = Path(given) if given else GVC1D.find()
+    if name and not Path(name).is_file():
+        raise MediaError(f"{name}: no such model file")
+    path = Path(name) if name else GVC1D.find()
     read_network(path)
     return path
 

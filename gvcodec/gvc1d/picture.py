@@ -32,13 +32,13 @@ class Picture(NamedTuple):
     def __sub__(self, other: Picture) -> Picture:
         return Picture(self.y - other.y, self.uv - other.uv)
 
-    def scaled(self, by: Tensor | float) -> Picture:
-        """`by`: a number or `[B, 1, 1, 1]`."""
-        return Picture(self.y * by, self.uv * by)
+    def scale_by(self, factor: Tensor | float) -> Picture:
+        """`factor`: a number or `[B, 1, 1, 1]`."""
+        return Picture(self.y * factor, self.uv * factor)
 
 
 def grey(batch: int, height: int, width: int, like: Tensor) -> Picture:
-    """What is known of a picture before anything is: mid grey."""
+    """The initial picture: mid grey."""
     y = like.new_full((batch, 1, height, width), 128 / 255)
     return Picture(y, like.new_full((batch, 2, height // 2, width // 2), 128 / 255))
 

@@ -9,7 +9,7 @@ Paper: "Generative Video Compression with One-Dimensional Latent Representation"
 arXiv 2603.15302): encoder and decoder are stacks of local and global attention over patches and
 latent slots. Weights are of a network that also coded video; of its 1-D memory what a video begins
 with is left, learned vectors that both sequences read. Here tokens have a direct path too
-(`gvcodec.gvc1d.direct`), since what is learned on one processor core has to begin alive.
+(`gvcodec.gvc1d.direct`), since a network trained on one processor core has to begin alive.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OCTAVES = 1 / 2
 
 
 class Features(NamedTuple):
-    """Of the slots, `[B, W, K, D]`: what leaves the last layer, and the keys of the last local
+    """Of the slots, `[B, W, K, D]`: the output of the last layer, and the keys of the last local
     one."""
 
     slots: Tensor
@@ -42,7 +42,7 @@ class Features(NamedTuple):
 
 
 class RateEmbedding(nn.Module):
-    """What a patch's sequence is told of grey and of the rate, `[B, 1, 1, D]`."""
+    """Embedding of a grey patch and of the rate, `[B, 1, 1, D]`."""
 
     grey: Tensor
 
@@ -60,8 +60,8 @@ class RateEmbedding(nn.Module):
 
     def forward(self, rate: Tensor) -> Tensor:
         about = self.known[0, 0] + self.known[1, 0] + self.rate[rate] + self.phase[0]
-        seen = self.planes(self.grey) + about[:, :, None, None].to(self.planes.weight.dtype)
-        return cast(Tensor, seen.flatten(1)[:, None, None])
+        vectors = self.planes(self.grey) + about[:, :, None, None].to(self.planes.weight.dtype)
+        return cast(Tensor, vectors.flatten(1)[:, None, None])
 
 
 def _grey_patch(config: TokenizerConfig) -> Picture:
@@ -116,8 +116,8 @@ class Stack(nn.Module):
         for i, layer in enumerate(self.local):
             assert isinstance(layer, LocalAttention)
             if i + 1 == len(self.local):
-                known = layer.ln_1(x[:, :, p : p + k])
-                keys = layer.attn.in_proj(known).chunk(3, -1)[1]
+                x_norm = layer.ln_1(x[:, :, p : p + k])
+                keys = layer.attn.in_proj(x_norm).chunk(3, -1)[1]
             x = layer(x, self.near)
             if (i + 1) % self.sizes.local == 0:
                 stage = i // self.sizes.local
@@ -139,8 +139,8 @@ def _centres(config: TokenizerConfig) -> Tensor:
 
 class Encoder(nn.Module):
     """Source ⊕ latent slots ⊕ memory → tokens `[B, W, K, C]`. A window's slots begin as the mean of
-    their regions' patches, each with a position of its own: free queries of one kind become alike
-    in a layer. What the transformer finds is added to what the direct path measures."""
+    their regions' patches, each with a distinct position: free queries of one kind become alike
+    in a layer. The transformer's output is added to that of the direct path."""
 
     regions: Tensor
 
@@ -165,20 +165,20 @@ class Encoder(nn.Module):
         source less grey."""
         patch = self.config.patch
         planes = [4 * pack(difference, patch), 2 * (pack(source, patch) - 0.5)]
-        seen = split(self.patch_embed(torch.cat(planes, 1)), self.config.side)  # [B, W, P, D]
-        patches = seen + self.context(rate) + self.places
+        vectors = split(self.patch_embed(torch.cat(planes, 1)), self.config.side)  # [B, W, P, D]
+        patches = vectors + self.context(rate) + self.places
         slots = self.slots.expand(*patches.shape[:2], -1, -1)
         slots = slots + self.regions.to(patches.dtype) @ patches
         columns = source.y.shape[3] // self.config.window
-        _, found, keys = self.stack(patches, slots, memory, columns)
-        return self.out(found).float(), Features(found.float(), keys.float())
+        _, slots, keys = self.stack(patches, slots, memory, columns)
+        return self.out(slots).float(), Features(slots.float(), keys.float())
 
 
 class Decoder(nn.Module):
     """A mirror of the encoder: mask tokens ⊕ tokens ⊕ memory → picture. Mask tokens, one a patch,
     know their place and what the direct path makes of the tokens; the transformer lets them read
     the window's tokens. A convolutional head at a quarter of the resolution turns their features
-    into what is added to grey."""
+    into the difference from grey."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -192,16 +192,20 @@ class Decoder(nn.Module):
         self.stack = Stack(config, config.decoder)
         self.head = ConvolutionalHead(config)
 
-    def forward(self, tokens: Tensor, added: Picture, rate: Tensor, memory: Tensor) -> Picture:
-        """`tokens` `[B, W, K, C]`: integers. `added`: what the direct path makes of them."""
+    def forward(
+        self, tokens: Tensor, direct_picture: Picture, rate: Tensor, memory: Tensor
+    ) -> Picture:
+        """`tokens` `[B, W, K, C]`: integers. `direct_picture`: from the direct path."""
         side = self.config.side
         slots = self.decoder_embed(tokens.sign() * torch.log1p(tokens.abs())) + self.slots
         masks = self.mask_token + self.places + self.context(rate)  # [B, 1, P, D]
-        masks = masks + split(self.direct(8 * pack(added, self.config.patch)), side)
-        columns = added.y.shape[3] // self.config.window
+        masks = masks + split(self.direct(8 * pack(direct_picture, self.config.patch)), side)
+        columns = direct_picture.y.shape[3] // self.config.window
         patches, _, _ = self.stack(masks, slots, memory, columns)
-        found: Picture = self.head(join(patches, side, columns), added, rate)  # [B, D, H/16, W/16]
-        return found
+        picture: Picture = self.head(
+            join(patches, side, columns), direct_picture, rate
+        )  # [B, D, H/16, W/16]
+        return picture
 
 
 class ConvolutionalHead(nn.Module):
@@ -218,17 +222,17 @@ class ConvolutionalHead(nn.Module):
         self.known = nn.Parameter(torch.zeros(2, 2, 2 * width * config.head_blocks))
         self.rate = nn.Parameter(torch.zeros(config.rates, 2 * width * config.head_blocks))
         self.last = nn.Conv2d(width, 24, 3, padding=1)
-        #: What the head adds is scaled so, with and without a base.
+        #: Scale of the head's output, with and without a base.
         self.scale = nn.Parameter(torch.tensor((0.06, 0.25)).log())
         nn.init.normal_(self.up.weight, std=0.05)
         nn.init.normal_(self.last.weight, std=0.002)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, field: Tensor, added: Picture, rate: Tensor) -> Picture:
-        guess = grey(*_size_of(added), like=added.y)
+    def forward(self, field: Tensor, direct_picture: Picture, rate: Tensor) -> Picture:
+        guess = grey(*_size_of(direct_picture), like=direct_picture.y)
         none = Picture(torch.zeros_like(guess.y), torch.zeros_like(guess.uv))
-        planes = [2 * (pack(guess, 4) - 0.5), pack(none, 4), 8 * pack(added, 4)]
+        planes = [2 * (pack(guess, 4) - 0.5), pack(none, 4), 8 * pack(direct_picture, 4)]
         x = self.planes(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last))
         x = x + _shuffle(self.up(field.permute(0, 2, 3, 1)), self.up_patch)
         film = self.known[0, 0] + self.known[1, 0] + self.rate[rate]
@@ -274,7 +278,7 @@ def _size_of(picture: Picture) -> tuple[int, int, int]:
 
 
 class Memory(nn.Module):
-    """What a video's 1-D memory begins with: learned vectors and those of two empty scenes, read by
+    """The initial 1-D memory of a video: learned vectors and those of two empty scenes, read by
     learned queries."""
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -290,17 +294,17 @@ class Memory(nn.Module):
         self.places = nn.Parameter(0.5 * torch.randn(2, rows * columns, width))
 
     def read(self, batch: int, windows: int) -> tuple[Tensor, Tensor]:
-        """What encoder `[B, W, Q, D_e]` and decoder `[B, W, Q, D]` are given of it."""
+        """The memory as inputs of encoder `[B, W, Q, D_e]` and decoder `[B, W, Q, D]`."""
         scenes = (self.about["bias"] + self.places).flatten(0, 1)
-        known = torch.cat([self.start, scenes])[None]
-        found = self.reader(self.query[None], known)  # [1, Q, D]
-        both = (self.to_encoder(found), found)
+        memory = torch.cat([self.start, scenes])[None]
+        answers = self.reader(self.query[None], memory)  # [1, Q, D]
+        both = (self.to_encoder(answers), answers)
         one, other = (x[:, None].expand(batch, windows, -1, -1) for x in both)
         return one, other
 
 
 class StepSizes(nn.Module):
-    """`steps(rate)` `[B, 1, tokens, channels]`: what an integer 1 stands for."""
+    """`steps(rate)` `[B, 1, tokens, channels]`: the value of an integer 1."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -367,9 +371,9 @@ class TokenNetwork(nn.Module):
         difference = source - grey(b, height, width, source.y)
         with self._precision(source.y):
             read, _ = self.memory.read(b, self._windows(height, width))
-            found, features = self.encoder(source, difference, rates, read)
-        y = self.direct.analyse(difference) / self.steps(rates) + found
-        # What was asked of a scene before.
+            tokens, features = self.encoder(source, difference, rates, read)
+        y = self.direct.analyse(difference) / self.steps(rates) + tokens
+        # Earlier models queried the scene memory with this channel.
         y[:, :, self.config.tokens // 2 :, -1] = 0
         return y, features
 
@@ -379,8 +383,8 @@ class TokenNetwork(nn.Module):
         with self._precision(tokens):
             _, read = self.memory.read(len(tokens), self._windows(height, width))
             added = self.direct.synthesise(tokens * self.steps(rates), width // window)
-            made = self.decoder(tokens, added, rates, read)
-        picture = grey(len(tokens), height, width, added.y) + made + added
+            restored = self.decoder(tokens, added, rates, read)
+        picture = grey(len(tokens), height, width, added.y) + restored + added
         return Picture(picture.y.clamp(0, 1023 / 1020), picture.uv.clamp(0, 1023 / 1020))
 
     def _windows(self, height: int, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Latent tokens of single pictures: what search and condensed sets use.
+"""Latent tokens of single pictures, for search and condensed sets.
 
 tokenizer = Tokenizer()
 tokens = tokenizer.encode([planes, …])       # values [N, W, K, C], features [N, W, K, D]
@@ -53,12 +53,12 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
     """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
     `WrongModelError`, `MediaError`."""
-    found = TOKENIZER.find(path)
-    return _load(found, found.stat().st_mtime_ns, device, fast)
+    file = TOKENIZER.find(path)
+    return _load(file, file.stat().st_mtime_ns, device, fast)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, changed: int, device: str, fast: bool) -> TokenNetwork:
+def _load(path: Path, stamp: int, device: str, fast: bool) -> TokenNetwork:
     from gvcodec.gvc1d.token_network import TokenNetwork
 
     model = TokenNetwork(read_config(path))
@@ -102,8 +102,8 @@ class Tokenizer:
             part = list(pictures[first : first + _BATCH])
             source = pad(from_planes(part, self.device), self.model.config.window)
             y, features = self.model.analyse(source, self.rate)
-            found = (y.round().short(), features.slots.float(), features.keys.float())
-            parts.append([x.cpu().numpy() for x in found])
+            tensors = (y.round().short(), features.slots.float(), features.keys.float())
+            parts.append([x.cpu().numpy() for x in tensors])
         return Tokens(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def decode(
@@ -118,7 +118,7 @@ class Tokenizer:
         return crop(picture, height + height % 2, width + width % 2)
 
     def bits(self, values: Tensor | NDArray[np.int16]) -> Tensor:
-        """What training pays for tokens, `[N, W]`; differentiable. Files are coded tighter."""
+        """Rate term of training for tokens, `[N, W]`; differentiable. Files are coded tighter."""
         tokens = torch.as_tensor(values).to(self.device).float()
         rate = torch.full((len(tokens),), self.rate, device=tokens.device)
         return self.model.prior(tokens, rate)

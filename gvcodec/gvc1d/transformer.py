@@ -20,7 +20,7 @@ _AT_ONCE = 16
 _SHARPNESS = 6.0
 
 
-def bound(x: Tensor) -> Tensor:
+def limit_rms(x: Tensor) -> Tensor:
     """Rows scaled so that their root mean square stays below `_BOUND`."""
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).float()
     return x * torch.rsqrt(1 + size.square() / (x.shape[-1] * _BOUND**2)).to(x.dtype)
@@ -33,11 +33,11 @@ def unit(x: Tensor, length: float = 1.0) -> Tensor:
 
 class Attention(nn.Module):
     """`x` `[B, N, D]` looks at `y` `[B, S, D]`; `bias` `[N, S]` or `[heads, N, S]` is added to the
-    logits. `bounded`: queries and keys have unit length."""
+    logits. `normalizes`: queries and keys have unit length."""
 
-    def __init__(self, width: int, heads: int, bounded: bool = True) -> None:
+    def __init__(self, width: int, heads: int, normalizes: bool = True) -> None:
         super().__init__()
-        self.heads, self.bounded = heads, bounded
+        self.heads, self.normalizes = heads, normalizes
         self.in_proj, self.out_proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -49,7 +49,7 @@ class Attention(nn.Module):
             q = F.linear(x, weight[:d], offset[:d])
             k, v = F.linear(y, weight[d:], offset[d:]).chunk(2, -1)
         q, k, v = (t.reshape(b, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
-        if self.bounded:
+        if self.normalizes:
             q, k = unit(q, _SHARPNESS), unit(k)
         else:
             q = q * (d // self.heads) ** -0.5
@@ -71,7 +71,7 @@ class Block(nn.Module):
     """Attention and a perceptron, each on normalised input, each a bounded residual branch."""
 
     def __init__(self, width: int, heads: int, scale: float = 0.3, plain: bool = False) -> None:
-        """`scale`: of what a branch adds in the beginning. `plain`: without bounds, as ViT."""
+        """`scale`: initial scale of a branch's output. `plain`: without bounds, as ViT."""
         super().__init__()
         self.plain = plain
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -83,13 +83,13 @@ class Block(nn.Module):
                 last.bias.mul_(scale)
 
     def forward(self, x: Tensor, y: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """`x` `[B, N, D]`; `y`: what it looks at (itself), `[B, S, D]`."""
-        known = self.ln_1(x)
-        x = x + self._bounded(self.attn(known, known if y is None else y, bias))
+        """`x` `[B, N, D]`; `y`: keys and values (default `x`), `[B, S, D]`."""
+        x_norm = self.ln_1(x)
+        x = x + self._bounded(self.attn(x_norm, x_norm if y is None else y, bias))
         return x + self._bounded(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
 
     def _bounded(self, x: Tensor) -> Tensor:
-        return x if self.plain else bound(x)
+        return x if self.plain else limit_rms(x)
 
 
 class LocalAttention(Block):

@@ -18,7 +18,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.model import Config, parameter_shapes
 from gvcodec.models import read_arrays
 
-#: Changes with what the numbers mean.
+#: Changes with the meaning of the numbers.
 FORM = "gvc1d-6"
 #: Most parameters of a network that is opened: ViT-L twice, with room.
 MOST_PARAMETERS = 1 << 30
@@ -50,11 +50,11 @@ def read_network(path: Path) -> tuple[Config, dict[str, NDArray[np.float32]]]:
 def _read_config(path: Path, metadata: dict[str, str]) -> Config:
     if metadata.get("form") != FORM:
         raise MediaError(f"{path}: not a network of GVC1D (form {metadata.get('form', '')!r})")
-    known = {field.name for field in fields(Config)}
+    names = {field.name for field in fields(Config)}
     try:
         table = json.loads(metadata["config"])
         types = {field.name: type(field.default) for field in fields(Config)}
-        if not isinstance(table, dict) or set(table) - known:
+        if not isinstance(table, dict) or set(table) - names:
             raise MediaError(f"{path}: its configuration has fields that are unknown here")
         if any(type(value) is not types[name] for name, value in table.items()):
             raise MediaError(f"{path}: a field of its configuration has another type")

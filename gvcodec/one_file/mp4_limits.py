@@ -42,15 +42,15 @@ class _Check:
             elif name == b"trun":
                 self._run(read_at(self._file, inside, 8), after - inside)
 
-    def _table(self, head: bytes, room: int) -> None:
+    def _table(self, head: bytes, payload_size: int) -> None:
         """A table of sizes (half a byte each, or more), or one size for all."""
         each, count = int.from_bytes(head[4:8]), int.from_bytes(head[8:12])
-        self._claim(count, count * each <= self._size if each else count <= 2 * room)
+        self._claim(count, count * each <= self._size if each else count <= 2 * payload_size)
 
-    def _run(self, head: bytes, room: int) -> None:
+    def _run(self, head: bytes, payload_size: int) -> None:
         """The samples of a fragment, with as many fields each as the flags say."""
         flags, count = int.from_bytes(head[1:4]), int.from_bytes(head[4:8])
-        self._claim(count, 4 * (flags & _FIELDS).bit_count() * count <= room)
+        self._claim(count, 4 * (flags & _FIELDS).bit_count() * count <= payload_size)
 
     def _claim(self, count: int, fits: bool) -> None:
         """A sample has a byte at least."""

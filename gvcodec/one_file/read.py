@@ -208,9 +208,7 @@ class _ExactCopy:
     def _check_time(self, seconds: Fraction) -> None:
         late = seconds - self._zero - self._timing.receive() * self._tick
         if late > _TIME_TOLERANCE or late < -_TIME_TOLERANCE and self.frames:
-            raise _ChangedFileError(
-                f"the time of frame {self.frames} is not that which was written"
-            )
+            raise _ChangedFileError(f"the time of frame {self.frames} was changed")
 
     def _on_trailing_entries(self, unit: ParsedTemporalUnit) -> None:
         for entry in unit.entries:
@@ -236,7 +234,7 @@ class _ExactCopy:
             self._write_tracks()
 
     def _write_tracks(self, least: int = 0) -> None:
-        if self._tracks is not None and (payload := self._tracks.writer.take(least)):
+        if self._tracks is not None and (payload := self._tracks.writer.pop(least)):
             self._writer.write(Packet(Kind.TRACKS, payload))
 
 
@@ -471,5 +469,5 @@ class _RestWriter:
         if self._tracks is None or self._writer is None:
             return
         self._tracks.copy_until(until)
-        if payload := self._tracks.writer.take(least):
+        if payload := self._tracks.writer.pop(least):
             self._writer.write(Packet(Kind.TRACKS, payload))

@@ -317,7 +317,7 @@ class _Muxer:
         before = len(self._tracks.waiting) if self._tracks else 0
         if self._tracks is None:
             self._tracks = TrackReader(payload, self._limits)
-            self.sound = TrackWriter(self._tracks.tracks).take()
+            self.sound = TrackWriter(self._tracks.tracks).pop()
             self._before.append(Entry(EntryType.SOUND, self.sound))
         else:
             self._tracks.send(payload)

@@ -1,7 +1,7 @@
 """Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
 painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
-What these numbers paint: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
+The use of these numbers: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
 
 A file is safetensors with the key `painter` in its metadata: a JSON object of the sizes and
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
@@ -122,8 +122,8 @@ NEUTRAL = Strength()
 
 
 def condition(base: str, scale: Fraction, q: int) -> Ints:
-    """What a stream is, in 1/256: q/63, its square, base, scale; the last entry is the frame's.
-    Raises `ValueError` for a base that is not painted."""
+    """The condition of a stream, in 1/256: q/63, its square, base, scale; the last entry is the
+    frame's. Raises `ValueError` for a base that is not painted."""
     x = np.zeros(CONDITION, np.int32)
     x[0], x[1] = (256 * q + 31) // 63, (256 * q * q + 1984) // 3969
     slot = base_of(base).slot
@@ -137,7 +137,7 @@ def condition(base: str, scale: Fraction, q: int) -> Ints:
 
 def rate(size: int, width: int, height: int) -> int:
     """A frame's own entry of the condition: `size` bytes of its packet, about -1…1.5 in 1/256.
-    0 where packets do not come in display order (`size` 0)."""
+    0 if packets do not come in display order (`size` 0)."""
     if not size:
         return 0
     value = 8 + min(size * 65536 // (width * height), 1 << 20)
@@ -166,8 +166,8 @@ def _check_types(arrays: dict[str, NDArray[np.generic]]) -> None:
 
 
 def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
-    """What steers a painter, None where its file has nothing of that. Raises `KeyError`,
-    `ValueError` for what does not fit."""
+    """The token tables of a painter, None if its file has none. Raises `KeyError`,
+    `ValueError` for tensors that do not fit."""
     if not any(name.startswith("tokens.") for name in arrays):
         return None
     weight = arrays["tokens.weight"]
@@ -185,7 +185,7 @@ def _tokens_in(arrays: dict[str, NDArray[np.generic]]) -> TokenModel | None:
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
     and .project, view (how style sees the trunk: multiplier and shift only), style, head;
-    `conditions`: (channels, CONDITION) for each block; `tokens`: None where none can steer it."""
+    `conditions`: (channels, CONDITION) for each block; `tokens`: None if none can steer it."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class Model:
 
     @staticmethod
     def of(arrays: dict[str, NDArray[np.generic]]) -> Model:
-        """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
+        """From tensors by name. Raises `KeyError`, `ValueError` for tensors that do not fit."""
         conditions: list[Ints] = []
         while (name := f"blocks.{len(conditions)}.condition") in arrays:
             conditions.append(arrays[name].astype(np.int32))
@@ -231,7 +231,7 @@ class Model:
         return model
 
     def check(self) -> None:
-        """Raises `ValueError` where a number or a shape is out of what the definition allows."""
+        """Raises `ValueError` for a number or a shape outside of the definition."""
         c = self.layers["style"].weight.shape[1]
         for name, layer in self.layers.items():
             n = len(layer.multiplier)

@@ -90,8 +90,8 @@ def pack(deltas: list[Delta]) -> bytes:
 
 @dataclass(frozen=True)
 class FitExtras:
-    """What a payload has besides changes of weights: how strongly is painted, the bytes of tokens,
-    and of regions that are not painted, where it has some."""
+    """Contents of a payload besides weight changes: painting strength, bytes of tokens, and of
+    unpainted regions, if any."""
 
     strength: Strength = NEUTRAL
     tokens: bytes | None = None
@@ -99,7 +99,7 @@ class FitExtras:
 
 
 def split_extras(payload: bytes) -> tuple[bytes, FitExtras]:
-    """A payload without what it has besides changes of weights, and that. Raises
+    """The weight changes of a payload, and its other contents. Raises
     `DamagedStreamError`."""
     kind = payload[0] if payload else 0
     if kind not in _KINDS or (kind - _DELTA) < _STRENGTH:

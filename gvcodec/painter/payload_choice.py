@@ -51,7 +51,7 @@ def choose_payloads(
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
     flicker are painted less strongly (`choose_strengths`), without steps of fitting too. `progress`
-    takes lines on what is found, `done` the share, 0…1, of all that is done."""
+    takes lines on the outcome, `report_share` the finished share, 0…1."""
     fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""

@@ -21,7 +21,7 @@ from gvcodec.types import BLOCK, Plane, Planes
 
 
 def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Mean |difference| of every whole block to the frame before at its vector."""
+    """Mean |difference| of every whole block to the previous frame at its vector."""
     field = np.ascontiguousarray(vectors.transpose(1, 2, 0))
     sums = _core.block_changes(np.ascontiguousarray(now), np.ascontiguousarray(before), field)
     return sums.astype(np.float32) / np.float32(BLOCK**2)
@@ -99,8 +99,8 @@ class SampleClips:
         return self._excess(([planes[0] for planes in run] for run in painted), limit)
 
     def block_excess(self, lumas: Iterable[Sequence[Plane]]) -> NDArray[np.float32]:
-        """What each block of runs of painted lumas changes by beyond the source's own change, the
-        mean over frames, (H / 16, W / 16), in 10-bit codes."""
+        """The change of each block of painted luma beyond the source's change, the mean over
+        frames, (H / 16, W / 16), in 10-bit codes."""
         excess = [
             np.maximum(0, ours - theirs)
             for run, planes in zip(self._runs, lumas, strict=True)

@@ -26,9 +26,9 @@ from gvcodec.errors import DamagedStreamError
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
 SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
-#: The largest integer, what one is worth as a level, and the largest level.
+#: The largest integer, the level of an integer 1, and the largest level.
 LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
-#: What a level adds at most to a sum of `style`.
+#: The most that a level adds to a sum of `style`.
 MAX_TOKEN_WEIGHT = 508
 #: Inputs of the entropy network besides one for each place of a token: the kind of a token,
 #: quality, integers before.
@@ -37,7 +37,7 @@ _ON, _PADDED_TO = 127, 16
 
 
 class Tokens(NamedTuple):
-    """Integers of all windows, quadrants and regions of a picture, (rows, columns, D) each, 0 where
+    """Integers of all windows, quadrants and regions of a picture, (rows, columns, D) each, 0 if
     none is coded; `kinds` (rows, columns) of windows: how many kinds of tokens each has, 0 … 3."""
 
     window: Ints
@@ -48,7 +48,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenModel:
-    """`weight` (outputs of `style`, D) int16, what a level adds to each sum of `style`, and the
+    """`weight` (outputs of `style`, D) int16, the weight of a level in each sum of `style`, and the
     layers of the entropy network."""
 
     weight: NDArray[np.int16]
@@ -93,7 +93,7 @@ def round_integers(values: NDArray[np.floating]) -> Ints:
 
 def decompose(regions: NDArray[np.int32], height: int, width: int) -> Tokens:
     """Integers (rows, columns, D) of regions as those of windows, quadrants and regions, coarse
-    ones the means of what lies in them."""
+    ones the means of those inside them."""
     tokens = no_tokens(height, width, regions.shape[2])
     rest = regions.copy()
     for coarse, side in ((tokens.window, 4), (tokens.quadrant, 2)):
@@ -157,7 +157,7 @@ def _layout(rows: int, columns: int, windows: tuple[int, int], kinds: bytes) -> 
 
 
 def contexts_of(layout: Layout, dims: int, q: int) -> tuple[NDArray[np.uint8], Ints]:
-    """What `gvcodec.entropy.streams` takes for the integers of tokens: `side` (1, steps, n) and
+    """Arguments of `gvcodec.entropy.streams` for the integers of tokens: `side` (1, steps, n) and
     `back` (1, steps, 5)."""
     count = len(layout.kind)
     side = np.zeros((count, dims, dims + 4), np.uint8)

@@ -31,7 +31,7 @@ from gvcodec.util.kinds import repr_short
 
 #: Places of the dial of painting, 0…100: base frames, the painter as it was trained, bold.
 NO_PAINT, DEFAULT, BOLD = 0, 50, 100
-#: What error messages call the file that a stream names.
+#: Names in error messages for the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
 
 

@@ -307,13 +307,13 @@ class _Distance(torch.autograd.Function):
             channel = channel * -by_texture
             scale = by_distance * (2 / len(a)) * inverse
             one = torch.ones_like(weight)
-            own = torch.cat(
+            own_factor = torch.cat(
                 [scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1
             ) @ torch.stack([weight, one, channel[1]])
             other = torch.cat([-scale * ref.inverse, torch.ones_like(scale)], 1) @ torch.stack(
                 [weight, channel[2]]
             )
-            total = own.mul_(a).addcmul_(ref.map.to(a.dtype), other).add_(channel[0])
+            total = own_factor.mul_(a).addcmul_(ref.map.to(a.dtype), other).add_(channel[0])
             return _map(total, stages[number])
 
         upstream = stage_gradient(5)

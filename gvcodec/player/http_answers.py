@@ -120,7 +120,7 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
             self.answer_text(status, "the request is too long or not whole")
 
     def _read_head(self) -> bytes:
-        """The request up to its empty line, or what of it comes in time."""
+        """The request up to its empty line, or the part that arrives in time."""
         head, until = b"", time.monotonic() + _REQUEST_TIME
         while b"\r\n\r\n" not in head and len(head) < _MOST_REQUEST:
             self.connection.settimeout(max(0.001, until - time.monotonic()))

@@ -111,7 +111,7 @@ class EncodePass:
     base: str
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
-    #: Whether sound is the source's own, not coded anew.
+    #: Whether sound is the source's own, not re-encoded.
     copies_sound: bool = False
     seconds: float = 0.0
     incomplete: str = ""
@@ -133,12 +133,12 @@ def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoSt
     with open_source() as source:
         # In the pieces of `encode_pass`, since every piece has a header.
         tracks = source.tracks
-        frames, track_bytes = 0, len(tracks.take()) if tracks else 0
+        frames, track_bytes = 0, len(tracks.pop()) if tracks else 0
         last = 0
         for frame in watch(source, "count", None):
             frames, last = frames + 1, frame.pts
-            track_bytes += len(tracks.take(CHUNK)) if tracks else 0
-        track_bytes += len(tracks.take()) if tracks else 0
+            track_bytes += len(tracks.pop(CHUNK)) if tracks else 0
+        track_bytes += len(tracks.pop()) if tracks else 0
         fmt = source.format
         seconds = (last - source.start_pts) * fmt.time_base + 1 / fmt.frame_rate
         if source.end is not None:

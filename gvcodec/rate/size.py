@@ -275,7 +275,10 @@ def encode_to_budget(
     if container is None:
         check_sound_size(limit, stats.track_bytes)
     search = Search(open_source, config, stats, limit, watch, progress, container)
-    rated_file = _encode(search, _try_presets(search))
+    guess = _try_presets(search)
+    if config.allocates_by_scene:
+        search = replace(search, config=_allocate_scenes(search, guess))
+    rated_file = _encode(search, guess)
     return _note_large_sound(rated_file) if budget.bounds_file else rated_file
 
 
@@ -320,13 +323,15 @@ def _try_presets(search: Search) -> float:
     return guess
 
 
+def _allocate_scenes(search: Search, guess: float) -> EncoderConfig:
+    """The settings with a quality for each scene, after a trial at the quality of `guess`."""
+    config = replace(search.config, base_q=Scale(search.config).settings_at(guess)[0])
+    return allocate_scenes(search.open_source, config, search.watch, search.stats.frames)
+
+
 def _encode(search: Search, guess: float) -> RatedFile:
     """The passes with the full preset. Raises `TooSmallError`."""
     scale = Scale(search.config)
-    if search.config.allocates_by_scene:
-        config = replace(search.config, base_q=scale.settings_at(guess)[0])
-        frames = search.stats.frames
-        search.config = allocate_scenes(search.open_source, config, search.watch, frames)
     best: EncodePass | None = None
     smallest: EncodePass | None = None
     bracket = scale.bracket(guess)

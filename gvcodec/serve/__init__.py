@@ -1,1 +1,2 @@
-"""`gvcodec serve`: streams as HLS, painted on this machine, for everything that plays HLS."""
+"""`gvcodec serve`. In: streams. Out: HLS over HTTP, painted on this machine, for everything that
+plays HLS. `server` answers requests, `film` makes a stream's segments, `sound` its sound."""

@@ -20,7 +20,7 @@ RATE, _FRAME, _BITRATE = 48_000, 1024, 96_000
 #: Frames before the first one and after the last one that the encoder gets: a frame is heard
 #: together with its neighbours.
 _BEFORE, _AFTER = 3, 2
-#: Seconds of sound that a decoder gets before what is heard; seconds of silence that are a hole.
+#: Seconds of sound that a decoder gets before the audible part; seconds of silence that are a gap.
 PREROLL, _HOLE = Fraction(1, 5), Fraction(1, 50)
 
 
@@ -68,8 +68,8 @@ def _decode(
                 place = begins
             frame.pts = None
             for part in resampler.resample(frame):
-                skipped, room = max(0, -place), max(0, length - place)
-                heard = part.to_ndarray()[:, skipped:room]
+                skipped, end = max(0, -place), max(0, length - place)
+                heard = part.to_ndarray()[:, skipped:end]
                 samples[:, place + skipped : place + skipped + heard.shape[1]] = heard
                 place += part.samples
     return samples

@@ -59,7 +59,7 @@ class Film:
 
     @functools.cached_property
     def head(self) -> bytes:
-        """What players read before the first segment."""
+        """The bytes that players read before the first segment."""
         return self._mux(None)
 
     def segment(self, number: int) -> bytes:

@@ -1,7 +1,7 @@
 """Coded segments: one thread codes them, the newest stay in a cache of bounded size.
 
-What clients wait for comes first, unless they have gone; then the two segments after those that
-clients got.
+Segments that clients wait for come first, unless the clients have gone; then the two segments after
+those that clients got.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SegmentCache:
         self._thread.start()
 
     def get(self, film: Film, number: int, is_there: Callable[[], bool]) -> bytes:
-        """Segment `number` of a film. Raises what `Film.segment` raises, and
+        """Segment `number` of a film. Raises the errors of `Film.segment`, and
         `ConnectionAbortedError` where the client is not there any more when its turn comes."""
         data = self._segments.get((film, number)) or self._ask(0, film, number, is_there).result()
         for following in range(number + 1, min(number + 1 + _AHEAD, film.segments)):

@@ -3,7 +3,7 @@
     /  /NAME/index.m3u8  /NAME/init.mp4  /NAME/0.m4s …        below /TOKEN where there is one
 
 Without a token it answers requests that name this machine, so that no page of another site reads
-films by a name of its own. Paths are looked up in the list of films, never on the disk.
+films through its host name. Paths are looked up in the list of films, never on the disk.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLACE = re.compile(r"/([^/]+)/(?:(index\.m3u8)|(init\.mp4)|([0-9]{1,7})\.m4s)")
 
 
 class FilmServer(AnswerServer):
-    """`films` by name. `token`: what paths begin with; "" for this machine alone."""
+    """`films` by name. `token`: the first part of paths; "" for this machine alone."""
 
     def __init__(self, host: str, port: int, films: Mapping[str, Film], token: str) -> None:
         self.films, self.prefix, self.segments = films, token and f"/{token}", SegmentCache()
@@ -83,11 +83,11 @@ class _Handler(AnswerHandler):
         host = re.sub(r":\d*$", "", self.headers.get("Host", "localhost"))
         if not prefix and host not in ("127.0.0.1", "localhost"):
             return self.answer_text(HTTPStatus.FORBIDDEN, "this server has another name")
-        known = hmac.compare_digest(path[: len(prefix)].encode(), prefix.encode())
+        has_secret = hmac.compare_digest(path[: len(prefix)].encode(), prefix.encode())
         path = path[len(prefix) :]
-        if known and path == "/":
+        if has_secret and path == "/":
             return self.answer_part("text/html; charset=utf-8", server.page())
-        match = _PLACE.fullmatch(path) if known else None
+        match = _PLACE.fullmatch(path) if has_secret else None
         film = server.films.get(unquote(match[1])) if match else None
         if match is None or film is None or int(match[4] or 0) >= film.segments:
             return self.answer_text(HTTPStatus.NOT_FOUND, "there is no such film or segment")

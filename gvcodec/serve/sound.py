@@ -40,7 +40,7 @@ class SegmentSound:
         self._spans: dict[int, tuple[Fraction, Fraction]] = {}
         self.end = Fraction(0)
         for gop in range(len(video.key_frames)):
-            if packets := self._take(reader, gop):
+            if packets := self._read_gop(reader, gop):
                 self.end = (packets[-1].pts + packets[-1].duration) * self._tick
                 self._spans[gop] = packets[0].pts * self._tick, self.end
 
@@ -56,7 +56,7 @@ class SegmentSound:
         reader, packets = TrackReader(self._first, self._limits), list[TrackPacket]()
         for gop, (first, last) in self._spans.items():
             if first < end + around and last > begin - around:
-                packets += self._take(reader, gop)
+                packets += self._read_gop(reader, gop)
         within = begin - around, end + around
         packets = [one for one in packets if within[0] <= one.pts * self._tick < within[1]]
         if not self._is_copied:
@@ -67,7 +67,7 @@ class SegmentSound:
             copy.stream = stream
         return copies
 
-    def _take(self, reader: TrackReader, gop: int) -> list[TrackPacket]:
+    def _read_gop(self, reader: TrackReader, gop: int) -> list[TrackPacket]:
         """Packets of the track in a GOP, in ticks after the first picture. `reader` has read the
         first payload of the stream."""
         for payload in self._video.tracks_of(gop)[gop == 0 :]:

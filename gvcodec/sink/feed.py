@@ -31,7 +31,7 @@ from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidde
 
 #: Ticks of the stream a second.
 TICKS = 1_000_000
-#: What FFmpeg takes a tick for.
+#: FFmpeg's value for a tick.
 _MILLISECOND = Fraction(1, 1000)
 #: `TimestampScale` of a tick in nanoseconds: as FFmpeg writes it, and as it is.
 _SCALE, _FINE = b"\x2a\xd7\xb1\x83\x0f\x42\x40", b"\x2a\xd7\xb1\x83\x00\x03\xe8"
@@ -92,8 +92,8 @@ class FedTrack:
         context = self._template.codec_context
         assert isinstance(context, av.AudioCodecContext)
         count = context.layout.nb_channels
-        known = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
-        return context.layout.name if known else LAYOUTS[count]
+        is_usual = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
+        return context.layout.name if is_usual else LAYOUTS[count]
 
     @property
     def decodes(self) -> bool:
@@ -106,7 +106,7 @@ class FedTrack:
         return context.layout.nb_channels if isinstance(context, av.AudioCodecContext) else 0
 
     def add(self, container: OutputContainer) -> Stream:
-        """Its stream in a file. Raises what PyAV raises."""
+        """Its stream in a file. Raises PyAV's errors."""
         context = self._template.codec_context
         if self.codec == self.source:
             output = container.add_stream_from_template(self._template)
@@ -135,7 +135,7 @@ class FedTrack:
         return True
 
     def data_of(self, packet: TrackPacket) -> bytes:
-        """What of a packet goes into the stream. Raises `av.FFmpegError`."""
+        """The bytes of a packet that go into the stream. Raises `av.FFmpegError`."""
         if self.source == MOV_TEXT:
             return packet.data[2 : 2 + int.from_bytes(packet.data[:2])]
         if self._config:
@@ -171,7 +171,7 @@ class Feed(Muxing):
         self._fed: dict[int, FedTrack] = {}
 
     def flush(self) -> None:
-        """What was sent arrives. Raises what the sink raised."""
+        """Wait until everything sent has arrived. Raises the sink's error."""
         self._output.flush()
 
     def finish(self) -> None:
@@ -197,7 +197,7 @@ class Feed(Muxing):
             self._leave_out(template, "is left out: nothing decodes it")
             return
         if fed.decodes:
-            # Of PCM what is hidden is left out.
+            # Hidden samples of PCM are left out.
             self._delays.pop(number, None)
         if self._choose(fed):
             self._outputs[number] = fed.add(self.container)
@@ -222,21 +222,21 @@ class Feed(Muxing):
             packet = without_hidden(packet)
         if not packet.data:
             return None
-        made = self._reader.av_packet(packet)
+        muxed = self._reader.av_packet(packet)
         begin = packet.pts * tick + self.offset
         # The muxer adds the delay by its own idea of a tick.
         delay = self._delays.get(number, Fraction(0))
         late = round(delay * TICKS) - round(delay / _MILLISECOND)
-        made.time_base = _MILLISECOND
-        made.pts = made.dts = round(begin * TICKS) + late
-        made.duration = round((begin + packet.duration * tick) * TICKS) - round(begin * TICKS)
-        made.stream = self._outputs[number]
-        return made
+        muxed.time_base = _MILLISECOND
+        muxed.pts = muxed.dts = round(begin * TICKS) + late
+        muxed.duration = round((begin + packet.duration * tick) * TICKS) - round(begin * TICKS)
+        muxed.stream = self._outputs[number]
+        return muxed
 
 
 class _Output:
-    """What FFmpeg's muxer writes to. The header waits until it is whole. An exception cannot pass
-    through FFmpeg: it waits for `flush`."""
+    """The file that FFmpeg's muxer writes to. The header waits until it is whole. Exceptions cannot
+    pass through FFmpeg: `flush` raises them."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

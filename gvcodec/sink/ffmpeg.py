@@ -1,4 +1,4 @@
-"""The program `ffmpeg`: which one is used, what it holds, and a process of it.
+"""The program `ffmpeg`: its choice, its encoders, and a process of it.
 
     process = Process(find_ffmpeg("libx264"), ["-i", "pipe:0", …, "out.mp4"], "libx264")
     process.write(data)
@@ -26,7 +26,7 @@ FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
 VVENC, SVT = "libvvenc", "libsvtav1"
 Version = tuple[int, ...]
 _NAMED_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-(\d+)-g)?")
-#: Seconds that a failing process has to say what is wrong.
+#: Seconds that a failing process has for its error message.
 _PATIENCE = 5
 #: Bytes of its messages that are kept.
 _MESSAGES = 1 << 12
@@ -77,7 +77,7 @@ def svt_version(program: str) -> Version:
 
 
 def run_ffmpeg(program: str, *words: str, log: str = "3") -> subprocess.CompletedProcess[str]:
-    """What a program says; `log`: how much of it SVT-AV1, 1 = errors."""
+    """The output of a program; `log`: how much of it SVT-AV1, 1 = errors."""
     command = [program, "-nostdin", "-hide_banner", *words]
     try:
         return subprocess.run(
@@ -99,7 +99,7 @@ def first_error(messages: str) -> str:
 
 
 class Process:
-    """A run of `program` that gets data by a pipe. `output`: what it writes to `pipe:1`, where
+    """A run of `program` that gets data by a pipe. `output`: its output on `pipe:1`, where
     `reads`. `what` names it in messages. Raises `MediaError` when it fails."""
 
     def __init__(
@@ -138,7 +138,7 @@ class Process:
             self.fail()
 
     def flush(self) -> None:
-        """What was written arrives."""
+        """Wait until everything written has arrived."""
         try:
             self._input.flush()
         except OSError:
@@ -162,7 +162,7 @@ class Process:
         return first_error(self._messages.decode(errors="replace"))
 
     def fail(self) -> NoReturn:
-        """It is about to end by itself: what it says should arrive."""
+        """It is about to end by itself: its last output should arrive."""
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -191,7 +191,7 @@ class Process:
 
 
 def _listen(stream: IO[bytes], messages: bytearray) -> None:
-    """The end of what the program says of errors. Knows nothing of its `Process`, which may go."""
+    """The end of the program's error output. Knows nothing of its `Process`, which may go."""
     while data := os.read(stream.fileno(), _MESSAGES):
         messages += data
         del messages[:-_MESSAGES]

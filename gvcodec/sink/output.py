@@ -54,13 +54,13 @@ _EVEN = ("mpegts", "flv")
 _EIGHT_BITS = ("avi", "flv")
 #: Kinds of files in which Apple's players know H.265 by one name only.
 _APPLE = ("mp4", "mov")
-#: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
+#: Ticks a second that leave room for a pause of an hour; the usual rate where finer ones have no
 #: whole part of that size.
 _FINEST, _USUAL = (1 << 31) // 3600, 90_000
 #: FFmpeg's tags of samples of 4:2:0 by their bits: Matroska has none for ten.
 _TAGS = {8: "I420", 10: "0x0A0B3359"}
 _FFV1 = {"level": "3", "slicecrc": "1"}
-#: What sound and subtitles are coded with where a kind of file does not take them as they are.
+#: Encoders of sound and subtitles for files that cannot hold them unchanged.
 _SOUND = {
     "mp4": "aac",
     "mov": "aac",
@@ -86,7 +86,7 @@ _SITINGS = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: 
 
 
 class VideoWriter:
-    """What `open_writer` gives. `notes`: what could not be kept, complete at the end."""
+    """Result of `open_writer`. `notes`: losses, complete at the end."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -254,8 +254,8 @@ class FileWriter(VideoWriter):
         """Whether the file gets a track, as it is or coded again, and the words for it."""
         number, track = len(self._tracks) + 1, feed_track.track
         name = f"{feed_track.kind} track ({feed_track.source})"
-        kept = fits(self._kind, feed_track)
-        encoder = self._encoder_for(feed_track, kept is not None)
+        labels = fits(self._kind, feed_track)
+        encoder = self._encoder_for(feed_track, labels is not None)
         if encoder is None:
             self.notes.append(f"{name} does not fit {self._suffix} and is left out")
             return False
@@ -264,8 +264,8 @@ class FileWriter(VideoWriter):
             self.notes.append(f"{name} is coded as {encoder}: {self._suffix} does not take it")
             if feed_track.kind == "audio" and encoder != _PCM:
                 words += [f"-b:{number}", str(_BITRATE * feed_track.channels)]
-        if kept is not None:
-            self.notes += lost_of(track, *kept, self._suffix)
+        if labels is not None:
+            self.notes += lost_of(track, *labels, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
         words += [f"-disposition:{number}", flags]
         words += self._language(number, track.language)
@@ -274,11 +274,11 @@ class FileWriter(VideoWriter):
 
     def _language(self, number: int, code: str) -> list[str]:
         """Words for a language that QuickTime calls otherwise; the feed says others."""
-        known = OTHER_CODES.get(code) if self._kind == "mov" else None
-        return [f"-metadata:s:{number}", f"language={known}"] if known else []
+        other = OTHER_CODES.get(code) if self._kind == "mov" else None
+        return [f"-metadata:s:{number}", f"language={other}"] if other else []
 
     def _encoder_for(self, feed_track: FedTrack, fits: bool) -> str | None:
-        """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""
+        """FFmpeg's encoder for a track, "copy" = unchanged; None if there is none."""
         if feed_track.decodes and "pcm_" not in feed_track.source:
             return _SOUND.get(self._kind)
         if fits:
@@ -374,11 +374,11 @@ def fits(kind: str, feed_track: FedTrack) -> tuple[str, str, int] | None:
             output = feed_track.add(trial)
             trial.start_encoding()
             for packet in () if feed_track.decodes else feed_track.first:
-                made = av.Packet(feed_track.data_of(packet))
-                made.time_base, made.duration = feed_track.track.tick, packet.duration
-                made.pts = made.dts = packet.pts - feed_track.first[0].pts
-                made.is_keyframe, made.stream = packet.key, output
-                trial.mux(made)
+                muxed = av.Packet(feed_track.data_of(packet))
+                muxed.time_base, muxed.duration = feed_track.track.tick, packet.duration
+                muxed.pts = muxed.dts = packet.pts - feed_track.first[0].pts
+                muxed.is_keyframe, muxed.stream = packet.key, output
+                trial.mux(muxed)
     except (av.FFmpegError, ValueError):
         return None
     return read_back(data, kind, feed_track.kind, feed_track.track)
@@ -414,8 +414,8 @@ def choose_encoder(
         return "ffv1", [*words, "-level", "3", "-slicecrc", "1"]
     siting = f"chromaloc={fmt.colour.chroma_location}"
     if kind in ("avi", "mp4", "mov"):
-        # AVI has no order of frames of its own. FFmpeg takes the end of an MP4 from the last packet
-        # in coding order, which would lose how long the last picture stays. The filter `setts` can
+        # AVI does not store the order of frames. FFmpeg takes an MP4's end from the last packet in
+        # coding order, which would lose how long the last picture stays. The filter `setts` can
         # lengthen that packet, but with B-frames it is not the picture shown last: the file ends
         # where it should, and a reader still finds one period for the last picture.
         words += ["-bf", "0"]

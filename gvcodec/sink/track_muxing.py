@@ -46,7 +46,7 @@ MUXERS = {
 }
 #: Coded frames wait for the first packets of the tracks: at most 2 s and 32 MiB of them.
 _PATIENCE, _ROOM = 2, 32 << 20
-#: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
+#: Seconds of hidden sound that a decoder gets before the audible part (Opus needs 80 ms).
 _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
@@ -65,7 +65,7 @@ _Known = tuple[str, str, int]
 class Muxing:
     """Video packets and the tracks of `reader` into a container; `zero`: when the first picture is
     shown, seconds. `offset`: seconds by which all comes later, so that sound before the first
-    picture is heard; `notes`: what is lost. What subclasses say is marked."""
+    picture is heard; `notes`: losses. Methods for subclasses are marked."""
 
     #: Whether hidden sound can be said to be a track's delay; it is before time 0 otherwise.
     delays = True
@@ -135,18 +135,18 @@ class Muxing:
         raise NotImplementedError
 
     def _packet(self, packet: TrackPacket) -> av.Packet | None:
-        """By a subclass: the packet for the container; None where nothing is to be written."""
+        """By a subclass: the packet for the container; None if nothing is to be written."""
         raise NotImplementedError
 
     def _is_ready(self) -> bool:
         """Whether it is known how each track of sound begins."""
         streams = enumerate(self._reader.streams)
         sound = {number for number, stream in streams if stream.type == "audio"}
-        known = {p.track for p in self._reader.waiting if p.audible is not None}
-        return sound <= known
+        timed = {p.track for p in self._reader.waiting if p.audible is not None}
+        return sound <= timed
 
     def _begin(self) -> None:
-        """Add the tracks, and write the header and what waits for that."""
+        """Add the tracks, and write the header and the waiting packets."""
         if self._held is None:
             return
         held, self._held = self._held, None
@@ -184,19 +184,19 @@ class Muxing:
                 self._mux(packet)
 
     def _mux(self, packet: TrackPacket) -> None:
-        # What is refused later than here, in a muxer's queue, would end the file.
+        # Packets that a muxer's queue refuses later would end the file.
         fits = is_frame(self._reader.streams[packet.track], packet.data)
         try:
-            made = self._packet(packet) if fits else None
-            if made is not None:
-                self.container.mux(made)
+            muxed = self._packet(packet) if fits else None
+            if muxed is not None:
+                self.container.mux(muxed)
         except av.FFmpegError:
             fits = False
         if not fits:
             self._refused[packet.track] = self._refused.get(packet.track, 0) + 1
 
     def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
-        """What fills a hole before a packet of PCM."""
+        """Silence that fills a gap before a packet of PCM."""
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
         silent = silence(self._reader.streams[number])
@@ -222,7 +222,7 @@ class Muxing:
         return heard is not None and heard - _PREROLL / tick < end <= heard
 
     def _template(self, number: int, first: list[TrackPacket]) -> Stream:
-        """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
+        """The template of the output stream. In Matroska it says how long hidden sound lasts."""
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
         if not self.delays or number not in self._heard or not first:
             return stream
@@ -273,54 +273,54 @@ class TrackMuxer(Muxing):
 
     def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:
         stream = self._reader.streams[number]
-        kept = self._try(number, template, first)
-        if kept is None and codec_name(stream) in _CODECS:
+        labels = self._try(number, template, first)
+        if labels is None and codec_name(stream) in _CODECS:
             self._plain.add(number)
-            kept = self._try(number, template, first)
-        if kept is None:
+            labels = self._try(number, template, first)
+        if labels is None:
             self._leave_out(stream, f"does not fit {self._suffix} and is left out")
             return
         self._outputs[number] = self._add(self.container, number, template)
-        self.notes += lost_of(self._reader.tracks[number], *kept, self._suffix)
+        self.notes += lost_of(self._reader.tracks[number], *labels, self._suffix)
 
     def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
         track = self._reader.tracks[number]
         return describe(_add_stream(container, template, number in self._plain), track)
 
     def _try(self, number: int, template: Stream, first: list[TrackPacket]) -> _Known | None:
-        """Language, title and flags that come back from a file with this track alone; None where it
+        """Language, title and flags that come back from a file with this track alone; None if it
         cannot be written: muxers refuse codecs when it is added, with the header, at the first
         packets or at the end."""
         data, track = io.BytesIO(), self._reader.tracks[number]
-        # What puts the index first wants to open the file again.
+        # The muxer reopens the file to put the index first.
         options = MUXERS[self._kind] if self.delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
                 output = self._add(trial, number, template)
                 trial.start_encoding()
                 for packet in first:
-                    trial.mux(self._made(packet, output))
+                    trial.mux(self._muxable(packet, output))
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
             return None
         return read_back(data, self._kind, self._reader.streams[number].type, track)
 
     def _packet(self, packet: TrackPacket) -> av.Packet:
-        return self._made(packet, self._outputs[packet.track])
+        return self._muxable(packet, self._outputs[packet.track])
 
-    def _made(self, packet: TrackPacket, output: Stream) -> av.Packet:
+    def _muxable(self, packet: TrackPacket, output: Stream) -> av.Packet:
         if packet.track in self._plain:
             codec = codec_name(self._reader.streams[packet.track])
             packet = replace(packet, data=_expand(codec, packet.data))
-        made = self._reader.av_packet(packet)
-        pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
+        muxed = self._reader.av_packet(packet)
+        pts, before = packet.pts + round(self.offset / muxed.time_base), self._latest.get(output)
         if before is not None and pts <= before and self._kind in COUNTS:
             # Recorders' clocks stand still or step back; MP4 takes rising times only.
-            unit = Fraction(output.time_base or made.time_base)
-            pts = before + max(1, math.ceil(unit / made.time_base))
-        made.pts = made.dts = self._latest[output] = pts
-        made.stream = output
-        return made
+            unit = Fraction(output.time_base or muxed.time_base)
+            pts = before + max(1, math.ceil(unit / muxed.time_base))
+        muxed.pts = muxed.dts = self._latest[output] = pts
+        muxed.stream = output
+        return muxed
 
 
 def describe(output: Stream, track: Track) -> Stream:
@@ -332,13 +332,13 @@ def describe(output: Stream, track: Track) -> Stream:
 
 
 def read_back(data: io.BytesIO, kind: str, medium: str, track: Track) -> _Known | None:
-    """Language, title and flags of the only track of a file; None where it is no `medium`."""
+    """Language, title and flags of the only track of a file; None if it is no `medium`."""
     try:
         with av.open(io.BytesIO(data.getvalue())) as written:
             stream = written.streams[0]
-            # MPEG-TS takes any packets, without a word of what they are.
-            known = stream.language or "", title_of(stream), int(stream.disposition)
-            return known if stream.type == medium else None
+            # MPEG-TS takes any packets, whatever they are.
+            labels = stream.language or "", title_of(stream), int(stream.disposition)
+            return labels if stream.type == medium else None
     except (av.FFmpegError, IndexError):
         return None if kind == "mpegts" else (track.language, track.title, track.flags)
 

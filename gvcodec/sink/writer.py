@@ -1,4 +1,4 @@
-"""Writes decoded frames: .mp4 and what else ffmpeg writes (`FILES`), .y4m, numbered .png, or "-"
+"""Writes decoded frames: .mp4 and ffmpeg's other formats (`FILES`), .y4m, numbered .png, or "-"
 (standard output: y4m, or Matroska with sound).
 
     with open_writer("out.mp4", fmt) as writer:

@@ -5,7 +5,7 @@
     element_head(file.read(HEAD_BYTES))                   # EBML in a file, one element at a time
     rewrite(data, "tracks", change)                       # EBML with other bodies
 
-Nothing here trusts a size: readers of a file compare it with what is there, `elements` raises
+Nothing here trusts a size: readers of a file compare it with the bytes there, `elements` raises
 `DamagedStreamError`."""
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, in
 def find_box(file: Seekable, *path: bytes) -> int | None:
     """Where the content of the first box of this path (`b"moov", b"trak"`) begins; None without."""
     begin, end = 0, file.seek(0, io.SEEK_END)
-    for wanted in path:
-        inside = (place for name, *place in boxes(file, begin, end) if name == wanted)
+    for kind in path:
+        inside = (place for name, *place in boxes(file, begin, end) if name == kind)
         begin, end = next(inside, (-1, -1))
         if begin < 0:
             return None
@@ -72,7 +72,7 @@ class ElementHead(NamedTuple):
 
 
 def element_head(data: bytes) -> ElementHead | None:
-    """The head of the element at the beginning of `data`; None where there is none."""
+    """The head of the element at the beginning of `data`; None if there is none."""
     id_bytes = _number_bytes(data[:1])
     size_bytes = _number_bytes(data[id_bytes : id_bytes + 1])
     if not 1 <= id_bytes <= _LONGEST_ID or not size_bytes or len(data) < id_bytes + size_bytes:
@@ -126,5 +126,5 @@ def element(identity: int, body: bytes) -> bytes:
 
 
 def _number_bytes(first: bytes) -> int:
-    """Bytes of an EBML number by its first byte, 0 where there is none."""
+    """Bytes of an EBML number by its first byte, 0 if there is none."""
     return 9 - first[0].bit_length() if first and first[0] else 0

@@ -1,11 +1,11 @@
 """Heads of Matroska and MP4 files that carry the codec parameters of a copied track, and display
 sizes of Matroska files, which PyAV's muxer does not write.
 
-What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address or
-decoder of its own accord, and sees only heads without packed codec parameters, attachments and
+The bytes come from an untrusted stream. FFmpeg gets the format, opens no file, address or
+decoder by itself, and sees only heads without packed codec parameters, attachments and
 tables of samples, all of which can take thousands of times their own size.
 
-    head = fitting_head(stream)               # b"" where no kind of file holds this codec
+    head = fitting_head(stream)               # b"" if no kind of file holds this codec
     template = open_head(head).streams[0]     # for an output stream"""
 
 import io
@@ -39,7 +39,7 @@ from gvcodec.source.boxes import (
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
 MAX_HEAD = 1 << 20
-#: What may hold the codec parameters, with options that make a head without seeking back. MP4 knows
+#: Containers of the codec parameters, with options that make a head without seeking back. MP4 knows
 #: its own subtitles.
 KINDS = {
     "matroska": {"live": "1"},
@@ -48,7 +48,7 @@ KINDS = {
 }
 #: No random numbers, times and versions: the same video makes the same file.
 _EXACT = {"fflags": "bitexact"}
-#: FFmpeg opens nothing but what it is given: no other format, no protocol, no decoder.
+#: FFmpeg opens only these bytes: no other format, no protocol, no decoder.
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 #: Names the data in errors.
@@ -149,7 +149,7 @@ def open_head(head: bytes) -> InputContainer:
 
 
 def delayed_head(head: bytes, nanoseconds: int) -> bytes:
-    """A Matroska head that says how long a decoder drops what it decodes first."""
+    """A Matroska head with the duration that decoders drop at the start."""
     delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
 
     def change(identity: int, body: bytes) -> bytes | None:
@@ -229,7 +229,7 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
 
 def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
-    nothing moves. None where there is no room for it."""
+    nothing moves. None if there is no room for it."""
     at, identity, tracks = 0, 0, b""
     while identity != TRACKS:
         head = element_head(data[at : at + HEAD_BYTES])
@@ -247,15 +247,15 @@ def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     except DamagedStreamError:
         return None
     # An element that means nothing has two bytes at least.
-    room = len(tracks) - len(new)
-    if room < 0 or room == 1 or room > 128:
+    padding = len(tracks) - len(new)
+    if padding < 0 or padding == 1 or padding > 128:
         return None
-    new += bytes([VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
+    new += bytes([VOID, 0x80 | padding - 2]) + bytes(padding - 2) if padding else b""
     return data[: at - len(tracks)] + new + data[at:]
 
 
 def write_display_size(path: Path, size: tuple[int, int]) -> bool:
-    """Write a display size into a Matroska file. False where there is no room for it."""
+    """Write a display size into a Matroska file. False if there is no room for it."""
     with open(path, "r+b") as file:
         if (changed := with_display_size(file.read(_BEGINNING), size)) is None:
             return False

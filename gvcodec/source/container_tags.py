@@ -1,4 +1,4 @@
-"""Tags of containers: reads them, gives tags and chapters to a muxer, and says what a kind of file
+"""Tags of containers: reads them, gives tags and chapters to a muxer, and knows what a kind of file
 loses. `kind` is FFmpeg's name of a muxer."""
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def needs_tag_list(metadata: Metadata, kind: str) -> bool:
 
 
 def lost_metadata(metadata: Metadata, kind: str) -> list[str]:
-    """What does not come back from a file of this kind."""
+    """Metadata that a file of this kind loses."""
     if kind in _KEEP_ALL:
         return []
     written = _readable_tags(metadata, kind, needs_tag_list(metadata, kind))

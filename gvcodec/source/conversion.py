@@ -49,8 +49,8 @@ class ContainerParams:
 
 
 def read_stored(stream: av.VideoStream) -> ContainerParams:
-    """What the container says of a stream and PyAV does not show, out of the head of a Matroska
-    file (RFC 9559) that FFmpeg makes of it; what is usual where its codec has no place there."""
+    """Fields of a stream that PyAV does not show, from the head of a Matroska file (RFC 9559) that
+    FFmpeg makes of it; defaults if its codec does not fit into Matroska."""
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format="matroska", options={"strict": "-2"}) as output:
@@ -68,7 +68,7 @@ def _read(head: bytes) -> ContainerParams:
     fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
-    location = next((code for code, known in PLACES.items() if known == place), LEFT)
+    location = next((code for code, offset in PLACES.items() if offset == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
     mappings = bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _MAPPING)
     added = [dict(elements(part, _SOURCE)) for part in mappings]
@@ -78,7 +78,7 @@ def _read(head: bytes) -> ContainerParams:
 
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
-#: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
+#: Codecs of independent frames: properties of one do not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
 _MATRIX = number_of(Type.DISPLAYMATRIX)
 _UNSPECIFIED = 2
@@ -94,7 +94,7 @@ _FULL_RANGE_NAMES = {
 
 
 class Conversion:
-    """`format`: of the video; `notes`: what is changed or lost, a line each, complete at last."""
+    """`format`: of the video; `notes`: changes and losses, a line each, complete at the end."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Conversion:
         if self._colours is None:
             self._colours = self._first_colours = is_full_range(frame), int(frame.colorspace)
         elif frame.key_frame:
-            # Frames that the decoder held back may get the tags of what follows them.
+            # Frames that the decoder held back may get the tags of later frames.
             self._colours = is_full_range(frame), int(frame.colorspace)
         (full, matrix), (first_full, first_matrix) = self._colours, self._first_colours
         if _UNSPECIFIED in (matrix, first_matrix):
@@ -225,7 +225,7 @@ class Conversion:
             self._shape = shape
 
     def _size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height without what is cropped of frames of the first one's size."""
+        """Width and height after cropping, for frames of the first one's size."""
         left, top, right, bottom = self._crop
         if (frame.width, frame.height) != (self._first.width, self._first.height):
             return frame.width, frame.height

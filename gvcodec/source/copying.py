@@ -14,7 +14,7 @@ from gvcodec.source.tracks import TrackCopier
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 
-#: FFmpeg's mark of tracks that nothing is to be read from.
+#: FFmpeg's mark of tracks to skip.
 DISCARD_ALL = 48
 #: Kinds of tracks that FFmpeg does not decode, so that PyAV does not name their codec.
 _NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
@@ -23,12 +23,12 @@ _NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
 def copier_of(
     container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
 ) -> tuple[TrackCopier | None, list[str]]:
-    """What copies the other tracks of a file, if any, and a line for what is left out, except what
+    """The copier of a file's other tracks, if any, and a line for each omission, except what
     the user drops."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
-        # QuickTime keeps the titles of chapters in a track of their own.
+        # QuickTime keeps the titles of chapters in a separate track.
         others = [
             stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
         ]
@@ -45,8 +45,8 @@ def copier_of(
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
     sound = options.sound or COPY
-    wanted = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
-    copied = [stream for stream in copied if wanted[stream.type]]
+    selected = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
+    copied = [stream for stream in copied if selected[stream.type]]
     if not copied:
         return None, notes
     rate = opus_rate(sound)
@@ -72,14 +72,14 @@ class Waiting:
         self._timeline = timeline
         self._packets: list[tuple[av.Packet, int]] = []
 
-    def take(self, packet: av.Packet) -> Fraction | None:
-        """Take a track's next packet. Gives its time (seconds), None where it is not known yet."""
-        part = self._timeline.take(packet)
+    def add(self, packet: av.Packet) -> Fraction | None:
+        """Add the next packet of a track. Returns its time (seconds), None if not known yet."""
+        part = self._timeline.add_packet(packet)
         self._packets.append((packet, part))
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds) goes, except for subtitles on screen then."""
+        """Drop packets that begin before `end` (seconds), except subtitles on screen then."""
         shown = self._on_screen(end)
         times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
         self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]

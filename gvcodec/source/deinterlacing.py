@@ -23,7 +23,7 @@ _SETTINGS = "mode=send_frame:deint=interlaced"
 def deinterlace(
     frames: Iterable[tuple[av.VideoFrame, _T]], name: str, notes: list[str]
 ) -> Iterator[tuple[av.VideoFrame, _T]]:
-    """The frames of the video `name`, each with what comes with it. Another size or sample format
+    """The frames of the video `name`, each with its side data. Another size or sample format
     starts a new filter. A line goes to `notes` where no frame is marked."""
     waiting = deque[_T]()
     graph: av.filter.Graph | None = None

@@ -3,7 +3,7 @@ video has come to their time. Times are in ticks of the video's time base, or in
 
     demuxer = Demuxer(file, "in.mp4", options, is_picture=False, has_tracks=True)
     for packet in demuxer.video_packets(): ...
-    demuxer.hand_on(end)               # tracks get what begins before `end` (seconds)
+    demuxer.hand_on(end)               # tracks get packets that begin before `end` (seconds)
 
 Raises `MediaError`, `UsageError`."""
 
@@ -53,7 +53,7 @@ class Demuxer:
         self._track_packets: Iterator[av.Packet] | None = None
         self._set_stream()
         if options.rate is not None and not is_picture and has_timestamps(self.container):
-            raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
+            raise UsageError(f"{self.name}: has timestamps, so --rate does not apply")
         self.counts_frames = is_picture or options.rate is not None
         if is_picture:
             self.rate = options.rate or DEFAULT_RATE
@@ -91,7 +91,7 @@ class Demuxer:
         self.opening: list[int] = []
 
     def seek(self, time: int) -> bool:
-        """Go to the keyframe before a time; False where the file stays where it is."""
+        """Go to the keyframe before a time; False if the file stays where it is."""
         with contextlib.suppress(av.FFmpegError):
             self.container.seek(time, stream=self.stream)
             self.restart()
@@ -113,7 +113,7 @@ class Demuxer:
         for packet in self._read(streams):
             if packet.stream.index != self.stream.index:
                 if packet.pts is not None:
-                    self.waiting.take(packet)
+                    self.waiting.add(packet)
                 continue
             if packet.size:
                 self.packets += 1
@@ -121,7 +121,7 @@ class Demuxer:
                     self.is_painted = is_painted(bytes(packet))
                 self.last_packet = packet
                 self.timeline.move(packet)
-                # What an edit list leaves out is decoded, but not shown.
+                # Frames that an edit list leaves out are decoded, but not shown.
                 is_shown = packet.pts is not None and not packet.is_discard
                 if is_shown and len(self.opening) < _OPENING:
                     self.opening.append(cast(int, packet.pts))
@@ -157,7 +157,7 @@ class Demuxer:
             if packet.stream.index == self.stream.index:
                 self.timeline.move(packet)
             elif packet.pts is not None:
-                seconds = self.waiting.take(packet)
+                seconds = self.waiting.add(packet)
                 if end is not None and seconds is not None and seconds >= end:
                     behind.discard(packet.stream.index)
         self.hand_on(end)
@@ -169,7 +169,7 @@ class Demuxer:
 
     def _set_stream(self) -> None:
         self.stream = video_of(self.container)
-        # With threads for frames what is damaged takes good frames before it along.
+        # With frame threads a damaged packet also loses good frames before it.
         self.stream.thread_type = "SLICE"
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
@@ -182,7 +182,7 @@ class Demuxer:
                 if not self.packets:
                     why = self.file.why(error)
                     raise MediaError(f"{self.name}: reading stopped: {why}") from error
-                # What came before is kept, as FFmpeg's program keeps it.
+                # Earlier frames are kept, as in FFmpeg's program.
                 self.stop_reason = "" if self._has_read_all() else reason(error)
                 packet = av.Packet()
                 packet.stream = self.stream

@@ -1,5 +1,5 @@
-"""What the bytes of a file say that FFmpeg does not: that its end or a part is missing, or that
-there is more in it than FFmpeg reads. `file` can seek, `size` is in bytes."""
+"""Checks of a file's bytes that FFmpeg does not make: whether its end or a part is missing, or
+whether it holds more than FFmpeg reads. `file` can seek, `size` is in bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TABLES = {0x114D9B74, 0x1549A966, TRACKS, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0
 _IN_CLUSTER = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
 _PARENTS = (SEGMENT, CLUSTER)
 _KNOWN = {EBML, VOID, CHECKSUM, *_PARENTS, *_TABLES, *_IN_CLUSTER}
-#: What a JPEG picture begins and ends with, and the marker of coded samples.
+#: First and last bytes of a JPEG picture, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 #: Boxes that an MP4 file begins with, and those without which frames are missing.
 MP4_BOXES = (
@@ -53,7 +53,7 @@ _HEAD = 1 << 16
 #: In a motion photo: the picture's end, and some way behind it the first box of an MP4 file.
 _MOTION = re.compile(rb"\xff\xd9.{0,4096}?\0\0\0[\x10-\x80]ftyp[ -~]{4}", re.DOTALL)
 _MOST_PHOTO = 1 << 28
-#: In TIFF: the order of bytes, the tag of what a page is, bits of a smaller copy and of a mask.
+#: In TIFF: the order of bytes, the tag of the page type, bits of a smaller copy and of a mask.
 _TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _SUBFILE, _NOT_MEANT, _MOST_PAGES = 254, 5, 1000
 
@@ -78,7 +78,7 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
 
 
 def transport_packet(head: bytes) -> int:
-    """Bytes of a packet of a transport stream, 0 where the first ones do not show it."""
+    """Bytes of a packet of a transport stream, 0 if the first ones do not show it."""
     for size, at in _TS_PACKETS:
         if head[at : at + 1] == head[at + size : at + size + 1] == b"G":
             return size
@@ -97,7 +97,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
     """Whether something else stands where an element of a Matroska file (`size` bytes) should
     begin, or the last one ends after it: FFmpeg goes on after a part that it cannot read, and says
     nothing. `file` can seek. Follows the sizes of elements through the segment and its clusters,
-    without reading what is in them."""
+    without reading their contents."""
     at, end = 0, size
     while at < min(end, size):
         file.seek(at)
@@ -113,7 +113,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
                 return True
             at += length
         elif kind == SEGMENT and length is not None:
-            # What comes after it is of no use to anybody.
+            # Nothing after it can be used.
             end = at + length
     return max(at, end) > size
 
@@ -150,9 +150,11 @@ def _pnm_bytes(match: re.Match[bytes]) -> int:
 
 def _has_pages(file: BinaryIO, order: Literal["little", "big"]) -> bool:
     file.seek(4)
-    pages, seen = 0, {0}
-    while (place := int.from_bytes(file.read(4), order)) not in seen and len(seen) < _MOST_PAGES:
-        seen.add(place)
+    pages, visited = 0, {0}
+    while (place := int.from_bytes(file.read(4), order)) not in visited and len(
+        visited
+    ) < _MOST_PAGES:
+        visited.add(place)
         file.seek(place)
         tags = [file.read(12) for _ in range(int.from_bytes(file.read(2), order))]
         kinds = {int.from_bytes(tag[:2], order): int.from_bytes(tag[8:], order) for tag in tags}

@@ -140,7 +140,7 @@ class FrameRange:
         return within and (self.limit is None or self.count < self.limit)
 
     def _pts_of(self, time: int) -> int | None:
-        """A frame's timestamp; None where a lower frame rate leaves it out."""
+        """A frame's timestamp; None if a lower frame rate leaves it out."""
         if not self.drops:
             return time
         jitter = min(_SLOT_JITTER, self.rate / self._demuxer.rate / 4)
@@ -151,7 +151,7 @@ class FrameRange:
         return slot
 
     def _finish(self, frame: av.VideoFrame, last: int, following: TimedFrame | None) -> None:
-        """After the last frame: tracks until its end, and what the attributes say."""
+        """After the last frame: tracks until its end, and final attributes."""
         demuxer = self._demuxer
         length = (last - self.shift) * demuxer.tick + 1 / demuxer.rate
         self.seconds, self.has_ended = float(length), following is None

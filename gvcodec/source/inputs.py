@@ -117,9 +117,9 @@ class InputOptions:
 
     def complete_colour(self, colour: Colour) -> Colour:
         """`colour` with the fields that these options set."""
-        given = {
+        overrides = {
             name: getattr(self, name)
             for name in ("primaries", "transfer", "matrix", "full_range", "chroma_location")
             if getattr(self, name) is not None
         }
-        return replace(colour, **given)
+        return replace(colour, **overrides)

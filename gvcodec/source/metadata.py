@@ -137,17 +137,17 @@ class Metadata:
         first = -LATEST if begin is None else round(begin / MICROSECOND)
         last = LATEST if end is None else round(end / MICROSECOND)
         later = round(shift / MICROSECOND)
-        kept = (
+        chapters = (
             Chapter(
                 max(chapter.begin, first) + later, min(chapter.end, last) + later, chapter.title
             )
             for chapter in self.chapters
             if chapter.begin < last and chapter.end > first
         )
-        return replace(self, chapters=tuple(kept), source_start=self.source_start - later)
+        return replace(self, chapters=tuple(chapters), source_start=self.source_start - later)
 
     def parts(self) -> Iterator[str]:
-        """Names of what there is, for messages."""
+        """Names of the parts present, for messages."""
         if self.title:
             yield "title"
         if self.chapters:
@@ -160,7 +160,7 @@ class Metadata:
             yield "HDR metadata"
 
     def names_of(self, track: int) -> dict[str, str]:
-        """What `names` says of a track."""
+        """The names of a track in `names`."""
         return {name: text for number, name, text in self.names if number == track}
 
 

@@ -1,7 +1,7 @@
 """Opens a source of video: a file, a pipe, a file object, a URI, numbered pictures; errors say why
 it cannot be read.
 
-    with Source.open(anything) as source:      # what a user named, looked at once
+    with Source.open(anything) as source:      # named by the user, opened once
         with InputFile(source) as file:        # FFmpeg's demuxer on it
             file.container
 
@@ -68,7 +68,7 @@ class Pipe:
             self.head = self.head or data[:_HEAD]
             self.count += len(data)
             return data
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (each store has other errors)
             self.error = error
             return b""
 
@@ -111,7 +111,7 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
 
 
 class Source(os.PathLike[str]):
-    """What a user named as a video, or as sound. `name`: how messages call it; `path`: of this
+    """A video or sound file that the user named. `name`: how messages call it; `path`: of this
     machine, "" for pipes, URIs and file objects; `pictures`: paths of numbered ones, else None;
     `file`: a regular file, open, with its `status` then; `head`: its first bytes."""
 
@@ -132,7 +132,7 @@ class Source(os.PathLike[str]):
 
     @classmethod
     def open(cls, anything: AnySource | Source) -> Source:
-        """The source as it is, or looked at now: nobody opens its path again but FFmpeg."""
+        """The source itself, or one opened now: afterwards only FFmpeg opens its path again."""
         return anything if isinstance(anything, Source) else cls(anything)
 
     def __fspath__(self) -> str:
@@ -202,7 +202,7 @@ class Source(os.PathLike[str]):
             return  # FFmpeg says why it cannot be opened
         if stat.S_ISDIR(status.st_mode) and not self.is_sound:
             self.pictures = list_folder_pictures(path)
-        elif stat.S_ISREG(status.st_mode):  # what a named pipe gives can be read only once
+        elif stat.S_ISREG(status.st_mode):  # a named pipe can be read only once
             try:
                 self.file = open(path, "rb")  # noqa: SIM115 (closed with the source)
                 self.status = os.fstat(self.file.fileno())
@@ -222,7 +222,7 @@ class InputFile:
         self.pipe: Pipe | None = None
         self.head, self.cut_off = source.head, False
         self._remote: BinaryIO | None = None
-        #: The files that a playlist names, and what they are.
+        #: The files that a playlist names, and their kind.
         self.files: dict[str, str] = {}
         try:
             self.container = self._open()
@@ -246,7 +246,7 @@ class InputFile:
             self._remote.close()
 
     def _missing(self) -> str:
-        """Why nothing here can be decoded; "" where something can."""
+        """Why nothing here can be decoded; "" if something can."""
         if self.source.is_sound:
             return ""
         if not self.container.streams.video:
@@ -269,7 +269,7 @@ class InputFile:
         return ""
 
     def raise_stopped(self) -> None:
-        """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
+        """Raise the error that ended a pipe: an exception cannot pass through FFmpeg."""
         if self.pipe is not None and self.pipe.error is not None:
             raise self.pipe.error
 
@@ -286,7 +286,7 @@ class InputFile:
 
     @property
     def size(self) -> int | None:
-        """Bytes, None where they are not known: of a pipe those read so far."""
+        """Bytes, None if they are not known: of a pipe those read so far."""
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
         if self.files:
@@ -295,11 +295,11 @@ class InputFile:
         return size if size and size > 0 else None
 
     def has_gap(self) -> bool:
-        """Whether a part of the file cannot be read, over which FFmpeg goes without a word."""
+        """Whether a part of the file, which FFmpeg skips silently, cannot be read."""
         return self.container.format.name == _MATROSKA and self.source.has_gap()
 
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
-        """Whether the file ends early; `packets`: how many came, None where some were left out."""
+        """Whether the file ends early; `packets`: how many came, None if some were left out."""
         name, size = self.container.format.name, self.size
         if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
             return True
@@ -342,10 +342,10 @@ class InputFile:
         return av.open(absolute_path(path), "r", options=options, **ANY_TEXT)
 
     def why(self, error: Exception) -> str:
-        """What went wrong before there was a frame, in a few words."""
+        """The error before the first frame, in a few words."""
         if self._name.lower().endswith(".yuv"):
             return (
-                "raw samples do not say what they are: ffmpeg -f rawvideo -video_size 640x360 "
+                "raw samples have no format: ffmpeg -f rawvideo -video_size 640x360 "
                 "-framerate 25 -pixel_format yuv420p -i IN.yuv -f yuv4mpegpipe - | gvcodec encode -"
             )
         head = self.head or (self.pipe.head if self.pipe is not None else b"")

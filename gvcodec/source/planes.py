@@ -81,7 +81,7 @@ class Rotation:
 
 def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
     """(degrees counterclockwise, mirrored before that) of an FFmpeg display matrix (9 × int32);
-    None where it is none of the eight orientations."""
+    None if it is none of the eight orientations."""
     if len(matrix) < 36:
         return None
     rows = np.array(struct.unpack_from("5i", matrix), np.float64)[[[0, 1], [3, 4]]]
@@ -348,7 +348,7 @@ def _swscale_matrix(cicp: int) -> int:
 
 
 def converts_matrix(colour: Colour) -> bool:
-    """Whether RGB of planes is what their matrix says: swscale knows no YCgCo and no ICtCp."""
+    """Whether swscale converts these planes by their matrix: it has no YCgCo and no ICtCp."""
     return colour.matrix in _SWSCALE
 
 

@@ -10,9 +10,9 @@ from gvcodec.util import uris
 from gvcodec.util.uris import is_uri, local_path
 
 _MARK = b"#EXTM3U"
-#: What begins a fragmented recording, another track, and a key, named in lines of their own.
+#: Tags of a fragmented recording, another track, and a key, named in separate lines.
 _NAMED = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
-#: What `files_of` says of a key.
+#: The word of `files_of` for a key.
 KEY = "KEY"
 _MOST_BYTES, _DEEPEST = 1 << 24, 2
 
@@ -23,8 +23,8 @@ def is_playlist(head: bytes) -> bool:
 
 
 def files_of(path: str, depth: int = 0) -> dict[str, str]:
-    """The files that the playlist at `path` and playlists in it name, in order, and what they are;
-    none for what is no playlist of this machine."""
+    """The files that the playlist at `path` and playlists in it name, in order, and their kind;
+    none for other files."""
     if is_uri(path) or not os.path.isfile(path := local_path(path)):
         return {}
     with open(path, "rb") as file:
@@ -42,7 +42,7 @@ def files_of(path: str, depth: int = 0) -> dict[str, str]:
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a source, of a playlist those of its files; None where they are not known."""
+    """Bytes of a source, of a playlist those of its files; None if they are not known."""
     if files := files_of(path):
         return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
     return uris.size_of(path)

@@ -9,7 +9,7 @@
                               └─► packets of sound and subtitles ─► TrackCopier
 
 Time begins with the first frame. Orientation is applied, frames of another size are scaled to that
-of the first, other pixel formats are converted. `reader.notes` says what is changed or left out, a
+of the first, other pixel formats are converted. `reader.notes` has changes and omissions, a
 line each. Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class FrameMark:
 
 class VideoReader:
     """Frames of the video of `source` (`Source.open`), from `start` seconds on, at most `frames` of
-    them, or of these a `span`, without tracks. `input_options`: what the input does not state
-    itself, and what is wanted of it.
+    them, or of these a `span`, without tracks. `input_options`: properties that the input
+    does not state, and changes of it.
 
     Attributes: `format`, `expected_frames` (estimated, None when unknown), `pictures` (paths of
     numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts` (of the
-    first frame: 0, except for a later span), `shift` (what went from all timestamps), `tick`
+    first frame: 0, except for a later span), `shift` (subtracted from all timestamps), `tick`
     (seconds, of the file), `end` (once all were read: when the last one ends; None = by the frame
-    rate), `incomplete` (once all were read: what the source lacks of them, in words)."""
+    rate), `incomplete` (once all were read: missing frames, in words)."""
 
     def __init__(
         self,
@@ -202,11 +202,11 @@ class VideoReader:
             return 0
         self.copy_tracks(self._frames.last_end())
         self.tracks.finish()
-        return len(self.tracks.take())
+        return len(self.tracks.pop())
 
     @property
     def tracks(self) -> TrackCopier | None:
-        """None where there are none, or where they are not wanted."""
+        """None if there are none, or where they are not wanted."""
         return self._demuxer.tracks
 
     @tracks.setter
@@ -219,7 +219,7 @@ class VideoReader:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the source, None where it is not known; of a pipe: those read so far."""
+        """Bytes of the source, None if it is not known; of a pipe: those read so far."""
         if self.pictures:
             return sum(map(os.path.getsize, self.pictures))
         return self._demuxer.file.size

@@ -1,5 +1,5 @@
 """Side data of decoded frames, by FFmpeg's numbers of its kinds: HDR metadata that gvcodec keeps,
-and the kinds that it loses. Works around what PyAV cannot read."""
+and the kinds that it loses. Works around gaps of PyAV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LOSSES = {
 
 
 def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
-    """What goes with a frame, by FFmpeg's number of its kind; empty where PyAV cannot read it."""
+    """Side data of a frame by FFmpeg's number of its kind; empty if PyAV cannot read it."""
     side: dict[int, bytes] = {}
     # PyAV frees the name of a colour profile, which FFmpeg frees again: the process would die.
     # Decoders of PNG alone give names, and their pictures are RGB or gray.
@@ -119,7 +119,7 @@ def make_filter(frame: av.VideoFrame, name: str, settings: str) -> av.filter.Gra
 
 
 def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | None:
-    """What FFmpeg's filter `sidedata` makes of a frame; None where it lets none pass."""
+    """A frame after FFmpeg's filter `sidedata`; None if the filter drops it."""
     graph = make_filter(frame, "sidedata", f"mode={mode}:type={kind}")
     graph.vpush(frame)
     try:

@@ -27,7 +27,7 @@ from gvcodec.util.messages import parse_amount
 
 #: Layouts of mapping family 1, by their number of channels.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-#: What FFmpeg takes for mono or stereo without mixing.
+#: Layouts that FFmpeg takes as mono or stereo without mixing.
 _ALIKE = ("1 channels", "2 channels", "downmix")
 _SPEAKERS, _SEPARATE = "1", "255"
 
@@ -41,7 +41,7 @@ def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
     return layout.name, _SEPARATE
 
 
-#: What may become of sound, besides "opus" and "opus:RATE".
+#: Values of `--sound` besides "opus" and "opus:RATE".
 COPY, NONE = "copy", "none"
 _OPUS = "opus"
 #: Bits a second of a channel where no rate is given: clear speech, and music without harm at a
@@ -57,7 +57,7 @@ _JITTER = _RATE // 50
 
 
 def opus_rate(sound: str) -> int | None:
-    """Bits a second: 0 of "opus", None where nothing is coded. Raises `ValueError`."""
+    """Bits a second: 0 of "opus", None if nothing is coded. Raises `ValueError`."""
     if sound in (COPY, NONE):
         return None
     name, colon, rate = sound.partition(":")
@@ -89,8 +89,8 @@ class SoundCoder(TrackCopier):
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
         rate = self._rate or min(MOST_RATE, _USUAL_RATE * context.layout.nb_channels)
-        known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
-        if context.name in ("opus", "libopus") and known <= rate:
+        source_rate = getattr(stream, "bit_rate", None) or MOST_RATE + 1
+        if context.name in ("opus", "libopus") and source_rate <= rate:
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context.layout, rate)
         return track_of(stream, Fraction(1, _RATE), coder.head) if coder.head else None
@@ -135,7 +135,7 @@ class _OpusCoder:
         except av.FFmpegError:
             return
         for frame in frames:
-            yield from self._take(frame, shift)
+            yield from self._encode_frame(frame, shift)
 
     def finish(self) -> Iterator[_OpusPacket]:
         """The end of the run, if there is one."""
@@ -147,7 +147,7 @@ class _OpusCoder:
             yield self._place(packet)
         self._resampler = self._encoder = None
 
-    def _take(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
+    def _encode_frame(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
         begin = self._end
         if frame.pts is not None and frame.time_base:
             begin = (frame.pts * frame.time_base - shift) * _RATE

@@ -2,7 +2,7 @@
 
     with SoundSource("music.flac") as sound:
         sound.tracks                        # a `TrackCopier`, for `encode_stream`
-        sound.copy(Fraction(1, 25))         # what begins before this many seconds
+        sound.copy(Fraction(1, 25))         # packets that begin before this many seconds
         sound.copy(None)                    # the rest
 
 Samples are (T,), (C, T) or (T, C) with at most 8 channels: floats from -1 to 1, int16 or int32.

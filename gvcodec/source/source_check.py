@@ -1,5 +1,5 @@
-"""What a source lacks or holds besides its frames, once these were read: lines for the user, and
-losses, for which the source counts as damaged."""
+"""Checks of a source after its last frame: lines for the user, and losses, for which the source
+counts as damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gvcodec.util.messages import count_noun
 
 
 class Finding(NamedTuple):
-    """`note`: a line for the user; `loss`: what is missing, in words; "" = none."""
+    """`note`: a line for the user; `loss`: the missing part, in words; "" = none."""
 
     note: str = ""
     loss: str = ""
@@ -69,9 +69,7 @@ class SourceCheck:
         if jumps := demuxer.timeline.jumps:
             more = _and(len(jumps) - 1, "more time")
             after = f"{float(jumps[0] - demuxer.zero):.2f} s{more}"
-            yield Finding(
-                f"timestamps begin anew after {after}: what follows goes on without a gap"
-            )
+            yield Finding(f"timestamps restart at {after}; continued without a gap")
         last = demuxer.last_packet
         if frames.has_ended and ends_before_another(demuxer.container, demuxer.stream, last):
             yield Finding(
@@ -142,7 +140,7 @@ class SourceCheck:
             yield Finding(f"{count_noun(self._damaged, 'damaged packet')} of the source left out")
 
     def _missing(self) -> str:
-        """How many frames are missing; "" where that is not known."""
+        """How many frames are missing; "" if that is not known."""
         frames, exact = self._frames, bool(self._demuxer.stream.frames)
         # Of a screen recording duration and frame rate do not tell the number of frames.
         is_sparse = not exact and 2 * frames.count < frames.rate * Fraction(frames.seconds)
@@ -154,7 +152,7 @@ class SourceCheck:
 
 
 def check_tracks(tracks: TrackCopier) -> Iterator[Finding]:
-    """What was left out of copied tracks."""
+    """Losses of copied tracks."""
     if tracks.damaged_packets:
         lost = count_noun(tracks.damaged_packets, "damaged packet")
         yield Finding(f"{lost} of sound in the source left out")

@@ -1,5 +1,5 @@
 """Metadata of a source: tags, titles and chapters as FFmpeg reads them, HDR metadata of its first
-frame, and notes about what a `metadata` packet cannot hold."""
+frame, and notes on losses in a `metadata` packet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gvcodec.source.side_data import content_light, mastering_display, number_of
 _ENCODER_ROOM = 64
 #: Parts that a line names.
 _MOST_NAMED = 5
-#: Tags of a file that say how it was stored, not what is in it.
+#: Tags about the storage of a file, not its content.
 _TECHNICAL = frozenset(
     """title encoder encoded_by major_brand minor_version compatible_brands software duration
     handler_name vendor_id language creation_app_version hasaudio hasvideo hasmetadata haskeyframes
@@ -86,7 +86,7 @@ def _names(video: dict[str, str], streams: Sequence[Stream]) -> Iterator[tuple[i
 
 
 def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
-    """What fits into a packet, without the longest parts of what does not; names of those."""
+    """The metadata that fits into a packet, and names of the longest parts, left out to fit."""
     parts = {"title": Metadata(metadata.title), "chapters": Metadata(chapters=metadata.chapters)}
     parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in metadata.tags}
     sizes = {name: len(part.pack()) for name, part in parts.items()}
@@ -103,6 +103,6 @@ def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
 
 
 def _is_kept(name: str, texts: dict[str, str]) -> bool:
-    # `location-eng` says again what `location` says.
+    # `location-eng` repeats `location`.
     language = len(name) > 4 and name[-4] == "-" and name[:-4] in texts
     return name.lower() not in _TECHNICAL and not language and not name.startswith("_")

@@ -1,5 +1,5 @@
-"""A file's clock: whether it has timestamps, its frame rate, when it ends. And one rising clock
-from timestamps that begin anew where recordings were joined, jump, follow decoding order, or are
+"""A file's clock: whether it has timestamps, its frame rate, when it ends. Makes one rising clock
+of timestamps that restart where recordings were joined, jump, follow decoding order, or are
 missing.
 
 FFmpeg's stream copy was measured on 24 such files: 8 come the same, which need nothing of this.
@@ -32,7 +32,7 @@ _NO_TIMESTAMPS = 128
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
-#: Most frame periods that a frame with a repeated field lasts, with what rounding adds.
+#: Most frame periods that a frame with a repeated field lasts, with rounding.
 _REPEATED = 1.6
 #: Frames that wait for a timestamp after them.
 MOST_BETWEEN = 32
@@ -52,7 +52,7 @@ def may_jump(container: av.container.InputContainer) -> bool:
 
 
 def has_timestamps(container: av.container.InputContainer) -> bool:
-    """Whether files of this kind have times of their own."""
+    """Whether files of this kind have timestamps."""
     return (
         not int(container.format.flags) & _NO_TIMESTAMPS and container.format.name not in _UNTIMED
     )
@@ -100,7 +100,7 @@ class Timeline:
         self._back = step / 2 if container.format.name == "flv" else _GUESS
         self.segments: list[Segment] = []
         self.jumps: list[Fraction] = []
-        #: Last decoding time, and end of what is shown so far on the new clock.
+        #: Last decoding time, and end of the shown frames on the new clock.
         self._last: Fraction | None = None
         self._end: Fraction | None = None
         self._tracks: dict[int, _Track] = {}
@@ -175,7 +175,7 @@ class Timeline:
         # Recordings begin with a keyframe.
         return ahead <= -(self._step / 2 if packet.is_keyframe else self._back)
 
-    def take(self, packet: av.Packet) -> int:
+    def add_packet(self, packet: av.Packet) -> int:
         """Note a packet of a track, in file order. Gives the part of its track."""
         track = self._tracks.setdefault(packet.stream.index, _Track())
         assert packet.pts is not None
@@ -226,7 +226,7 @@ class _Track:
             )
             match = next(fitting, None)
             if match is None and last:
-                # The video has no such place: go on with what came before.
+                # The video has no such place: keep the previous one.
                 match = before, self.ends[len(self.offsets) - 1] + offset - begin
             if match is None:
                 return None
@@ -244,7 +244,7 @@ class DisplayTimes:
         self._rising, self._highest = kind in ("asf", "mxf"), -(1 << 63)
         #: Times that no frame has, in order.
         self._free: list[int] = []
-        #: From the time of decoding to what such files say is the time of showing.
+        #: From the decoding time to the presentation time in such files.
         self._delay: int | None = None
 
     def send(self, packet: av.Packet) -> None:

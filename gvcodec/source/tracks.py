@@ -39,7 +39,7 @@ _FLAGS = 0x303FF
 #: Codecs whose last packet alone may be shorter than the others.
 _NEVER_JOINED = ("tta",)
 _DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
-#: Side data of subtitles that says where they are shown, and what they are called.
+#: Side data of subtitles: position and name.
 _CUE: tuple[PktSideDataT, ...] = ("webvtt_settings", "webvtt_identifier")
 
 
@@ -93,7 +93,7 @@ class TrackPacket:
 
     @property
     def audible(self) -> int | None:
-        """When its sound begins, None where all of it is hidden."""
+        """When its sound begins, None if all of it is hidden."""
         begin = self.pts + self.hidden[0]
         return None if self.hidden[0] and begin >= self.pts + self.duration else begin
 
@@ -148,11 +148,11 @@ class TrackWriter:
 
     @property
     def waiting(self) -> int:
-        """Bytes that `take` would give."""
+        """Bytes that `pop` returns."""
         return len(self._data)
 
-    def take(self, least: int = 0) -> bytes:
-        """What waits; nothing where that is less than `least` bytes, unless a track begins."""
+    def pop(self, least: int = 0) -> bytes:
+        """The waiting bytes; none if fewer than `least` wait, unless a track begins."""
         if len(self._data) < least and not self._urgent:
             return b""
         data = bytes(self._data)
@@ -167,14 +167,14 @@ class TrackWriter:
 class TrackCopier(TrackWriter):
     """Copies packets of streams. `left_out`: streams that no head can hold; `damaged_packets`:
     number of packets left out because they are not frames of their codec; `form_changes_at`:
-    seconds after which AAC has other channels or another rate than at its beginning, None where it
+    seconds after which AAC has other channels or another rate than at its beginning, None if it
     keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         #: `styled_cues`: subtitles with a place on screen or a name, which are lost.
         self.damaged_packets = self.styled_cues = 0
         self.form_changes_at: Fraction | None = None
-        #: Of each stream of AAC, what its first frame says of channels and rate.
+        #: Channels and rate of each AAC stream, from its first frame.
         self._forms: dict[int, int] = {}
         self._clocks: dict[int, SoundClock] = {}
         tracks = {stream.index: self.describe(stream) for stream in streams[:_MAX_TRACKS]}
@@ -185,7 +185,7 @@ class TrackCopier(TrackWriter):
         super().__init__([track for track in tracks.values() if track is not None])
 
     def describe(self, stream: Stream) -> Track | None:
-        """The track description of a stream; None where no container head holds its codec."""
+        """The track description of a stream; None if no container head holds its codec."""
         clock = self._clocks[stream.index] = SoundClock(stream)
         head = fitting_head(stream)
         return track_of(stream, clock.tick, head) if head else None
@@ -238,11 +238,11 @@ class TrackReader:
         count = cursor.var(_MAX_TRACKS)
         self.tracks: list[Track] = []
         self._containers: list[InputContainer] = []
-        room = MAX_HEAD
+        remaining = MAX_HEAD
         for _ in range(count):
             track = Track.unpack(cursor)
-            room -= len(track.head)
-            if room < 0:
+            remaining -= len(track.head)
+            if remaining < 0:
                 raise DamagedStreamError(f"tracks: codec parameters of more than {MAX_HEAD} bytes")
             self.tracks.append(track)
             self._containers.append(open_head(track.head))
@@ -288,7 +288,7 @@ class TrackReader:
                 self._wait(packet, before)
 
     def shown_from(self, packet: TrackPacket, begin: Fraction) -> TrackPacket | None:
-        """A packet as heard or seen from a time on (seconds), None where it is over."""
+        """A packet as heard or seen from a time on (seconds), None if it is over."""
         tick = self.ticks[packet.track]
         if packet.pts * tick >= begin:
             return packet
@@ -418,7 +418,7 @@ _ARGUMENTS = {0: 0, 1: 0, _STOP: 0, 3: 2, 4: 2, 5: 6, 6: 4}
 
 
 def vobsub_shown_for(data: bytes) -> Fraction:
-    """Seconds after its begin at which a subtitle of DVD (VobSub) is to go, 0 where nothing says
+    """Seconds after its begin at which a subtitle of DVD (VobSub) is to go, 0 if nothing says
     it: packets of some files do not, but the picture does."""
     at = int.from_bytes(data[2:4])
     while 4 <= at <= len(data) - 4:

@@ -158,7 +158,7 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
 
 
 def spool_stream(stream: BinaryIO) -> BinaryIO:
-    """A stream that can be read from any place: what a pipe gives is in a temporary file."""
+    """A seekable stream: the data of a pipe is in a temporary file."""
     if stream.seekable():
         return stream
     spool: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (whoever reads it lets go of it)
@@ -168,7 +168,7 @@ def spool_stream(stream: BinaryIO) -> BinaryIO:
 
 
 class Readable(Protocol):
-    """What a file object has at least."""
+    """The methods that a file object must have."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -206,8 +206,8 @@ class BorrowedFile(io.RawIOBase):
 
 
 def check_source(source: object, what: str) -> None:
-    """Raises `UsageError` for what is neither a path nor an open binary file. `what`: how the
-    message calls it."""
+    """Raises `UsageError` for objects that are neither a path nor an open binary file. `what`: its
+    name in the message."""
     if isinstance(source, str | os.PathLike):
         return
     if isinstance(source, bytes | bytearray | memoryview):
@@ -311,7 +311,7 @@ class PendingFile:
         refuse_input(path)
         try:
             refuse_folder(path)
-            #: What is there now, None = nothing.
+            #: The stamp of the present file, None = no file.
             self._old = self.path.stat() if self.path.exists() else None
             self.temporary = self.path.absolute()
             if self._old is None or self._replaces(self._old):
@@ -413,7 +413,7 @@ def write_atomically(path: str, root: str = "") -> Iterator[BinaryIO]:
 
 
 def copy_time(source: str, output: str) -> None:
-    """Give a file that was made of another one the modification time of that; nothing where one of
+    """Give a file that was made of another one the modification time of that; nothing if one of
     them is no file of this machine, or where the file system does not allow it."""
     if "-" not in (source, output):
         with contextlib.suppress(OSError, ValueError):
@@ -489,7 +489,7 @@ def open_rereadable(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
 
 
 def _is_pipe(name: str) -> bool:
-    """Whether what has this name can be read but once."""
+    """Whether the file of this name can be read only once."""
     try:
         kind = os.stat(local_path(name)).st_mode
     except (OSError, ValueError):
@@ -498,7 +498,7 @@ def _is_pipe(name: str) -> bool:
 
 
 def as_name(source: object) -> str | None:
-    """The path as a string; None for what has none."""
+    """The path as a string; None for objects without one."""
     return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
 
 

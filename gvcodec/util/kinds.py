@@ -46,7 +46,7 @@ def _is_whole(value: Any) -> bool:
     return _is_number(value) and float(value).is_integer()
 
 
-#: Plain kinds of annotations: what they are called, and whether a value is one. Anything is true or
+#: Plain kinds of annotations: their names, and whether a value is one. Anything is true or
 #: false.
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "float": ("a number", _is_number),

@@ -90,7 +90,7 @@ _PARTS, MOST_SECONDS = 3, 1e9
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds, or minutes and hours before them with colons; None for what is no time."""
+    """Seconds, or minutes and hours before them with colons; None for other texts."""
     parts = text.split(":")
     try:
         values = [float(part) for part in parts]
@@ -111,9 +111,9 @@ def parse_share(text: str) -> float:
     return share
 
 
-#: An exabyte: what is multiplied with it stays a number.
+#: An exabyte: products with it stay finite.
 MOST_AMOUNT = 1e18
-#: Names of what is counted; which it is follows from the option.
+#: Names of units; the option decides.
 _COUNTED = ("bits/s", "bit/s", "bps", "b/s", "bytes", "byte", "bits", "bit", "b")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 

@@ -31,7 +31,7 @@ from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
-#: What other encoders call an option.
+#: Other encoders' names of options.
 _MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q", "zone_start")
@@ -121,7 +121,7 @@ def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[st
 
 
 def parse_with(read: Callable[[str], _T], message: str) -> Callable[[str], _T]:
-    """Argument type: what `read` makes of a text, unless it raises `ValueError`."""
+    """Argument type: a text parsed by `read`, unless it raises `ValueError`."""
 
     def parse(text: str) -> _T:
         try:
@@ -199,7 +199,7 @@ def _picture_size(text: str) -> tuple[int, int] | Fraction:
     return size
 
 
-#: Width and height, one of them 0 where it is left out or negative (by the shape of the picture),
+#: Width and height, one of them 0 if it is left out or negative (by the shape of the picture),
 #: or a factor.
 picture_size = parse_with(_picture_size, "no size like 640x360 or x360 and no factor like 1/2")
 
@@ -221,12 +221,12 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
 
     def decorate(function: _F) -> _F:
         signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
-        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        parameters = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
         for f in (f for kind in kinds for f in _keywords(kind)):
-            own.setdefault(
+            parameters.setdefault(
                 f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
             )
-        function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*parameters.values()])  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -272,11 +272,13 @@ def name_keywords(*kinds: type) -> Callable[[_F], _F]:
 def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
     """The options of each kind. Raises `UsageError` for others."""
     names = [[keyword.name for keyword in _keywords(kind)] for kind in kinds]
-    known = [name for some in names for name in some]
+    all_names = [name for some in names for name in some]
     for name in options:
-        if name not in known:
-            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
-            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+        if name not in all_names:
+            near = _MEANT.get(name) or next(
+                iter(difflib.get_close_matches(name, all_names, 1)), None
+            )
+            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(all_names)}"
             raise UsageError(f"there is no option {name}{meant}", code="option-unknown")
     plain = {name: _plain(value) for name, value in options.items()}
     for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):

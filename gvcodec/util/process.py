@@ -16,7 +16,7 @@ import os
 from gvcodec.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-#: Bytes. A plane of 1080p is larger, what lives longer is smaller.
+#: Bytes. A plane of 1080p is larger, long-lived blocks are smaller.
 _LARGE = 1 << 20
 #: Where glibc itself stops.
 _LARGEST = 32 << 20
@@ -51,7 +51,7 @@ def leave_realtime(process: int | None = None) -> None:
 def map_large_blocks() -> None:
     """From now on a block of more than a megabyte is the system's again as soon as it is free.
     By itself glibc raises its limit to the largest block freed so far, planes then share its
-    heap with what encoders keep, and the holes stay: 1.68 instead of 1.24 GB at 1080p."""
+    heap with the encoders' memory, and the holes stay: 1.68 instead of 1.24 GB at 1080p."""
     _set_malloc_limits(_LARGE, _LARGE)
 
 
@@ -69,7 +69,7 @@ def _set_malloc_limits(mmap_threshold: int, trim_threshold: int) -> None:
 
 
 def return_memory() -> None:
-    """Give what was freed back to the system, where the C library would keep it."""
+    """Return freed memory to the system, where the C library would keep it."""
     trim = getattr(ctypes.pythonapi, "malloc_trim", None) if _is_own else None
     if trim is not None:
         trim(0)

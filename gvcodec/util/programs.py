@@ -2,7 +2,7 @@
 
 `python -m` and relative entries of $PYTHONPATH put the working directory on `sys.path`, so a file
 `numpy.py` next to somebody's videos would be run. The command line takes it off before it imports
-anything else: this module uses only what Python itself loads when it starts.
+anything else: this module uses only modules that Python loads at its start.
 """
 
 import os
@@ -38,7 +38,7 @@ def python_command(module: str) -> list[str]:
 
 
 def python_environment(**variables: str) -> dict[str, str]:
-    """Environment of another Python that imports what this one does, from the same copy of gvcodec:
+    """Environment of another Python that imports the same modules, from the same copy of gvcodec:
     its $PYTHONPATH is `sys.path` without relative folders."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     places = dict.fromkeys([*safe_path(), os.path.dirname(package)])
@@ -47,7 +47,7 @@ def python_environment(**variables: str) -> dict[str, str]:
 
 def find_program(name: str) -> str | None:
     """Absolute path of a program on $PATH, whose relative and empty entries do not count, or of a
-    path with a folder in it. None where there is none."""
+    path with a folder in it. None if there is none."""
     import shutil
 
     if os.path.dirname(name):

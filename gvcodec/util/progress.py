@@ -21,7 +21,7 @@ from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.messages import count_noun, is_terminal, log_line, write_above, write_line
 
 Item = TypeVar("Item")
-#: Stages that are counted as frames are read; in others the encoder says what is coded.
+#: Stages that are counted as frames are read; in others the encoder counts coded frames.
 _READING = ("count", "probe")
 #: Seconds of a stage after which its pace says how long it takes, and the share of it before which
 #: only frames after the first ones count: encoders look ahead before these.
@@ -32,7 +32,7 @@ _FIRST, _EARLY = 2.0, 0.05
 @dataclass(frozen=True, slots=True)
 class State:
     """How far a stage is: `share` 0…1 of it, `seconds_left` seconds (None = not known yet).
-    `frames` of `total` (None = unknown) are coded or painted, None where fitting is done. `kbps`:
+    `frames` of `total` (None = unknown) are coded or painted, None if fitting is done. `kbps`:
     of the coded frames."""
 
     stage: str
@@ -81,7 +81,7 @@ _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
 class ProgressBar:
     """The `Progress` of an encoder and the `ProgressWrapper` of rate control. `rate` gives kb/s and
     a note from the number of coded frames and their bytes. `verbose`: a line for each stage that
-    ended, and what fitting found."""
+    ended, and the outcome of fitting."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class ProgressBar:
         return (now - start) / (self._done - done_before) * max(0.0, self._total - self._done)
 
     def _is_due(self) -> bool:
-        """Whether the next state is to be shown: as often as is of use."""
+        """Whether to show the next state: only as often as useful."""
         if self._mode == "none":
             return False
         elapsed = self._clock() - self._last_report

@@ -1,8 +1,8 @@
 """SIGINT, SIGTERM and SIGHUP end the command line at once, whatever it does: even a library that
 does not return to Python does not hold them up.
 
-A thread waits for the signal, undoes what `OnAbort` knows of (temporary files, child processes),
-and ends the process with 128 and the signal's number, as a shell does."""
+A thread waits for the signal, undoes everything registered with `OnAbort` (temporary files, child
+processes), and ends the process with 128 and the signal's number, as a shell does."""
 
 from __future__ import annotations
 

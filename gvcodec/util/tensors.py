@@ -52,7 +52,7 @@ def warp(x: Tensor, vectors: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
     """Fetch `(B, C, H, W)` at the vectors' places (whole pixels, edges repeated); `step` 2 for
     half-resolution planes.
 
-    Returns the fetched planes and a bool map `(B, 1, H, W)`: False where the place lies outside the
+    Returns the fetched planes and a bool map `(B, 1, H, W)`: False if the place lies outside the
     picture, so that a wrong vector is never fatal."""
     b, c, h, w = x.shape
     index, inside = source_samples(vectors, h, w, step)

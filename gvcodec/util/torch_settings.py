@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def default_torch_settings() -> Iterator[None]:
     """Runs the block under torch's defaults: float32 tensors on the CPU, gradients on, no autocast.
-    Costs nothing where these hold already; does not load torch."""
+    Costs nothing if these hold already; does not load torch."""
     torch: Any = sys.modules.get("torch")
     # Another thread may be in the middle of loading it.
     if not hasattr(torch, "get_default_device"):
@@ -52,7 +52,7 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def half_precision(device: torch.device | str) -> torch.autocast:
-    """bfloat16 for what the network multiplies, where the device does that at twice the speed."""
+    """bfloat16 for the network's products, on devices that are twice as fast with it."""
     import torch
 
     kind = torch.device(device).type

@@ -1,7 +1,7 @@
 """Files and URIs through one set of functions, by fsspec: `s3://…`, `https://…`, `memory://…`, or a
 path. `file_io` writes them.
 
-What a store says becomes one line with the path; where it stops answering that is a
+A store's errors become one line with the path; where it stops answering that is a
 `ConnectionLostError`, which a task is repeated for."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = ("file://", "local://")
 #: Bytes that are read of a URI at once.
 BLOCK = 1 << 20
-#: What a store says of a version of a file.
+#: Fields by which stores identify a version of a file.
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "checksum")
 _STAMPS = (*_CONTENT_TAGS, "mtime", "LastModified", "last_modified", "created", "updated")
 
@@ -73,7 +73,7 @@ def absolute_path(path: str) -> str:
 
 @contextlib.contextmanager
 def name_errors(path: str) -> Iterator[None]:
-    """What a store says inside becomes a line with this path."""
+    """Turn errors of a store in this block into a line with this path."""
     try:
         yield
     except (GvcodecError, MemoryError):
@@ -87,7 +87,7 @@ def name_errors(path: str) -> Iterator[None]:
     except ImportError as error:
         raise UsageError(f"{path}: {error}".splitlines()[0]) from error
     except Exception as error:
-        # Every store has errors of its own.
+        # Each store raises other errors.
         if not is_uri(path) and isinstance(error, OSError):
             raise MediaError(
                 f"{path}: {error.strerror or error}", code="file-unreadable"
@@ -111,7 +111,7 @@ def file_system_of(path: str) -> tuple[Any, str]:
 
 
 def open_read(path: str) -> BinaryIO:
-    """A binary file that can seek; of a remote one only what is read comes over. Raises
+    """A seekable binary file; of a remote one only the bytes read are fetched. Raises
     `MediaError`, `UsageError` where a package for such URIs is missing."""
     with name_errors(path):
         if not is_uri(path):
@@ -121,7 +121,7 @@ def open_read(path: str) -> BinaryIO:
 
 
 class _Local(io.FileIO):
-    """A file of this machine; what a disk says that cannot be read gets the file's name."""
+    """A local file; read errors get the file's name."""
 
     def __init__(self, path: str, name: str) -> None:
         super().__init__(path)
@@ -178,7 +178,7 @@ def join(folder: str, *names: str) -> str:
 
 
 def version_stamp(path: str) -> dict[str, Any]:
-    """What tells one version of a file from the next, without reading it. Raises `MediaError`."""
+    """A stamp that differs between versions of a file, without reading it. Raises `MediaError`."""
     with name_errors(path):
         if not is_uri(path):
             status = os.stat(path)
@@ -192,7 +192,7 @@ def version_stamp(path: str) -> dict[str, Any]:
 
 
 def content_id(path: str, facts: dict[str, Any]) -> str:
-    """A hash of a file's bytes, or what its store has for one (`known`: its stamp)."""
+    """A hash of a file's bytes, or its store's (`known`: its stamp)."""
     tag = next((facts[name] for name in _CONTENT_TAGS if name in facts), None)
     if tag is not None:
         return hashlib.sha256(f"{tag} {facts['size']}".encode()).hexdigest()
@@ -204,7 +204,7 @@ def content_id(path: str, facts: dict[str, Any]) -> str:
 
 
 def read_bytes(path: str) -> bytes | None:
-    """None where there is no such file."""
+    """None if there is no such file."""
     try:
         with open_read(path) as stream, name_errors(path):
             return stream.read()
@@ -213,14 +213,14 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def read_json(path: str) -> Any:
-    """None where there is no such file, or nothing that makes sense."""
+    """None if there is no such file, or nothing that makes sense."""
     with contextlib.suppress(ValueError):
         return json.loads(read_bytes(path) or b"null")
     return None
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a file, None where there is none."""
+    """Bytes of a file, None if there is none."""
     try:
         size = version_stamp(path)["size"]
     except ConnectionLostError:

@@ -1,4 +1,5 @@
-"""Random access to the frames of a stream, by the interface of torchcodec and decord.
+"""Random access to the frames of a stream, by the interface of torchcodec and decord. In: a stream
+and frame numbers or times. Out: arrays or tensors.
 
     video = gvcodec.open("out.bin")
     len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB

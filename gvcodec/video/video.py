@@ -107,7 +107,7 @@ class TimedStream:
 
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
         """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
-        tick of the cut, and whether the frame before is on screen until then."""
+        tick of the cut, and whether the previous frame is on screen until then."""
         fmt = self.header.format
         moment = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(len(self)), moment, key=lambda n: Fraction(self.pts_of(n)))
@@ -139,7 +139,7 @@ class TimedStream:
             else:
                 stream = io.BufferedReader(BorrowedFile(source))
                 if callable(tell := getattr(source, "tell", None)) and stream.seekable():
-                    # What reads the object later begins where it stood.
+                    # Later readers of the object start from its position.
                     stack.callback(source.seek, tell())
             if not stream.seekable():
                 raise UsageError(
@@ -160,11 +160,11 @@ class Video(TimedStream):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
-    uint8, 10 for uint16 (0…1023); `metadata` says what the video has. `threads` 0 = all
-    cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
-    for. `decoder`: one for this stream that is there already, its options hold. `look`, 0…100:
-    painted so boldly, whatever the file says. `tokens` "off": painted without the tokens of the
-    file, for comparing.
+    uint8, 10 for uint16 (0…1023); `metadata` has the video's properties. `threads` 0 = all
+    cores: one is enough where many videos are read side by side. `limits`: bounds on the
+    stream's demands. `decoder`: an existing one for this stream; its options apply. `look`:
+    painting strength, 0…100, instead of the file's. `tokens` "off": painted without the file's
+    tokens, for comparison.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,

@@ -71,6 +71,20 @@ def test_push_and_pull(clip: list[Planes]) -> None:
         encoder.send_frame(clip[0])
 
 
+def test_base_frames_need_not_be_hashed(clip: list[Planes]) -> None:
+    config = gvcodec.EncoderConfig(q=50, preset=10, fit=0)
+    stream = io.BytesIO()
+    encode_stream(Encoder(FORMAT, config), stream, zip(clip, range(20), strict=True))
+    stream.seek(0)
+    reader = Reader(stream)
+    decoder = gvcodec.Decoder(reader.header, hashes_base=False)
+    assert len(list(decoder.frames_of(reader.packets()))) == 20
+    assert decoder.painted_hash is not None
+    assert decoder.painted_hash == decoder.expected_painted_hash
+    with raises(UsageError, "option-value"):
+        decoder.verify(reader.base_hash)
+
+
 @pytest.mark.parametrize("tokens", ["off", "on"])
 def test_a_caller_may_write_every_frame_into_the_same_arrays(tokens: str) -> None:
     """Strengths and tokens are found from frames that are kept."""

@@ -583,7 +583,7 @@ def test_a_changed_file_is_not_copied_as_a_whole_one(stream, tmp_path) -> None:
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     for name in ("x.gvc", "x.mp4"):
         said = run("extract", cut, tmp_path / name, code=3)
-        assert "gvcodec repair writes what is intact" in said.err
+        assert "gvcodec repair writes the intact part" in said.err
         assert not (tmp_path / name).exists()
     out = tmp_path / "y.gvc"
     for words in (
@@ -591,7 +591,7 @@ def test_a_changed_file_is_not_copied_as_a_whole_one(stream, tmp_path) -> None:
         ("cat", whole, cut, "-o", out),
         ("summarize", cut, "-o", out),
     ):
-        assert "gvcodec repair writes what is intact" in run(*words, code=3).err
+        assert "gvcodec repair writes the intact part" in run(*words, code=3).err
         assert not out.exists()
     run("repair", cut, tmp_path / "r.gvc")
     assert "are right" in run("verify", tmp_path / "r.gvc", "--fidelity").out

@@ -38,7 +38,7 @@ def made(
     writer = gvcodec.Writer(stream, encoder.header)
     frames = 0
     if tracks:
-        writer.write(Packet(Kind.TRACKS, tracks.take()))
+        writer.write(Packet(Kind.TRACKS, tracks.pop()))
 
     def drain() -> None:
         nonlocal frames
@@ -54,7 +54,7 @@ def made(
         if tracks:
             for ten in range(4 * number, 4 * number + 4):
                 tracks.send(TrackPacket(0, 8 * start + 80 * ten, 80, bytes([ten]) * 160))
-            writer.write(Packet(Kind.TRACKS, tracks.take()))
+            writer.write(Packet(Kind.TRACKS, tracks.pop()))
     encoder.flush()
     drain()
     writer.finish(encoder.base_hash)

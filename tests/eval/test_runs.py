@@ -170,7 +170,7 @@ def test_a_failing_codec_does_not_stop_the_others(results):
         ("--sequences /nowhere", "no such folder"),
         ("--set procedural --keyint often", "--keyint"),
         ("--set procedural --codecs gvcodec:colour=blue", "no option colour"),
-        ("--set procedural --profile gvc1d --frames 48", "says what --frames would say"),
+        ("--set procedural --profile gvc1d --frames 48", "already sets --frames"),
         (
             "--set procedural --profile gvc-rt --targets 0.01 --keyint 2s",
             "--targets, --keyint would",

@@ -15,7 +15,7 @@ from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.picture import grey, join, pack, split, unpack
 from gvcodec.gvc1d.token_network import StepSizes
 from gvcodec.gvc1d.tokenizer import Tokenizer, load_model, read_config, save_model
-from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
+from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, limit_rms
 from gvcodec.models import TOKENIZER, save_weights
 from tests.gvc1d.models import TINY, make_model, smooth_picture
 
@@ -50,9 +50,9 @@ def test_configuration_survives_json_and_refuses_nonsense() -> None:
 
 def test_branches_are_bounded() -> None:
     x = 1e4 * torch.randn(3, 16)
-    assert (bound(x).square().mean(-1).sqrt() <= 4.001).all()
+    assert (limit_rms(x).square().mean(-1).sqrt() <= 4.001).all()
     small = 0.01 * torch.randn(3, 16)
-    assert torch.allclose(bound(small), small, rtol=1e-3)
+    assert torch.allclose(limit_rms(small), small, rtol=1e-3)
 
 
 def test_local_attention_stays_in_its_window_and_global_crosses() -> None:

@@ -151,7 +151,7 @@ def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path) -> Non
     recording("mp4", path=tmp_path / "a.mp4")
     out = str(tmp_path / "a.gvc")
     for given, why in (
-        (["--rate", "24"], "has times of its own"),
+        (["--rate", "24"], "has timestamps"),
         (["--rate", "0"], "not a frame rate"),
         (["--color-matrix", "bt710"], "is not one of gbr, bt709"),
     ):

@@ -131,7 +131,7 @@ def test_what_has_no_dial_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made())
     done = gvcodec.decode_file(path, tmp_path / "a.y4m", look=30)
-    assert "look 30: not what the file's painted hash is of" in done.outcome
+    assert "look 30: the file's painted hash is for other pictures" in done.outcome
     with raises(UsageError, "option-value"):
         gvcodec.decode_file(path, tmp_path / "b.y4m", look=101)
 

@@ -1,4 +1,4 @@
-"""What training a configuration takes: `python -m training gvc1d CONFIG.toml --cost`.
+"""Cost of training a configuration: `python -m training gvc1d CONFIG.toml --cost`.
 
 Multiplications are counted by running the network on tensors without contents. A training step
 takes three times those of the forward pass, two operations (FLOP) each.

@@ -62,7 +62,7 @@ class Clips(Protocol):
 
 
 def open_data(table: dict[str, Any], config: Config) -> Clips:
-    """What [data] of a configuration names. Raises `UsageError`, `MediaError`."""
+    """The data that [data] of a configuration names. Raises `UsageError`, `MediaError`."""
     table = dict(table)
     kind = table.pop("kind", None)
     table.pop("workers", None)
@@ -77,7 +77,7 @@ def open_data(table: dict[str, Any], config: Config) -> Clips:
 
 
 class Batch(NamedTuple):
-    """What a step asks for: its generator's seed, clips, frames; in the world, the fewest and most
+    """The request of a step: its generator's seed, clips, frames; in the world, the fewest and most
     frames of a shot."""
 
     seed: tuple[int, ...]
@@ -221,7 +221,7 @@ class Source(NamedTuple):
     size: int = 0
 
     def open(self) -> Any:
-        """What PyAV opens."""
+        """The source that PyAV opens."""
         if not self.size:
             return str(self.path)
         with self.path.open("rb") as shard:

@@ -1,4 +1,4 @@
-"""Losses besides J: the appearance of decoded pictures, and what the memory holds.
+"""Losses besides J: the appearance of decoded pictures, and the content of the memory.
 
 Pictures are planes y [B, H, W], u and v [B, H/2, W/2] in 0..1. The perceptual distance is the small
 network that ships with the product (LPIPS-like, trained on LPIPS of VGG16 and AlexNet), so anybody
@@ -96,7 +96,7 @@ class RecallProbe(nn.Module):
     """Reads the memory for the tokens of the scene before the current one, in training only.
 
     Scenes return, but nothing else asks the memory to keep one: without the probe it learns when
-    cuts come, not what was shown. Frames that follow no other scene do not count.
+    cuts come, not the scenes. Frames that follow no other scene do not count.
     """
 
     def __init__(self, config: Config, seed: int) -> None:

@@ -19,14 +19,14 @@ from gvcodec.gvc1d.model import SAMPLE_SCALE, Config
 
 Floats = NDArray[np.float32]
 
-#: Size of what components add to a vector, in parts of its constants (positions, mask, rate): the
+#: Size of the components' share of a vector, in parts of its constants (positions, mask, rate): the
 #: norms behind them are nearly linear then.
 _SIZE = 0.35
 #: Deviation of the first integer at the middle rate.
 _FIRST = 12.0
 #: Share of a vector's values that components get; constants have the others.
 _SHARE = 4
-#: What blocks add at first, in parts of the random start's.
+#: Initial output of blocks, relative to that of a random start.
 _BLOCKS = 0.02
 
 

@@ -172,7 +172,7 @@ def convert(
 
 
 def _find_misfit(sizes: Sizes, half: str, kinds: str, config: Config) -> str:
-    """Why a half cannot be loaded, "" where it can."""
+    """Why a half cannot be loaded, "" if it can."""
     width, layers = sizes.width[half], sizes.layers[half]
     if width != config.width:
         return f"width {width} there, {config.width} here"

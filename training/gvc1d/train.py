@@ -1,7 +1,7 @@
 """Trains GVC1D from one TOML file: `python -m training gvc1d CONFIG.toml [--out DIR]`.
 
     [model]      sizes of the network (`gvcodec.gvc1d.model.Config`)
-    [train]      seed, learning rate, averages, what the network is trained without (`off`)
+    [train]      seed, learning rate, averages, parts left out (`off`)
     [data]       kind = "world", or "folder" with `path`
     [[stage]]    steps, frames of a clip, clips a step, weight of the rate, losses
 
@@ -117,7 +117,7 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """Raises `MediaError` for a missing file, `UsageError` for what is not a configuration."""
+    """Raises `MediaError` for a missing file, `UsageError` for a wrong configuration."""
     try:
         table = tomllib.loads(path.read_text())
         stages = tuple(Stage(**stage) for stage in table.pop("stage"))
@@ -342,7 +342,7 @@ class Trainer:
     # ------------------------------------------------------------------------------------ one step
 
     def train_step(self) -> dict[str, float]:
-        """One update; gives what the curve shows."""
+        """One update; returns the values of the curve."""
         settings = self.settings
         stage, share = settings.stage_at(self.step)
         shown: dict[str, float] = {}
@@ -600,7 +600,7 @@ def measure(network: Network, data: Clips, device: torch.device) -> dict[str, fl
 
 def measure_recall(network: Network, recall: Any, device: torch.device) -> dict[str, float]:
     """J and bits of the frame at which a scene returns, paired with those of the same frame where
-    the clip showed another clip's scene before: the difference is what the memory recalls."""
+    the clip showed another clip's scene before: the difference is the gain of the memory."""
     at = torch.arange(len(recall.frame))
     values = {}
     for name, planes in (("return", recall.returning), ("stranger", recall.stranger)):

@@ -1,4 +1,4 @@
-// What a page's calls return where they fail: the code of an error, which `last_error` keeps with
+// Return values of failed calls: the code of an error, which `last_error` keeps with
 // its text.
 #pragma once
 
@@ -26,7 +26,7 @@ inline int fail(int code, const char* text) {
   return code;
 }
 
-// What `call` returns, an int of at least 0; or the code of what it throws.
+// The result of `call`, an int of at least 0; or the code of its exception.
 template <class Call>
 int guard(const Call& call) {
   try {
@@ -42,7 +42,7 @@ int guard(const Call& call) {
   }
 }
 
-// What `make` makes, or null.
+// The result of `make`, or null.
 template <class Make>
 auto guard_handle(const Make& make) -> decltype(make()) {
   decltype(make()) handle = nullptr;

@@ -149,22 +149,22 @@ int painter_start(Painter* p, const uint8_t* fit, size_t size, int look, int her
 int painter_move(Painter* p, const uint16_t* base) {
   return guard([&] { return p->vectors = p->motion.push(base), 0; });
 }
-// What `painter_move` found: (dy, dx) of each block, or null for a first frame.
+// The result of `painter_move`: (dy, dx) of each block, or null for a first frame.
 const int16_t* painter_vectors(const Painter* p) { return p->motion_vectors(); }
 
 // Paints the frame that `painter_move` has seen; `bytes` of its payload, 0: unknown.
 int painter_paint(Painter* p, const uint16_t* base, double bytes, uint16_t* out) {
-  const int own = frame_condition(static_cast<uint64_t>(bytes), p->width, p->height);
+  const int condition = frame_condition(static_cast<uint64_t>(bytes), p->width, p->height);
   return paint_by(*p, base, out,
                   [&](FramePainter& painter, const PaintSource& source, uint16_t* const* planes) {
-                    painter.paint(source, p->motion_vectors(), own, planes);
+                    painter.paint(source, p->motion_vectors(), condition, planes);
                   });
 }
-// Moves the detail of the frame before instead: see `FramePainter::carry`.
+// Moves the detail of the frame before instead: see `FramePainter::reuse_detail`.
 int painter_carry(Painter* p, const uint16_t* base, uint16_t* out) {
   return paint_by(*p, base, out,
                   [&](FramePainter& painter, const PaintSource& source, uint16_t* const* planes) {
-                    painter.carry(source, p->motion_vectors(), planes);
+                    painter.reuse_detail(source, p->motion_vectors(), planes);
                   });
 }
 

@@ -1,4 +1,4 @@
-// What tests ask of the core: integers of test vectors, the fields of a `fit` payload.
+// Calls for tests of the core: integers of test vectors, the fields of a `fit` payload.
 #include "entropy/cdf.hpp"
 #include "model/painter_model.hpp"
 #include "web/core/errors.hpp"

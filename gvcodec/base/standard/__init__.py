@@ -1,1 +1,3 @@
-"""Bases that are standard bitstreams, AV1 and H.266: `codec` holds encoder and decoder."""
+"""Bases that are standard bitstreams, AV1 and H.266. In: frames, or packets. Out: packets, or base
+frames. `encoder` and `decoders` are the two sides; `encoders` and `pipe` run the encoder's process.
+"""

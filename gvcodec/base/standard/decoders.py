@@ -168,7 +168,7 @@ def decode_unit(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
 _SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
 #: Bitstreams pad pictures to whole coding blocks.
 _BLOCK = 128
-#: Parameter sets begin with what is looked at here.
+#: Parameter sets begin with the fields examined here.
 _PARSED_BYTES = 128
 
 

@@ -46,7 +46,7 @@ class StandardEncoder(BaseEncoder):
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
-    `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `gop_q`: what is added
+    `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `gop_q`: the offset
     to `base_q` in each GOP, the last value in all that follow; a GOP of another quality has an
     encoder of its own.
     """
@@ -108,7 +108,7 @@ class StandardEncoder(BaseEncoder):
         self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
         self._zone = 0.0
         self._keeps_texture = bool(camera_params)
-        #: What the encoder in use was made with: an offset, and whether it keeps texture.
+        #: Arguments of the encoder in use: an offset, and whether it keeps texture.
         self._gop_settings = self._offsets[0], self._keeps_texture
         self._encoder = make_encoder(*self._gop_settings)
 

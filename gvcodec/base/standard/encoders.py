@@ -37,7 +37,7 @@ from gvcodec.types import Colour, Planes
 #: two to seven times as long with them: there only small pictures at slow presets get them.
 _QUICK_SCREEN_TOOLS: Version = (4, 2)
 _OLD_SCREEN_PRESET, _OLD_SCREEN_SAMPLES = 2, 640 * 360
-#: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after
+#: VVenC lets the first access unit go with the 45th frame; its delay does not grow after
 #: that.
 _VVENC_LAG = 64
 #: With more than 8 bits, SVT-AV1 at presets above this one makes wrong pictures of strong change at
@@ -75,7 +75,7 @@ _NEVER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an encoder is asked for; `StandardEncoder` says what each means."""
+    """Settings of an encoder process; `StandardEncoder` explains each."""
 
     base_q: float
     low_delay: bool = False
@@ -167,7 +167,7 @@ def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
 def av1_options(settings: Settings, samples: int, version: Version) -> dict[str, str]:
     """Options of FFmpeg's wrapper of this version of SVT-AV1."""
     crf = settings.base_q + _BEYOND * max(0.0, settings.base_q - _MOST_CRF)
-    # With threads what a capped CRF makes differs from run to run.
+    # With threads the output of a capped CRF differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
     params = [f"lp={threads}"] if threads > 0 else []
     if settings.low_delay:
@@ -191,7 +191,7 @@ def av1_options(settings: Settings, samples: int, version: Version) -> dict[str,
 
 
 def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
-    # With threads of its own libvvenc now and then loses the last frames, or all of them.
+    # With several threads libvvenc now and then loses the last frames, or all of them.
     params = ["verbosity=0", "threads=0", "decodingrefreshtype=idr", f"intraperiod={_NEVER}"]
     # The other tags of colour find their way by themselves.
     params.append(f"VideoFullRange={int(full_range)}")
@@ -273,7 +273,7 @@ def _refusal_reason(codec: str, name: str) -> str:
 
 @functools.cache
 def _trial_error(codec: str, params: str) -> str:
-    """What the encoder says of its options, "" where it takes them."""
+    """The encoder's error about its options, "" if it accepts them."""
     if codec == "vvc":
         program, layout = find_ffmpeg(VVENC), "yuv420p10le"
         words = ["-c:v", VVENC, "-preset", "faster", "-qp", "40", "-vvenc-params", params]

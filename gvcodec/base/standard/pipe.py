@@ -1,6 +1,6 @@
 """Encoders inside a program `ffmpeg`: raw planes go into its pipe, access units come out of it.
 
-Every GOP is coded by a process of its own, so keyframes come where they are wanted and nothing
+Every GOP is coded by a separate process, so keyframes come where they are needed and nothing
 reaches across them.
 """
 
@@ -41,7 +41,7 @@ def ivf_units(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def vvc_units(stream: IO[bytes]) -> Iterator[bytes]:
-    """Access units of H.266 in Annex B form; the parser skips what comes before the first."""
+    """Access units of H.266 in Annex B form; the parser skips bytes before the first."""
     parser = av.CodecContext.create("vvc", "r")
     while data := os.read(stream.fileno(), 1 << 16):
         yield from map(bytes, parser.parse(data))

@@ -26,7 +26,7 @@ class DeltaSteps:
         return self._grids[name] * float(2**exponent)
 
     def value(self, delta: Delta, shape: tuple[int, ...]) -> Tensor:
-        """What a delta adds to its tensor, which has this shape, where the painter is."""
+        """The value added to a tensor of this shape, on the painter's device."""
         unit = self.unit(delta.name, delta.exponent)
         return torch.from_numpy(delta.values).to(unit).reshape(shape) * unit
 

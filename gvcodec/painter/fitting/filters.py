@@ -48,11 +48,11 @@ class Bands:
         down, along = (shift_right(_filter(x, I.SMOOTH, axis, step), bits) for axis in (0, 1))
         both = shift_right(_filter(down, I.SMOOTH, 1, step), 4)
         quarter = 4 * x if fine else x
-        turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
+        diagonal = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
         three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
         self.three = three.clamp(-I.BAND, I.BAND)
         bands = torch.cat(
-            [quarter - both, down - along, turned if fine else shift_right(turned, 2)], 1
+            [quarter - both, down - along, diagonal if fine else shift_right(diagonal, 2)], 1
         )
         self.bands, self.low = bands.clamp(-I.BAND, I.BAND), both  # N, P, Q
 
@@ -130,7 +130,7 @@ def directions(half: Tensor) -> Tensor:
 
 
 class Requantiser(nn.Module):
-    """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
+    """Requantization of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
 
     multiplier: Tensor
     shift: Tensor
@@ -203,7 +203,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """`condition` (B, CONDITION) in 1/256."""
         more = shift_right(condition @ self.table().T, 8)
-        seen = self.depthwise.rescale(self.depthwise.sums(x, more=more))
-        wide = self.expand.silu(self.expand.sums(seen.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
+        response = self.depthwise.rescale(self.depthwise.sums(x, more=more))
+        wide = self.expand.silu(self.expand.sums(response.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
         added = self.project.rescale(self.project.sums(self.expand.levels(wide)))
         return (x + added).clamp(-2047, 2047)

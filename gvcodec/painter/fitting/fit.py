@@ -201,7 +201,7 @@ class Fitter:
             weight.copy_(self.origin[name] + deltas[name] if name in deltas else self.origin[name])
 
     def deltas(self) -> dict[str, Tensor]:
-        """What the weights have moved by."""
+        """Differences of the weights from the shipped ones."""
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
     def heldout_loss(self, painter: PainterNetwork | None) -> float:
@@ -287,7 +287,7 @@ class _PayloadChoice:
 
     @property
     def best(self) -> bytes | None:
-        """What costs least; of equal ones the first."""
+        """The payload of the lowest cost; of equal ones the first."""
         return min(self._candidates, key=lambda offer: offer[0])[1]
 
 
@@ -320,10 +320,10 @@ def fit(
     frame_condition: Sequence[Sequence[int]] | None = None,
     device: str = "cpu",
 ) -> bytes | None:
-    """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
+    """Fit the painter to a video; returns the payload of a `fit` packet, or None if the shipped
     weights do as well.
 
-    `progress` receives what is found, `done` after every step which part, 0…1, is done.
+    `progress` receives lines on the outcome, `report_share` the finished share, 0…1.
 
     `before`: the payload in force so far. Fitting begins with it, and it comes back where nothing
     else pays.
@@ -371,8 +371,8 @@ def _offer_unfitted(
     offers: _PayloadChoice,
     log_line: Progress,
 ) -> None:
-    """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
-    fitting begins where it is better than the shipped weights."""
+    """Offer the candidates without steps: the shipped weights, base frames, the payload `before`.
+    Fitting begins with the latter if it is better than the shipped weights."""
     shipped_loss = shipped_parts["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
@@ -397,7 +397,7 @@ def _fit_and_offer(
     log_line: Progress,
     report_share: Callable[[float], None] | None,
 ) -> None:
-    """Take the steps, fewer where a look says that they will not pay, and offer what they give."""
+    """Take the steps, fewer where a look says that they will not pay, and offer the result."""
     begin = time.monotonic()
     exponents: dict[str, int] | None = None
     while fitter.steps < steps:

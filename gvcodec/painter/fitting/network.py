@@ -1,4 +1,4 @@
-"""The painter in torch, for training and fitting on any device: what docs/spec/painter.md defines,
+"""The painter in torch, for training and fitting on any device: as docs/spec/painter.md defines it,
 with gradients. Decoding never uses it (`video`).
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
@@ -56,7 +56,7 @@ def condition(base: str, scale: Fraction, q: int) -> Tensor:
 
 @dataclass
 class State:
-    """What goes from one frame of a GOP to the next, in codes: the base frame's luma, the noise
+    """State between frames of a GOP, in codes: the base frame's luma, the noise
     field, the detail that was added to luma and to chroma (eighths of a code)."""
 
     luma: Tensor
@@ -67,10 +67,10 @@ class State:
 
 @dataclass
 class FrameObservation:
-    """What fitting cannot change about a frame: all that follows from base frames, noise and the
-    layers before `style`. Bands of luma and noise in three scales, `features` by `style`; `trust`
-    in what was painted before, 1 where a block is `still`. `shifts` (B, outputs of `style`, H/8,
-    W/8): what is added to the sums of `style` to steer it, None for nothing."""
+    """Fixed inputs of a frame during fitting: everything that follows from base frames, noise and
+    the layers before `style`. Bands of luma and noise in three scales, `features` by `style`;
+    `trust` in the previous painted frame, 1 where a block is `still`. `shifts` (B, outputs of
+    `style`, H/8, W/8) are added to the sums of `style` to steer it; None for nothing."""
 
     luma: Tensor
     chroma: Tensor
@@ -266,7 +266,7 @@ class PainterNetwork(nn.Module):
         return self.paint(self.trunk(luma, chroma, vectors, fresh, state, condition), state)
 
     def grids(self) -> dict[str, Tensor]:
-        """What one whole number of a parameter is worth, by name, to be broadcast."""
+        """The step of each parameter, by name, ready to broadcast."""
         floats: dict[str, Tensor] = {}
         for name, module in self.named_modules():
             if isinstance(module, Layer):
@@ -276,7 +276,7 @@ class PainterNetwork(nn.Module):
 
     @torch.no_grad()
     def integers(self) -> dict[str, Any]:
-        """What `model.Model.of` takes."""
+        """The arguments of `model.Model.of`."""
         arrays: dict[str, Any] = {}
         for name, module in self.named_modules():
             if isinstance(module, Block):
@@ -306,7 +306,7 @@ class PainterNetwork(nn.Module):
 
     @staticmethod
     def load(path: Path, strength: I.Strength = I.NEUTRAL) -> PainterNetwork:
-        """What `save` wrote, in evaluation mode, painting at a strength. Raises `MediaError`."""
+        """Load a file of `save` for evaluation, painting at a strength. Raises `MediaError`."""
         model = I.Model.load(path)
         depth = model.depth
         try:

@@ -141,7 +141,7 @@ def to_display_rgb(
 
 
 def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[FrameObservation]:
-    """What `style` sees of each frame of a batch; gradients flow through the last one only.
+    """Inputs of `style` for each frame of a batch; gradients flow through the last one only.
     `position` seeds the noise."""
     luma, chroma = batch.base
     frames, (height, width) = luma.shape[1], luma.shape[-2:]

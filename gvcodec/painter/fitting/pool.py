@@ -55,8 +55,9 @@ def prepare(
 
 
 class Pool:
-    """Fixed random crops of the runs. What fitting does not change is made once for each crop: the
-    maps of its source (about 8 MB with VGG16) and what `painter` sees of it before `style`."""
+    """Fixed random crops of the runs. Inputs that fitting does not change are made once for each
+    crop: the maps of its source (about 8 MB with VGG16) and the `painter`'s features of it before
+    `style`."""
 
     def __init__(
         self,

@@ -3,10 +3,10 @@ exact floats (`training.tokens` trains it), and energies that are matched.
 
 For each patch of 16×16 samples the encoder sees the energies of nine bands of the source, the base
 frame and the painted frame, brightness and quality. Local layers mix the patches of a region,
-global ones the regions of a window. To what it finds comes a part of the tokens at which painted
-bands have the energies of the source's in each region, by least squares over how each integer moves
-them. Tokens of a GOP are the means over some of its frames, and are tried window by window
-(`trial`). All operations are exact or done one after another, so every machine sends the same
+global layers the regions of a window. Its output is blended with the energy-matching solution: the
+tokens at which the painted bands of a region have the source's energies, by least squares with the
+Jacobian of band energies. Tokens of a GOP are means over some of its frames, and are tried window
+by window (`trial`). All operations are exact or have a fixed order, so every machine sends the same
 tokens.
 """
 
@@ -48,7 +48,7 @@ _HEADS = 4
 _FAR = 4.0
 #: Brightness is in parts of the largest sample.
 _WHITE = 1023.0
-#: By how much integers move for the slopes of energies, and what is added to the diagonals of least
+#: Step of integers for the slopes of energies, and the regularization of the diagonals of least
 #: squares, in parts of their mean.
 NUDGE, _DAMPING = 2.0, 0.3
 #: Shares of the encoder's tokens, with those that match energies, that are tried. Whole tokens
@@ -60,7 +60,7 @@ LEAST_RATE = 0.01
 
 
 def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floats:
-    """What the encoder sees of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
+    """The encoder's features of a frame, (29, H / 16, W / 16), of padded lumas in 10 bits."""
     level = pool_squares(source.astype(np.float32) / np.float32(_WHITE), PATCH)[None]
     quality = np.full_like(level, min(q // 8, 7) / 8)
     return np.concatenate(
@@ -69,7 +69,7 @@ def features_of(source: Plane, base: Plane, painted_luma: Plane, q: int) -> Floa
 
 
 def least_squares(slope: NDArray[np.floating], missing: NDArray[np.floating]) -> Floats:
-    """Integers (regions, D), not rounded, that add what is `missing` (regions, N) of energies, by
+    """Integers (regions, D), not rounded, that add the `missing` (regions, N) energies, by
     how much each integer moves them, `slope` (regions, N, D), with damping."""
     slope, missing = slope.astype(np.float64), missing.astype(np.float64)
     regions, count, dims = slope.shape
@@ -201,7 +201,7 @@ def _normal_cdf(x: Floats) -> Floats:
 
 class EncodedTokens:
     """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it,
-    its painter or the network that judges is missing."""
+    its painter or the metric's network is missing."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class EncodedTokens:
         self._metric = PerceptualMetric(fmt, threads)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         samples = sample.frames * self._fmt.height * self._fmt.width
         if not sample.runs or (size and 8 * size < LEAST_RATE * samples):
             return None
@@ -278,7 +278,7 @@ class EncodedTokens:
         return self._encoder.integers(features_of(lumas[0], lumas[1], lumas[2], self.q))
 
     def _match_energies(self, sample: GopSample, strength: Strength) -> Floats:
-        """Slopes are those of the middle run's last frame, painted afresh; what is missing is the
+        """Slopes are those of the middle run's last frame, painted afresh; missing energies are the
         mean over runs, of their last frames as they are painted in turn."""
         model = self._model.add_deltas({}, strength)
         rows, columns = grid_of(self._fmt.height, self._fmt.width)

@@ -77,7 +77,7 @@ def _contiguous(planes: Planes) -> Planes:
 
 
 def _to_rgb(colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What is subtracted from 10-bit Y, U, V (3,), and their factors in R, G and B (3, 3)."""
+    """Offsets of 10-bit Y, U, V (3,), and their factors in R, G and B (3, 3)."""
     black = np.array([0 if colour.full_range else 64, 512, 512]) / 1023
     # R, G and B of black are 0.
     columns = [red_green_blue(y, u, v, colour) for y, u, v in black + np.eye(3)]

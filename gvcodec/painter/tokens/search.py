@@ -2,9 +2,9 @@
 loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
-from what the encoder (`encoder`) finds, led by the small network that judges them
+from what the encoder (`encoder`) finds, led by the small network of the metric
 (`metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
-that took no part then decides what is sent (`trial`).
+that took no part then decides about sending them (`trial`).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from gvcodec.util.tensors import open_device, to_rgb
 
 #: Steps of a search.
 STEPS = 12
-#: Learning rate of integers, which falls with the steps; what a level costs.
+#: Learning rate of integers, which falls with the steps; cost of a level.
 _RATE, _PRICE = 0.5, 1e-5
-#: Weight of what changes more from frame to frame than the unsteered picture.
+#: Weight of changes between frames beyond those of the unsteered picture.
 TEMPORAL = 30.0
 #: Blocks of the painter's maps along a region.
 _BLOCKS = 8
@@ -65,9 +65,9 @@ def interpolate_offsets(style_offsets: Tensor, height: int, width: int) -> Tenso
 
 @dataclass
 class WindowObservation:
-    """A window of a run: what the painter observed of each frame, the source's planes of the last
+    """A window of a run: the painter's observation of each frame, the source's planes of the last
     one, the source's luma of the previous one and the source's motion between these two, along
-    which change is seen (noise follows that of base frames), the judge's maps of the last source;
+    which change is seen (noise follows that of base frames), the metric's maps of the last source;
     luma of the unsteered picture, and how much more than the source it changes."""
 
     observations: list[FrameObservation]
@@ -80,13 +80,13 @@ class WindowObservation:
 
 
 def token_loss(distance: Tensor, psnr_loss: Tensor, flicker: Tensor, usual: Tensor) -> Tensor:
-    """Of the judge's distance, decibels that are lost, flicker, and that of the unsteered
-    picture."""
+    """The loss of a metric's distance, lost decibels, flicker, and the unsteered picture's
+    flicker."""
     return distance + PSNR_PRICE * psnr_loss + TEMPORAL * F.relu(flicker - usual)
 
 
 def open_network(device: torch.device) -> PerceptualLoss:
-    """The network that judges, with gradients. Raises `WrongModelError` where it is missing."""
+    """The metric's network, with gradients. Raises `WrongModelError` where it is missing."""
     weights = perceptual.read_weights(TOKEN_METRIC.find())
     return PerceptualLoss(weights=weights, is_batched=False).to(device)
 
@@ -132,7 +132,7 @@ class Descent:
     def observe(
         self, painter: PainterNetwork, run: Run, moves: Tensor, window: Window, noise: int
     ) -> WindowObservation:
-        """A window of a run, painted with noise of its own; `moves` (2, H/16, W/16): the source's
+        """A window of a run, painted with new noise; `moves` (2, H/16, W/16): the source's
         motion between its last frames."""
         top, left, height, width = window
 
@@ -177,7 +177,7 @@ class Descent:
     def loss(
         self, painter: PainterNetwork, look: WindowObservation, style_offsets: Tensor
     ) -> Tensor:
-        """What is to be small, of a window whose blocks have `style_offsets` (1, D, h, w)."""
+        """The loss of a window whose blocks have `style_offsets` (1, D, h, w)."""
         shifts = torch.einsum("sd,bdhw->bshw", self.table, style_offsets)
         observed = [
             replace(convert(frame, torch.float), shifts=shifts) for frame in look.observations
@@ -241,7 +241,7 @@ class Descent:
 
 class TokenSearch:
     """Tokens of the GOPs of one video that are searched. Raises `WrongModelError` where painter,
-    encoder or judge are missing, `UsageError` for a device that is not there."""
+    encoder or metric are missing, `UsageError` for a device that is not there."""
 
     def __init__(
         self,
@@ -266,7 +266,7 @@ class TokenSearch:
         self.token_encoder.prepare(sample)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         if not sample.runs:
             return None
         strength = self.token_encoder.strength_of(sample)

@@ -1,5 +1,5 @@
-"""What an encoder does about tokens that steer the painter: frames go in, tokens of each GOP come
-out, and join what is said of strengths and weights in `fit` packets."""
+"""The encoder's token stage: frames go in, tokens of each GOP come
+out, and join strengths and weights in `fit` packets."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SEARCH_NEEDS_TORCH = f"tokens are tried, not searched: torch is not installed ({
 
 
 class GopTokens(NamedTuple):
-    """What was found for a GOP: bytes of tokens, None where they do not pay; its regions that are
-    not painted, and the strength at which the others are, None where it is too short to tell."""
+    """Result of a GOP: bytes of tokens, None if they do not pay; its regions that are
+    not painted, and the strength at which the others are, None if it is too short to tell."""
 
     tokens: bytes | None
     unpainted_regions: Regions | None
@@ -49,7 +49,7 @@ class TokenStage:
     are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
     has chosen, by the frame from which on they hold.
 
-    Raises `WrongModelError` where the painter or the network that judges is missing, `UsageError`
+    Raises `WrongModelError` where the painter or the metric's network is missing, `UsageError`
     for a device that is not there."""
 
     def __init__(
@@ -110,14 +110,14 @@ def search_obstacle(fmt: VideoFormat) -> str:
 
 
 class Finder(Protocol):
-    """What chooses the strength and the regions of a GOP, then finds its tokens."""
+    """Chooses the strength and the regions of a GOP, then finds its tokens."""
 
     def prepare(self, sample: GopSample) -> None:
         """Sets `strength` and `unpainted_regions` of the sample, where it has runs."""
         ...
 
     def find(self, sample: GopSample, size: int) -> bytes | None:
-        """Bytes of tokens for a GOP of `size` bytes, None where they do not pay."""
+        """Bytes of tokens for a GOP of `size` bytes, None if they do not pay."""
         ...
 
 

@@ -1,13 +1,12 @@
-"""Tries tokens that steer the painter, on runs of frames of their GOP: what is painted with them,
-by the samples that decoders show.
+"""Tries tokens that steer the painter: paints runs of frames of their GOP with them, and judges the
+samples that decoders show.
 
 Tokens are tried as files paint them: at the strength that the GOP will have, each run painted
 afresh and on, by the exact painter. Of each window nothing is sent, its own token, those of its
-quadrants, or all, of one of several finds: whatever lowers a judge's distance most, after what
-bytes and lost PSNR-Y would earn in base frames (`payload.RATE_SLOPE`, `PSNR_PRICE`) and after what
-it changes more from frame to frame than the unsteered picture does (`FLICKER_PRICE`,
-`MAX_FLICKER`). Change is seen in all runs, along the motion of the source; the judge sees one
-picture.
+quadrants, or all, of one of several candidates: the choice that lowers the metric most, less the
+gain of as many bytes and as much PSNR-Y in base frames (`payload.RATE_SLOPE`, `PSNR_PRICE`) and the
+price of flicker beyond the unsteered picture's (`FLICKER_PRICE`, `MAX_FLICKER`). Flicker is taken
+from all runs, along the motion of the source; the metric sees one picture.
 """
 
 from __future__ import annotations
@@ -39,18 +38,17 @@ from gvcodec.types import BLOCK, Plane, Planes
 Window = tuple[int, int, int, int]
 Numbers = NDArray[np.float64]
 
-#: What as much more change from frame to frame as the unsteered pictures of a GOP have costs, in
-#: parts of their loss.
+#: Cost of doubling the change between frames of a GOP's unsteered pictures, in parts of their loss.
 FLICKER_PRICE = 0.1
-#: How much a steered GOP may change from frame to frame beyond the source's own change, in parts of
-#: what it does unsteered.
+#: Largest flicker of a steered GOP (change between frames beyond the source's), in parts of that of
+#: the unsteered one.
 MAX_FLICKER = 1.03
 #: The same for each window: tokens beyond it are not sent, whatever they gain. At 1.03 for each
 #: window nearly half of the gain is lost, because windows that hardly flicker have much of it.
 MAX_WINDOW_FLICKER = 1.5
-#: What both allow on top, in 0…1, where unsteered pictures are still.
+#: Allowance of both, in 0…1, where unsteered pictures are still.
 _SLACK = 5e-6
-#: How often flicker gets dearer until a GOP has little enough of it.
+#: Most increases of the flicker price until a GOP meets its bound.
 _PRICE_ROUNDS = 24
 #: Cost of a decibel of PSNR-Y below that of the unsteered picture: base frames take a fifth more
 #: bytes for it, which would take about as much off the distance.
@@ -80,8 +78,8 @@ class WindowMetric(Protocol):
 
 
 class WindowCosts(NamedTuple):
-    """Of windows (W,): what is to be small, and by how much more than the source they change from
-    frame to frame, in 0…1."""
+    """Of windows (W,): the loss, and the flicker (change between frames beyond the source's), in
+    0…1."""
 
     loss: Numbers
     flicker: Numbers
@@ -105,7 +103,7 @@ def middle_of(window: Window, side: int) -> Window:
 
 
 class GopTrial:
-    """Trials of one GOP by a `judge`; `model` has the strength at which it will be painted."""
+    """Trials of one GOP by a `metric`; `model` has the strength at which it will be painted."""
 
     def __init__(self, model: Model, stream: Ints, sample: GopSample, metric: WindowMetric) -> None:
         self._model, self._stream, self._metric = model, stream, metric
@@ -142,7 +140,7 @@ class GopTrial:
         return selected
 
     def measure(self, options: Sequence[Tokens | None]) -> list[WindowCosts]:
-        """What is painted with each of them; losses of PSNR-Y are against the first."""
+        """Painted pictures with each of them; losses of PSNR-Y are against the first."""
         pictures, errors, flickers = [], [], []
         middle = len(self._sources) // 2
         for tokens in options:
@@ -189,14 +187,14 @@ class GopTrial:
 def choose_best(
     plain: WindowCosts, options: Sequence[WindowCosts], sizes: NDArray[np.floating], size: int
 ) -> list[int | None]:
-    """For each window the number of the best option, None where nothing is as good. `plain`: of
+    """For each window the number of the best option, None if nothing is as good. `plain`: of
     unsteered windows; `options`: of every option, and its bytes `sizes` (options, windows); `size`:
     bytes of the GOP. No window flickers more than `MAX_WINDOW_FLICKER` times as much as unsteered,
-    and flicker gets dearer until the GOP has at most `MAX_FLICKER` times as much."""
+    and the flicker price rises until the GOP has at most `MAX_FLICKER` times as much."""
     count = len(plain.loss)
     if not len(options):
         return [None] * count
-    # What a byte has to take off the sum of the windows' losses.
+    # The loss, summed over windows, that a byte must save.
     price = float(plain.loss.sum()) * RATE_SLOPE / max(1, size)
     flicker_price = price_of_flicker(float(plain.loss.mean()), float(plain.flicker.mean()))
     most = MAX_FLICKER * float(plain.flicker.sum()) + count * _SLACK
@@ -218,7 +216,7 @@ def choose_best(
 
 
 def price_of_flicker(loss: float, flicker: float) -> float:
-    """What more of it costs where unsteered pictures have this loss and flicker."""
+    """The cost of more flicker, given the loss and flicker of unsteered pictures."""
     return FLICKER_PRICE * loss / (flicker + _INVISIBLE)
 
 
@@ -234,7 +232,7 @@ def _copy_window(source: Tokens, target: Tokens, window: Window) -> None:
 
 
 def estimate_bytes(tokens: Tokens, window: Window) -> float:
-    """About what the tokens of a window take."""
+    """About the bits of a window's tokens."""
     top, left, height, width = window
     bits, kinds = 0.0, int(tokens.kinds[top // WINDOW, left // WINDOW])
     for part, side in list(zip(tokens[:3], SIDES, strict=True))[:kinds]:

@@ -32,7 +32,7 @@ def rich() -> bytes:
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
     tracks = sound()
-    writer.write(Packet(Kind.TRACKS, tracks.take()))
+    writer.write(Packet(Kind.TRACKS, tracks.pop()))
     for number in range(9):
         encoder.send_frame(_frame(number), 40 * number + 15 * (number > 3))
         # With low delay every packet leaves with its frame.
@@ -41,7 +41,7 @@ def rich() -> bytes:
                 writer.write(Packet(Kind.FIT, BASE_WEIGHTS))
             writer.write(packet)
         tracks.send(TrackPacket(0, 320 * number, 320, bytes([number]) * 40))
-        writer.write(Packet(Kind.TRACKS, tracks.take()))
+        writer.write(Packet(Kind.TRACKS, tracks.pop()))
     encoder.flush()
     writer.finish(encoder.base_hash)
     return stream.getvalue()
