@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ from gvcodec.types import Colour, Planes, VideoFormat
 Picture = av.VideoFrame | NDArray[np.uint8] | Planes
 
 
+@lru_cache(32)
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
+    """Values 0…1, read-only."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width))
     for size in (2, 5, 16, 48):
@@ -32,7 +35,9 @@ def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
         top = coarse[np.ix_(y, x)] * (1 - fx) + coarse[np.ix_(y, x + 1)] * fx
         bottom = coarse[np.ix_(y + 1, x)] * (1 - fx) + coarse[np.ix_(y + 1, x + 1)] * fx
         total += (top * (1 - fy) + bottom * fy) * size**0.5
-    return (total - total.min()) / np.ptp(total)
+    total = (total - total.min()) / np.ptp(total)
+    total.setflags(write=False)
+    return total
 
 
 def make_clip(

@@ -173,7 +173,7 @@ def choose_offsets(scenes: list[Scene], method: str) -> list[float]:
     for _ in range(40):  # of the log of the common factor of all budgets
         middle = (low + high) / 2
         offsets = _offsets(size, target_sizes * math.exp(middle))
-        is_over = _bytes_at(size, offsets).sum() > size[:, middle_step].sum()
+        is_over = _bytes_at(size, offsets[:, None]).sum() > size[:, middle_step].sum()
         low, high = (low, middle) if is_over else (middle, high)
     return [
         round(x / _OFFSET_STEP) * _OFFSET_STEP for x in _offsets(size, target_sizes * math.exp(low))
@@ -196,17 +196,17 @@ def _uniqueness_factor(scenes: list[Scene]) -> Floats:
 
 
 def _bytes_at(size: Floats, offsets: Floats) -> Floats:
-    """Bytes of each GOP at its offset, log-linear between the qualities of the trial."""
+    """Bytes of each GOP at its offsets (G, N), log-linear between the qualities of the trial."""
     logs = np.log(np.maximum(size, 1e-9))  # G, steps
     steps = np.array(STEPS)
-    i = np.clip(np.searchsorted(steps, offsets) - 1, 0, len(steps) - 2)
-    g = np.arange(len(size))
-    slope = (logs[g, i + 1] - logs[g, i]) / (steps[i + 1] - steps[i])
-    return np.exp(logs[g, i] + slope * (offsets - steps[i]))
+    i = np.clip(np.searchsorted(steps, offsets) - 1, 0, len(steps) - 2)  # G, N
+    lower, upper = np.take_along_axis(logs, i, 1), np.take_along_axis(logs, i + 1, 1)
+    slope = (upper - lower) / (steps[i + 1] - steps[i])
+    return np.exp(lower + slope * (offsets - steps[i]))
 
 
 def _offsets(size: Floats, target_sizes: Floats) -> Floats:
-    """The offset at which each GOP takes `wanted` bytes, within `MAX_OFFSET`."""
+    """The offset at which each GOP takes `target_sizes` bytes, within `MAX_OFFSET`."""
     grid = np.arange(-MAX_OFFSET, MAX_OFFSET + 0.05, 0.05)
-    at = np.stack([_bytes_at(size, np.full(len(size), step)) for step in grid], 1)  # G, grid
+    at = _bytes_at(size, np.tile(grid, (len(size), 1)))
     return grid[np.abs(np.log(at) - np.log(target_sizes)[:, None]).argmin(1)]

@@ -13,10 +13,11 @@ from eval.report.data import load
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """The report on one of the two clips."""
+    """The report on one of the two clips, of half the size."""
     out = tmp_path_factory.mktemp("short") / "out"
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
         patch.setattr("eval.rd.short.CLIPS", CLIPS[:1])
+        patch.setattr("eval.rd.short.SIZE", (288, 176))
         assert main(["rd", "--short", "--jobs", "1", "--out", str(out)]) == 0, said.getvalue()
     return out
 
