@@ -208,7 +208,7 @@ class _ExactCopy:
     def _check_time(self, seconds: Fraction) -> None:
         late = seconds - self._zero - self._timing.receive() * self._tick
         if late > _TIME_TOLERANCE or late < -_TIME_TOLERANCE and self.frames:
-            raise _ChangedFileError(f"the time of frame {self.frames} was changed")
+            raise _ChangedFileError(f"the time of frame {self.frames} is not that of the stream")
 
     def _on_trailing_entries(self, unit: ParsedTemporalUnit) -> None:
         for entry in unit.entries:

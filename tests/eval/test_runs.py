@@ -173,7 +173,7 @@ def test_a_failing_codec_does_not_stop_the_others(results):
         ("--set procedural --profile gvc1d --frames 48", "already sets --frames"),
         (
             "--set procedural --profile gvc-rt --targets 0.01 --keyint 2s",
-            "--targets, --keyint would",
+            "already sets --targets, --keyint",
         ),
         ("--set procedural --profile gvc1d --codecs vvenc-ra", "vvenc-ld instead of vvenc-ra"),
     ],
