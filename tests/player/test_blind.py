@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from gvcodec.compare.blind import write_blind_page
 from gvcodec.compare.page import Row
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.clips import write_clip
 from tests.conftest import run
 
@@ -31,13 +31,12 @@ def pictures(level: int) -> list[Any]:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def page(tab: Callable[[str], Page], tmp_path: Path) -> Page:
     rows = [Row(name, [900, 100], [30.0], pictures(level)) for name, level in LEVELS.items()]
     text = write_blind_page("</script>.mp4", pictures(128), rows, Fraction(25))
     assert text.count("</script>") == 2 and not re.findall(r'(?:src|href)="(?!data:)', text)
     (tmp_path / "vote.html").write_text(text)
-    with browser() as chromium:
-        yield Page(chromium, (tmp_path / "vote.html").as_uri())
+    return tab((tmp_path / "vote.html").as_uri())
 
 
 BRIGHTNESS = """["left", "right"].map((id) => {

@@ -253,7 +253,7 @@ def test_painting_that_is_too_slow_gives_way_to_the_base_layer(play, tmp_path, m
     # refreshes its screen once a second, sees it too.
     slow = (
         "    this.paints = (this.paints ?? 0) + 1;\n"
-        "    const wait = this.paints === 1 ? 0 : this.paints < 5 ? 6000 : 500;\n"
+        "    const wait = this.paints === 1 ? 0 : this.paints < 5 ? 3500 : 500;\n"
         "    await new Promise((done) => setTimeout(done, wait));\n"
     )
     changed_page("painter.js", paints, slow + paints, tmp_path, monkeypatch)

@@ -243,6 +243,7 @@ def test_the_page_paints_a_file_with_tokens(play: Play, gpu: str) -> None:
             page.until("player.painter.reason || player.painter.name === 'WebGPU'", SHADERS)
             if (reason := page.run("player.painter.reason")) and "no" in reason.split():
                 pytest.skip(reason)
+            assert page.run("player.painter") == {"name": "WebGPU"}
         for number in (3, 0, 9, 6, 4):
             go(page, number)
             assert painted_digest(page) == digest_of(video, number)

@@ -16,10 +16,9 @@ from gvcodec.painter.payload import FitExtras, join_extras, split_extras
 from gvcodec.painter.token_coding import SIDES, Tokens, no_tokens, pack, style_offsets_of
 from gvcodec.types import VideoFormat
 from tests.browser import Page
-from tests.conftest import moving_texture, rewritten
+from tests.conftest import moving_texture, packets_in, rewritten
 from tests.player_helpers import (
     PAINTED,
-    SHADERS,
     Play,
     go,
     middle,
@@ -49,29 +48,30 @@ def tokens_of(kinds: list[list[int]]) -> Tokens:
 #: Of the GOPs of a file; None: without any. The last row and column of windows stick out.
 BY_GOP = [tokens_of([[0, 1, 2], [3, 2, 0]]), None, tokens_of([[3, 0, 3], [0, 1, 1]])]
 COUNTS = [1 + 3 + 7 + 3, 0, 21 + 7 + 1 + 1]
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Encoders find `BY_GOP`; bytes of the tokens of each GOP that was encoded."""
-    pytest.importorskip("torch")
-    sizes: list[int] = []
-
-    def find(search: Any, gop: object, size: int) -> bytes | None:
-        tokens = BY_GOP[len(sizes)]
-        data = None if tokens is None else pack(tokens, MODEL, search.q)
-        sizes.append(len(data or b""))
-        return data
-
-    monkeypatch.setattr("gvcodec.painter.tokens.search.TokenSearch.find", find)
-    return sizes
+Q = 50
+SIZES = [0 if tokens is None else len(pack(tokens, MODEL, Q)) for tokens in BY_GOP]
 
 
 def steered_stream(path: Path, **options: object) -> Path:
+    """A stream whose encoder chooses `BY_GOP`."""
+    pytest.importorskip("torch")
+    gops = iter(BY_GOP)
+
+    def find(search: Any, gop: object, size: int) -> bytes | None:
+        tokens = next(gops)
+        return None if tokens is None else pack(tokens, MODEL, search.q)
+
     frames = moving_texture(WIDTH, HEIGHT, GOP * len(BY_GOP))
-    config = {"q": 50, "preset": 10, "keyint": GOP, "tokens": "search"} | options
-    path.write_bytes(gvcodec.encode(frames, format=FORMAT, **config))
+    config = {"q": Q, "preset": 10, "keyint": GOP, "tokens": "search"} | options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gvcodec.painter.tokens.search.TokenSearch.find", find)
+        path.write_bytes(gvcodec.encode(frames, format=FORMAT, **config))
     return path
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return steered_stream(tmp_path_factory.mktemp("steered") / "a.gvc")
 
 
 def shift_of(page: Page, tokens: Tokens | None) -> int:
@@ -102,17 +102,9 @@ def shift_of(page: Page, tokens: Tokens | None) -> int:
     return page.run(script)
 
 
-@pytest.mark.parametrize("gpu", ["off", "any"])
-def test_the_map_shows_the_tokens_of_the_gop_on_screen(
-    play: Play, tmp_path: Path, sent: list[int], gpu: str
-) -> None:
-    path = steered_stream(tmp_path / "a.gvc")
-    assert gvcodec.info(path).tokens == sum(COUNTS)
-    with play(path, query=f"?gpu={gpu}", shown=SHOWN) as page:
-        if gpu == "any":
-            page.until("player.painter.reason || player.painter.name === 'WebGPU'", SHADERS)
-            if (reason := page.run("player.painter.reason")) and "no" in reason.split():
-                pytest.skip(reason)
+def test_the_map_shows_the_tokens_of_the_gop_on_screen(play: Play, steered: Path) -> None:
+    assert gvcodec.info(steered).tokens == sum(COUNTS)
+    with play(steered, query="?gpu=off", shown=SHOWN) as page:
         assert page.run("document.getElementById('token-map').hidden")
         page.key("t")
         page.until(f"{FACTS}.textContent.includes('tokens')")
@@ -120,7 +112,7 @@ def test_the_map_shows_the_tokens_of_the_gop_on_screen(
         for frame in (0, 3, 5, 1):
             go(page, frame)
             tokens, count = BY_GOP[frame // GOP], COUNTS[frame // GOP]
-            what = f"{count} tokens in {sent[frame // GOP]} bytes" if count else "no tokens"
+            what = f"{count} tokens in {SIZES[frame // GOP]} bytes" if count else "no tokens"
             page.until(f"{FACTS}.textContent.endsWith(': {what}')")
             assert f"GOP {frame // GOP + 1} of 3" in page.run(f"{FACTS}.textContent")
             assert shift_of(page, tokens) <= 1
@@ -134,10 +126,9 @@ def test_the_map_shows_the_tokens_of_the_gop_on_screen(
         page.until("document.getElementById('token-map').hidden")
 
 
-def test_windows_are_outlined_by_their_kinds(play: Play, tmp_path: Path, sent: list[int]) -> None:
+def test_windows_are_outlined_by_their_kinds(play: Play, steered: Path) -> None:
     """Borders of quadrants and regions are drawn where these have tokens, and nowhere else."""
-    path = steered_stream(tmp_path / "a.gvc")
-    with play(path, query="?gpu=off", shown=SHOWN) as page:
+    with play(steered, query="?gpu=off", shown=SHOWN) as page:
         page.key("t")
         page.until(f"{FACTS}.textContent.includes('tokens')")
         light = """(() => { const map = document.getElementById("token-map"), context = new OffscreenCanvas(map.width, map.height).getContext("2d", { willReadFrequently: true });
@@ -152,18 +143,18 @@ def test_windows_are_outlined_by_their_kinds(play: Play, tmp_path: Path, sent: l
         assert page.run(light) == [[True, True], [False, False]]  # of regions, none
 
 
-def test_what_the_machine_paints_has_a_map_too(play: Play, tmp_path: Path, sent: list[int]) -> None:
+def test_what_the_machine_paints_has_a_map_too(play: Play, tmp_path: Path) -> None:
     path = steered_stream(tmp_path / "a.gvc", base="vvc", preset=4)
+    first = next(packet for packet in packets_in(path.read_bytes()) if packet.kind is Kind.FIT)
+    size = len(split_extras(first.payload)[1].tokens)
     with play(path, shown=SHOWN) as page:
         assert not page.run("player.byPage")
         page.run(f"{BUTTON}.click()")
-        page.until(f"{FACTS}.textContent.endsWith(': 14 tokens in {sent[0]} bytes')")
+        page.until(f"{FACTS}.textContent.endsWith(': 14 tokens in {size} bytes')")
         assert shift_of(page, BY_GOP[0]) <= 1
 
 
-def test_tokens_that_cannot_be_read_are_named(play: Play, tmp_path: Path, sent: list[int]) -> None:
-    path = steered_stream(tmp_path / "a.gvc")
-
+def test_tokens_that_cannot_be_read_are_named(play: Play, tmp_path: Path, steered: Path) -> None:
     def spoil(packets: list[Packet]) -> list[Packet]:
         last = max(n for n, packet in enumerate(packets) if packet.kind is Kind.FIT)
         weights, beside = split_extras(packets[last].payload)
@@ -171,7 +162,8 @@ def test_tokens_that_cannot_be_read_are_named(play: Play, tmp_path: Path, sent: 
         packets[last] = Packet(Kind.FIT, damaged)
         return packets
 
-    path.write_bytes(rewritten(path.read_bytes(), spoil))
+    path = tmp_path / "a.gvc"
+    path.write_bytes(rewritten(steered.read_bytes(), spoil))
     with play(path, query="?gpu=off", shown=SHOWN, expected=True) as page:
         page.key("t")
         page.run("player.setMode('base')")
@@ -181,11 +173,10 @@ def test_tokens_that_cannot_be_read_are_named(play: Play, tmp_path: Path, sent: 
         page.until(f"{FACTS}.textContent.includes('14 tokens')")
 
 
-def test_files_without_tokens_offer_no_map(play: Play, tmp_path: Path, sent: list[int]) -> None:
+def test_files_without_tokens_offer_no_map(play: Play, tmp_path: Path, steered: Path) -> None:
     """Nor does one that is shown without its painter. Nothing of the map is loaded."""
     frames = moving_texture(96, 80, 3)
     (tmp_path / "turned.gvc").write_bytes(gvcodec.encode(frames, look=70, q=45, preset=10))
-    steered = steered_stream(tmp_path / "steered.gvc")
     for path, options, shown in (
         (painted_stream(tmp_path / "plain.gvc", 96, 80), (), PAINTED),
         (tmp_path / "turned.gvc", (), PAINTED),
