@@ -101,6 +101,13 @@ def test_frames_after_a_seek(films) -> None:
 
 
 @needs("ffmpeg")
+def test_a_program_may_end_while_frames_wait(films) -> None:
+    words = ["-threads", 4, "-i", films.folder / "8.mp4", "-frames:v", 3]
+    done = run_with("ffmpeg", "-v", "error", *words, *RAW, "-")
+    assert done.stdout == b"".join(films.frames[8][:3])
+
+
+@needs("ffmpeg")
 def test_a_loop_begins_anew_also_with_frame_threads(films) -> None:
     words = ["-threads", 4, "-stream_loop", 2, "-i", films.folder / "8.mp4"]
     done = run_with("ffmpeg", "-v", "error", *words, *RAW, "-")
