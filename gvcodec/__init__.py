@@ -10,6 +10,9 @@
     gvcodec.repair("damaged.gvc", "mended.gvc").lost
     gvcodec.search("still.jpg", "films/").moments
 
+A frame's way: api → source → codec (base, painter) → bitstream; back: bitstream → codec (base,
+painter) → sink. Which file to open: docs/architecture.md.
+
 All errors are a `GvcodecError` (module `gvcodec.errors`); a missing file is a `FileNotFoundError`
 too.
 

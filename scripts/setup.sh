@@ -1,5 +1,6 @@
 # Sourced by demo.sh and test.sh: goes to the checkout, makes the virtual environment and installs gvcodec with EXTRAS.
 #   GVCODEC_VENV   where the environment lies (default: .venv in the checkout)
+# Where the script that sources this one has a function compile_more, it runs after the C++ core is compiled.
 # Missing system packages (compiler, Python's headers, python3-venv) come through apt-get where that is possible.
 # A second run downloads nothing, and compiles only C++ that changed: the build folder stays.
 
@@ -48,20 +49,26 @@ has_headers() {
 sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())'
 }
 
-# Requirements of the build, of gvcodec and of EXTRAS, as pyproject.toml names them.
+# requirements build: of the build; requirements EXTRAS: of gvcodec and of these extras; as pyproject.toml names them.
 requirements() {
-    "$venv/bin/python" - "$EXTRAS" <<'END'
+    "$venv/bin/python" - "$1" <<'END'
 import sys, tomllib
 with open("pyproject.toml", "rb") as file:
-    told = tomllib.load(file)
-extras = [told["project"]["optional-dependencies"][name] for name in sys.argv[1].split(",")]
-print(*sum(extras, told["build-system"]["requires"] + told["project"]["dependencies"]), sep="\n")
+    project = tomllib.load(file)
+packages = project["project"]["dependencies"]
+if sys.argv[1] == "build":
+    packages = project["build-system"]["requires"]
+else:
+    for name in sys.argv[1].split(","):
+        packages += project["project"]["optional-dependencies"][name]
+print(*packages, sep="\n")
 END
 }
 
-# pip_install ARGUMENTS: a bar where somebody looks, else a line for each package that was not there.
+# pip_install ARGUMENTS: a bar where somebody looks, else a line for each package that was not there. Python compiles modules
+# when it first imports them; pip would compile all of torch and scipy.
 pip_install() {
-    local pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
+    local pip=("$venv/bin/python" -m pip install --disable-pip-version-check --no-compile)
     if [ -t 1 ] && [ -z "$known" ]; then
         "${pip[@]}" "$@"
     else
@@ -69,7 +76,7 @@ pip_install() {
     fi
 }
 
-# Puts gvcodec into the environment, C++ compiled; says which file is at its turn.
+# Puts gvcodec into the environment, C++ compiled; prints the name of each file that it compiles.
 install_gvcodec() {
     mkdir -p build
     "$venv/bin/python" -m pip install -v --disable-pip-version-check --no-deps --no-build-isolation -e . 2>&1 |
@@ -103,7 +110,8 @@ stamp=$venv/complete-$EXTRAS
 wanted=$(cat pyproject.toml scripts/setup.sh)
 known=
 [ "$wanted" != "$(cat "$stamp" 2>/dev/null)" ] || known=yes
-mapfile -t required < <(requirements)
+mapfile -t tools < <(requirements build)
+mapfile -t required < <(requirements "$EXTRAS")
 if [ -z "$known" ]; then
     read -ra index < <(torch_index https://download.pytorch.org/whl/cpu) || true
     size="some 3 GB with torch for CUDA"
@@ -113,9 +121,22 @@ else
     say "packages are there"
     index=()
 fi
-pip_install ${index[@]+"${index[@]}"} torch==2.13.0 cmake ninja "${required[@]}"
+pip_install cmake ninja "${tools[@]}"
+
+# The compiler and pip work at the same time: pip uses one core. The build has its own process group, which ends with this script.
+compile_all() {
+    install_gvcodec
+    if declare -F compile_more >/dev/null; then compile_more; fi
+}
+say "building the C++ core: a minute or two the first time, then only what changed"
+set -m
+compile_all &
+building=$!
+set +m
+trap 'kill -- "-$building" 2>/dev/null || true' EXIT
+pip_install ${index[@]+"${index[@]}"} torch==2.13.0 "${required[@]}"
 # Tests compare our forms of LPIPS and DISTS with these packages, whose torchvision they do not need.
 [[ ",$EXTRAS," != *,dev,* ]] || pip_install --no-deps lpips==0.1.4 DISTS-pytorch==0.1
-say "building the C++ core: a minute or two the first time, then only what changed"
-install_gvcodec
+wait "$building" || exit 1
+trap - EXIT
 echo "$wanted" >"$stamp"

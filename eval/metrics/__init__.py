@@ -7,6 +7,7 @@ at one in 8, DISTS, LPIPS-VGG and Wasserstein distortion at one in 16. The frame
 is a fixed pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets
 the sampling.
 ColorVideoVDP gives one value for a video: on a CPU for its middle quarter.
+A new metric: a record in `METRICS`, its module, its call in `Measurer`.
 """
 
 from __future__ import annotations

@@ -18,4 +18,9 @@ torch.Size([3, 48, 64])
     moments         search
     job             options as keywords: of one frame, of one file
     in_chunks       `encode_file` with jobs
+    rate_control    encoding to a size or quality
+    results         reports of encodes and decodes
+    replace         the original after a check
+    info            facts of a stream: a new one is a field of `Info`, filled in `read_info`
+    tokens          tokens of a file as arrays
 """

@@ -5,7 +5,7 @@ display order, packets come out in decode order (one packet a frame, maybe delay
 come out in display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is
 the learned codec. `open_encoder` and `open_decoder` import a base's module (`Base.encoder`,
 `Base.decoder` of `gvcodec.bases`) on first use, so a stream loads the libraries of its own base
-only, and a decoder no encoder.
+only, and a decoder no encoder. A new base: a record in `gvcodec.bases`, then these two classes.
 """
 
 from __future__ import annotations
