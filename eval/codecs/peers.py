@@ -63,6 +63,8 @@ PEERS = {
         _svt("SVT-AV1 keeping texture", ":ac-bias=4:enable-cdef=0:enable-restoration=0"), 50
     ),
     "svtav1-grain": Entry(_svt("SVT-AV1 + film grain", ":film-grain=8"), 50),
+    "svtav1-grain4": Entry(_svt("SVT-AV1 + film grain 4", ":film-grain=4"), 50),
+    "svtav1-grain16": Entry(_svt("SVT-AV1 + film grain 16", ":film-grain=16"), 50),
     "aom": Entry(ENCODERS["aom"], 50),
     "vvenc": Entry(ENCODERS["vvenc"], 40, quicker=True),
 }

@@ -43,7 +43,7 @@ _CROP, _ENLARGED, _QUALITY = 112, 3, 80
 def encoded(clip: Clip, q: float, look: int, speed: str, path: Path) -> int:
     """Codes the clip by one thread and gives the bytes of the file."""
     settings = ["-q", f"{q:g}", "--speed", speed, "--look", str(look), "--threads", "1"]
-    _run(["encode", str(clip.file), str(path), *settings])
+    run_gvcodec(["encode", str(clip.file), str(path), *settings])
     return path.stat().st_size
 
 
@@ -51,11 +51,12 @@ def decoded(path: Path, clip: Clip, look: int | None, folder: Path) -> RawVideo:
     """The file's shown frames in the clip's format, at another place of the dial than its own or
     at its own (None)."""
     shown, place = folder / "look.y4m", [] if look is None else ["--look", str(look)]
-    _run(["decode", str(path), str(shown), "--threads", "1", *place])
+    run_gvcodec(["decode", str(path), str(shown), "--threads", "1", *place])
     return decode_raw(shown, clip, folder / "look.yuv")
 
 
-def _run(words: list[str]) -> None:
+def run_gvcodec(words: list[str]) -> None:
+    """Runs a command of gvcodec in another process, without progress. Raises EvalError."""
     run_command([sys.executable, "-m", "gvcodec", *words, "--quiet", "-y"])
 
 

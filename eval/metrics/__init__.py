@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from eval.metrics import filters, judges, pixel
 from eval.metrics.flicker import MotionField, flicker
+from eval.metrics.optical_flow import flow, flow_difference, missing_opencv
 from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
 from gvcodec.rate import quality
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 #: Compare what networks see, whose weights are found elsewhere.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
-_WHOLE = ("vmaf", "xpsnr", "cvvdp")
+_WHOLE = ("vmaf", "vmaf_neg", "xpsnr", "cvvdp")
+#: Compare changes between a frame and the one before.
+_PAIRS = {"flicker", "tof"}
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30
 
@@ -72,11 +75,14 @@ METRICS = {
         Metric("flicker", "Flicker", "", False, 3),
         Metric("lpips_vgg", "LPIPS-VGG", "", False, 4, every=16, trained=True),
         Metric("wasserstein", "Wasserstein", "", False, 4, every=16),
+        Metric("vmaf_neg", "VMAF-NEG", "", True, 2),
+        Metric("tof", "tOF", "", False, 3, every=4),
     )
 }
-#: LPIPS-VGG is a training loss, Wasserstein distortion sees the same features, and both cost as
-#: much as DISTS: only on request.
-DEFAULT = tuple(name for name in METRICS if name not in ("lpips_vgg", "wasserstein"))
+#: Measured on request only. LPIPS-VGG is a training loss, Wasserstein distortion sees the same
+#: features, and both cost as much as DISTS; VMAF-NEG and tOF have a relative among the others.
+ON_REQUEST = ("lpips_vgg", "wasserstein", "vmaf_neg", "tof")
+DEFAULT = tuple(name for name in METRICS if name not in ON_REQUEST)
 
 
 def sample(frames: int, every: int) -> list[int]:
@@ -119,6 +125,8 @@ def missing(names: Iterable[str]) -> dict[str, str]:
                 f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
             )
         if name in quality.PACKAGES and (reason := quality.missing_package(name)):
+            found[name] = reason
+        if name == "tof" and (reason := missing_opencv()):
             found[name] = reason
     return found
 
@@ -220,6 +228,7 @@ class Measurer:
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:
         self.clip, self.every, self.device = clip, dict(every), device
         self._motion: dict[int, MotionField] = {}
+        self._flows: dict[int, NDArray[np.float32]] = {}
         self._maps: dict[tuple[str, int], list[torch.Tensor]] = {}
         self._kept = 0
 
@@ -227,14 +236,12 @@ class Measurer:
         frames = {name: sample(self.clip.raw.frames, every) for name, every in self.every.items()}
         if "cvvdp" in frames:
             frames["cvvdp"] = middle(self.clip.raw.frames, self.every["cvvdp"])
-        if "flicker" in frames:
-            frames["flicker"] = [i for i in frames["flicker"] if i > 0] or [
-                self.clip.raw.frames - 1
-            ]
+        for name in _PAIRS & set(frames):
+            frames[name] = [i for i in frames[name] if i > 0] or [self.clip.raw.frames - 1]
         values: dict[str, list[float]] = {name: [] for name in frames}
-        if "vmaf" in frames:
-            every_frame = filters.vmaf(decoded, self.clip.raw)
-            values["vmaf"] = [every_frame[i] for i in frames["vmaf"]]
+        for name in filters.VMAF_MODELS.keys() & frames.keys():
+            every_frame = filters.vmaf(decoded, self.clip.raw, model=filters.VMAF_MODELS[name])
+            values[name] = [every_frame[i] for i in frames[name]]
         if "xpsnr" in frames:
             every_frame = filters.xpsnr(decoded, self.clip.raw, self.clip.fps)
             values["xpsnr"] = [every_frame[i] for i in frames["xpsnr"]]
@@ -256,6 +263,8 @@ class Measurer:
             return y if name == "psnr_y" else (6 * y + u + v) / 8
         if name == "flicker":
             return self._flicker(pair)
+        if name == "tof":
+            return self._flow_difference(pair)
         if name == "psnr_rgb":
             return pixel.psnr(*pair.rgb, 1.0)
         if name == "ssimulacra2":
@@ -293,6 +302,16 @@ class Measurer:
             self._motion[index] = MotionField(source_before[0], source[0])
         pairs = (decoded_before[0], decoded[0]), (source_before[0], source[0])
         return flicker(self._motion[index], *pairs, self.clip.raw.depth)
+
+    def _flow_difference(self, pair: FramePair) -> float:
+        index, depth = pair.index, self.clip.raw.depth
+        if index == 0:
+            return 0.0  # a clip of one frame
+        decoded, source = pair.planes
+        decoded_before, source_before = FramePair(self.clip, pair.decoded, index - 1).planes
+        if index not in self._flows:
+            self._flows[index] = flow(source_before[0], source[0], depth)
+        return flow_difference(flow(decoded_before[0], decoded[0], depth), self._flows[index])
 
 
 @dataclass

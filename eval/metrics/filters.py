@@ -12,7 +12,9 @@ from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
 from eval.video import RawVideo
 
 #: Metrics that are filters of ffmpeg, and the names of these.
-FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
+FILTERS = {"vmaf": "libvmaf", "vmaf_neg": "libvmaf", "xpsnr": "xpsnr"}
+#: Models inside libvmaf. NEG ("no enhancement gain") gives no credit for sharpening.
+VMAF_MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
 #: Decibels of equal frames, which XPSNR calls infinite.
 _EQUAL = 100.0
 
@@ -32,12 +34,18 @@ def apply_filter(
 
 
 def vmaf(
-    decoded: RawVideo, source: RawVideo, fps: Fraction = Fraction(25), threads: int = 1
+    decoded: RawVideo,
+    source: RawVideo,
+    fps: Fraction = Fraction(25),
+    threads: int = 1,
+    model: str = VMAF_MODELS["vmaf"],
 ) -> list[float]:
-    """VMAF (v0.6.1, 0…100) of every frame, which does not depend on the frame rate."""
+    """VMAF (0…100) of every frame by a model inside libvmaf. It does not depend on the frame
+    rate."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "vmaf.json"
-        text = f"libvmaf=log_fmt=json:log_path={log.name}:n_threads={threads}"
+        settings = f"model=version={model}:n_threads={threads}"
+        text = f"libvmaf={settings}:log_fmt=json:log_path={log.name}"
         apply_filter(decoded, source, text, fps, log.parent)
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import sys
+from fractions import Fraction
 from types import ModuleType
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from eval.frames import Loaded, clip_of
 from eval.metrics import DEFAULT, Measurer, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
 from eval.tools import EvalError
@@ -81,6 +83,23 @@ def test_colorvideovdp_needs_no_torchvision(clip, monkeypatch):
     pair = clip.rgb(clip.raw.planes(0)), clip.rgb(clip.raw.planes(1))
     assert 3 < quality.cvvdp(lambda i: pair, [0, 1], 25.0, "cpu") < 10
     assert sys.modules["torchvision"] is broken and sys.path == path
+
+
+@pytest.mark.skipif("tof" in missing(["tof"]), reason="no package opencv-python-headless")
+def test_tof_is_the_error_of_motion_in_samples(tmp_path):
+    """A texture that moves two samples a frame, decoded one and four samples a frame."""
+    texture = ndimage.gaussian_filter(np.random.default_rng(5).random((96, 160)), 3, mode="wrap")
+    texture = 255 * (texture - texture.min()) / np.ptp(texture)
+    flat = np.full((48, 80), 128, np.uint8)
+
+    def moving(speed):
+        lumas = (np.roll(texture, speed * i, 1).astype(np.uint8) for i in range(4))
+        return [(luma, flat, flat) for luma in lumas]
+
+    measure = Measurer(clip_of(moving(2), Fraction(25)), {"tof": 1})
+    values = [measure(Loaded(moving(speed)))["tof"]["mean"] for speed in (2, 1, 4)]
+    assert values[0] == 0 and values[1] == pytest.approx(1, abs=0.15), values
+    assert values[2] == pytest.approx(2, abs=0.3), values
 
 
 def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatch):

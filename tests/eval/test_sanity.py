@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from eval.metrics import METRICS, Measurer, missing, pixel, sample
 from eval.metrics.filters import apply_filter, vmaf, xpsnr
@@ -61,9 +62,15 @@ def test_higher_crf_is_smaller_and_worse(coded):
 def test_identical_video_is_perfect(clip, measure):
     for name, result in measure(clip.raw).items():
         best = 100.0 if METRICS[name].higher_is_better else 0.0
-        perfect = {"ms_ssim": 1.0, "vmaf": result["mean"], "cvvdp": 10.0}.get(name, best)
+        near_best = {
+            "ms_ssim": 1.0,
+            "cvvdp": 10.0,
+            "vmaf": result["mean"],
+            "vmaf_neg": result["mean"],
+        }
+        perfect = near_best.get(name, best)
         assert result["mean"] == pytest.approx(perfect, abs=1e-6), name
-        near = 25 if name == "vmaf" else 1e-6
+        near = 25 if name.startswith("vmaf") else 1e-6
         assert result["worst"] == pytest.approx(result["mean"], abs=near), name
 
 
@@ -98,6 +105,20 @@ def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
 
     assert measure(altered(clip, folder / "pump", pump))["flicker"]["mean"] > 3
     assert measure(altered(clip, folder / "bright", brighter))["flicker"]["mean"] < 0.1
+
+
+@pytest.mark.skipif("vmaf_neg" in missing(METRICS), reason="this ffmpeg has no libvmaf")
+def test_vmaf_neg_gives_no_credit_for_sharpening(clip, folder):
+    def sharpened(frames):
+        def sharpen(plane):
+            blur = ndimage.gaussian_filter(plane.astype(float), 1)
+            return np.clip(plane + 0.3 * (plane - blur), 0, 255).astype(np.uint8)
+
+        return [(sharpen(y), u, v) for y, u, v in frames]
+
+    video = altered(clip, folder / "sharp", sharpened)
+    means = {n: r["mean"] for n, r in Measurer(clip, {"vmaf": 1, "vmaf_neg": 1})(video).items()}
+    assert means["vmaf_neg"] < means["vmaf"] - 1
 
 
 def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
