@@ -36,7 +36,6 @@ from gvcodec.base import (
     check_settings,
     open_encoder,
 )
-from gvcodec.base.standard.captions import MOST_OF_FRAME, insert_captions
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
@@ -50,6 +49,7 @@ from gvcodec.bitstream.header import (
 )
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.codec.file_order import FileOrder
+from gvcodec.codec.frame_captions import FrameCaptions
 from gvcodec.codec.painter_stage import FitProgress, PainterStage
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
@@ -63,12 +63,6 @@ from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
-
-KEPT_CAPTIONS = "closed captions kept (--no-subtitles leaves them out)"
-LOST_CAPTIONS = "closed captions left out: only base av1 has a place for them"
-CUT_CAPTIONS = (
-    f"a frame has closed captions of more than {MOST_OF_FRAME} bytes: the rest is left out"
-)
 
 
 class Progress(FitProgress, Protocol):
@@ -135,10 +129,7 @@ class Encoder:
         self._sizes: dict[int, int] = {}
         self._painter = PainterStage(self.header, resolved, fit_payloads)
         self.notes += self._painter.take_notes()
-        #: Closed captions of frames whose packets the base did not give yet.
-        self._captions: dict[int, bytes] = {}
-        self._has_captions, self._keeps_captions = False, resolved.base == "av1"
-        self._cuts_captions = False
+        self._captions = FrameCaptions(resolved.base == "av1")
         # The file.
         self._end: int | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
@@ -181,11 +172,7 @@ class Encoder:
         self._timing.send(pts)
         self._fidelity.send_source(y, self.header.format.bit_depth)
         self._painter.send_source(self.frames, (y, u, v))
-        if captions:
-            self._has_captions = True
-            if self._keeps_captions:
-                self._captions[self.frames] = captions[:MOST_OF_FRAME]
-                self._cuts_captions |= len(captions) > MOST_OF_FRAME
+        self._captions.send(self.frames, captions)
         self.frames += 1
         self._on_output(self._base_encoder.send((y, u, v), force_key))
 
@@ -229,9 +216,7 @@ class Encoder:
         """Output of the base: packets go into the order of the file, base frames to the hash
         and to the painter's samples."""
         for packet in coded.packets:
-            payload = packet.payload
-            if self._coded_frames in self._captions:
-                payload = insert_captions(payload, self._captions.pop(self._coded_frames))
+            payload = self._captions.insert(self._coded_frames, packet.payload)
             self._order.send_frame(Packet(Kind.KEY if packet.keyframe else Kind.INTER, payload))
             if not is_reordered(self.config.base):
                 self._sizes[self._coded_frames] = len(payload)
@@ -282,11 +267,7 @@ class Encoder:
         return_memory()
         keep_large_blocks()
         self._painter.finish(self._gops(), self.frames, self.progress)
-        self.notes += self._painter.take_notes()
-        if self._has_captions:
-            self.notes.append(KEPT_CAPTIONS if self._keeps_captions else LOST_CAPTIONS)
-        if self._cuts_captions:
-            self.notes.append(CUT_CAPTIONS)
+        self.notes += [*self._painter.take_notes(), *self._captions.notes()]
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 

@@ -68,6 +68,6 @@ def test_what_was_cut_off_goes_on(tmp_path, published):
 
 
 def test_what_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(EvalError, match="what came is kept"):
+    with pytest.raises(EvalError, match="the downloaded part is kept"):
         fetch.download((tmp_path / "none.7z").as_uri(), tmp_path / "got")
     assert set(fetch._PUBLISHED) <= set(NAMED["uvg"])

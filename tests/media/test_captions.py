@@ -17,7 +17,8 @@ import pytest
 import gvcodec
 from gvcodec.base.standard.captions import MOST_OF_FRAME, captions_in, insert_captions
 from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import CUT_CAPTIONS, Encoder
+from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.frame_captions import CUT_CAPTIONS
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.replace import ReplaceRules, check_copy
 from gvcodec.errors import NotReplacedError
