@@ -57,6 +57,7 @@ from eval.sequences import KEPT_OUT, KEPT_OUT_HD
 from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.standard.encoder import StandardEncoder
+from gvcodec.base.standard.encoders import Settings
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -171,7 +172,7 @@ def _base_alone(
     if words and words[0].startswith("p"):
         preset = int(words.pop(0)[1:])
     q = config.resolve().base_q
-    encoder = StandardEncoder(fmt, "av1", q, threads=1, params=words, preset=preset)
+    encoder = StandardEncoder(fmt, "av1", Settings(q, threads=1, params=words, preset=preset))
     parts = [*(encoder.send(wide(planes)) for planes in frames), encoder.flush()]
     shown = [narrow(planes) for part in parts for planes in part.base_frames]
     packets = (packet for part in parts for packet in part.packets)

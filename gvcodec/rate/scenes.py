@@ -34,6 +34,7 @@ from gvcodec.base import EncodeResult
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.encoder import StandardEncoder
+from gvcodec.base.standard.encoders import Settings
 from gvcodec.bases import base_of
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.rate.one_pass import ProgressWrapper, SourceFactory
@@ -128,7 +129,9 @@ class _Trial:
     def __init__(self, fmt: VideoFormat, config: ResolvedConfig, q: float) -> None:
         fastest = base_of(config.base).presets - 1
         self._encoder = StandardEncoder(
-            fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, preset=fastest
+            fmt,
+            config.base,
+            Settings(q, config.low_delay, config.threads, preset=fastest),
         )
         self._sources: list[NDArray[np.uint16]] = []
         self._sizes: list[int] = []

@@ -7,7 +7,7 @@ import pytest
 
 from gvcodec.base.drawn_pictures import is_drawn
 from gvcodec.base.standard.encoder import StandardEncoder, base_encoder
-from gvcodec.base.standard.encoders import texture_params
+from gvcodec.base.standard.encoders import Settings, texture_params
 from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import moving_texture, send_all
@@ -52,7 +52,7 @@ def payloads(clip: list[Planes], low_delay: bool = False, **settings: object) ->
 
 def plain(clip: list[Planes], params: tuple[str, ...], low_delay: bool = False) -> list[bytes]:
     encoder = StandardEncoder(
-        FORMAT, "av1", 50, 240, low_delay=low_delay, threads=1, params=params, preset=8
+        FORMAT, "av1", Settings(50, low_delay, threads=1, params=params, preset=8), 240
     )
     return [packet.payload for packet in send_all(encoder, clip)[0]]
 

@@ -39,7 +39,7 @@ def program(tmp_path, monkeypatch) -> None:
 
 def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     clip = moving_texture(96, 80, 75)
-    encoder = StandardEncoder(form(96, 80), "vvc", 50, keyint=70, preset=4)
+    encoder = StandardEncoder(form(96, 80), "vvc", Settings(50, preset=4), keyint=70)
     parts = [encoder.send(planes) for planes in clip]
     assert [len(part.packets) for part in parts] == [0] * 64 + [1] * 6 + [64] + [0] * 4
     parts.append(encoder.flush())
@@ -80,7 +80,7 @@ def test_lines_that_a_script_around_ffmpeg_prints_are_skipped(tmp_path, monkeypa
 
 def test_low_delay_is_refused() -> None:
     with raises(UsageError, "base-feature"):
-        StandardEncoder(form(96, 80), "vvc", 50, low_delay=True)
+        StandardEncoder(form(96, 80), "vvc", Settings(50, low_delay=True))
 
 
 @pytest.mark.parametrize("count", [3, 20])
@@ -95,7 +95,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(program, tmp_pat
 
 
 def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> None:
-    encoder = StandardEncoder(form(96, 80), "vvc", 50)
+    encoder = StandardEncoder(form(96, 80), "vvc", Settings(50))
     encoder.send(clip[0])
     number = encoder._encoder._gops[0]._process.pid
     os.kill(number, 0)
@@ -108,7 +108,7 @@ def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> No
 def test_the_file_names_the_svtav1_that_coded_it(clip) -> None:
     version = ffmpeg.svt_version(find_ffmpeg(ffmpeg.SVT))
     assert version >= (4,)
-    encoder = StandardEncoder(form(96, 80), "av1", 50, keyint=6, threads=1, preset=8)
+    encoder = StandardEncoder(form(96, 80), "av1", Settings(50, threads=1, preset=8), keyint=6)
     packets, base_frames = send_all(encoder, clip)
     assert [n for n, p in enumerate(packets) if p.keyframe] == list(range(0, len(clip), 6))
     assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
@@ -120,7 +120,7 @@ def test_the_file_names_the_svtav1_that_coded_it(clip) -> None:
 def test_a_program_without_svtav1_is_named(tmp_path, monkeypatch) -> None:
     program_of(tmp_path / "ffmpeg", "print(' V..... libx264 H.264')", monkeypatch)
     with raises(UsageError, "package-missing"):
-        StandardEncoder(form(96, 80), "av1", 50)
+        StandardEncoder(form(96, 80), "av1", Settings(50))
 
 
 def test_the_version_is_what_the_program_says(tmp_path, monkeypatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 import gvcodec
 from gvcodec.base.scene_cuts import SceneCutDetector
 from gvcodec.base.standard.encoder import StandardEncoder
+from gvcodec.base.standard.encoders import Settings
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
@@ -110,8 +111,8 @@ def test_a_scene_begins_with_a_keyframe(base: str) -> None:
     fmt = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
     def keys(keyint: int) -> list[int]:
-        fast = {"threads": 1, "preset": FASTEST[base]}
-        packets, _ = send_all(StandardEncoder(fmt, base, 50, keyint, **fast), clip)
+        fast = Settings(50, threads=1, preset=FASTEST[base])
+        packets, _ = send_all(StandardEncoder(fmt, base, fast, keyint), clip)
         return [n for n, packet in enumerate(packets) if packet.keyframe]
 
     assert keys(100) == [0, 15], "six frames later there is none yet"

@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from gvcodec.base import BasePacket
 from gvcodec.base.resample import DOWN, UP, Resampler
 from gvcodec.base.standard.decoders import StandardDecoder
 from gvcodec.base.standard.encoder import StandardEncoder, base_encoder
-from gvcodec.base.standard.encoders import texture_params
+from gvcodec.base.standard.encoders import Settings, texture_params
 from gvcodec.base.standard.payloads import restore_unit, strip_unit
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -39,10 +40,16 @@ def form(width: int, height: int) -> VideoFormat:
 
 
 def encode(
-    clip: list[Planes], codec: str, q: int = 30, keys: tuple[int, ...] = (), **options: object
+    clip: list[Planes],
+    codec: str,
+    q: int = 30,
+    keys: tuple[int, ...] = (),
+    keyint: int = 0,
+    scale: Fraction = FULL,
+    **settings: Any,
 ) -> tuple[list[BasePacket], list[Planes]]:
     height, width = clip[0][0].shape
-    encoder = StandardEncoder(form(width, height), codec, q, **options)
+    encoder = StandardEncoder(form(width, height), codec, Settings(q, **settings), keyint, scale)
     parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)]
     parts.append(encoder.flush())
     packets = [packet for part in parts for packet in part.packets]
@@ -105,7 +112,7 @@ def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
 
 
 def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
-    encoder = StandardEncoder(form(96, 80), "av1", 40, low_delay=True)
+    encoder = StandardEncoder(form(96, 80), "av1", Settings(40, low_delay=True))
     assert [len(encoder.send(planes).packets) for planes in clip[:6]] == [1] * 6
 
 
@@ -141,7 +148,8 @@ def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
 @pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 71), ("av1", -1), ("vvc", -1)])
 def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
     with pytest.raises(UsageError):
-        StandardEncoder(form(64, 64), *arguments)
+        codec, q = arguments
+        StandardEncoder(form(64, 64), codec, Settings(q))
 
 
 def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> None:
@@ -161,11 +169,11 @@ for _ in range(100):
 def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
     for rate in (Fraction(1, 100), Fraction(1000), Fraction(999983, 33331)):
         for codec in ("av1", "vvc"):
-            encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, 40)
+            encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, Settings(40))
             encoder.send(clip[0])
             assert len(encoder.flush().packets) == 1
     with raises(UsageError, "picture-size"):
-        StandardEncoder(form(64, 16384), "av1", 60).send(moving_texture(64, 16384, 1)[0])
+        StandardEncoder(form(64, 16384), "av1", Settings(60)).send(moving_texture(64, 16384, 1)[0])
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
@@ -173,7 +181,7 @@ def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
 def test_any_tags_of_colour(codec: str, codes: tuple[int, int, int]) -> None:
     clip = moving_texture(64, 64, 1)
     fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 30), colour=Colour(*codes))
-    encoder = StandardEncoder(fmt, codec, 20)
+    encoder = StandardEncoder(fmt, codec, Settings(20))
     encoder.send(clip[0])
     assert psnr(encoder.flush().base_frames[0], clip[0]) > 30
 
@@ -245,7 +253,7 @@ def test_flat_pictures_stay_flat_at_any_size(width, height, scale, level):
 @pytest.mark.parametrize("depth", [8, 10])
 def test_av1_has_as_many_bits_as_its_source(depth: int, clip: list[Planes]) -> None:
     fmt = dataclasses.replace(form(96, 80), bit_depth=depth)
-    packets, base_frames = send_all(StandardEncoder(fmt, "av1", 30), clip[:4])
+    packets, base_frames = send_all(StandardEncoder(fmt, "av1", Settings(30)), clip[:4])
     fine = [bool((plane & 3).any()) for base_frame in base_frames for plane in base_frame]
     assert any(fine) == (depth == 10)
     # What the header says of the source does not decide: earlier streams had 10 bits for all.
@@ -274,6 +282,6 @@ def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(low_delay, preset
     chroma = np.full((48, 64), 512, np.uint16)
     clip = [(np.full((96, 128), y, np.uint16), chroma, chroma) for y in (64, 940) * 3]
     fmt = dataclasses.replace(form(128, 96), bit_depth=10)
-    encoder = StandardEncoder(fmt, "av1", q, preset=preset, low_delay=low_delay, threads=1)
+    encoder = StandardEncoder(fmt, "av1", Settings(q, low_delay, threads=1, preset=preset))
     _, shown = send_all(encoder, clip)
     assert min(psnr(*pair) for pair in zip(shown, clip, strict=True)) > 45

@@ -12,6 +12,7 @@ import gvcodec
 from gvcodec._core import BundleModel
 from gvcodec.api.info import read_info
 from gvcodec.base.standard.encoder import StandardEncoder
+from gvcodec.base.standard.encoders import Settings
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, bundles
 from gvcodec.bitstream.packets import Unbundler, read_packet
 from gvcodec.bitstream.recovery import Salvage
@@ -35,7 +36,7 @@ def golden() -> list[Packet]:
 @pytest.fixture(scope="module")
 def packets() -> list[Packet]:
     """Frames of SVT-AV1, two GOPs, the second of them after 40 frames."""
-    encoder = StandardEncoder(FORMAT, "av1", 60, keyint=40, threads=1)
+    encoder = StandardEncoder(FORMAT, "av1", Settings(60, threads=1), keyint=40)
     coded, _ = send_all(encoder, moving_texture(64, 48, 46))
     return [Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for p in coded]
 

@@ -13,6 +13,7 @@ from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.decoders import StandardDecoder
 from gvcodec.base.standard.encoder import StandardEncoder
+from gvcodec.base.standard.encoders import Settings
 from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -103,7 +104,9 @@ def test_gops_of_other_qualities_are_one_stream() -> None:
     frames = two_scenes()
 
     def code(gop_q: tuple[float, ...]) -> tuple[list[int], bool]:
-        encoder = StandardEncoder(FORMAT, "av1", 40, 240, threads=1, preset=10, gop_q=gop_q)
+        encoder = StandardEncoder(
+            FORMAT, "av1", Settings(40, threads=1, preset=10), 240, gop_q=gop_q
+        )
         packets, shown = send_all(encoder, frames)
         decoder = StandardDecoder(FORMAT, "av1")
         again = [x for p in packets for x in decoder.send(p.payload, p.keyframe)] + decoder.flush()

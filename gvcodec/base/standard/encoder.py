@@ -35,59 +35,42 @@ _AV1_MOST = (16384, 8704)
 
 
 class StandardEncoder(BaseEncoder):
-    """Encoder of the plug. `base_q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes
-    VVenC's QP (12 … 48, in one thread).
-
-    `log_lambda_offset` makes a change of rate that is too small for `base_q`: it adds to the log of
-    lambda. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, `camera_params` others that
-    prevail less and hold in GOPs whose first picture is not drawn, such as `texture_params`;
-    `maxrate` bits a second that it may take on average, 0 = no limit.
-
-    `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
-    first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
-    `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `gop_q`: the offset
-    to `base_q` in each GOP, the last value in all that follow; a GOP of another quality has an
-    encoder of its own.
-    """
+    """Encoder of the plug. `keyint`: frames from one keyframe to the next at most, fewer where a
+    scene begins; 0 = only the first frame. `gop_q`: the offset to `settings.base_q` in each GOP,
+    the last value in all that follow; a GOP of another quality has an encoder of its own.
+    `camera_params`: options that prevail less than `settings.params` and hold in GOPs whose first
+    picture is not drawn, such as `texture_params`. Raises `UsageError` for settings that the codec
+    does not have."""
 
     def __init__(
         self,
         fmt: VideoFormat,
         codec: str,
-        base_q: float,
+        settings: Settings,
         keyint: int = 0,
         scale: Fraction = Fraction(1),
-        low_delay: bool = False,
-        threads: int = 0,
-        log_lambda_offset: float = 0.0,
-        params: Sequence[str] = (),
-        preset: int | None = None,
-        maxrate: float = 0,
         gop_q: Sequence[float] = (),
         camera_params: Sequence[str] = (),
     ) -> None:
-        if preset is not None and preset not in range(base_of(codec).presets):
+        if settings.preset is not None and settings.preset not in range(base_of(codec).presets):
             raise UsageError(
                 "preset is 0…10 for base av1 and 0…4 for vvc",
                 code="base-feature",
             )
-        if low_delay and not standard_of(codec).low_delay:
+        if settings.low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"base {codec} has no low-delay mode", code="base-feature")
         max_base_q = base_of(codec).coarsest_full
-        if not 0 <= base_q <= max_base_q or keyint < 0:
+        if not 0 <= settings.base_q <= max_base_q or keyint < 0:
             raise UsageError(
-                f"no {codec} base layer with q {base_q:g} and a keyframe distance of {keyint}",
+                f"no {codec} base layer with q {settings.base_q:g} and a keyframe distance of "
+                f"{keyint}",
                 code="option-value",
             )
         self._codec = codec
         self.written_by = encoder_version(codec)
         self._resampler = Resampler(fmt.width, fmt.height, scale)
-        self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
+        self._decoder = StandardDecoder(fmt, codec, scale, settings.threads, settings.low_delay)
         self._starts = GopStarts(fmt.width, fmt.height, keyint)
-        settings = Settings(
-            base_q, low_delay, threads, log_lambda_offset, params, preset, maxrate, fmt.bit_depth
-        )
         size = self._resampler.coded_width, self._resampler.coded_height
         if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
             raise UsageError(
@@ -99,8 +82,9 @@ class StandardEncoder(BaseEncoder):
         def make_encoder(offset: float, keeps_texture: bool) -> UnitEncoder:
             gop_settings = dataclasses.replace(
                 settings,
-                base_q=min(max(base_q + offset, 0.0), max_base_q),
-                params=(*camera_params, *params) if keeps_texture else params,
+                base_q=min(max(settings.base_q + offset, 0.0), max_base_q),
+                params=(*(camera_params if keeps_texture else ()), *settings.params),
+                bit_depth=fmt.bit_depth,
             )
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, gop_settings)
 
@@ -166,15 +150,17 @@ def base_encoder(
     return StandardEncoder(
         fmt,
         config.base,
-        config.base_q,
+        Settings(
+            config.base_q,
+            config.low_delay,
+            config.threads,
+            log_lambda_offset,
+            parse_params(config.base, config.encoder_params),
+            config.preset_of(fmt.width * fmt.height),
+            config.maxrate,
+        ),
         config.keyint,
         config.scale,
-        config.low_delay,
-        config.threads,
-        log_lambda_offset,
-        params=parse_params(config.base, config.encoder_params),
-        preset=config.preset_of(fmt.width * fmt.height),
-        maxrate=config.maxrate,
         gop_q=config.gop_q,
         camera_params=_camera_params(config),
     )

@@ -75,7 +75,15 @@ _NEVER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of an encoder process; `StandardEncoder` explains each."""
+    """Settings of an encoder process.
+
+    `base_q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes VVenC's QP (12 … 48, in one
+    thread). Random access (hierarchical B frames, delay of up to a hundred frames) unless
+    `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `log_lambda_offset`
+    makes a change of rate that is too small for `base_q`: it adds to the log of lambda. `params`:
+    options of SVT-AV1 or VVenC on top. `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4,
+    None = that of `DEFAULT_SPEED`. `maxrate`: bits a second that it may take on average, 0 = no
+    limit. `bit_depth`: of the coded pictures; `StandardEncoder` takes that of the video."""
 
     base_q: float
     low_delay: bool = False
