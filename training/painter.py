@@ -30,6 +30,7 @@ from gvcodec.painter.fitting.network import PainterNetwork
 from gvcodec.painter.fitting.objective import (
     CROP,
     Batch,
+    LossWeights,
     Objective,
     crop_rgb,
     paint_run,
@@ -131,10 +132,8 @@ class PainterWork(Work):
         if leading is None:
             raise MediaError("no weights of the perceptual losses found")
         loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
-        weights = (c.pixel, c.energy, c.temporal, c.guard, c.contrast)
-        return Objective(
-            loss, *weights, dists=dists, alex=alex, hold=c.hold, side=c.seen, bit_depth=c.bit_depth
-        )
+        weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
+        return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to the loss of samples of its rate."""

@@ -127,7 +127,7 @@ def make_objective(
     fmt: VideoFormat, weights: dict[str, Tensor] | None = None, device: torch.device | str = "cpu"
 ) -> Objective:
     """The loss that fitting minimises. `weights` of the perceptual loss's network, None: VGG16."""
-    from gvcodec.painter.fitting.objective import Objective
+    from gvcodec.painter.fitting.objective import LossWeights, Objective
     from gvcodec.perceptual.vgg import PerceptualLoss
     from gvcodec.util.colour import known_colour
 
@@ -135,8 +135,7 @@ def make_objective(
     return Objective(
         # One by one: what is kept of a source belongs to a crop, not to a batch.
         PerceptualLoss(weights=weights, is_batched=False).to(device),
-        energy=0.0,
-        contrast=_CONTRAST,
+        LossWeights(energy=0.0, contrast=_CONTRAST),
         colour=colour,
         bit_depth=fmt.bit_depth,
         reports_energy_gap=True,

@@ -182,6 +182,19 @@ def paint_run(
     return paint_observed(painter, observe_run(painter, batch, position))
 
 
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """Weights of the losses; 0 leaves one out. `guard`: of PSNR-Y below that of the base frames;
+    `hold`: cost of a decibel of PSNR-Y below that of a picture given with the batch."""
+
+    pixel: float = 4.0
+    energy: float = 0.03
+    temporal: float = 30.0
+    guard: float = 0.1
+    contrast: float = 0.0
+    hold: float = 0.0
+
+
 class Objective:
     """Weighted losses per sample. Without `perceptual`, only pixels, band energies and steadiness
     count (the cheap start)."""
@@ -189,28 +202,20 @@ class Objective:
     def __init__(
         self,
         perceptual: PerceptualLoss | None,
-        pixel: float = 4.0,
-        energy: float = 0.03,
-        temporal: float = 30.0,
-        guard: float = 0.1,
-        contrast: float = 0.0,
+        weights: LossWeights = LossWeights(),
         colour: Colour = SMALL,
         bit_depth: int = 8,
         reports_energy_gap: bool = False,
         dists: bool = True,
         alex: Lpips | None = None,
-        hold: float = 0.0,
         side: int = CROP,
     ) -> None:
         """`side`: of the middle of a crop that perceptual losses see. `reports_energy_gap`: a part
         `energy_gap` that is no part of the total. `dists`: whether DISTS counts as well as LPIPS.
-        `alex`: LPIPS on AlexNet, which counts as much as that on VGG16. `hold`: cost of a decibel
-        of PSNR-Y below that of a picture given with the batch."""
+        `alex`: LPIPS on AlexNet, which counts as much as that on VGG16."""
         self.reports_energy_gap = reports_energy_gap
-        self.dists, self.alex, self.hold, self.side = dists, alex, hold, side
+        self.dists, self.alex, self.weights, self.side = dists, alex, weights, side
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
-        self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
-        self.contrast = contrast
         self.bank = FilterBank()
 
     def reference(self, batch: Batch) -> list[Reference]:
@@ -243,26 +248,27 @@ class Objective:
             )
             (luma, chroma), before = paint_observed(painter, observations)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
-        parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
-        if (self.energy and painter is not None) or self.reports_energy_gap:
+        weights = self.weights
+        parts = {"pixel": weights.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
+        if (weights.energy and painter is not None) or self.reports_energy_gap:
             self.bank.to(luma.device)
             gap = band_energy(self.bank, luma) - band_energy(self.bank, source_luma)
             gap = gap.abs().mean((1, 2, 3))
-        if self.energy and painter is not None:
-            parts["energy"] = self.energy * gap
-        if before is not None and self.temporal:
+        if weights.energy and painter is not None:
+            parts["energy"] = weights.energy * gap
+        if before is not None and weights.temporal:
             source_before = batch.source[0][:, -2]
-            parts["temporal"] = self.temporal * temporal_loss(
+            parts["temporal"] = weights.temporal * temporal_loss(
                 luma, before, source_luma, source_before, batch.vectors[:, -1]
             )
-        if self.guard and painter is not None:
-            parts["guard"] = self.guard * fidelity_guard(
+        if weights.guard and painter is not None:
+            parts["guard"] = weights.guard * fidelity_guard(
                 luma, batch.base[0][:, -1], source_luma, FREE_PSNR_LOSS
             )
         if reference_luma is not None:
-            parts["hold"] = self.hold * fidelity_guard(luma, reference_luma, source_luma, 0.0)
-        if self.contrast and painter is not None:
-            parts["contrast"] = self.contrast * contrast_guard(
+            parts["hold"] = weights.hold * fidelity_guard(luma, reference_luma, source_luma, 0.0)
+        if weights.contrast and painter is not None:
+            parts["contrast"] = weights.contrast * contrast_guard(
                 luma, batch.base[0][:, -1], source_luma
             )
         if self.perceptual is not None:
