@@ -77,6 +77,35 @@ def test_a_run_that_is_stopped_goes_on_exactly(config: Path, tmp_path: Path) -> 
     assert (_weights(tmp_path / "other")["query"] != first["query"]).any()
 
 
+def test_a_run_begins_with_the_weights_of_a_file(config: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.main([str(config), "--out", str(first), "--steps", "1"])
+    weights = first / "weights.safetensors"
+    text = CONFIG.replace("warm_up = 2", f'warm_up = 2\nstart = "{weights}"')
+    config.write_text(text)
+    run = train.Trainer(read_settings(config), second)
+    found = {name: value.detach().numpy() for name, value in run.network.weights().items()}
+    assert found and all(np.array_equal(found[n], _weights(first)[n]) for n in _weights(first))
+    config.write_text(text.replace("width = 16", "width = 32"))
+    with pytest.raises(UsageError, match="another configuration"):
+        train.Trainer(read_settings(config), tmp_path / "third")
+    config.write_text(CONFIG.replace("warm_up = 2", 'start = "nothing.safetensors"'))
+    with pytest.raises(UsageError, match="start is random, components or a file"):
+        train.Trainer(read_settings(config), tmp_path / "fourth")
+
+
+def test_written_weights_are_the_average_over_steps(config: Path, tmp_path: Path) -> None:
+    run = train.Trainer(read_settings(config), tmp_path / "run")
+    first = [value.detach().clone() for value in run.network.values]
+    run.train_step()
+    share = 1 - min(run.settings.average, 1 / 21)
+    moved = 0
+    for before, value, mean in zip(first, run.network.values, run.average.values, strict=True):
+        assert torch.allclose(mean, before + share * (value - before), atol=1e-6)
+        moved += int(not torch.equal(value, mean))
+    assert moved > 50
+
+
 def test_a_run_without_a_part_says_so(config: Path, tmp_path: Path) -> None:
     from gvcodec.models import read_arrays
 

@@ -39,6 +39,7 @@ from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
 from gvcodec.gvc1d.model import RATES, Config, Grid, Prediction, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
+from gvcodec.gvc1d.weights import read_network
 from training.alarms import Alarm
 from training.gvc1d import titok
 from training.gvc1d.cost import describe_cost
@@ -94,7 +95,7 @@ class Settings:
     check_steps: int = 200
     bfloat16: bool = False
     optimizer: str = "muon"
-    #: "random", or "components": see `start`.
+    #: "random", "components" (see `start`), or a file of weights of the same configuration.
     start: str = "random"
     off: tuple[str, ...] = field(default=())
 
@@ -160,7 +161,8 @@ class Network(nn.Module):
         super().__init__()
         self.config, self.off = config, off
         self.names = list(weights)
-        self.values = nn.ParameterList(torch.as_tensor(value) for value in weights.values())
+        # Copies: a network and its average begin with the same arrays.
+        self.values = nn.ParameterList(torch.tensor(value) for value in weights.values())
 
     def weights(self) -> dict[str, Tensor]:
         return dict(zip(self.names, self.values, strict=True))
@@ -336,7 +338,14 @@ class Trainer:
             patches = to_patches(y, u, v, config, ops_torch).reshape(-1, config.samples)
             start_from_components(weights, config, patches.numpy())
         elif settings.start not in ("random", "components"):
-            raise UsageError(f"[train] start is random or components, not {settings.start}")
+            path = Path(settings.start)
+            if not path.is_file():
+                raise UsageError(
+                    f"[train] start is random, components or a file of weights, not {path}"
+                )
+            found, weights = read_network(path)
+            if found != config:
+                raise UsageError(f"{path}: weights of another configuration")
         return weights
 
     # ------------------------------------------------------------------------------------ one step
