@@ -2,7 +2,7 @@
 # ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy, import contracts and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
-echo "gvcodec: this takes about 13 minutes on two idle cores: 2 to set up, compile and run C++, the rest for Python"
+echo "gvcodec: this takes about 9 minutes on two idle cores: 2 to set up, compile and run C++, the rest for Python"
 
 # compile NAME TARGET OPTIONS: in build/NAME, again only what changed.
 compile() {
