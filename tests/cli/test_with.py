@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import gvcodec
@@ -237,6 +238,23 @@ def check_frames_of_vlc(film: Path, expected: list[bytes]) -> None:
 @needs("cvlc")
 def test_vlc_gives_the_frames_of_decode(films) -> None:
     check_frames_of_vlc(films.folder / "8.mkv", films.frames[8])
+
+
+@needs("cvlc")
+def test_vlc_paints_ten_bits(films) -> None:
+    """Its output here has eight bits, rounded in its own way."""
+    size = WIDTH * HEIGHT
+    shown = [
+        np.frombuffer(frame[:size], np.uint8).astype(float)
+        for frame in play_in_vlc(run_with, films.folder / "10.mkv")[:-1]
+    ]
+    assert len(shown) >= FRAMES - 4
+    for luma in shown:
+        painted, base = (
+            min(abs(luma - np.frombuffer(frame, "<u2", size) / 4).mean() for frame in frames[10])
+            for frames in (films.frames, films.base)
+        )
+        assert painted < 0.5 < base
 
 
 @needs("cvlc")
