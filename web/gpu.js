@@ -273,7 +273,7 @@ class Gpu {
     return encoder.finish();
   }
 
-  /** The entry of the condition changes the biases of the blocks. */
+  /** The frame's entry of the condition changes the biases of the blocks. */
   enterCondition(entry) {
     this.entries[this.entries.length - 1] = entry;
     for (const { at, scales, table } of this.biases) {

@@ -11,6 +11,7 @@ namespace {
 constexpr uint8_t kRaw = 255;
 // Bytes a piece: few inputs come byte by byte, since every read costs as much as a small file.
 constexpr size_t kPieces[] = {1, 13, 61, 256, 1024, 4096, 16384, 65536};
+constexpr int kSeeks[] = {0, 1, 2, 5};  // frames, the last of them beyond small files
 constexpr int kKinds[] = {gv::kInter, gv::kKey,    gv::kFit,           gv::kTiming, gv::kTracks,
                           gv::kLatent, gv::kFirstSkippable, gv::kPainted, gv::kModel, 40};
 
@@ -49,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   host.read(file, 4 * piece);
   gvc_hashes hashes;
   gvc_get_hashes(host.decoder, &hashes);
-  const int frame = kind >> 6 & 1 ? 5 : kind >> 6;
+  const int frame = kSeeks[kind >> 6];
   gvc_set_look(host.decoder, 8 * frame, frame & 1);
   if (gvc_seek(host.decoder, frame) == GVC_OK) host.read(file, piece);
   gvc_error error;

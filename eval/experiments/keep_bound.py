@@ -27,7 +27,7 @@ from eval.experiments.kept_out import code, measurer, read
 from eval.experiments.token_gate import find_q
 from eval.frames import Loaded
 from eval.metrics import network
-from eval.metrics.flicker import MotionField
+from eval.metrics.flicker import BLOCK, MotionField, block_flicker, block_means
 from eval.tools import append_rows, markdown, read_rows
 from eval.video import Clip
 
@@ -79,26 +79,16 @@ def _crops(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def region_flicker(source: Sequence[Planes], shown: Sequence[Planes]) -> NDArray[np.float64]:
     """Excess change of every region over the source's, mean over frames, in 8-bit code values."""
-    total, count = 0.0, 0
-    for index in range(1, len(shown), 2):
-        before, now = source[index - 1][0], source[index][0]
-        field = MotionField(before, now)
-        change = [
-            np.abs(b.astype(np.float32) - field.compensate(a).astype(np.float32))
-            for a, b in ((before, now), (shown[index - 1][0], shown[index][0]))
-        ]
-        source_blocks, blocks = (_block_means(part, 16) for part in change)
-        total = total + _block_means(np.maximum(0, blocks - source_blocks), REGION // 16)
-        count += 1
-    return np.asarray(total) / count
-
-
-def _block_means(x: NDArray[Any], block: int) -> NDArray[Any]:
-    """Means of blocks; those at edges are of the samples that there are."""
-    starts = [np.arange(0, size, block) for size in x.shape]
-    sums = np.add.reduceat(np.add.reduceat(x, starts[0], 0), starts[1], 1)
-    sizes = [np.diff(np.append(s, n)) for s, n in zip(starts, x.shape, strict=True)]
-    return np.asarray(sums / np.multiply.outer(*sizes))
+    blocks = [
+        block_flicker(
+            MotionField(source[i - 1][0], source[i][0]),
+            (shown[i - 1][0], shown[i][0]),
+            (source[i - 1][0], source[i][0]),
+            8,
+        )
+        for i in range(1, len(shown), 2)
+    ]
+    return np.asarray(block_means(np.mean(blocks, 0), REGION // BLOCK))
 
 
 def compose(shown: Sequence[Sequence[Planes]], choice: NDArray[np.intp]) -> list[Planes]:

@@ -27,6 +27,7 @@ from eval.experiments.look import decoded, encoded, run_gvcodec
 from eval.metrics import METRICS, Measurer, need
 from eval.tools import append_rows, markdown, read_rows, run_command
 from eval.video import Clip, RawVideo, decode_raw, open_video, prepare
+from gvcodec.painter.video import DEFAULT
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/metric-agreement.csv"
 #: One frame in how many.
@@ -84,7 +85,7 @@ def peer_at(codec: str, clip: Clip, target: int, crf: float, folder: Path) -> tu
 def outputs(clip: Clip, q: float, folder: Path) -> Iterator[tuple[str, float, int, RawVideo]]:
     """(name, quality, bytes, frames) of each output; frames hold until the next."""
     file, shown = folder / "file.gvc", folder / "base.y4m"
-    size = encoded(clip, q, 50, "balanced", file)
+    size = encoded(clip, q, DEFAULT, "balanced", file)
     run_gvcodec(["decode", str(file), str(shown), "--fidelity", "--threads", "1"])
     yield _BASE, q, size, decode_raw(shown, clip, folder / "base.yuv")
     for look in LOOKS:

@@ -26,7 +26,8 @@ from gvcodec.painter.video import DEFAULT
 from gvcodec.types import VideoFormat
 
 _VALUES = 2 * LARGEST + 1
-#: Initial value of every count, and how finely integers before are told apart: -near … near.
+#: Initial value of every count, and the range, -near … near, in which previous integers select
+#: different counts.
 _COUNT, _NEAR = 0.05, 3
 
 

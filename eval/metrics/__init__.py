@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
 _WHOLE = ("vmaf", "vmaf_neg", "xpsnr", "cvvdp")
-#: Compare changes between a frame and the one before.
+#: Compare changes from the previous frame.
 _PAIRS = {"flicker", "tof"}
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30

@@ -59,7 +59,7 @@ def _block_grid(shape: tuple[int, ...], block: int) -> tuple[int, int]:
     return -(-shape[0] // block), -(-shape[1] // block)
 
 
-def _block_means(x: Plane, block: int) -> Plane:
+def block_means(x: Plane, block: int) -> Plane:
     """Mean of every block; border blocks are averaged over what they hold."""
     starts = [np.arange(0, size, block) for size in x.shape]
     sums = np.add.reduceat(np.add.reduceat(x, starts[0], 0), starts[1], 1)
@@ -85,7 +85,7 @@ def _refine(previous: Plane, current: Plane, start: Plane, block: int, reach: in
         rows, columns = _positions(current.shape, candidate, block)
         # A tiny price a pel of length keeps flat areas still.
         length = 0.02 * np.abs(candidate).sum(-1)
-        cost = _block_means(np.abs(current - previous[rows, columns]), block) + length
+        cost = block_means(np.abs(current - previous[rows, columns]), block) + length
         better = cost < best_cost
         best = np.where(better[..., None], candidate, best)
         best_cost = np.where(better, cost, best_cost)
@@ -96,16 +96,22 @@ def _change(field: MotionField, pair: tuple[Plane, Plane], depth: int) -> Plane:
     """Mean change of every block from `pair` = (frame before, frame), in 8-bit code values."""
     before, now = pair
     moved = field.compensate(before).astype(np.float32)
-    return _block_means(np.abs(now.astype(np.float32) - moved), BLOCK) / (1 << (depth - 8))
+    return block_means(np.abs(now.astype(np.float32) - moved), BLOCK) / (1 << (depth - 8))
+
+
+def block_flicker(
+    field: MotionField, decoded: tuple[Plane, Plane], source: tuple[Plane, Plane], depth: int
+) -> Plane:
+    """Excess change of each block of `decoded` = (previous frame, frame) over `source`, in 8-bit
+    code values, (rows, columns)."""
+    return np.maximum(0, _change(field, decoded, depth) - _change(field, source, depth))
 
 
 def flicker(
     field: MotionField, decoded: tuple[Plane, Plane], source: tuple[Plane, Plane], depth: int
 ) -> float:
-    """Excess change of `decoded` = (frame before, frame) over `source`, in 8-bit code values."""
-    return float(
-        np.maximum(0, _change(field, decoded, depth) - _change(field, source, depth)).mean()
-    )
+    """Mean of `block_flicker`."""
+    return float(block_flicker(field, decoded, source, depth).mean())
 
 
 def own_change(frames: list[tuple[Plane, Plane]], depth: int) -> float:

@@ -124,7 +124,7 @@ def _refuse_pipe(path: str) -> str:
 
 
 def read_manifest(name: str) -> list[dict[str, Any]]:
-    """Rows without their empty cells. Raises `UsageError` for a file that is no table."""
+    """Rows without their empty cells. Raises `UsageError` for a file that is not a table."""
     data = uris.read_bytes(uris.fixed_path(name))
     if data is None:
         raise UsageError(f"{name}: no such manifest")

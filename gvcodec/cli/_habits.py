@@ -3,7 +3,7 @@
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-`-o OUT` is the output of encode, decode and cut. Words after "--" are no options.
+`-o OUT` is the output of encode, decode and cut. Words after "--" are not options.
 """
 
 from __future__ import annotations

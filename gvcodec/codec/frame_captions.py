@@ -34,7 +34,7 @@ class FrameCaptions:
         return payload if captions is None else insert_captions(payload, captions)
 
     def notes(self) -> list[str]:
-        """A line for what was kept or lost."""
+        """Lines for captions that were kept, lost or shortened."""
         notes = []
         if self._has_any:
             notes.append(KEPT_CAPTIONS if self._are_kept else LOST_CAPTIONS)

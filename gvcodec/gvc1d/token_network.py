@@ -139,7 +139,7 @@ def _centres(config: TokenizerConfig) -> Tensor:
 
 class Encoder(nn.Module):
     """Source ⊕ latent slots ⊕ memory → tokens `[B, W, K, C]`. A window's slots begin as the mean of
-    their regions' patches, each with a distinct position: free queries of one kind become alike
+    their regions' patches, each with a distinct position: free queries of one kind become equal
     in a layer. The transformer's output is added to that of the direct path."""
 
     regions: Tensor

@@ -229,7 +229,7 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
 
 def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
     """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
-    nothing moves. None if there is no room for it."""
+    nothing moves. None if it does not fit."""
     at, identity, tracks = 0, 0, b""
     while identity != TRACKS:
         head = element_head(data[at : at + HEAD_BYTES])
@@ -255,7 +255,7 @@ def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
 
 
 def write_display_size(path: Path, size: tuple[int, int]) -> bool:
-    """Write a display size into a Matroska file. False if there is no room for it."""
+    """Write a display size into a Matroska file. False if it does not fit."""
     with open(path, "r+b") as file:
         if (changed := with_display_size(file.read(_BEGINNING), size)) is None:
             return False

@@ -204,7 +204,7 @@ def content_id(path: str, facts: dict[str, Any]) -> str:
 
 
 def read_bytes(path: str) -> bytes | None:
-    """None if there is no such file."""
+    """None if the file does not exist."""
     try:
         with open_read(path) as stream, name_errors(path):
             return stream.read()
@@ -213,7 +213,7 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def read_json(path: str) -> Any:
-    """None if there is no such file, or nothing that makes sense."""
+    """None if the file does not exist or is not JSON."""
     with contextlib.suppress(ValueError):
         return json.loads(read_bytes(path) or b"null")
     return None
