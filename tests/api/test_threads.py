@@ -152,6 +152,29 @@ print(os.waitpid(-1, 0)[1] >> 8)
     assert (done.stdout, done.stderr) == (b"7\n", b"")
 
 
+@forks
+def test_a_child_collects_no_garbage_of_its_parent() -> None:
+    """A decoder of FFmpeg in a reference cycle: freeing it would wait for threads of the parent."""
+    script = """
+import gc, os, signal, av, gvcodec.base.standard.decoders
+gc.disable()
+def leave_garbage():
+    decoder = av.CodecContext.create("libdav1d", "r")
+    decoder.thread_count = 2
+    decoder.open()
+    cycle = [decoder]
+    cycle.append(cycle)
+leave_garbage()
+if os.fork() == 0:
+    signal.alarm(60)
+    gc.collect()
+    os._exit(7)
+print(os.waitpid(-1, 0)[1])
+"""
+    done = in_process("-W", "ignore", "-c", script)
+    assert (done.stdout, done.stderr) == (b"1792\n", b"")
+
+
 class Frames:
     def __init__(self, data: bytes, threads: int, fidelity: bool) -> None:
         self.video = gvcodec.open(data, threads=threads, output="torch", fidelity=fidelity)

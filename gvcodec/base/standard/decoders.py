@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import weakref
 from collections.abc import Sequence
@@ -118,7 +119,10 @@ _decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
 
 
 def _keep_open_in_child() -> None:
-    """`fork` copies no threads: closing a decoder would wait for those of the parent."""
+    """`fork` copies no threads: closing a decoder would wait for those of the parent.
+
+    `gc.freeze` exempts what the parent left to the garbage collector, FFmpeg's codecs among it."""
+    gc.freeze()
     for decoder in list(_decoders):
         decoder.keep_open()
 
