@@ -14,7 +14,7 @@ import numpy as np
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import tensors_of
 from gvcodec.models import read_arrays
-from gvcodec.source.planes import frame_from_planes
+from gvcodec.planes import frame_from_planes
 from gvcodec.types import Planes
 
 _RATE = 25

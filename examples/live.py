@@ -9,7 +9,7 @@ from fractions import Fraction
 from made_clip import HEIGHT, RATE, WIDTH, pictures
 
 import gvcodec
-from gvcodec.source.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.types import Colour, VideoFormat
 
 colour = Colour(matrix=rgb_matrix(HEIGHT))

@@ -11,9 +11,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.planes import frame_from_planes
 from gvcodec.sink.ffmpeg import find_ffmpeg
 from gvcodec.sink.writer import open_writer
-from gvcodec.source.planes import frame_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eval.tools import EvalError
 from gvcodec.compare import peers
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 

@@ -25,10 +25,10 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.video import check_tokens_option
+from gvcodec.planes import Scaler
 from gvcodec.sink import writer as writers
 from gvcodec.sink.output import VideoWriter
 from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import Scaler
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords

@@ -23,8 +23,8 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
 from gvcodec.source.tracks import TrackCopier

@@ -40,10 +40,10 @@ from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_reader
+from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import require_metric, ssimulacra2
 from gvcodec.source.container_tags import ANY_TEXT
 from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import rgb_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Colour, Planes

@@ -24,8 +24,8 @@ from gvcodec.errors import (
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.one_file.write import one_file_suffix
 from gvcodec.opening import PathName, Source, open_reader
+from gvcodec.planes import Scaler
 from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import Scaler
 from gvcodec.source.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_keywords

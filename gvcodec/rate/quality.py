@@ -32,8 +32,8 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
 from gvcodec.limits import NO_LIMITS
+from gvcodec.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import EncodePass, SourceFactory, VideoStats
-from gvcodec.source.planes import Scaler, rgb_from_planes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.torch_settings import default_torch_settings
 

@@ -11,9 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import (
+from gvcodec.planes import (
     CENTRE,
     LEFT,
     PLACES,
@@ -25,6 +23,8 @@ from gvcodec.source.planes import (
     rgb_matrix,
     rotation_of,
 )
+from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
+from gvcodec.source.inputs import InputOptions
 from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 

@@ -30,7 +30,7 @@ from gvcodec.base.standard.payloads import caption_bodies, nals_of, packet_of, r
 from gvcodec.bases import is_reordered, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.planes import planes_from_frame
+from gvcodec.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 

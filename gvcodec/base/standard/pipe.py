@@ -16,8 +16,8 @@ from typing import IO, NoReturn
 
 import av
 
+from gvcodec.planes import samples_of
 from gvcodec.sink.ffmpeg import Process, raw_input
-from gvcodec.source.planes import samples_of
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime
 
