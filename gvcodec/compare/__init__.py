@@ -36,10 +36,10 @@ from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.payload_choice import has_torch
 from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import missing_package, ssimulacra2
-from gvcodec.sink.ffmpeg import find_ffmpeg
 from gvcodec.source.inputs import InputOptions
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
+from gvcodec.util.ffmpeg import find_ffmpeg
 from gvcodec.util.file_io import name_of
 from gvcodec.util.torch_settings import default_torch_settings
 

@@ -29,7 +29,7 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
 
 if TYPE_CHECKING:
-    from gvcodec.sink.ffmpeg import Process
+    from gvcodec.util.ffmpeg import Process
 
 #: Kinds of files by their extensions, as FFmpeg calls them.
 FILES = {
@@ -174,7 +174,7 @@ class FileWriter(VideoWriter):
     ) -> None:
         super().__init__()
         # Other outputs need no program.
-        from gvcodec.sink.ffmpeg import Process, find_ffmpeg
+        from gvcodec.util.ffmpeg import Process, find_ffmpeg
 
         self._make_process = Process
         self._pending, self._fmt, self._metadata = pending, fmt, metadata

@@ -21,7 +21,9 @@ from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
-from gvcodec.sink.ffmpeg import (
+from gvcodec.source.metadata import SVT_AV1, VVENC_H266
+from gvcodec.types import Colour, Planes
+from gvcodec.util.ffmpeg import (
     SVT,
     VVENC,
     Version,
@@ -30,8 +32,6 @@ from gvcodec.sink.ffmpeg import (
     run_ffmpeg,
     svt_version,
 )
-from gvcodec.source.metadata import SVT_AV1, VVENC_H266
-from gvcodec.types import Colour, Planes
 
 #: SVT-AV1's tools for screens serve all pictures (docs/results.md). Releases before this one take
 #: two to seven times as long with them: there only small pictures at slow presets get them.
