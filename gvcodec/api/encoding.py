@@ -22,6 +22,7 @@ from gvcodec.codec.encode_stream import VideoSource, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
+from gvcodec.input_options import InputOptions, parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.painter.payload_choice import has_torch
@@ -29,9 +30,7 @@ from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.opening import Source
-from gvcodec.source.sound_coding import parse_sound
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import (
     as_name,

@@ -25,6 +25,7 @@ from gvcodec.errors import (
     UsageError,
     WrongModelError,
 )
+from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
 from gvcodec.painter.payload_choice import has_torch, painter_id
@@ -35,7 +36,6 @@ from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.source.frame_range import add_mark
 from gvcodec.source.frame_reader import InexactSeekError, Span
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.metadata import Metadata
 from gvcodec.source.opening import Source
 from gvcodec.source.reader import FrameMark, VideoReader

@@ -1,7 +1,7 @@
 """Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them. In: arguments and
 files. Out: files, text, an exit code; the work is done by `gvcodec.api` and other folders.
 Options of `encode` are fields of `EncoderConfig` (`gvcodec.config`), `InputOptions`
-(`source/inputs.py`) or `Job` (`api/job.py`): not written here.
+(`input_options.py`) or `Job` (`api/job.py`): not written here.
 
 A command is a row of `COMMANDS` and a module of its name in this folder:
 

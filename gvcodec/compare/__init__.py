@@ -32,11 +32,11 @@ from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.input_options import InputOptions
 from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.payload_choice import has_torch
 from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import missing_package, ssimulacra2
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.ffmpeg import find_ffmpeg

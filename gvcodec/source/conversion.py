@@ -11,6 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.input_options import InputOptions
 from gvcodec.planes import (
     CENTRE,
     LEFT,
@@ -24,7 +25,6 @@ from gvcodec.planes import (
     rotation_of,
 )
 from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
 

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.source.inputs import InputOptions
+from gvcodec.input_options import COPY, NONE, InputOptions, opus_rate
 from gvcodec.source.opening import of_the_same_programme
-from gvcodec.source.sound_coding import COPY, NONE, SoundCoder, opus_rate
+from gvcodec.source.sound_coding import SoundCoder
 from gvcodec.source.timeline import Timeline
 from gvcodec.source.tracks import TrackCopier
 from gvcodec.types import time_in_part

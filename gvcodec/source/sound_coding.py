@@ -20,10 +20,10 @@ from typing import cast
 import av
 from av.stream import Stream
 
+from gvcodec.input_options import MOST_OPUS_RATE
 from gvcodec.source.codec_parameters import fitting_head
 from gvcodec.source.sound_clock import skipped_samples
 from gvcodec.source.tracks import Track, TrackCopier, TrackPacket, track_of
-from gvcodec.util.messages import parse_amount
 
 #: Layouts of mapping family 1, by their number of channels.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -41,39 +41,14 @@ def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
     return layout.name, _SEPARATE
 
 
-#: Values of `--sound` besides "opus" and "opus:RATE".
-COPY, NONE = "copy", "none"
-_OPUS = "opus"
 #: Bits a second of a channel where no rate is given: clear speech, and music without harm at a
 #: first hearing.
 _USUAL_RATE = 24_000
-#: Bits a second that libopus takes.
-LEAST_RATE, MOST_RATE = 6_000, 510_000
 _RATE = 48_000
 #: Samples of a packet of 20 ms.
 _FRAME = 960
 #: Samples by which times may be off before there is a hole, or samples are left out.
 _JITTER = _RATE // 50
-
-
-def opus_rate(sound: str) -> int | None:
-    """Bits a second: 0 of "opus", None if nothing is coded. Raises `ValueError`."""
-    if sound in (COPY, NONE):
-        return None
-    name, colon, rate = sound.partition(":")
-    if name != _OPUS or (colon and not rate.isdecimal()):
-        raise ValueError(f"{sound!r} is not copy, none, opus or opus:RATE")
-    if colon and not LEAST_RATE <= int(rate) <= MOST_RATE:
-        raise ValueError(f"Opus takes {LEAST_RATE} to {MOST_RATE} bits a second, not {rate}")
-    return int(rate) if colon else 0
-
-
-def parse_sound(text: str) -> str:
-    """ "opus:24k" as "opus:24000" (bits a second). Raises `ValueError`."""
-    name, colon, rate = text.partition(":")
-    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
-    opus_rate(sound)
-    return sound
 
 
 class SoundCoder(TrackCopier):
@@ -88,8 +63,8 @@ class SoundCoder(TrackCopier):
         context = stream.codec_context
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
-        rate = self._rate or min(MOST_RATE, _USUAL_RATE * context.layout.nb_channels)
-        source_rate = getattr(stream, "bit_rate", None) or MOST_RATE + 1
+        rate = self._rate or min(MOST_OPUS_RATE, _USUAL_RATE * context.layout.nb_channels)
+        source_rate = getattr(stream, "bit_rate", None) or MOST_OPUS_RATE + 1
         if context.name in ("opus", "libopus") and source_rate <= rate:
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context.layout, rate)

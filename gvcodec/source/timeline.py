@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.source.inputs import DEFAULT_RATE
+from gvcodec.input_options import DEFAULT_RATE
 
 #: Seconds. A track that steps back by more begins again (the video: by half a frame), one that
 #: steps forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as

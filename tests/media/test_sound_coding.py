@@ -12,10 +12,9 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import UsageError
+from gvcodec.input_options import InputOptions, opus_rate
 from gvcodec.sink import feed
 from gvcodec.source import tracks
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.sound_coding import opus_rate
 from tests.clips import add_video, packets_of, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, run
 from tests.media.test_parts import tracks_in
