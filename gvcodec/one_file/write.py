@@ -35,10 +35,10 @@ from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.one_file.demux import Demuxer
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
-from gvcodec.source.boxes import find_box, read_at
 from gvcodec.source.codec_parameters import display_size, write_display_size
 from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
+from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line
 

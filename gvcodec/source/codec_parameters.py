@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.boxes import (
+from gvcodec.util.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,

@@ -24,9 +24,9 @@ from gvcodec.planes import (
     rgb_matrix,
     rotation_of,
 )
-from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
 from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.util.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
 
 #: Names the data in errors.
 _SOURCE = "tracks of a source"

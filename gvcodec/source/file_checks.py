@@ -8,7 +8,7 @@ import re
 from itertools import islice, takewhile
 from typing import BinaryIO, Literal
 
-from gvcodec.source.boxes import (
+from gvcodec.util.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,
