@@ -27,6 +27,7 @@ from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
@@ -50,7 +51,6 @@ from gvcodec.painter.payload import (
 from gvcodec.painter.token_coding import no_tokens
 from gvcodec.painter.token_coding import pack as pack_tokens
 from gvcodec.retrieval.summary import Summary
-from gvcodec.source.metadata import Chapter, Metadata
 from gvcodec.types import Colour, Planes, VideoFormat
 
 ROOT = Path(__file__).parent

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gvcodec.base import open_decoder
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
     DamagedStreamError,
@@ -31,7 +32,6 @@ from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Planes
 

@@ -17,6 +17,7 @@ from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC, VERSION
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import parse, parse_temporal_unit
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.codec.decoder import Decoder
@@ -36,7 +37,6 @@ from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
 from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
@@ -28,7 +29,6 @@ from gvcodec.painter.video import check_tokens_option
 from gvcodec.planes import Scaler
 from gvcodec.sink import writer as writers
 from gvcodec.sink.output import VideoWriter
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords

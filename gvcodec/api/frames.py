@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.job import make_config
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.encode_stream import encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.planes import CENTRE, planes_from_rgb, rgb_matrix
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
 from gvcodec.source.tracks import TrackCopier

@@ -20,6 +20,7 @@ from typing import Any
 import gvcodec
 from gvcodec.base import base_model_id
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import (
     UsageError,
@@ -36,7 +37,6 @@ from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.source.frame_range import add_mark
 from gvcodec.source.frame_reader import InexactSeekError, Span
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.opening import Source
 from gvcodec.source.reader import FrameMark, VideoReader
 from gvcodec.util import uris

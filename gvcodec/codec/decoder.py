@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from gvcodec.base import check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import (
     NO_TOKENS,
@@ -42,7 +43,6 @@ from gvcodec.errors import (
 )
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process

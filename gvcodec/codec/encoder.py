@@ -47,6 +47,7 @@ from gvcodec.bitstream.header import (
     NEEDS_PAINTER_TOKENS,
     NEEDS_STRENGTH_FACTORS,
 )
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.codec.file_order import FileOrder
 from gvcodec.codec.frame_captions import FrameCaptions
@@ -57,7 +58,6 @@ from gvcodec.limits import memory_note
 from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
 from gvcodec.painter.payload_choice import painter_id
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
@@ -140,7 +140,7 @@ class Encoder:
         self._frames_out = 0
 
     def send_metadata(self, data: bytes) -> None:
-        """Title, chapters and HDR metadata (see `gvcodec.source.metadata`), if any; before the
+        """Title, chapters and HDR metadata (see `gvcodec.bitstream.metadata`), if any; before the
         first frame. Which encoder codes the base is added."""
         if self._base_encoder.written_by:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data

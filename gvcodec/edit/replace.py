@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, PtsDecoder
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
@@ -43,7 +44,6 @@ from gvcodec.opening import open_reader
 from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import require_metric, ssimulacra2
 from gvcodec.source.container_tags import ANY_TEXT
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.reader import VideoReader
 from gvcodec.source.tracks import TrackReader
 from gvcodec.types import Colour, Planes

@@ -19,6 +19,7 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import (
     Entry,
     EntryType,
@@ -36,7 +37,6 @@ from gvcodec.one_file.demux import Demuxer
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
 from gvcodec.source.codec_parameters import display_size, write_display_size
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder

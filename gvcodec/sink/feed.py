@@ -23,9 +23,9 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.sink.track_muxing import LAYOUTS, Muxing, codec_name, describe
 from gvcodec.source.codec_parameters import with_display_size
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.sound_clock import aac_config, adts_header, is_frame
 from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidden
 

@@ -16,10 +16,10 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
 from gvcodec.source.codec_parameters import delayed_head, make_head, open_head
 from gvcodec.source.container_tags import lost_metadata, title_of, write_metadata
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.sound_clock import is_frame, silence
 from gvcodec.source.tracks import Track, TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun

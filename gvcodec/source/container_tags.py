@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.stream import Stream
 
-from gvcodec.source.metadata import MICROSECOND, NAME_ROOM, Metadata, printable
+from gvcodec.bitstream.metadata import MICROSECOND, NAME_ROOM, Metadata, printable
 
 #: Arguments with which `av.open` reads text that is not valid UTF-8. PyAV 19 needs none.
 ANY_TEXT: dict[str, Any] = (

@@ -10,7 +10,7 @@ from typing import Any, cast
 import av
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
-from gvcodec.source.metadata import HIGHEST_MASTERING
+from gvcodec.bitstream.metadata import HIGHEST_MASTERING
 
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000

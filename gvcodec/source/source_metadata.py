@@ -11,8 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 from av.stream import Stream
 
-from gvcodec.source.container_tags import texts_of, title_of
-from gvcodec.source.metadata import (
+from gvcodec.bitstream.metadata import (
     LATEST,
     MAX_PAYLOAD,
     MICROSECOND,
@@ -22,6 +21,7 @@ from gvcodec.source.metadata import (
     Metadata,
     printable,
 )
+from gvcodec.source.container_tags import texts_of, title_of
 from gvcodec.source.side_data import content_light, mastering_display, number_of, side_data
 
 #: Bytes that its field may take.

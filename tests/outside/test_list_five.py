@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import gvcodec
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.errors import MediaError
 from gvcodec.source.container_tags import lost_metadata
-from gvcodec.source.metadata import Chapter, Metadata
 from gvcodec.source.opening import Source
 from tests.clips import ffmpeg
 from tests.conftest import metadata_of

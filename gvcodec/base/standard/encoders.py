@@ -19,9 +19,9 @@ from typing import Protocol
 
 from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
 from gvcodec.bases import standard_of
+from gvcodec.bitstream.metadata import SVT_AV1, VVENC_H266
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
-from gvcodec.source.metadata import SVT_AV1, VVENC_H266
 from gvcodec.types import Colour, Planes
 from gvcodec.util.ffmpeg import (
     SVT,
@@ -136,7 +136,7 @@ def open_encoder(
 
 
 def encoder_version(codec: str) -> tuple[int, ...]:
-    """The encoder of a base and its version: `gvcodec.source.metadata.Metadata.encoder`."""
+    """The encoder of a base and its version: `gvcodec.bitstream.metadata.Metadata.encoder`."""
     return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *svt_version(find_ffmpeg(SVT)))
 
 
