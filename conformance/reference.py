@@ -32,7 +32,7 @@ from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import Planes
 
 MODELS = Path(__file__).parent / "models"

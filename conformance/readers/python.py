@@ -37,7 +37,7 @@ from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
 from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 
 _VERDICTS = {

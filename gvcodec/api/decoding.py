@@ -29,7 +29,7 @@ from gvcodec.painter.video import check_tokens_option
 from gvcodec.planes import Scaler
 from gvcodec.sink import writer as writers
 from gvcodec.sink.output import VideoWriter
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import (

@@ -27,7 +27,7 @@ from gvcodec.errors import UsageError
 from gvcodec.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.options import list_options, name_keywords
 

@@ -27,7 +27,7 @@ from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.token_coding import grid_of as steering_grid
 from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
-from gvcodec.source.tracks import Track, TrackReader
+from gvcodec.tracks.packets import Track, TrackReader
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 

@@ -48,7 +48,7 @@ from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process
 
 if TYPE_CHECKING:
-    from gvcodec.source.tracks import TrackReader
+    from gvcodec.tracks.packets import TrackReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Decoder:
             self._on_frame_packet(packet)
 
     def _on_tracks(self, payload: bytes) -> None:
-        from gvcodec.source.tracks import TrackReader
+        from gvcodec.tracks.packets import TrackReader
 
         if self.tracks is None:
             self.tracks = TrackReader(payload, self._limits)

@@ -15,7 +15,8 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.video import paints_exactly
-from gvcodec.source.tracks import CHUNK, TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import CHUNK
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:

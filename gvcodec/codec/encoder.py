@@ -148,7 +148,7 @@ class Encoder:
             self._order.ready.append(Packet(Kind.METADATA, data))
 
     def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.source.tracks`), if any; they go after the
+        """Next bytes of the copied tracks (see `gvcodec.tracks.packets`), if any; they go after the
         frames that were sent before."""
         if data:
             self._order.send_tracks(self.frames, data)

@@ -18,7 +18,7 @@ from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
 

@@ -43,9 +43,9 @@ from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_reader
 from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import require_metric, ssimulacra2
-from gvcodec.source.container_tags import ANY_TEXT
 from gvcodec.source.reader import VideoReader
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import count_noun
 from gvcodec.util.signals import OnAbort

@@ -24,9 +24,10 @@ from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.one_file.mp4_limits import check_mp4
-from gvcodec.source.container_tags import ANY_TEXT
 from gvcodec.source.source_metadata import chapters_of
-from gvcodec.source.tracks import TrackCopier, TrackReader
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.util.file_io import BorrowedFile
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}

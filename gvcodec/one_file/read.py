@@ -39,7 +39,7 @@ from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.source.tracks import CHUNK
+from gvcodec.tracks.packets import CHUNK
 from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun, log_line
 

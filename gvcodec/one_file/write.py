@@ -34,10 +34,10 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.one_file.demux import Demuxer
+from gvcodec.sink.feed import display_size, write_display_size
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
-from gvcodec.source.codec_parameters import display_size, write_display_size
-from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
+from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of
 from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line

@@ -18,7 +18,7 @@ from av.stream import Disposition
 from gvcodec.limits import Limits
 from gvcodec.serve.aac_segments import PREROLL, add_aac, code_part
 from gvcodec.sink.feed import FedTrack
-from gvcodec.source.tracks import TrackPacket, TrackReader
+from gvcodec.tracks.packets import TrackPacket, TrackReader
 from gvcodec.video import Video
 
 _COPIED = ("aac", "opus")

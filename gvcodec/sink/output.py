@@ -20,11 +20,10 @@ from av.stream import Disposition
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.planes import frame_from_planes, tag_colour
-from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed
+from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed, display_size, write_display_size
 from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, lost_of, read_back
-from gvcodec.source.codec_parameters import display_size, write_display_size
-from gvcodec.source.container_tags import lost_metadata, needs_tag_list
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import lost_metadata, needs_tag_list
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
 

@@ -18,10 +18,10 @@ from av.stream import Disposition, Stream
 
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.source.container_tags import lost_metadata, title_of, write_metadata
-from gvcodec.source.sound_clock import is_frame, silence
-from gvcodec.source.tracks import Track, TrackPacket, TrackReader
+from gvcodec.tracks.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.tracks.packets import Track, TrackPacket, TrackReader
+from gvcodec.tracks.sound_clock import is_frame, silence
+from gvcodec.tracks.tags import lost_metadata, title_of, write_metadata
 from gvcodec.util.messages import count_noun
 
 #: G.711 sound of telephones and cameras, which PyAV lets into QuickTime alone: elsewhere it becomes

@@ -25,7 +25,7 @@ from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.planes import converts_matrix, rgb_from_planes, to_eight_bits
 from gvcodec.sink.output import FILES, PIPE, FileWriter, PipeWriter, VideoWriter, name_errors
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 from gvcodec.util.messages import count_noun

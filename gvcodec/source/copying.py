@@ -8,9 +8,9 @@ import av
 
 from gvcodec.input_options import COPY, NONE, InputOptions, opus_rate
 from gvcodec.source.opening import of_the_same_programme
-from gvcodec.source.sound_coding import SoundCoder
 from gvcodec.source.timeline import Timeline
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.opus import SoundCoder
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 

@@ -22,7 +22,7 @@ from gvcodec.input_options import DEFAULT_RATE, InputOptions
 from gvcodec.source.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.source.opening import InputFile, reason, video_of
 from gvcodec.source.timeline import Timeline, has_timestamps, rate_of_stream
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 
 #: No time is before it.
 NEVER = -(1 << 63)

@@ -21,10 +21,10 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.source import file_checks
-from gvcodec.source.container_tags import ANY_TEXT
 from gvcodec.source.pictures import list_folder_pictures, list_named_pictures
 from gvcodec.source.playlist import KEY, files_of, is_playlist
 from gvcodec.source.timeline import may_jump
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 

@@ -36,7 +36,7 @@ from gvcodec.source.side_data import CAPTIONS, side_data
 from gvcodec.source.source_check import SourceCheck
 from gvcodec.source.source_metadata import metadata_of
 from gvcodec.source.timeline import has_timestamps
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes, VideoFormat
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.source.opening import InputFile, Source, reason
-from gvcodec.source.sound_coding import LAYOUTS, SoundCoder
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.opus import LAYOUTS, SoundCoder
 from gvcodec.util.file_io import name_of
 
 _LEAST_RATE, _MOST_RATE = 4_000, 768_000

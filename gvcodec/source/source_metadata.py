@@ -21,8 +21,8 @@ from gvcodec.bitstream.metadata import (
     Metadata,
     printable,
 )
-from gvcodec.source.container_tags import texts_of, title_of
 from gvcodec.source.side_data import content_light, mastering_display, number_of, side_data
+from gvcodec.tracks.tags import texts_of, title_of
 
 #: Bytes that its field may take.
 _ENCODER_ROOM = 64

@@ -25,7 +25,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.mp4_limits import check_mp4
 from gvcodec.one_file.write import write_one_file
 from gvcodec.opening import unwrap
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes
 from tests.browser import Page, browser
 from tests.clips import box, ffmpeg, make_clip, packets_of, sound_of, write_clip

@@ -55,7 +55,7 @@ with instrumented(__name__):
     from gvcodec.painter.fitting.deltas import unpack
     from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
-    from gvcodec.source.tracks import TrackReader
+    from gvcodec.tracks.packets import TrackReader
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))

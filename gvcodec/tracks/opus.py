@@ -21,9 +21,10 @@ import av
 from av.stream import Stream
 
 from gvcodec.input_options import MOST_OPUS_RATE
-from gvcodec.source.codec_parameters import fitting_head
-from gvcodec.source.sound_clock import skipped_samples
-from gvcodec.source.tracks import Track, TrackCopier, TrackPacket, track_of
+from gvcodec.tracks.codec_parameters import fitting_head
+from gvcodec.tracks.copier import TrackCopier, track_of
+from gvcodec.tracks.packets import Track, TrackPacket
+from gvcodec.tracks.sound_clock import skipped_samples
 
 #: Layouts of mapping family 1, by their number of channels.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
