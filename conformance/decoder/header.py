@@ -61,7 +61,7 @@ class Header:
         }
 
     def profile(self) -> int:
-        """What follows from the other fields; the byte of the file informs (Profiles)."""
+        """The level that follows from the other fields; the byte of the file informs (Profiles)."""
         if self.base == "gvc1d" or self.gvc1d_id:
             return 3
         return int(self.painter_id is not None)

@@ -35,8 +35,8 @@ def digest_of_parts(parts: Iterable[bytes | None]) -> str:
 
 
 def differences(answer: Answer, reference: Answer) -> Answer:
-    """What an answer says differently; of another verdict that alone. Keys that one of the two
-    lacks are left out."""
+    """Fields in which an answer differs; if the verdict differs, only the verdict. Keys that one of
+    the two lacks are left out."""
     if answer["verdict"] != reference["verdict"]:
         return {"verdict": answer["verdict"]}
     return {k: v for k, v in answer.items() if k in reference and reference[k] != v}

@@ -1,4 +1,4 @@
-"""What gvcodec says of an input."""
+"""Answers of gvcodec."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 Q = 35
 
 
-def answer(given: Input) -> Answer:
+def answer(source: Input) -> Answer:
     """Of any input."""
     try:
-        return {"verdict": "accepted", **PARSERS[given.parser](given.data)}
+        return {"verdict": "accepted", **PARSERS[source.parser](source.data)}
     except GvcodecError as error:
         kinds = [text for kind, text in _VERDICTS.items() if isinstance(error, kind)]
         return {"verdict": kinds[0] if kinds else type(error).__name__}
@@ -112,17 +112,17 @@ def _stream(data: bytes) -> dict[str, Any]:
             painted.append(digest(frame_digest(frame.planes)))
         times.append(decoder.receive_end())
         decoder.verify(reader.base_hash)
-    found = {
+    fields = {
         "header": digest(header_text(reader.header)),
         "payloads": digest_of_parts(payloads),
         "fits": digest_of_parts(fits),
         "times": digest(" ".join(map(str, times))),
         "frames": len(base),
     }
-    found["base"] = digest(" ".join(base))
+    fields["base"] = digest(" ".join(base))
     if decoder.painted_hash is not None:
-        found["painted"] = digest(" ".join(painted))
-    return found
+        fields["painted"] = digest(" ".join(painted))
+    return fields
 
 
 def _header(data: bytes) -> dict[str, Any]:
