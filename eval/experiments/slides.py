@@ -84,15 +84,17 @@ def measure(
     samples = [list(zip(base[n : n + 3], sources[n : n + 3], strict=True)) for n in firsts]
     runs = SampleClips(samples, [[rate(0, fmt.width, fmt.height)] * 3] * len(samples))
     mismatch = texture_mismatch(runs, model, stream)
-    colour, found = known_colour(fmt.colour, fmt.height), []
+    colour, rows = known_colour(fmt.colour, fmt.height), []
     for number, sample in enumerate(samples):
         of_base, source = sample[-1]
-        shown = runs.paint_one(number, model, stream)[-1]
-        lost = psnr(of_base[0], source[0], 1023) - psnr(shown[0], source[0], 1023)
-        wanted = as_rgb(source, colour)
-        distances = [float(distance(as_rgb(planes, colour), wanted)) for planes in (of_base, shown)]
-        found.append([lost, *distances])
-    return [mismatch[0] / mismatch[1], *np.mean(found, 0).tolist()]
+        painted = runs.paint_one(number, model, stream)[-1]
+        lost = psnr(of_base[0], source[0], 1023) - psnr(painted[0], source[0], 1023)
+        reference = as_rgb(source, colour)
+        distances = [
+            float(distance(as_rgb(planes, colour), reference)) for planes in (of_base, painted)
+        ]
+        rows.append([lost, *distances])
+    return [mismatch[0] / mismatch[1], *np.mean(rows, 0).tolist()]
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
     fidelity output."""
     own: dict[str, str] = {}
     others: dict[str, str] = {}
-    found = {}
+    styles = {}
     for row, codec in rows.items():
         family, output = codec["family"], codec["output"]
         if family == "gvcodec":
@@ -97,8 +97,8 @@ def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
             colour = _FAMILY_COLOURS.get(family) or others.setdefault(row, other)
             dashed = codec["delay"] == "low"
             marker = "s" if dashed else "o"
-        found[row] = {"color": colour, "linestyle": "--" if dashed else "-", "marker": marker}
-    return found
+        styles[row] = {"color": colour, "linestyle": "--" if dashed else "-", "marker": marker}
+    return styles
 
 
 def _label(metric: Metric) -> str:
