@@ -4,7 +4,8 @@ stream of it. Out: one HTML page.
     made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
     Path("film.html").write_text(made.html, encoding="utf-8")
 
-`peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
+`peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes,
+`blind` asks a person which of two clips is better.
 Distances: LPIPS-Alex and DISTS if their weights are installed, otherwise the small network that
 ships with gvcodec; none without torch. gvcodec's painter is trained and fitted with DISTS and the
 small network as losses, tokens and base gvc1d with LPIPS-Alex. SSIMULACRA2 (package
