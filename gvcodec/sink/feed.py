@@ -6,9 +6,9 @@
     feed.finish()
 
 Times are exact to the microsecond: FFmpeg's muxer counts milliseconds, so it gets a thousand times
-as many, and the header, which waits until it is whole, says how long a tick is. Sound that is
-hidden at the beginning of a track stays so by the track's delay; what begins before the first
-picture comes later, together with everything else."""
+as many, and the header, which waits until it is whole, states the length of a tick. The delay of a
+track hides sound at its beginning; if sound begins before the first picture, everything is later by
+that time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from av.stream import Stream
 
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
-from gvcodec.sink.track_muxing import LAYOUTS, Muxing, codec_name, describe
+from gvcodec.sink.track_muxing import Muxing, codec_name, describe, usual_layout
 from gvcodec.tracks.packets import Track, TrackPacket, TrackReader, without_hidden
 from gvcodec.tracks.sound_clock import aac_config, adts_header, is_frame
 from gvcodec.util.boxes import (
@@ -36,6 +36,7 @@ from gvcodec.util.boxes import (
     SEGMENT,
     TRACK,
     TRACKS,
+    VIDEO,
     VOID,
     element,
     element_head,
@@ -65,7 +66,6 @@ _PCM = {
 }
 #: Names the data in errors.
 _TRACKS_HEAD = "tracks of a Matroska file"
-_VIDEO = 0xE0
 #: Width and height at which a video is shown, and their unit.
 _DISPLAY_FIELDS = (0x54B0, 0x54BA, 0x54B2)
 #: Bytes at the beginning of a file that hold the element of its tracks.
@@ -109,12 +109,10 @@ class FedTrack:
 
     @property
     def layout(self) -> str:
-        """The channels. Matroska keeps their number; then they are the usual ones."""
+        """The layout of the channels, of which Matroska keeps the number alone."""
         context = self._template.codec_context
         assert isinstance(context, av.AudioCodecContext)
-        count = context.layout.nb_channels
-        is_usual = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
-        return context.layout.name if is_usual else LAYOUTS[count]
+        return usual_layout(context)
 
     @property
     def decodes(self) -> bool:
@@ -171,9 +169,9 @@ class FedTrack:
 
 
 class Feed(Muxing):
-    """Into `sink`. `choose` is called with each track and says whether it goes into the stream;
-    `on_start` when the header is whole, before it goes to the sink; `size`: at which pictures are
-    shown."""
+    """Writes into `sink`. `choose` is called with each track and says whether it goes into the
+    stream; `on_start` when the header is whole, before it goes to the sink; `size`: at which
+    pictures are shown."""
 
     def __init__(
         self,
@@ -271,7 +269,7 @@ class _Output:
         elif self._stopped is None and not self._dropped:
             try:
                 self._sink.write(data)
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (any error of the sink)
                 self._stopped = error
         return len(data)
 
@@ -302,8 +300,8 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
 
 
 def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
-    """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
-    nothing moves. None if it does not fit."""
+    """The beginning of a Matroska file with a display size instead of the checksum of its tracks:
+    no byte after it moves. None if it does not fit."""
     at, identity, tracks = 0, 0, b""
     while identity != TRACKS:
         head = element_head(data[at : at + HEAD_BYTES])
@@ -340,12 +338,14 @@ def write_display_size(path: Path, size: tuple[int, int]) -> bool:
 
 def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
     numbers = (side.to_bytes((side.bit_length() + 7) // 8) for side in size)
-    shown = b"".join(element(name, side) for name, side in zip(_DISPLAY_FIELDS, numbers, strict=False))
+    fields = b"".join(
+        element(name, side) for name, side in zip(_DISPLAY_FIELDS, numbers, strict=False)
+    )
 
     def change(identity: int, body: bytes) -> bytes | None:
-        if identity in (TRACK, _VIDEO):
+        if identity in (TRACK, VIDEO):
             body = rewrite(body, _TRACKS_HEAD, change)
-            return body + shown if identity == _VIDEO else body
+            return body + fields if identity == VIDEO else body
         return None if identity in (CHECKSUM, VOID, *_DISPLAY_FIELDS) else body
 
     return rewrite(tracks, _TRACKS_HEAD, change)

@@ -77,7 +77,7 @@ class Demuxer:
 
     @property
     def period(self) -> Fraction:
-        """Of frames, in ticks."""
+        """Period of frames in ticks."""
         return 1 / self.rate / self.tick
 
     def restart(self) -> None:

@@ -107,7 +107,7 @@ def is_samples(sound: Any) -> bool:
 
 
 def _open_samples(source: Any, rate: int | None) -> av.container.InputContainer:
-    """As FFmpeg reads a file of them."""
+    """FFmpeg's demuxer on samples."""
     if rate is None or rate != int(rate) or not _LEAST_RATE <= rate <= _MOST_RATE:
         raise UsageError(
             f"samples need sound_rate, a number from {_LEAST_RATE} to {_MOST_RATE}, not {rate}"

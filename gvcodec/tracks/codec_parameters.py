@@ -20,7 +20,10 @@ from gvcodec.util.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,
+    INFO,
+    SEEK_HEAD,
     SEGMENT,
+    TAGS,
     TRACK,
     TRACKS,
     VOID,
@@ -47,8 +50,7 @@ _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 #: Names the data in errors.
 _SOURCE = "tracks: codec parameters"
-#: Seek head, void, information, tracks, tags, cluster, checksum.
-_IN_SEGMENT = frozenset({0x114D9B74, VOID, 0x1549A966, TRACKS, 0x1254C367, CLUSTER, CHECKSUM})
+_IN_SEGMENT = frozenset({SEEK_HEAD, VOID, INFO, TRACKS, TAGS, CLUSTER, CHECKSUM})
 #: `ContentEncodings`: codec parameters that are packed.
 _PACKED = 0x6D80
 _DELAY = 0x56AA

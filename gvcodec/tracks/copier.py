@@ -1,4 +1,4 @@
-"""Copies sound and subtitles of a source: packets as FFmpeg demuxes them become packets of `tracks`,
+"""Copies sound and subtitles of a source: packets that FFmpeg demuxes become packets of `tracks`,
 with times in ticks of one sample of their sound.
 
     copier = TrackCopier(streams)
@@ -109,6 +109,6 @@ def track_of(stream: Stream, tick: Fraction, head: bytes) -> Track:
 
 
 def _text(text: str) -> str:
-    """As the format allows: printable to Unicode, and short."""
-    text = "".join(one if one.isprintable() else " " for one in text).strip()
+    """A text that the format allows: printable in Unicode, and short."""
+    text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text.encode()[:MAX_TEXT].decode(errors="ignore").strip()

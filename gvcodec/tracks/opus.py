@@ -3,7 +3,7 @@
     SoundCoder(streams, 48_000)  # bits a second; instead of a `TrackCopier`
 
 Subtitles are copied. Sound that is Opus of at most this rate already is copied too. Samples that
-the source hides are gone; those that Opus puts before the sound (6.5 ms) are marked as hidden.
+the source hides are gone; samples that Opus adds before the sound (6.5 ms) are marked as hidden.
 
 FFmpeg's decoder, resampler and encoder run in this process. A process of ffmpeg was tried: fed with
 packets in NUT it codes AAC 23 ms late and refuses ALAC and TTA; fed with samples it takes the place
@@ -87,7 +87,7 @@ class SoundCoder(TrackCopier):
 
 
 class _OpusCoder:
-    """Of one stream, in samples of 48 kHz. Sound without a hole and of one format is a run."""
+    """Codes one stream, in samples of 48 kHz. Sound without a hole and of one format is a run."""
 
     def __init__(self, layout: av.AudioLayout, rate: int) -> None:
         self._layout, family = coded_layout(layout)
@@ -100,7 +100,7 @@ class _OpusCoder:
         self._form: tuple[str, str, int] | None = None
         self._encoder: av.AudioCodecContext | None = None
         #: Where the run began, how much the encoder got.
-        self._origin = self._given = 0
+        self._origin = self._samples_sent = 0
         #: When the sound that came so far ends.
         self._end: Fraction | None = None
 
@@ -151,12 +151,12 @@ class _OpusCoder:
         self._encoder.time_base = Fraction(1, _RATE)
         self._encoder.options = self._options
         self._encoder.open()
-        self._origin, self._given = origin, 0
+        self._origin, self._samples_sent = origin, 0
 
     def _encode(self, frame: av.AudioFrame) -> Iterator[_OpusPacket]:
         assert self._encoder is not None
-        frame.pts, frame.time_base = self._given, Fraction(1, _RATE)
-        self._given += frame.samples
+        frame.pts, frame.time_base = self._samples_sent, Fraction(1, _RATE)
+        self._samples_sent += frame.samples
         for packet in self._encoder.encode(frame):
             yield self._place(packet)
 

@@ -2,8 +2,8 @@
 
 They travel in `tracks` packets (docs/spec/tracks.md): codec parameters as the head of
 a Matroska or MP4 file for each track, whole packets with exact timestamps. Of sound, a tick is one
-sample. Samples may be hidden: those that an encoder puts first, that an edit list leaves out, or
-that fill the last packet."""
+sample. Samples may be hidden: samples that an encoder adds at the start, that an edit list leaves
+out, or that fill the last packet."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class TrackPacket:
-    """A copied packet: number of its track; time, duration, and what is hidden at the start and at
-    the end of it, in ticks of the track. What is hidden at the start counts in the duration, what
-    is hidden at the end does not. `key`: decoding can begin here."""
+    """A copied packet: number of its track; time, duration, and the lengths hidden at its start and
+    at its end, in ticks of the track. The duration includes the part hidden at the start, but not
+    the part hidden at the end. `key`: decoding can begin here."""
 
     track: int
     pts: int
@@ -137,7 +137,7 @@ class TrackWriter:
         self._data += encode_var(len(packet.data)) + packet.data
         self._latest[number] = pts
         self._ends[number], self._durations[number] = pts + packet.duration, packet.duration
-        # Who writes a video file needs to know how each track begins.
+        # A writer of video files needs the beginning of each track.
         self._urgent = self._urgent or number in self._silent
         self._silent.discard(number)
         self.packets += 1
@@ -188,7 +188,7 @@ class TrackReader:
         self._end: Fraction | None = None
         self.waiting: deque[TrackPacket] = deque()
         self._most = limits.side_memory
-        self._held = 0
+        self._waiting_bytes = 0
         self._read(cursor)
 
     def has_same_layout(self, other: TrackReader) -> bool:
@@ -272,14 +272,14 @@ class TrackReader:
         if self._end is not None and packet.pts * tick >= self._end:
             return
         if self._begin is not None:
-            if (shown := self.shown_from(packet, self._begin)) is None:
+            if (remainder := self.shown_from(packet, self._begin)) is None:
                 return
-            packet = replace(shown, pts=shown.pts - round(self._begin / tick))
+            packet = replace(remainder, pts=remainder.pts - round(self._begin / tick))
         self._check_room(len(packet.data) + OBJECT_BYTES)
         self._wait(packet, None if self._begin is None else Fraction(0))
 
     def _wait(self, packet: TrackPacket, begin: Fraction | None) -> None:
-        """Of subtitles that last until the next one, only the latest is shown at `begin`."""
+        """Queue a packet. Only the latest subtitle without a duration is shown at `begin`."""
         lasts = self.streams[packet.track].type == "subtitle" and not packet.duration
         if begin is not None and lasts and packet.pts * self.ticks[packet.track] <= begin:
             others = (p for p in self.waiting if not (p.track == packet.track and not p.duration))
@@ -288,10 +288,12 @@ class TrackReader:
 
     def _check_room(self, cost: int) -> None:
         """Raises `LimitError`. Taken packets are not reported: then all are counted again."""
-        self._held = cost + (self._held if self.waiting else 0)
-        if self._held > self._most:
-            self._held = cost + sum(len(packet.data) + OBJECT_BYTES for packet in self.waiting)
-        if self._held > self._most:
+        self._waiting_bytes = cost + (self._waiting_bytes if self.waiting else 0)
+        if self._waiting_bytes > self._most:
+            self._waiting_bytes = cost + sum(
+                len(packet.data) + OBJECT_BYTES for packet in self.waiting
+            )
+        if self._waiting_bytes > self._most:
             raise LimitError(
                 f"sound and subtitles take more than {self._most >> 20} MiB (--max-memory)"
             )
