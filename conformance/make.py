@@ -222,7 +222,7 @@ def _summarised() -> bytes:
 
 
 def _grown() -> bytes:
-    """As a writer of 1.1 may make it: packets that may be ignored."""
+    """A file as a writer of 1.1 may make it: packets that may be ignored."""
 
     def extra(gop: int) -> list[Packet]:
         return [Packet(Kind.EXTRA, b"from 1.1", number) for number in (100, 120, 200)]
@@ -302,8 +302,8 @@ def _steered(
 
 
 def _tokens() -> bytes:
-    """Of one window: all kinds; its own, with strength, factors and deltas; none in a `fit` without
-    tokens; two kinds; no integer."""
+    """Tokens of one window: all kinds; its own, with strength, factors and deltas; none in a `fit`
+    without tokens; two kinds; no integer."""
     sizes = Model.load(PAINTER.find()).sizes()
     rng = np.random.default_rng(7)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
@@ -324,7 +324,8 @@ def _tokens() -> bytes:
 
 
 def _token_windows() -> bytes:
-    """Of four windows, three of which stick out; in force in the next GOP, too; others."""
+    """Tokens of four windows, three of which extend beyond the picture; in force in the next GOP,
+    too; others."""
     fmt = replace(_FORMAT, width=260, height=260)
     payloads = [3, 2, 1, 3], [0, 3, 0, 3]
     return _steered(
@@ -340,8 +341,8 @@ def _token_windows() -> bytes:
 
 
 def _unpainted_regions() -> bytes:
-    """Of four regions, three of which stick out: without tokens; with tokens and strength; all
-    painted again; none painted."""
+    """Four regions, three of which extend beyond the picture: without tokens; with tokens and
+    strength; all painted again; none painted."""
     fmt = replace(_FORMAT, width=75, height=70)
     return _steered(
         fmt,
@@ -420,7 +421,7 @@ def write_refused() -> None:
 
 
 def write_vectors() -> None:
-    """Of parts."""
+    """Write vectors of single parts."""
     for name, cases in (
         ("rans", vectors.rans()),
         ("predicted", vectors.predicted()),

@@ -231,7 +231,7 @@ def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
 
 
 def _hash_of(values: NDArray[Any], kind: str) -> str:
-    """Of numbers in file order."""
+    """Hash of numbers in file order."""
     return _sha256(np.ascontiguousarray(values).astype(kind).tobytes())[:16]
 
 

@@ -27,7 +27,7 @@ _Change = Callable[[Packet, int], list[Packet]]
 
 
 def files(encoded: Callable[..., bytes]) -> Refused:
-    """By name. `encoded` makes a stream of so many frames."""
+    """Refused files by name. `encoded` makes a stream of so many frames."""
     whole = encoded(4, keyint=2, low_delay=True)
     return _containers(whole) | _payloads(whole)
 

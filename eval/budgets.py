@@ -119,7 +119,7 @@ def window_rows(
 def look(
     tokenizer: Tokenizer, frames: Sequence[Planes]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of frames by themselves: tokens (F, W, K, C), the encoder's outputs and the keys of its last
+    """For single frames: tokens (F, W, K, C), the encoder's outputs and the keys of its last
     local layer (F, W, K, D)."""
     encodings = [tokenizer.encode([planes]) for planes in frames]
     values, features, keys = (np.concatenate(part) for part in zip(*encodings, strict=True))

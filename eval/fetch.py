@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def download(address: str, path: Path) -> None:
-    """Into `path`, by way of `path`.part, which a second call goes on with. Raises EvalError."""
+    """Download into `path`, through `path`.part, which a second call resumes. Raises EvalError."""
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})

@@ -98,8 +98,8 @@ def rankings_of(best: LpComp) -> dict[str, Rank]:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one question: whether the best moment is in the right clip, and within 0.2 s of the right
-    one; the third of the file."""
+    """The answer to one question: whether the best moment is in the right clip, and within 0.2 s of
+    the right one; the third of the file."""
 
     kind: str
     clip: bool
@@ -108,7 +108,7 @@ class Answer:
 
 
 def answers(vectors: Sequence[Vectors], joined: Joined, rank: Rank) -> list[Answer]:
-    """Of all questions."""
+    """Answers to all questions."""
     results = []
     for number, own in enumerate(vectors):
         for kind, form, length, stride in _QUESTIONS:

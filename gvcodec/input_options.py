@@ -88,8 +88,8 @@ def _code_point(kind: str, flag: str) -> Any:
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What a user says of an input that does not say it itself, or not rightly, and what is wanted
-    of it; None = nothing.
+    """Properties of an input that it does not state, or states wrongly, and changes of it; None:
+    not set.
 
     Code points of H.273 for `primaries`, `transfer` and `matrix`; `chroma_location` as in `Colour`.
     Frames and sound before `until` seconds after the first frame are wanted; a `scale` (width,

@@ -135,7 +135,7 @@ def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip], list[Clip]]:
 
 
 def quantised(vectors: Tensor) -> Tensor:
-    """As they come back from a file; gradients as if nothing was rounded."""
+    """Vectors rounded as in a file, with straight-through gradients."""
     return vectors + ((vectors / _STEP).round() * _STEP - vectors).detach()
 
 

@@ -91,8 +91,8 @@ class Judge:
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `trial.choose_best`, except for bytes and without a
-        bound of flicker."""
+        """The best of some tokens, or none: `trial.choose_best` without bytes and without a bound
+        of flicker."""
         distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
         least, best = distance, torch.zeros_like(tried[0])
         steady = price_of_flicker(distance, usual)

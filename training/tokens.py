@@ -216,7 +216,8 @@ def energies_of(luma: Tensor) -> Tensor:
 
 
 def _motion(now: Tensor, before: Tensor) -> Tensor:
-    """Of lumas (1, 1, H, W), along which change is seen: noise follows that of base frames."""
+    """Motion of lumas (1, 1, H, W), along which change is seen: noise follows that of base
+    frames."""
     current, reference = (
         (1023 * x[0, 0]).round().cpu().numpy().astype(np.uint16) for x in (now, before)
     )
@@ -277,7 +278,7 @@ def observe(
     position: int,
     painter: PainterNetwork | None = None,
 ) -> Crop:
-    """Of a batch of runs, whose tokens `painter` is to paint with (`network` at another strength);
+    """Observations of a batch of runs, which `painter` paints (`network` at another strength);
     `position` seeds the noise."""
     painter = painter or network
     observed = observe_run(painter, batch, position)
@@ -415,7 +416,7 @@ class TokenWork(Work):
         return paint_observed(crop.painter, steered)
 
     def _judge_loss(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Of a picture that is painted with shifts, its mean over the batch and its parts."""
+        """Loss of a picture painted with shifts: its mean over the batch, and its parts."""
         painted, before = self.paint(crop, shifts)
         rgb = crop_rgb(painted, SMALL, WINDOW)
         if crop.maps is None:

@@ -46,7 +46,7 @@ class Fit:
 
 
 def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
-    """Of a stream with this painter and header. Raises `Damaged`, `Newer`."""
+    """Read a `fit` packet of a stream with this painter and header. Raises `Damaged`, `Newer`."""
     read = Bytes(payload)
     first = read.number(1)
     if payload == b"\0":

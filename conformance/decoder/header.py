@@ -79,7 +79,7 @@ def fraction(value: Fraction) -> str:
 
 
 def read_header(data: bytes) -> Header:
-    """In the order in which a reader checks."""
+    """Read the fields, with checks in the order of the specification."""
     if data[:4] != MAGIC:
         raise Refused("not a gvcodec file")
     whole = Bytes(data, 4)

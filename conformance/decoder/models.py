@@ -80,7 +80,7 @@ def painter(data: bytes) -> Tensors:
 
 
 def _widened(name: str, tensor: np.ndarray) -> np.ndarray:
-    """As int64; tensors of tokens, whose readers check their types, as they are."""
+    """The tensor in int64; tensors of tokens keep their types, which their readers check."""
     return tensor if name.startswith("tokens.") else tensor.astype(np.int64)
 
 

@@ -34,7 +34,7 @@ class Unit:
 
     @property
     def payload(self) -> bytes:
-        """As a file without bundles has it."""
+        """The frame as in a file without bundles."""
         data = b""
         for i, (head, body) in enumerate(self.frame):
             last = i == len(self.frame) - 1
@@ -44,7 +44,7 @@ class Unit:
 
     @property
     def plain(self) -> list[tuple[int, bytes]]:
-        """As a bundle has it: (type, body), 255 where these are no plain OBUs."""
+        """The frame as in a bundle: (type, body), 255 where these are no plain OBUs."""
         reserved = any(head & 0x85 for head, _ in self.frame)
         if reserved or len(self.frame) > 16 or any(len(body) >> 24 for _, body in self.frame):
             return [(255, self.payload)]

@@ -29,7 +29,7 @@ H8 = _hadamard(8)
 
 
 def padded(plane: np.ndarray) -> np.ndarray:
-    """To multiples of 16, by repeating the last row and column."""
+    """Pad to multiples of 16 by repeating the last row and column."""
     rows, columns = (-side % 16 for side in plane.shape)
     return np.pad(plane, ((0, rows), (0, columns)), "edge")
 

@@ -14,7 +14,7 @@ from conformance.readers.inputs import Input
 
 
 def answer(source: Input) -> Answer | None:
-    """Of a stream; None of other inputs."""
+    """The answer for a stream; None for other inputs."""
     if source.parser != "stream":
         return None
     payloads: list[bytes] = []

@@ -138,7 +138,7 @@ def model_of(identity: bytes) -> bytes:
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
-    """Of 10 bits."""
+    """Planes of 10 bits."""
     formats = {"yuv420p": 8, "yuv420p10le": 10}
     if frame.format.name not in formats:
         raise DamagedStreamError("the base layer is no 4:2:0 of 8 or 10 bits")
@@ -194,7 +194,7 @@ def _one_file(data: bytes) -> dict[str, Any]:
 
 
 def header_text(fields: dict[str, Any]) -> str:
-    """As `python.header_text`."""
+    """See `python.header_text`."""
     names = ("primaries", "transfer", "matrix", "full_range", "chroma_location")
     ratios = {name: Fraction(*fields[name]).as_integer_ratio() for name in ("rate", "tick", "sar")}
     numbers = (fields["width"], fields["height"], *ratios["rate"], *ratios["tick"])

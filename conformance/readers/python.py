@@ -53,7 +53,7 @@ Q = 35
 
 
 def answer(source: Input) -> Answer:
-    """Of any input."""
+    """The answer for any input."""
     try:
         return {"verdict": "accepted", **PARSERS[source.parser](source.data)}
     except GvcodecError as error:
@@ -80,7 +80,7 @@ def frame_digest(planes: Iterable[np.ndarray]) -> bytes:
 
 
 def _open(header: SequenceHeader) -> Decoder:
-    """Of base frames where the painter is not here."""
+    """A decoder; of base frames where the painter is missing."""
     try:
         return Decoder(header, models=[MODELS], threads=1)
     except WrongModelError:

@@ -206,7 +206,7 @@ def decode(data: bytes, base: bool) -> list[Planes]:
 
 
 def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> EncodeResult:
-    """In random access, the first frame alone intra."""
+    """A peer in random access, with only the first frame intra."""
     peer = peers.make(codec, "ra", Options())
     with tempfile.TemporaryDirectory() as folder:
         stream, output, raw = (Path(folder, name) for name in ("stream", "out.y4m", "raw"))

@@ -174,7 +174,7 @@ def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float
 
 
 def _sums(plane: torch.Tensor) -> NDArray[np.float32]:
-    """Of blocks, the last ones cut off by the picture's edge scaled to whole ones."""
+    """Sums of blocks; incomplete blocks at the edges are scaled to whole ones."""
     height, width = plane.shape
     pads = (0, -width % BLOCK, 0, -height % BLOCK)
     total, samples = (

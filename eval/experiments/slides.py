@@ -59,14 +59,14 @@ def slide(number: int) -> Planes:
 
 
 def base_frames(frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig) -> list[Planes]:
-    """In 10 bits, of sources in 8."""
+    """Base frames in 10 bits, of sources in 8."""
     encoder = open_encoder(fmt, config.resolve())
     coded = [encoder.send(wide(planes), number == 0) for number, planes in enumerate(frames)]
     return [planes for part in (*coded, *encoder.drain()) for planes in part.base_frames]
 
 
 def as_rgb(planes: Planes, colour: Colour) -> Tensor:
-    """As files show planes of 10 bits, (1, 3, H, W)."""
+    """RGB of planes of 10 bits, as decoded files show them, (1, 3, H, W)."""
     y, u, v = (torch.from_numpy(plane.astype(np.float32) * 4 / 1023) for plane in narrow(planes))
     return to_rgb(y[None, None], torch.stack([u, v])[None], colour).clamp(0, 1)
 

@@ -62,7 +62,7 @@ class Counts:
         self._counts = np.full((dims, contexts, _VALUES), _COUNT)
 
     def bits(self, values: NDArray[np.int64], contexts: NDArray[np.int64]) -> float:
-        """Of values (regions, D) with contexts of the same shape, which are learned."""
+        """Bits of values (regions, D) with contexts of the same shape, which are learned."""
         total = 0.0
         for value_row, context_row in zip(values, contexts, strict=True):
             for n, (value, context) in enumerate(zip(value_row, context_row, strict=True)):

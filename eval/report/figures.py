@@ -102,7 +102,7 @@ def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 
 def _label(metric: Metric) -> str:
-    """Of the axis."""
+    """The label of an axis."""
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
     return f"{metric.marked_label}{unit} ({direction})"

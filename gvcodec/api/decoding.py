@@ -143,7 +143,7 @@ class DecodeRequest:
 
     @property
     def has_end(self) -> bool:
-        """Whether frames after those that are wanted are left out."""
+        """Whether frames after the requested part are left out."""
         return self.frames is not None or self.end is not None
 
 
@@ -163,7 +163,7 @@ def decode_file(
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
-    `lossless` keeps the samples. With `ignore_errors` the frame before those that are lost stays
+    `lossless` keeps the samples. With `ignore_errors` the frame before lost frames stays
     on screen. `progress` and `verbose` as for `encode_file`. `enforce_rlimit`: the system holds
     this process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
     `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.

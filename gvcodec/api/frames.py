@@ -1,8 +1,8 @@
 """Frames to streams: arrays, tensors, pictures, planes.
 
 `encode` gives bytes; `gvcodec.api.decoded_frames` is the way back. Frame by frame: `Encoder`.
-Pictures come as programs hold them: (H, W, 3) or (3, H, W), one or a whole video of
-them, of NumPy, PyTorch, PIL or whatever NumPy reads.
+Pictures are (H, W, 3) or (3, H, W), one or a whole video of them, of NumPy, PyTorch, PIL or any
+other type that NumPy reads.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _read_picture(picture: Any) -> NDArray[np.uint8]:
 
 
 def _to_numpy(value: Any) -> NDArray[Any]:
-    """Tensors on whatever device too."""
+    """Also tensors on any device."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value

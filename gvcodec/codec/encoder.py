@@ -79,9 +79,9 @@ class Progress(FitProgress, Protocol):
 
 @renamed_attributes(waits="holds_packets", fitted="fit_payloads")
 class Encoder:
-    """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
-    what they are for. One class holds the state of base and painter, since a packet waits for the
-    later of them.
+    """One video. With strengths by GOP or fitting, `flush` releases the packets, because side
+    information precedes the frames that it describes. One class holds the state of base and
+    painter, since a packet waits for the later of them.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and

@@ -53,7 +53,7 @@ from gvcodec.util.signals import OnAbort
 #: PSNR-Y in dB below which a copy is another film: usual qualities have more.
 FLOOR = "psnr=24"
 _FLOORS = re.compile(r"(psnr|ssimulacra2)=(-?\d+(?:\.\d+)?)")
-#: Distance in frames between those that SSIMULACRA2 scores.
+#: Distance in frames from one SSIMULACRA2 score to the next.
 _SCORED = 8
 _LANGUAGE = re.compile(r"-[a-z]{3}$")
 #: Tags of cameras and people that a copy needs.

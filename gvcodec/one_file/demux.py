@@ -182,7 +182,7 @@ class Tracks:
             self.writer.copy(packet, self.shift)
 
     def digest(self) -> bytes:
-        """Hash of the tracks' packets, including those that are not copied."""
+        """Hash of the packets of all tracks, also of tracks that are not copied."""
         for _ in self._packets:
             pass
         tracks = (track.digest() for track in self._hashes.values())

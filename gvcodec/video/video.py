@@ -419,5 +419,5 @@ class Video(TimedStream):
 
 
 def _plain(values: Any) -> Any:
-    """Tensors, on whatever device, as arrays."""
+    """Tensors on any device as arrays."""
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values

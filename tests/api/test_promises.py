@@ -95,7 +95,9 @@ def test_limits_are_those_that_are_written_down() -> None:
     assert listed["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
     parameters = listed["tracks of sound and subtitles, their parameters"]
-    assert parameters == f"{track_packets.MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
+    assert (
+        parameters == f"{track_packets.MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
+    )
     assert listed["timestamps ahead of their frames"] == "2^19"
     timeline, late = _core.Timeline(0, (25, 1), (1, 25), 1000), b"\0\2"  # by one tick
     timeline.send(late * (1 << 19))

@@ -157,7 +157,7 @@ class FolderClips:
 
     @cached_property
     def _files(self) -> dict[bool, list[Source]]:
-        """By whether they are held out."""
+        """Files, held-out ones apart."""
         root = Path(self.path)
         if not root.is_dir():
             raise MediaError(f"{self.path}: no such folder")

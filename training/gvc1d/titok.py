@@ -65,7 +65,8 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of their network: layers and widths of encoder and decoder, tokens, values of a token."""
+    """Sizes of their network: layers and widths of encoder and decoder, tokens, values of a
+    token."""
 
     layers: dict[str, int]
     width: dict[str, int]

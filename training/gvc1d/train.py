@@ -81,7 +81,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run, as its file says."""
+    """Settings of a run, from its file."""
 
     model: Config
     stages: tuple[Stage, ...]
@@ -136,8 +136,8 @@ def read_settings(path: Path) -> Settings:
 
 
 class Outcome(NamedTuple):
-    """Of clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]; memory after each
-    frame [B, F, M, D], None without memory."""
+    """Results for clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]; memory
+    after each frame [B, F, M, D], None without memory."""
 
     planes: tuple[Tensor, Tensor, Tensor]
     bits: Tensor
@@ -284,7 +284,7 @@ MATRIX_SCALE = 12.0
 
 
 def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
-    """Of the configuration: "muon" or "adamw"."""
+    """The optimizer of the configuration: "muon" or "adamw"."""
     weights = network.weights()
     blocks = [n for n in weights if n.endswith(".weight") and n.split(".")[1].isdigit()]
     matrices = [weights[n] for n in blocks]
