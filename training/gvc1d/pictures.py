@@ -1,5 +1,5 @@
-"""Single pictures by a GVC1D network: its tokens in the form of `gvcodec.gvc1d.tokenizer.Tokenizer`,
-so that search, condensed sets and the router can be measured on either.
+"""Single pictures by a GVC1D network, as by `gvcodec.gvc1d.tokenizer.Tokenizer`, so that search and
+condensed sets can be measured on either.
 
     network = PictureNetwork(Path("weights.safetensors"), rate=7)
     tokens = network.encode([planes, …])     # values [N, W, T, C], features [N, W, RUNS, 2D]
@@ -91,10 +91,10 @@ class PictureNetwork:
         """Integers [N, W, T, C] and slots [N, W, T, D]."""
         height, width = pictures[0][0].shape
         grid, window = grid_of(width, height, self.config), self.config.window
-        planes = []
-        for same, side in zip(zip(*pictures, strict=True), (window, *[window // 2] * 2), strict=True):
-            planes.append(_whole_windows(np.stack(same), side))
-        patches = to_patches(*planes, self.config, ops_torch)
+        sides = window, window // 2, window // 2
+        stacks = [np.stack(same) for same in zip(*pictures, strict=True)]
+        y, u, v = (_whole_windows(one, side) for one, side in zip(stacks, sides, strict=True))
+        patches = to_patches(y, u, v, self.config, ops_torch)
         state = self.model.first_state(len(pictures), grid)
         values = self.model.encode(patches, state, self._mix, grid)
         return values.round().clamp(-LARGEST, LARGEST), self.model.slots
@@ -115,12 +115,16 @@ class PictureNetwork:
         return y[:, None, : 2 * rows, : 2 * columns], chroma
 
     def bits(self, values: Tensor | NDArray[np.int16], columns: int = 1) -> Tensor:
-        """Bits of tokens [N, W, T, C] by the autoregressive entropy model, [N, W]; `columns`
-        windows lie side by side. Differentiable."""
+        """Bits of windows [N, W]; see `token_bits`."""
+        return self.token_bits(values, columns).sum((2, 3))
+
+    def token_bits(self, values: Tensor | NDArray[np.int16], columns: int = 1) -> Tensor:
+        """Bits of integers [N, W, T, C] by the autoregressive entropy model; `columns` windows lie
+        side by side. Differentiable."""
         tokens = torch.as_tensor(values).float()
         grid = Grid(tokens.shape[1] // columns, columns)
         prediction = self.model.predict(tokens, self._state(tokens, grid), self._mix, grid)
-        return estimate_bits(tokens, prediction).sum((2, 3))
+        return estimate_bits(tokens, prediction)
 
     def _state(self, tokens: Tensor, grid: Grid) -> State:
         return self.model.first_state(len(tokens), grid)
