@@ -35,8 +35,8 @@ from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
 from training import router
 
-#: Pictures are reduced to 2 windows of height; the frames that are coded, one after the other.
-_ROWS, FRAMES, STEP = 2, 3, 2
+#: Windows of height that pictures are reduced to; the frames that are coded, one after the other.
+_ROWS, FRAMES, STEP = 1, 2, 2
 #: Coded rates, in turn: the middle one and two next to it.
 RATES = tuple(rate * RATE_STEPS for rate in (3, 4, 5))
 #: The router's inputs are means of runs of tokens: as many as the tokenizer has tokens.
