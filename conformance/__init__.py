@@ -1,1 +1,1 @@
-"""Files that say what a decoder must find in them, and who judges it: docs/spec/conformance.md."""
+"""Files with the answers of a right decoder, and a judge of decoders: docs/spec/conformance.md."""

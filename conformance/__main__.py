@@ -1,6 +1,6 @@
 """Judges a decoder: `python -m conformance DECODER_COMMAND`, a table of files by columns.
 
-The command gets a file as its last argument and prints what docs/spec/conformance.md says. Ends
+The command gets a file as its last argument and prints the answer of docs/spec/conformance.md. Ends
 with 1 where anything differs.
 """
 
@@ -25,22 +25,24 @@ _TIMEOUT = 600
 
 def answer(command: list[str], path: Path) -> tuple[int, dict[str, Any]]:
     """Exit code and answer of a decoder; no answer where it prints none."""
-    done = subprocess.run([*command, str(path)], capture_output=True, timeout=_TIMEOUT, check=False)
+    process = subprocess.run(
+        [*command, str(path)], capture_output=True, timeout=_TIMEOUT, check=False
+    )
     try:
-        found = json.loads(done.stdout)
+        printed = json.loads(process.stdout)
     except ValueError:
-        found = {}
-    return done.returncode, found if isinstance(found, dict) else {}
+        printed = {}
+    return process.returncode, printed if isinstance(printed, dict) else {}
 
 
-def judge(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+def judge(answer: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     """A mark for each column."""
     marks = []
     for column in COLUMNS:
-        if column not in wanted or column not in found:
+        if column not in reference or column not in answer:
             marks.append(MISSING)
         else:
-            marks.append(SAME if found[column] == wanted[column] else OTHER)
+            marks.append(SAME if answer[column] == reference[column] else OTHER)
     return marks
 
 
@@ -58,8 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     files = [p for p in files_to_judge() if not options.names or p.stem in options.names]
     print(f"{'file':24}" + "".join(f"{column:>11}" for column in COLUMNS))
     for path in files:
-        code, found = answer(command, path)
-        marks = judge(found, json.loads(path.with_suffix(".json").read_text("utf-8")))
+        code, printed = answer(command, path)
+        marks = judge(printed, json.loads(path.with_suffix(".json").read_text("utf-8")))
         wrong += code != 0 or OTHER in marks
         print(f"{path.stem:24}" + "".join(f"{mark:>11}" for mark in marks) + f"  {code or ''}")
     refused = json.loads((ROOT / "refused.json").read_text("utf-8"))

@@ -72,7 +72,7 @@ def attention_cases(rng: np.random.Generator) -> bytes:
         q = normal(rng, 1, 2, queries, depth, size=3)
         k, v = normal(rng, 1, 2, keys, depth), normal(rng, 1, 2, keys, depth)
         visible = np.sort(rng.integers(1, keys + 1, queries))
-        if depth == 8:  # what a query does not see may be anything
+        if depth == 8:  # values masked from the query are arbitrary
             visible = np.minimum(visible, keys - 1)
             k[:, :, -1], v[:, :, -1] = np.inf, np.nan
         result = exact.attention(q, k, v, visible.tolist())

@@ -1,4 +1,4 @@
-"""What the conformance files are made of: a source with sound and subtitles, small models."""
+"""Inputs of the conformance files: a source with sound and subtitles, small models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import tensors_of
 from gvcodec.models import read_arrays
-from gvcodec.source.planes import frame_from_planes
+from gvcodec.planes import frame_from_planes
 from gvcodec.types import Planes
 
 _RATE = 25
@@ -74,9 +74,9 @@ def token_tensors(dimensions: int, styles: int, seed: int = 0) -> dict[str, Any]
 
 
 def steered(path: Path) -> bytes:
-    """A painter with tensors of tokens, without what serves fitting."""
+    """A painter with tensors of tokens, without the tensors for fitting."""
     from safetensors.numpy import save
 
     arrays, metadata = read_arrays(path)
-    kept = {n: a for n, a in arrays.items() if not n.endswith((".grid", ".unit"))}
-    return save(kept | token_tensors(8, len(arrays["style.weight"])), metadata)
+    plain = {n: a for n, a in arrays.items() if not n.endswith((".grid", ".unit"))}
+    return save(plain | token_tensors(8, len(arrays["style.weight"])), metadata)

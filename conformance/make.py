@@ -1,7 +1,7 @@
 """Makes the conformance files again: `python -m conformance.make`, or some by name, `refused` (new
 ones) and `vectors` among them.
 
-A release adds files and never changes one: what 1.0 read, every later release reads.
+A release adds files and never changes one: every later release reads the files of 1.0.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
@@ -50,7 +51,6 @@ from gvcodec.painter.payload import (
 from gvcodec.painter.token_coding import no_tokens
 from gvcodec.painter.token_coding import pack as pack_tokens
 from gvcodec.retrieval.summary import Summary
-from gvcodec.source.metadata import Chapter, Metadata
 from gvcodec.types import Colour, Planes, VideoFormat
 
 ROOT = Path(__file__).parent
@@ -128,14 +128,14 @@ def rewritten(
     return out.getvalue()
 
 
-def _before_keys(data: bytes, made: Callable[[int], list[Packet]]) -> bytes:
+def _before_keys(data: bytes, packets_of: Callable[[int], list[Packet]]) -> bytes:
     """Packets before each `key`, by the number of its GOP."""
 
     def change(header: SequenceHeader, packets: list[Packet]) -> Any:
         out, gop = [], 0
         for packet in packets:
             if packet.kind is Kind.KEY:
-                out += made(gop)
+                out += packets_of(gop)
                 gop += 1
             out.append(packet)
         return header, out
@@ -169,7 +169,7 @@ def _described() -> bytes:
     return _before_keys(_encoded(), lambda g: [packet] if g == 0 else [])
 
 
-def _named() -> bytes:
+def _named_tracks() -> bytes:
     """Names of tracks: repeated, too long, of an unknown kind, with joined letters and an override
     of direction; of a track that is not there."""
     names = (
@@ -222,7 +222,7 @@ def _summarised() -> bytes:
 
 
 def _grown() -> bytes:
-    """As a writer of 1.1 may make it: packets that may be ignored."""
+    """A file as a writer of 1.1 may make it: packets that may be ignored."""
 
     def extra(gop: int) -> list[Packet]:
         return [Packet(Kind.EXTRA, b"from 1.1", number) for number in (100, 120, 200)]
@@ -240,9 +240,9 @@ def _fitted() -> bytes:
         values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in names}
         return join_strength(pack([Delta(n, v, 4) for n, v in values.items()]), strength)
 
-    given = [payload(1, Strength()), payload(2, Strength(40, 30)), IDENTITY, BASE]
+    payloads = [payload(1, Strength()), payload(2, Strength(40, 30)), IDENTITY, BASE]
     return _before_keys(
-        _encoded(15, keyint=3), lambda g: [Packet(Kind.FIT, fit) for fit in given[g : g + 1]]
+        _encoded(15, keyint=3), lambda g: [Packet(Kind.FIT, fit) for fit in payloads[g : g + 1]]
     )
 
 
@@ -253,7 +253,7 @@ def _turned() -> bytes:
     rng = np.random.default_rng(5)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
     deltas = pack([Delta(n, v, 4) for n, v in values.items()])
-    given = [
+    payloads = [
         join_strength(BASE, Strength(gains=(4, 3, 2), amplitudes=(8, 7, 6))),
         join_strength(BASE, Strength(50, 12, (-8, -3, 0), (-1, 0, 5))),
         join_strength(deltas, Strength(gains=(16, -40, 1), amplitudes=(-40, 16, 9))),
@@ -261,10 +261,10 @@ def _turned() -> bytes:
     ]
 
     def change(header: SequenceHeader, packets: list[Packet]) -> Any:
-        numbers, out = iter(range(len(given))), []
+        numbers, out = iter(range(len(payloads))), []
         for packet in packets:
             if packet.kind is Kind.KEY:
-                out.append(Packet(Kind.FIT, given[next(numbers)]))
+                out.append(Packet(Kind.FIT, payloads[next(numbers)]))
             out.append(packet)
         return replace(header, needs=NEEDS_STRENGTH_FACTORS), out
 
@@ -291,9 +291,9 @@ def _steered(
         return pack_tokens(tokens, model.tokens, 45)
 
     def change(header: SequenceHeader, packets: list[Packet]) -> Any:
-        given, out = iter(fits(coded)), []
+        payloads, out = iter(fits(coded)), []
         for packet in packets:
-            if packet.kind is Kind.KEY and (payload := next(given, None)) is not None:
+            if packet.kind is Kind.KEY and (payload := next(payloads, None)) is not None:
                 out.append(Packet(Kind.FIT, payload))
             out.append(packet)
         return replace(header, painter_id=identity, needs=NEEDS_PAINTER_TOKENS), out
@@ -302,8 +302,8 @@ def _steered(
 
 
 def _tokens() -> bytes:
-    """Of one window: all kinds; its own, with strength, factors and deltas; none in a `fit` without
-    tokens; two kinds; no integer."""
+    """Tokens of one window: all kinds; its own, with strength, factors and deltas; none in a `fit`
+    without tokens; two kinds; no integer."""
     sizes = Model.load(PAINTER.find()).sizes()
     rng = np.random.default_rng(7)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
@@ -324,7 +324,8 @@ def _tokens() -> bytes:
 
 
 def _token_windows() -> bytes:
-    """Of four windows, three of which stick out; in force in the next GOP, too; others."""
+    """Tokens of four windows, three of which extend beyond the picture; in force in the next GOP,
+    too; others."""
     fmt = replace(_FORMAT, width=260, height=260)
     payloads = [3, 2, 1, 3], [0, 3, 0, 3]
     return _steered(
@@ -340,8 +341,8 @@ def _token_windows() -> bytes:
 
 
 def _unpainted_regions() -> bytes:
-    """Of four regions, three of which stick out: without tokens; with tokens and strength; all
-    painted again; none painted."""
+    """Four regions, three of which extend beyond the picture: without tokens; with tokens and
+    strength; all painted again; none painted."""
     fmt = replace(_FORMAT, width=75, height=70)
     return _steered(
         fmt,
@@ -372,7 +373,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "unpainted-regions": _unpainted_regions,
     "timing": _timed,
     "metadata": _described,
-    "metadata-names": _named,
+    "metadata-names": _named_tracks,
     "captions": _captioned,
     "one-file-captions.mp4": lambda: _as_one_file(_captioned(), ".mp4"),
     "summary": _summarised,
@@ -391,19 +392,19 @@ def write_files(names: list[str]) -> None:
     """Files and their answers, all where none are named."""
     painter = PAINTER.find()
     shutil.copyfile(painter, MODELS / f"{model_id(painter).hex()}.safetensors")
-    for name, made in FILES.items():
+    for name, make in FILES.items():
         if names and name not in names:
             continue
-        data = made()
+        data = make()
         path = ROOT / "files" / (name if "." in name else f"{name}.gvc")
         path.write_bytes(data)
-        wanted = json.dumps(answer(data), indent=1, ensure_ascii=False)
-        path.with_suffix(".json").write_text(wanted + "\n", "utf-8")
+        reference = json.dumps(answer(data), indent=1, ensure_ascii=False)
+        path.with_suffix(".json").write_text(reference + "\n", "utf-8")
         print(f"{name}: {len(data)} bytes")
 
 
 def write_refused() -> None:
-    """Files that must be refused, those that are not there yet."""
+    """Writes missing files that must be refused."""
     reasons = json.loads((ROOT / "refused.json").read_text())
     for name, (data, code, why) in refused.files(_encoded).items():
         if name in reasons:
@@ -420,13 +421,13 @@ def write_refused() -> None:
 
 
 def write_vectors() -> None:
-    """Of parts."""
-    for name, found in (
+    """Write vectors of single parts."""
+    for name, cases in (
         ("rans", vectors.rans()),
         ("predicted", vectors.predicted()),
         ("painter", vectors.painter_layers(ROOT / "files")),
     ):
-        (ROOT / f"{name}.json").write_text(json.dumps(found) + "\n")
+        (ROOT / f"{name}.json").write_text(json.dumps(cases) + "\n")
 
 
 def main(names: list[str]) -> None:
@@ -434,9 +435,9 @@ def main(names: list[str]) -> None:
         (ROOT / folder).mkdir(exist_ok=True)
     if not names or set(names) & set(FILES):
         write_files([name for name in names if name in FILES])
-    for group, made in (("refused", write_refused), ("vectors", write_vectors)):
+    for group, write in (("refused", write_refused), ("vectors", write_vectors)):
         if not names or group in names:
-            made()
+            write()
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def apart(data: bytes) -> Parts:
     head = Bytes(data, 6)
     fields, read = head.take(head.var()), Bytes(data, header.size)
     packets = []
-    while read.left:
+    while read.remaining:
         packet = read_packet(read)
         kind = KIND_NUMBERS.get(packet.name, 3)
         after = Bytes(data, packet.begin)
@@ -74,9 +74,9 @@ def apart(data: bytes) -> Parts:
 
 
 def sealed(part: Part) -> bytes:
-    made = var(len(part.payload) << 2 | part.kind)
-    made += (bytes([part.number]) if part.kind == 3 else b"") + part.payload
-    return made + crc16(made).to_bytes(2, "little")
+    data = var(len(part.payload) << 2 | part.kind)
+    data += (bytes([part.number]) if part.kind == 3 else b"") + part.payload
+    return data + crc16(data).to_bytes(2, "little")
 
 
 def together(parts: Parts) -> bytes:
@@ -86,14 +86,14 @@ def together(parts: Parts) -> bytes:
     bundled, must = False, Bytes(parts.fields, 4)
     if len(parts.fields) > 5:
         bundled = bool(must.number(1) & 8)
-    made, gop, frames, total, fitted, entries = [header], b"", 0, 0, 0, b""
+    pieces, gop, frames, total, fitted, entries = [header], b"", 0, 0, 0, b""
     gops = 0
     for part in parts.packets:
         if part.kind == KIND_NUMBERS["gop"]:
             total += frames
             end = sealed(replace(part, payload=crc32(gop).to_bytes(4, "little") + var(total)))
             entries += var(frames) + var(len(gop) + len(end)) + bytes([fitted])
-            made += [gop, end]
+            pieces += [gop, end]
             gop, frames, fitted, gops = b"", 0, 0, gops + 1
             continue
         if part.kind < 2:
@@ -102,7 +102,7 @@ def together(parts: Parts) -> bytes:
         gop += sealed(part)
     index = sealed(Part(3, NUMBERS["index"], var(total) + var(gops) + entries))
     end = parts.base_hash + len(index).to_bytes(4, "little")
-    return b"".join([*made, gop, index, sealed(Part(3, NUMBERS["end"], end))])
+    return b"".join([*pieces, gop, index, sealed(Part(3, NUMBERS["end"], end))])
 
 
 def disturbed(data: bytes, rng: random.Random) -> bytes:
@@ -140,8 +140,10 @@ def of_header(parts: Parts, rng: random.Random) -> bytes:
 
 def of_payload(parts: Parts, rng: random.Random) -> bytes:
     packets = list(parts.packets)
-    named = [n for n, part in enumerate(packets) if part.kind == 3]
-    chosen = rng.choice(named) if named and rng.random() < 0.6 else rng.randrange(len(packets))
+    numbered = [n for n, part in enumerate(packets) if part.kind == 3]
+    chosen = (
+        rng.choice(numbered) if numbered and rng.random() < 0.6 else rng.randrange(len(packets))
+    )
     payload = packets[chosen].payload
     for _ in range(rng.choice([1, 1, 2])):
         payload = disturbed(payload, rng)
@@ -171,7 +173,7 @@ def of_new_packets(parts: Parts, rng: random.Random) -> bytes:
     """Packets of other files and made-up ones."""
     packets = list(parts.packets)
     for _ in range(rng.choice([1, 1, 2])):
-        packets.insert(rng.randrange(len(packets) + 1), rng.choice(MADE)(rng))
+        packets.insert(rng.randrange(len(packets) + 1), rng.choice(RANDOM_PACKETS)(rng))
     return together(replace(parts, packets=packets))
 
 
@@ -182,16 +184,16 @@ def _number(rng: random.Random) -> bytes:
 
 
 def _timing(rng: random.Random) -> Part:
-    made = b""
+    payload = b""
     for _ in range(rng.randrange(1, 4)):
         late = rng.choice([0, rng.randrange(1, 4000)])
-        made += var(rng.randrange(4)) + var(late)
-        made += b"" if late else var(rng.randrange(12)) + var(rng.choice([0, 2002, 4004, 9]))
-    return Part(3, NUMBERS["timing"], made)
+        payload += var(rng.randrange(4)) + var(late)
+        payload += b"" if late else var(rng.randrange(12)) + var(rng.choice([0, 2002, 4004, 9]))
+    return Part(3, NUMBERS["timing"], payload)
 
 
 def _metadata(rng: random.Random) -> Part:
-    made = b""
+    payload = b""
     for _ in range(rng.randrange(4)):
         text = rng.choice(["", "a\0b", "über\t", " x ", "a\u00a0b\u200b", "\0", "n\0t\0u"]).encode()
         number = rng.choice([1, 2, 3, 4, 5, 6, 7, 8])
@@ -199,21 +201,21 @@ def _metadata(rng: random.Random) -> Part:
         data = numbers + (text if number in (1, 2, 5) else b"")
         if rng.random() < 0.2:
             data = disturbed(data, rng)
-        made += bytes([number]) + var(len(data)) + data
-    return Part(3, NUMBERS["metadata"], made)
+        payload += bytes([number]) + var(len(data)) + data
+    return Part(3, NUMBERS["metadata"], payload)
 
 
 def _tracks(rng: random.Random) -> Part:
-    count, made = rng.randrange(2), b""
-    made += var(count)
+    count, payload = rng.randrange(2), b""
+    payload += var(count)
     for _ in range(rng.randrange(4)):
         data = bytes(rng.randrange(256) for _ in range(rng.randrange(4)))
         form = rng.randrange(8)
-        made += var(rng.randrange(count + 1) << 3 | form) + _number(rng)
-        made += _number(rng) if form & 1 else b""
-        made += _number(rng) + _number(rng) if form & 2 else b""
-        made += var(len(data)) + data
-    return Part(3, NUMBERS["tracks"], made)
+        payload += var(rng.randrange(count + 1) << 3 | form) + _number(rng)
+        payload += _number(rng) if form & 1 else b""
+        payload += _number(rng) + _number(rng) if form & 2 else b""
+        payload += var(len(data)) + data
+    return Part(3, NUMBERS["tracks"], payload)
 
 
 def _fit(rng: random.Random) -> Part:
@@ -237,7 +239,7 @@ def _other(rng: random.Random) -> Part:
     return Part(3, number, bytes(rng.randrange(256) for _ in range(rng.choice([0, 1, 8, 12]))))
 
 
-MADE: list[Callable[[random.Random], Part]] = [_timing, _metadata, _tracks, _fit, _other]
+RANDOM_PACKETS: list[Callable[[random.Random], Part]] = [_timing, _metadata, _tracks, _fit, _other]
 WAYS: dict[Callable[[Parts, random.Random], bytes], int] = {
     of_bytes: 3,
     of_header: 4,
@@ -248,16 +250,16 @@ WAYS: dict[Callable[[Parts, random.Random], bytes], int] = {
 
 
 class Remembering(decode.Decoder):
-    """What was decoded before is not decoded again."""
+    """A decoder that caches its results by GOP."""
 
-    seen: ClassVar[dict[Any, Any]] = {}
+    results: ClassVar[dict[Any, Any]] = {}
 
-    def _once(self, key: Any, made: Callable[[], Any]) -> Any:
-        if key not in self.seen:
-            if len(self.seen) > 2000:
-                self.seen.clear()
-            self.seen[key] = made()
-        return self.seen[key]
+    def _once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self.results:
+            if len(self.results) > 2000:
+                self.results.clear()
+            self.results[key] = compute()
+        return self.results[key]
 
     def _form(self) -> tuple[object, ...]:
         header = self.header
@@ -278,35 +280,35 @@ class Remembering(decode.Decoder):
         return frames
 
     def base_frames(self, payloads: list[bytes]) -> Any:
-        made, base = super().base_frames, self.base
+        decode_base, base = super().base_frames, self.base
 
-        def decoded() -> Any:
+        def decode_gop() -> Any:
             before = len(getattr(base, "symbols", ()))
-            frames = made(payloads)
+            frames = decode_base(payloads)
             lists = (getattr(base, name, [])[before:] for name in ("symbols", "counted"))
             return frames, *lists
 
-        known = ("base", self._form(), *payloads) in self.seen
-        frames, symbols, counted = self._once(("base", self._form(), *payloads), decoded)
-        if known and symbols:
+        is_cached = ("base", self._form(), *payloads) in self.results
+        frames, symbols, counted = self._once(("base", self._form(), *payloads), decode_gop)
+        if is_cached and symbols:
             base.symbols += symbols
-        if known and counted:
+        if is_cached and counted:
             base.counted += counted
         return frames
 
     def painted_frames(self, payloads: list[bytes], base: Any, fit: Any) -> Any:
-        made = super().painted_frames
+        paint = super().painted_frames
         key = "painted", self._form(), self.header.painter_id, repr(fit), *payloads
-        return self._once(key, lambda: made(payloads, base, fit))
+        return self._once(key, lambda: paint(payloads, base, fit))
 
 
 def verdicts(data: bytes) -> tuple[tuple[int, Any], tuple[int, Any]]:
-    """Exit code and answer, or what was refused and why, of gvcodec and of the second decoder."""
+    """Exit code and answer, or the reason of a refusal, of gvcodec and of the second decoder."""
     try:
         first: tuple[int, Any] = 0, json.loads(json.dumps(reference(data)))
     except GvcodecError as error:
         first = error.exit_code, str(error)
-    except Exception as error:  # noqa: BLE001 (a crash is what is looked for)
+    except Exception as error:  # noqa: BLE001 (crashes are searched for)
         first = -1, repr(error)
     try:
         second: tuple[int, Any] = 0, json.loads(json.dumps(decode.answer(data, Remembering)))
@@ -319,11 +321,11 @@ def verdicts(data: bytes) -> tuple[tuple[int, Any], tuple[int, Any]]:
 
 def with_hash_of_its_frames(data: bytes) -> bytes:
     """The same file, its base hash made right as far as frames can be decoded."""
-    parts, found = apart(data), decode.Hash("base")
+    parts, base_hash = apart(data), decode.Hash("base")
     decoder = Remembering(decode.read_stream(data))
     for gop in decoder.stream.gops:
-        found.add(decoder.base_frames(decoder.payloads(gop)))
-    return together(replace(parts, base_hash=found.digest()))
+        base_hash.add(decoder.base_frames(decoder.payloads(gop)))
+    return together(replace(parts, base_hash=base_hash.digest()))
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> set[str]:
@@ -395,8 +397,10 @@ def main(arguments: list[str] | None = None) -> int:
             figures["refused by other codes"] += 1
         figures["differ" if differs else "agree"] += 1
         if differs:
-            said = [one[1] if one[0] else "read" for one in (first, second)]
-            print(json.dumps([number, name, way, differs, first[0], second[0], *said]), flush=True)
+            answers = [verdict[1] if verdict[0] else "read" for verdict in (first, second)]
+            print(
+                json.dumps([number, name, way, differs, first[0], second[0], *answers]), flush=True
+            )
             if options.keep:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 (options.keep / f"{options.seed}-{number}.gvc").write_bytes(data)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gvcodec.base import open_decoder
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
     DamagedStreamError,
@@ -31,58 +32,63 @@ from gvcodec.painter.payload import BASE, read_deltas, split_extras
 from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import Planes
 
 MODELS = Path(__file__).parent / "models"
 
 
 def answer(data: bytes) -> dict[str, Any]:
-    """What docs/spec/conformance.md asks for, of a stream or of a file that holds one. Raises
+    """The answer of docs/spec/conformance.md for a stream or a file that holds one. Raises
     `GvcodecError`."""
     with open_source(data) as stream:
         data = stream.read()
     reader = Reader(io.BytesIO(data))
     gops = reader.gops()
-    found: dict[str, Any] = {"metadata": None, "tracks": []}
+    fields: dict[str, Any] = {"metadata": None, "tracks": []}
     tracks: TrackReader | None = None
     captions: list[str] = []
     for packet in reader.packets():
         if packet.is_frame and reader.header.base == "av1":
             captions.append(captions_in(packet.payload).hex())
-        if packet.kind is Kind.METADATA and packet.payload and found["metadata"] is None:
-            found["metadata"] = _metadata(Metadata.unpack(packet.payload))
+        if packet.kind is Kind.METADATA and packet.payload and fields["metadata"] is None:
+            fields["metadata"] = _metadata(Metadata.unpack(packet.payload))
         elif packet.kind is Kind.TRACKS and tracks is None:
             tracks = TrackReader(packet.payload)
-            found["tracks"] = _tracks(tracks)
+            fields["tracks"] = _tracks(tracks)
         elif packet.kind is Kind.TRACKS and tracks is not None:
             tracks.send(packet.payload)
         while tracks is not None and tracks.waiting:
-            one = tracks.waiting.popleft()
-            fields = [one.pts, one.duration, *one.hidden, one.key, _sha256(one.data)]
-            found["tracks"][one.track]["packets"].append(fields)
+            copied = tracks.waiting.popleft()
+            packet_fields = [
+                copied.pts,
+                copied.duration,
+                *copied.hidden,
+                copied.key,
+                _sha256(copied.data),
+            ]
+            fields["tracks"][copied.track]["packets"].append(packet_fields)
     if any(captions):
-        found["captions"] = captions
+        fields["captions"] = captions
     assert reader.base_hash is not None
-    found["container"] = {
+    fields["container"] = {
         **_header(reader.header),
         "gops": [[gop.frames, gop.size] for gop in gops],
         "base_hash": reader.base_hash.hex(),
     }
     in_force: Any = None
-    found["summary"], found["fit"] = [], []
+    fields["summary"], fields["fit"] = [], []
     for gop in gops:
         packets = list(reader.packets_of(gop))
         summary = next((p.payload for p in packets if p.kind is Kind.SUMMARY), b"")
-        known = summary[:1] == bytes([VERSION])
-        found["summary"].append(
-            Summary.unpack(summary, gop.frames).vectors.tolist() if known else None
+        is_known = summary[:1] == bytes([VERSION])
+        fields["summary"].append(
+            Summary.unpack(summary, gop.frames).vectors.tolist() if is_known else None
         )
         fit = next((p.payload for p in reversed(packets) if p.kind is Kind.FIT), None)
         in_force = in_force if fit is None else _weights(reader, fit)
-        found["fit"].append(in_force)
-    return found | _frames(data) | _symbols(data)
+        fields["fit"].append(in_force)
+    return fields | _frames(data) | _symbols(data)
 
 
 def _weights(reader: Reader, payload: bytes) -> Any:
@@ -98,14 +104,14 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     if deltas is None:
         return "identity"
     by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
-    found = {**_strength(beside.strength), "deltas": by_name}
+    fields = {**_strength(beside.strength), "deltas": by_name}
     tokens = [] if beside.tokens is None else _steering(reader.header, model, beside.tokens)
     if any(tokens):
-        found["tokens"] = tokens
+        fields["tokens"] = tokens
     if beside.unpainted_regions is not None:
         size = reader.header.format.height, reader.header.format.width
-        found["unpainted"] = unpack_regions(beside.unpainted_regions, *size).astype(int).tolist()
-    return found
+        fields["unpainted"] = unpack_regions(beside.unpainted_regions, *size).astype(int).tolist()
+    return fields
 
 
 def _steering(header: SequenceHeader, model: Model, coded: bytes) -> list[list[int]]:
@@ -158,15 +164,15 @@ def _ratio(value: Any) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-def _metadata(found: Metadata) -> dict[str, Any]:
-    names = {"names": [list(name) for name in found.names]} if found.names else {}
+def _metadata(metadata: Metadata) -> dict[str, Any]:
+    names = {"names": [list(name) for name in metadata.names]} if metadata.names else {}
     return {
-        "title": found.title,
-        "chapters": [[c.begin, c.end - c.begin, c.title] for c in found.chapters],
-        "mastering": list(found.mastering) if found.mastering else None,
-        "light": list(found.light) if found.light else None,
-        "tags": [list(tag) for tag in found.tags],
-        "start": found.source_start,
+        "title": metadata.title,
+        "chapters": [[c.begin, c.end - c.begin, c.title] for c in metadata.chapters],
+        "mastering": list(metadata.mastering) if metadata.mastering else None,
+        "light": list(metadata.light) if metadata.light else None,
+        "tags": [list(tag) for tag in metadata.tags],
+        "start": metadata.source_start,
         **names,
     }
 
@@ -195,15 +201,15 @@ def _frames(data: bytes) -> dict[str, Any]:
         times.append(frame.pts)
     times.append(decoder.receive_end())
     decoder.verify(reader.base_hash)
-    found: dict[str, Any] = {"times": times, "base": base}
-    return found | ({"painted": painted} if reader.header.painter_id else {})
+    fields: dict[str, Any] = {"times": times, "base": base}
+    return fields | ({"painted": painted} if reader.header.painter_id else {})
 
 
 def _symbols(data: bytes) -> dict[str, Any]:
     """Integers of frame packets of base gvc1d; none if its model is missing, or pictures need
     more memory than is usual."""
     reader = Reader(io.BytesIO(data))
-    header, found = reader.header, dict[str, Any]()
+    header, fields = reader.header, dict[str, Any]()
     decoder: Gvc1dDecoder | None = None
     try:
         check(header, header.is_painted, DEFAULT)
@@ -212,20 +218,20 @@ def _symbols(data: bytes) -> dict[str, Any]:
     except (WrongModelError, LimitError):
         pass
     if decoder is not None:
-        found["symbols"] = [_base_symbols(decoder, p) for p in reader.packets() if p.is_frame]
-    return found
+        fields["symbols"] = [_base_symbols(decoder, p) for p in reader.packets() if p.is_frame]
+    return fields
 
 
 def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
     decoder.send(packet.payload, packet.kind is Kind.KEY)
-    found = decoder.latest
-    assert found is not None
-    tokens = _hash_of(found.tokens, "<i2")
-    return {"rate": found.rate, "lengths": found.lengths.tolist(), "tokens": tokens}
+    frame = decoder.latest
+    assert frame is not None
+    tokens = _hash_of(frame.tokens, "<i2")
+    return {"rate": frame.rate, "lengths": frame.lengths.tolist(), "tokens": tokens}
 
 
 def _hash_of(values: NDArray[Any], kind: str) -> str:
-    """Of numbers in file order."""
+    """Hash of numbers in file order."""
     return _sha256(np.ascontiguousarray(values).astype(kind).tobytes())[:16]
 
 

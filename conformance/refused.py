@@ -27,7 +27,7 @@ _Change = Callable[[Packet, int], list[Packet]]
 
 
 def files(encoded: Callable[..., bytes]) -> Refused:
-    """By name. `encoded` makes a stream of so many frames."""
+    """Refused files by name. `encoded` makes a stream of so many frames."""
     whole = encoded(4, keyint=2, low_delay=True)
     return _containers(whole) | _payloads(whole)
 
@@ -81,7 +81,7 @@ def _payloads(whole: bytes) -> Refused:
     embedded = (FILES / "embedded.gvc").read_bytes()
     steered = (FILES / "tokens.gvc").read_bytes()
     other = bytes([PAINTER]) + b"another"
-    many = encode_var(0) + encode_svar(0) + encode_var((1 << 40) + 1) + encode_svar(0)
+    too_many = encode_var(0) + encode_svar(0) + encode_var((1 << 40) + 1) + encode_svar(0)
 
     def swapped(packet: Packet, _number: int) -> list[Packet]:
         return [replace(packet, payload=other) if packet.kind is Kind.MODEL else packet]
@@ -106,7 +106,7 @@ def _payloads(whole: bytes) -> Refused:
         "fit-regions-bits": (before(Kind.FIT, b"\x50\1\x80"), 3, "bits after the last region"),
         "fit-in-a-gop": (before(Kind.FIT, b"\0", 1), 3, "a fit packet inside a GOP"),
         "key-in-a-gop": (_repacked(whole, _keys), 3, "a key packet inside a GOP"),
-        "timing-frame": (before(Kind.TIMING, many), 3, "a frame above 2^40"),
+        "timing-frame": (before(Kind.TIMING, too_many), 3, "a frame above 2^40"),
         "timing-cut": (before(Kind.TIMING, b"\0"), 3, "an entry ends early"),
         "metadata-text": (before(Kind.METADATA, b"\1\1\xff"), 3, "a title that is no UTF-8"),
         "metadata-size": (before(Kind.METADATA, b"\1\5abc"), 3, "a field ends early"),
@@ -188,14 +188,14 @@ def _repacked(data: bytes, change: _Change, base_hash: bytes | None = None) -> b
             index += encode_var(total - before) + encode_var(len(gop)) + bytes([fitted])
             before, frames, gops, gop, fitted = total, total, gops + 1, b"", False
             continue
-        made = change(packet, number)
-        fitted |= any(one.kind is Kind.FIT for one in made)
-        gop += b"".join(one.pack() for one in made)
-        added += sum(one.is_frame for one in made) - packet.is_frame
+        changed = change(packet, number)
+        fitted |= any(changed_packet.kind is Kind.FIT for changed_packet in changed)
+        gop += b"".join(changed_packet.pack() for changed_packet in changed)
+        added += sum(changed_packet.is_frame for changed_packet in changed) - packet.is_frame
         number += packet.is_frame
-    found = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
-    end = (base_hash or packet.payload[:8]) + len(found).to_bytes(4, "little")
-    out.write(found + Packet(Kind.END, end).pack())
+    index_packet = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
+    end = (base_hash or packet.payload[:8]) + len(index_packet).to_bytes(4, "little")
+    out.write(index_packet + Packet(Kind.END, end).pack())
     return out.getvalue()
 
 

@@ -25,7 +25,7 @@ FILE, FRAME, BLOCK = "av1-low-delay", 2, (5, 8)
 def rans() -> list[dict[str, Any]]:
     """Values in every fifth table, with escapes, and inflated ones; whole bytes."""
     rng = np.random.default_rng(2)
-    found = []
+    cases = []
     for scale in range(0, 64, 5):
         for mean, inflation in ((0, 0), (-11, 0), (300, 0), (5, 9), (-40, 127)):
             values = np.concatenate([rng.integers(-4, 5, 20), [200, -3000, 1 << 20]])
@@ -39,7 +39,7 @@ def rans() -> list[dict[str, Any]]:
             else:
                 tables = np.full(len(values), scale, np.uint8), np.full(len(values), mean, np.int16)
                 data = _core.cdf_encode(values, *tables)
-            found.append(
+            cases.append(
                 {
                     "scale": scale,
                     "mean": mean,
@@ -48,7 +48,7 @@ def rans() -> list[dict[str, Any]]:
                     "bytes": binascii.hexlify(data).decode(),
                 }
             )
-    return found
+    return cases
 
 
 def _constant(*outputs: int) -> Layer:
@@ -60,7 +60,7 @@ def _constant(*outputs: int) -> Layer:
 def predicted() -> list[dict[str, Any]]:
     """Packets of predicted integers: layers, activations and entries of each, values, bytes."""
     rng = np.random.default_rng(7)
-    found = []
+    cases = []
     for count in (1, 40):
         layers = [
             Layer(
@@ -83,7 +83,7 @@ def predicted() -> list[dict[str, Any]]:
         back = np.stack([at.clip(0, 2), -(at.clip(0, 9) << 14 | 4), np.full(count, -1)], 1)
         values = rng.integers(-20, 21, (1, count)).astype(np.int32)
         data = streams.encode_predicted(layers, side, values, back=back[None].astype(np.int32))[0]
-        found.append(
+        cases.append(
             {
                 "layers": [
                     {
@@ -100,30 +100,30 @@ def predicted() -> list[dict[str, Any]]:
                 "bytes": binascii.hexlify(data).decode(),
             }
         )
-    return found
+    return cases
 
 
 class _Watched(Network):
-    """Keeps what the layers of one block see and give."""
+    """Keeps inputs and outputs of the layers of one block."""
 
-    def outputs(self, seen: Array, told: Array, frame: int) -> Array:
+    def outputs(self, signals: Array, statistics: Array, frame: int) -> Array:
         r, c = BLOCK
-        head = super().outputs(seen, told, frame)
-        self.seen = {
+        head = super().outputs(signals, statistics, frame)
+        self.values = {
             "condition": [*self.entries, frame],
-            "signals": seen[:, 4 * r, 4 * c].tolist(),
-            "statistics": told[:, r, c].tolist(),
-            "stem": (self._activated("stem", seen, stride=2) - 8)[:, 2 * r, 2 * c].tolist(),
+            "signals": signals[:, 4 * r, 4 * c].tolist(),
+            "statistics": statistics[:, r, c].tolist(),
+            "stem": (self._activated("stem", signals, stride=2) - 8)[:, 2 * r, 2 * c].tolist(),
             "style": self.style[:, r, c].tolist(),
             "head": head[:, r, c].tolist(),
         }
         return head
 
     def _activated(self, layer: str, x: Array, stride: int = 1) -> Array:
-        made = super()._activated(layer, x, stride)
+        activations = super()._activated(layer, x, stride)
         if layer == "style":
-            self.style = made - 8
-        return made
+            self.style = activations - 8
+        return activations
 
 
 def painter_layers(folder: Path) -> dict[str, Any]:
@@ -145,9 +145,9 @@ def painter_layers(folder: Path) -> dict[str, Any]:
         "file": FILE,
         "frame": FRAME,
         "block": list(BLOCK),
-        "condition": network.seen["condition"],
+        "condition": network.values["condition"],
         "vector": search(frames[-1][0], frames[-2][0])[r // 2, c // 2].tolist(),
-        **network.seen,
+        **network.values,
         "noise": state["noise"][rows, columns].tolist(),
         "detail": luma[rows, columns].tolist(),
         "tint": [plane[half].tolist() for plane in chroma],

@@ -36,7 +36,7 @@ PACKAGES = ("PIL", "bjontegaard", "imageio_ffmpeg", "matplotlib", "scipy", "torc
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, return the exit code. Only the module of the command is imported."""
-    given = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="python -m eval", description="Rate–distortion evaluation of gvcodec."
     )
@@ -45,10 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for name, (path, help) in COMMANDS.items():
             command = commands.add_parser(name, help=help)
-            if name in given:
+            if name in words:
                 modules[name] = import_module(f"eval.{path}")
                 modules[name].arguments(command)
-        options = parser.parse_args(given)
+        options = parser.parse_args(words)
         signals.OnAbort(_say_resumes)
         with signals.guard_signals() if arguments is None else contextlib.nullcontext():
             return modules[options.command].run(options) or 0

@@ -73,13 +73,13 @@ def sources(options: argparse.Namespace) -> list[Source]:
 
 
 def clips(options: argparse.Namespace) -> list[Clip]:
-    """The clips of a command, read; those that cannot be read are named and left out. Raises
+    """The clips of a command, read; unreadable clips are named and left out. Raises
     EvalError where none is left."""
     return prepare(sources(options), options.frames, options.out)
 
 
 def prepare(
-    wanted: Iterable[Source],
+    sources_to_read: Iterable[Source],
     part: Part | int,
     out: Path,
     check: Callable[[Clip], None] | None = None,
@@ -87,7 +87,7 @@ def prepare(
     """A part of each source (a number: its first frames, 0 = all). A clip that cannot be read, or
     that `check` refuses, is named and left out. Raises EvalError where none is left."""
     prepared, left_out = [], []
-    for source in wanted:
+    for source in sources_to_read:
         log_line(f"reading {source.name}")
         try:
             clip = source.prepare(part, out / "sources")
@@ -103,9 +103,9 @@ def prepare(
     return prepared
 
 
-def largest(found: list[Clip]) -> Clip:
+def largest(clips: list[Clip]) -> Clip:
     """The clip with the most samples a frame."""
-    return max(found, key=lambda clip: clip.raw.width * clip.raw.height)
+    return max(clips, key=lambda clip: clip.raw.width * clip.raw.height)
 
 
 def publish(options: argparse.Namespace, texts: Mapping[str, str]) -> None:

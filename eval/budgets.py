@@ -5,8 +5,8 @@ The tokenizer decodes windows of single pictures (512×512, four windows) from p
 of tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
 predicted; `shuffled` puts the counts by ELBO at random places; `oracle` is the best choice of all
 by the squared errors themselves; `uniqueness` (of the encoder's outputs, and of its keys) without
-fusion of frames, which needs what was shown before. With several clips all of them are done
-together, too: budgets among scenes.
+fusion of frames, which needs previous frames. Several clips are also measured together: budgets
+among scenes.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def window_rows(
     prefixes = [n for n in _PREFIXES if n <= count]
     squared, absolute = [], []
     for n in prefixes:
-        kept = values * (np.arange(count) < n)[:, None]
-        shown = tokenizer.decode(kept, *SIZE)[0].numpy()[:, 0]
-        missed = np.stack([planes[0] for planes in frames]) / 1020 - shown
+        prefix = values * (np.arange(count) < n)[:, None]
+        luma = tokenizer.decode(prefix, *SIZE)[0].numpy()[:, 0]
+        missed = np.stack([planes[0] for planes in frames]) / 1020 - luma
         squared.append(_by_window(missed**2))
         absolute.append(_by_window(np.abs(missed)))
     curves = np.stack(squared, -1), np.stack(absolute, -1)  # F, W, prefixes
@@ -96,10 +96,10 @@ def window_rows(
     router = Router.find(model_id(path))
     total = tokens * bits.size
     arms = {name: allocate(features, elbo, name, total) for name in ("uniform", "elbo")}
-    for name, seen in (("uniqueness", features), ("uniqueness of keys", keys)):
-        flat = seen.reshape(len(seen), -1, seen.shape[-1])
-        kept = compress(flat, total, frame_threshold=-1.0).mask
-        arms[name] = kept.reshape(values.shape[:3]).sum(-1)
+    for name, compared in (("uniqueness", features), ("uniqueness of keys", keys)):
+        flat = compared.reshape(len(compared), -1, compared.shape[-1])
+        prefix = compress(flat, total, frame_threshold=-1.0).mask
+        arms[name] = prefix.reshape(values.shape[:3]).sum(-1)
     arms["rd (L1)"] = allocate(features, missed, "rd", total)
     shuffled = np.random.default_rng(1).permutation(arms["elbo"].ravel())
     arms["shuffled"] = shuffled.reshape(bits.shape)
@@ -108,21 +108,21 @@ def window_rows(
         predicted = router.predict(values, tokens / count)
         arms["router"] = allocate(features, predicted, "elbo", total)
     for name, counts in arms.items():
-        left = np.take_along_axis(error, counts[..., None], -1).mean()
+        error_at_budget = np.take_along_axis(error, counts[..., None], -1).mean()
         yield {
             "base q": tokens,
             "budgets": name,
-            "PSNR-Y": f"{-10 * np.log10(left):.3f}",
+            "PSNR-Y": f"{-10 * np.log10(error_at_budget):.3f}",
         } | {"bytes": "", "bpp": f"{counts.mean():.2f} tokens"}
 
 
 def look(
     tokenizer: Tokenizer, frames: Sequence[Planes]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of frames by themselves: tokens (F, W, K, C), the encoder's outputs and the keys of its last
+    """For single frames: tokens (F, W, K, C), the encoder's outputs and the keys of its last
     local layer (F, W, K, D)."""
-    found = [tokenizer.encode([planes]) for planes in frames]
-    values, features, keys = (np.concatenate(part) for part in zip(*found, strict=True))
+    encodings = [tokenizer.encode([planes]) for planes in frames]
+    values, features, keys = (np.concatenate(part) for part in zip(*encodings, strict=True))
     return values, features, keys
 
 
@@ -144,8 +144,8 @@ def best_counts(errors: np.ndarray, total: int) -> np.ndarray:
         for n, error in enumerate(window[: total + 1]):
             options[n, n:] = least[: total + 1 - n] + error
         chosen[i], least = options.argmin(0), options.min(0)
-    counts, left = np.zeros(len(flat), np.int64), total
+    counts, remaining = np.zeros(len(flat), np.int64), total
     for i in reversed(range(len(flat))):
-        counts[i] = chosen[i, left]
-        left -= counts[i]
+        counts[i] = chosen[i, remaining]
+        remaining -= counts[i]
     return counts.reshape(errors.shape[:-1])

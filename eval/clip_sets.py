@@ -127,13 +127,15 @@ def read_sources(videos: Videos, folder: Path, manifest: Path | None) -> list[st
     if manifest is None:
         return [str(path) for path, _ in videos]
     rows = _read_rows(manifest, "source_repo")
-    known = {Path(row["file"]).name: row["source_repo"] for row in rows}
-    known |= {str(folder / row["file"]): row["source_repo"] for row in rows}
-    found = [known.get(str(path)) or known.get(path.name) for path, _ in videos]
-    for (path, _), source in zip(videos, found, strict=True):
+    repository_of = {Path(row["file"]).name: row["source_repo"] for row in rows}
+    repository_of |= {str(folder / row["file"]): row["source_repo"] for row in rows}
+    repositories = [
+        repository_of.get(str(path)) or repository_of.get(path.name) for path, _ in videos
+    ]
+    for (path, _), source in zip(videos, repositories, strict=True):
         if source is None:
             raise EvalError(f"{manifest}: {path.name} is not in it")
-    return [source or "" for source in found]
+    return [source or "" for source in repositories]
 
 
 def in_splits(folder: Path, lists: Path, side: int) -> Iterator[tuple[Clips, Clips]]:

@@ -1,8 +1,8 @@
 """`python -m eval fetch uvg DIR --accept-licence`: the clips of UVG from where they are published.
 
-A download that was cut off goes on where it stopped. `DIR/SHA256SUMS` holds a hash for each file: a
-file that is in it must have that hash, one that is not is added, so that a second machine can check
-what a first one got (`--sums` names another list). HEVC Class B cannot be fetched by
+An interrupted download is resumed. `DIR/SHA256SUMS` holds a hash for each file: a listed file must
+have its hash, others are added, so that a second machine can check the files of the first
+(`--sums` names another list). HEVC Class B cannot be fetched by
 anybody: its owners hand it out to members of standard bodies; see `eval.sequences` for the names.
 """
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def download(address: str, path: Path) -> None:
-    """Into `path`, by way of `path`.part, which a second call goes on with. Raises EvalError."""
+    """Download into `path`, through `path`.part, which a second call resumes. Raises EvalError."""
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
@@ -88,12 +88,12 @@ def download(address: str, path: Path) -> None:
 def verify(path: Path, sums: Path) -> None:
     """Raises EvalError where the list has another hash of a file; adds one that it lacks."""
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
-    known = {name: value for value, name in (line.split(maxsplit=1) for line in lines if line)}
-    if known.setdefault(path.name, found) != found:
-        raise EvalError(f"{path}: SHA-256 is {found}, {sums} has {known[path.name]}: remove it")
-    text = "".join(f"{value}  {name}\n" for name, value in sorted(known.items()))
+    expected = {name: value for value, name in (line.split(maxsplit=1) for line in lines if line)}
+    if expected.setdefault(path.name, actual) != actual:
+        raise EvalError(f"{path}: SHA-256 is {actual}, {sums} has {expected[path.name]}: remove it")
+    text = "".join(f"{value}  {name}\n" for name, value in sorted(expected.items()))
     sums.write_text(text, encoding="utf-8")
 
 
@@ -102,9 +102,9 @@ def unpack(path: Path) -> None:
     if path.suffix != ".7z":
         return
     for program, *words in _UNPACKERS:
-        if found := shutil.which(program):
-            done = subprocess.run([found, *words, path.name], cwd=path.parent, check=False)
-            if done.returncode:
-                raise EvalError(f"{path}: {program} ended with {done.returncode}")
+        if executable := shutil.which(program):
+            process = subprocess.run([executable, *words, path.name], cwd=path.parent, check=False)
+            if process.returncode:
+                raise EvalError(f"{path}: {program} ended with {process.returncode}")
             return
     raise EvalError(f"{path}: unpack it yourself, or install 7-Zip (apt install 7zip)")

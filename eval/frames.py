@@ -22,9 +22,9 @@ def read_frames(
     how many there are a second."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        wanted = size(stream.width, stream.height)
+        target_size = size(stream.width, stream.height)
         frames = [
-            frame_planes(frame.reformat(*wanted, LAYOUTS[depth], interpolation="AREA"), depth)
+            frame_planes(frame.reformat(*target_size, LAYOUTS[depth], interpolation="AREA"), depth)
             for frame in islice(container.decode(stream), count)
         ]
         return frames, Fraction(stream.average_rate or 25)

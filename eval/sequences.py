@@ -177,35 +177,35 @@ def folder_sources(
     if not sources:
         raise EvalError("; ".join(left_out))
     twice = {name for name, n in Counter(source.name for _, source in sources).items() if n > 1}
-    found = [
+    renamed = [
         replace(source, name=path.stem) if source.name in twice else source
         for path, source in sources
     ]
     # Files of one name and two kinds, or a folder next to them.
-    twice = {name for name, n in Counter(source.name for source in found).items() if n > 1}
-    found = [
+    twice = {name for name, n in Counter(source.name for source in renamed).items() if n > 1}
+    renamed = [
         replace(source, name=path.name.replace(".", "-")) if source.name in twice else source
-        for source, (path, _) in zip(found, sources, strict=True)
+        for source, (path, _) in zip(renamed, sources, strict=True)
     ]
-    ((name, count),) = Counter(source.name for source in found).most_common(1)
+    ((name, count),) = Counter(source.name for source in renamed).most_common(1)
     if count > 1:
         raise EvalError(f"{folder}: two clips are called {name}, rename one")
-    return found
+    return renamed
 
 
 def data_folder(set_name: str, inside: str) -> Path:
     """A folder in $GVCODEC_DATA. Raises EvalError where that is not set."""
-    named = os.environ.get(DATA_VARIABLE)
-    if not named:
+    folder_name = os.environ.get(DATA_VARIABLE)
+    if not folder_name:
         raise EvalError(
             f"--set {set_name} needs --sequences DIR, or the folder above {inside}/ in "
             f"${DATA_VARIABLE}"
         )
-    return Path(named) / inside
+    return Path(folder_name) / inside
 
 
 def kept_out_sources(folder: Path) -> list[Source]:
-    """The clips of `KEPT_OUT`, small. Raises EvalError that names those that are missing."""
+    """The clips of `KEPT_OUT`, small. Raises EvalError that names missing clips."""
     with open(KEPT_OUT, newline="", encoding="utf-8") as file:
         names = [row["clip"] for row in csv.DictReader(file)]
     paths = [folder / f"{name}.mp4" for name in names]
@@ -237,8 +237,8 @@ def named_sources(
     for name in (n for n in members if matches(n, only)):
         rate = members[name]
         starts = tuple(alias.lower() for alias in (name, *_ALSO.get(name, ())))
-        found = [path for path in paths if path.stem.lower().startswith(starts)]
-        tried = [_fitting(path, name, set_name, rate, png_rate) for path in found]
+        candidates = [path for path in paths if path.stem.lower().startswith(starts)]
+        tried = [_fitting(path, name, set_name, rate, png_rate) for path in candidates]
         if fitting := [source for source in tried if isinstance(source, Source)]:
             sources.append(fitting[0])
         elif tried:
@@ -329,8 +329,8 @@ def select(
         sources = folder_sources(folder, folder.resolve().name, png_rate=png_rate)
     else:
         raise EvalError(f"say which clips: --set {'|'.join(SETS)} or --sequences DIR")
-    kept = [s for s in sources if matches(s.name, only)]
-    if not kept:
+    selected = [s for s in sources if matches(s.name, only)]
+    if not selected:
         names = f": there are {', '.join(s.name for s in sources)}" if sources else ""
         raise EvalError(f"no clip's name contains {' or '.join(only)}{names}")
-    return kept
+    return selected

@@ -67,8 +67,8 @@ def allocate(features: Floats, errors: Floats | None, method: str, total: int) -
 
 
 def select(features: Floats, total: int) -> TokenSelection:
-    """UniComp's tokens of a GOP (F, W, K, D), at most `total`: mask (F, W · K), and what they are
-    merged of."""
+    """UniComp's tokens of a GOP (F, W, K, D), at most `total`: mask (F, W · K), and the members of
+    merged tokens."""
     return compress(features.reshape(len(features), -1, features.shape[-1]), total)
 
 
@@ -86,12 +86,12 @@ def rate_distortion(bits: Floats, errors: Floats, total: float) -> Counts:
             steps.append((-float(slope), i, before, after))
     steps.sort(key=lambda step: step[0])  # stable, so an item's steps stay in order
     chosen = np.zeros(count, np.int64)
-    left = total - float(bits[:, 0].sum())
+    remaining = total - float(bits[:, 0].sum())
     for _, i, before, after in steps:
         price = float(bits[i, after] - bits[i, before])
-        if chosen[i] == before and price <= left + 1e-9:
+        if chosen[i] == before and price <= remaining + 1e-9:
             chosen[i] = after
-            left -= price
+            remaining -= price
     return chosen
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import CALLERS_PATH
-from gvcodec.sink.ffmpeg import holds
+from gvcodec.util.ffmpeg import holds
 from gvcodec.util.process import leave_realtime
 
 

@@ -1,8 +1,8 @@
 """Source clips and decoded videos as raw planar files.
 
 A clip is prepared once: its first frames go into `NAME.yuv` (planar 4:2:0, 8 bit or 10 bit little
-endian, what every metric compares with) and, losslessly, into `NAME.mkv` (FFV1 with colour tags,
-what every encoder reads).
+endian, the reference of every metric) and, losslessly, into `NAME.mkv` (FFV1 with colour tags, the
+input of every encoder).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RawVideo:
 class Clip:
     """A prepared source: its raw samples, the lossless file for encoders and facts about
     it. `rgb_by`: how planes become RGB for metrics, "clip" = by its own matrix and range, "dcvc" =
-    by BT.709 in full range whatever the clip says, as DCVC's scripts do. `pictures`: PNGs that are
+    always by BT.709 in full range, as DCVC's scripts do. `pictures`: PNGs that are
     the reference of metrics in RGB, instead of the samples that were made of them."""
 
     name: str
@@ -99,7 +99,7 @@ class Clip:
 
     @property
     def identity(self) -> str:
-        """Of what is measured: samples and how they become RGB."""
+        """A video to measure: samples and their conversion to RGB."""
         return self.sha256 if self.rgb_by == "clip" else f"{self.sha256}-{self.rgb_by}"
 
     @property
@@ -168,8 +168,8 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
         raise EvalError(f"{path}: cannot be read as a video") from None
     context = stream.codec_context
     depth = 10 if context.format.components[0].bits > 8 else 8
-    wanted = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
-    if not convert and context.format.name not in wanted:
+    layouts = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
+    if not convert and context.format.name not in layouts:
         raise EvalError(f"{path}: {context.format.name} instead of 4:2:0")
     width, height = context.width, context.height
     if 0 < most < width * height:
@@ -185,10 +185,10 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
             try:
                 for frame in container.decode(stream):
                     same = (frame.width, frame.height) == (width, height)
-                    if not same or frame.format.name not in wanted:
+                    if not same or frame.format.name not in layouts:
                         how = {} if same else {"interpolation": "AREA"}
                         how |= _colours(full, assumed)
-                        frame = frame.reformat(width, height, wanted[0], **how)
+                        frame = frame.reformat(width, height, layouts[0], **how)
                     yield frame_planes(frame, depth)
             except av.error.FFmpegError as error:
                 raise EvalError(f"{path}: damaged: {error}") from None
@@ -284,7 +284,7 @@ def prepare(
     name: str, identity: Any, open_frames: Any, part: Part | int, folder: Path, **marks: Any
 ) -> Clip:
     """Writes a part of `open_frames()` (a number: the first frames, 0 = all) into `folder` once;
-    `identity` is whatever tells one source from another (path, size, date). `marks` are Clip's
+    `identity` identifies the source (path, size, date). `marks` are Clip's
     set_name, stand_in and pictures."""
     part = Part(part) if isinstance(part, int) else part
     stem = f"{name}-{digest([identity, part.identity])}"
@@ -326,7 +326,7 @@ def _write_clip(frames: Frames, stem: Path, name: str) -> dict[str, Any]:
 
 
 def known_matrix(frames: Frames) -> int:
-    """The stated matrix, or the one that players assume."""
+    """The stated matrix, or the matrix that players assume."""
     matrix = _SAME_MATRIX.get(frames.matrix, frames.matrix)
     return matrix if matrix in MATRICES else _assumed_matrix(frames.width, frames.height)
 

@@ -88,14 +88,14 @@ def read_votes(path: Path) -> list[Vote]:
     return [_vote(path, number, voter, clip, vote) for number, vote in enumerate(votes)]
 
 
-def _vote(path: Path, number: int, voter: str, clip: str, given: Any) -> Vote:
-    sides = [given.get(side) if isinstance(given, dict) else None for side in ("left", "right")]
+def _vote(path: Path, number: int, voter: str, clip: str, entry: Any) -> Vote:
+    sides = [entry.get(side) if isinstance(entry, dict) else None for side in ("left", "right")]
     left, right = sides
     if not isinstance(left, str) or not isinstance(right, str) or left == right:
         raise EvalError(f"{path}: vote {number} does not name two codecs")
-    if given.get("choice") not in CHOICES:
+    if entry.get("choice") not in CHOICES:
         raise EvalError(f"{path}: vote {number} is none of {', '.join(CHOICES)}")
-    return Vote(voter, clip, left, right, given["choice"])
+    return Vote(voter, clip, left, right, entry["choice"])
 
 
 def score(votes: Sequence[Vote], samples: int = 2000, seed: int = 0) -> list[Score]:
@@ -112,20 +112,20 @@ def score(votes: Sequence[Vote], samples: int = 2000, seed: int = 0) -> list[Sco
     values = fit(every.astype(float), pairs, len(titles))[0]
     drawn = fit(sampled.reshape(samples, -1, 3).astype(float), pairs, len(titles))
     low, high = np.percentile(drawn, (_LOW, _HIGH), axis=0)
-    found = [
+    scores = [
         Score(title, float(values[n]), float(low[n]), float(high[n]), _counts(title, votes))
         for n, title in enumerate(titles)
     ]
-    return sorted(found, key=lambda each: -each.value)
+    return sorted(scores, key=lambda each: -each.value)
 
 
 def fit(counts: Floats, pairs: Sequence[tuple[int, int]], codecs: int) -> Floats:
     """Scores [S, codecs], 0 on average, of samples `counts` [S, P, 3]: of each pair how often the
     first won, the second won, and neither. Newton's method on a concave likelihood."""
     features = np.zeros((len(pairs), 3, codecs + 1))  # the last one: readiness to tie
-    for place, (one, two) in enumerate(pairs):
-        features[place, 0, one] = features[place, 1, two] = features[place, 2, codecs] = 1
-        features[place, 2, [one, two]] = 0.5
+    for place, (first, second) in enumerate(pairs):
+        features[place, 0, first] = features[place, 1, second] = features[place, 2, codecs] = 1
+        features[place, 2, [first, second]] = 0.5
     total = counts.sum(2)  # [S, P]
     weights = np.zeros((len(counts), codecs + 1))
     prior = np.eye(codecs + 1) / _PRIOR**2
@@ -173,11 +173,11 @@ def _agreement(votes: Sequence[Vote]) -> tuple[int, int] | None:
     """How many pairs that a voter judged twice got the same answer, and how many there are."""
     answers: dict[tuple[str, str, str, str], list[str]] = {}
     for vote in votes:
-        one, two = sorted((vote.left, vote.right))
+        first, second = sorted((vote.left, vote.right))
         winner = {"left": vote.left, "right": vote.right}.get(vote.choice, "")
-        answers.setdefault((vote.voter, vote.clip, one, two), []).append(winner)
-    twice = [given for given in answers.values() if len(given) == 2]
-    return (sum(one == two for one, two in twice), len(twice)) if twice else None
+        answers.setdefault((vote.voter, vote.clip, first, second), []).append(winner)
+    twice = [winners for winners in answers.values() if len(winners) == 2]
+    return (sum(first == second for first, second in twice), len(twice)) if twice else None
 
 
 def _require_connected(titles: Sequence[str], votes: Sequence[Vote]) -> None:
@@ -186,10 +186,10 @@ def _require_connected(titles: Sequence[str], votes: Sequence[Vote]) -> None:
     while frontier:
         at = frontier.pop()
         for vote in votes:
-            for here, there in ((vote.left, vote.right), (vote.right, vote.left)):
-                if here == at and there not in reached:
-                    reached.add(there)
-                    frontier.append(there)
+            for side, opponent in ((vote.left, vote.right), (vote.right, vote.left)):
+                if side == at and opponent not in reached:
+                    reached.add(opponent)
+                    frontier.append(opponent)
     if missing := [title for title in titles if title not in reached]:
         raise EvalError(f"no votes compare {missing[0]} with {titles[0]}, directly or by others")
 
@@ -227,5 +227,5 @@ def _resample(
 def _counts(title: str, votes: Sequence[Vote]) -> tuple[int, int, int]:
     mine = [vote for vote in votes if title in (vote.left, vote.right)]
     ties = sum(vote.choice == "tie" for vote in mine)
-    won = sum(vote.choice == ("left" if vote.left == title else "right") for vote in mine)
-    return won, ties, len(mine) - won - ties
+    wins = sum(vote.choice == ("left" if vote.left == title else "right") for vote in mine)
+    return wins, ties, len(mine) - wins - ties

@@ -86,7 +86,7 @@ def rankings_of(best: LpComp) -> dict[str, Rank]:
     learned = Attention(ask, look, float(best.sharpness.detach()))
 
     def by(attention: Attention, segment: int) -> Rank:
-        return lambda *given: attend(*given, attention, segment)
+        return lambda *arguments: attend(*arguments, attention, segment)
 
     return {
         "cosine": scores,
@@ -98,8 +98,8 @@ def rankings_of(best: LpComp) -> dict[str, Rank]:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one question: whether the best moment is in the right clip, and within 0.2 s of the right
-    one; the third of the file."""
+    """The answer to one question: whether the best moment is in the right clip, and within 0.2 s of
+    the right one; the third of the file."""
 
     kind: str
     clip: bool
@@ -108,8 +108,8 @@ class Answer:
 
 
 def answers(vectors: Sequence[Vectors], joined: Joined, rank: Rank) -> list[Answer]:
-    """Of all questions."""
-    found = []
+    """Answers to all questions."""
+    results = []
     for number, own in enumerate(vectors):
         for kind, form, length, stride in _QUESTIONS:
             for at in range(0, FRAMES - length + 1, stride):
@@ -118,20 +118,20 @@ def answers(vectors: Sequence[Vectors], joined: Joined, rank: Rank) -> list[Answ
                     query, [STRIDE * n for n in range(length)], joined.values, joined.frames
                 )
                 best = int(joined.frames[int(fits.argmax())])
-                wanted = int(joined.starts[number]) + STRIDE * at
+                target = int(joined.starts[number]) + STRIDE * at
                 right = joined.starts.searchsorted(best, "right") - 1 == number
-                near = abs(best - wanted) <= 5  # 0.2 s of 25 frames a second
-                found.append(Answer(kind, bool(right), near, 3 * wanted // joined.total))
-    return found
+                near = abs(best - target) <= 5  # 0.2 s of 25 frames a second
+                results.append(Answer(kind, bool(right), near, 3 * target // joined.total))
+    return results
 
 
-def sum_up(found: Sequence[Answer]) -> dict[str, Any]:
+def sum_up(results: Sequence[Answer]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for kind, *_ in _QUESTIONS:
-        own = [answer for answer in found if answer.kind == kind]
+        own = [answer for answer in results if answer.kind == kind]
         row[kind] = float(np.mean([answer.clip for answer in own]))
         row[f"{kind}, 0.2 s"] = float(np.mean([answer.near for answer in own]))
-    row["thirds"] = [float(np.mean([a.near for a in found if a.third == n])) for n in range(3)]
+    row["thirds"] = [float(np.mean([a.near for a in results if a.third == n])) for n in range(3)]
     return row
 
 
@@ -187,9 +187,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Writes xcomp.json and table.md."""
-    learned, _, held = split(read_clips(options.cache, options.model))
+    learned, _, held_out = split(read_clips(options.cache, options.model))
     best = load(options.weights or LP_COMP.find())
-    rows = measure(held, learned, best, options.seeds)
+    rows = measure(held_out, learned, best, options.seeds)
     write_json(options.out / "xcomp.json", rows)
     write_text(options.out / "table.md", table(rows))
     print(table(rows))

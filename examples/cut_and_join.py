@@ -13,12 +13,14 @@ gvcodec.encode_file(source, whole, q=45, fit=0, preset=8, keyint=10, **options)
 
 with gvcodec.open(whole) as video:
     begin = float(video.get_frame_at(video.key_frames[-1]).pts_seconds)
-kept = gvcodec.cut(whole, last, begin, **options)  # pieces begin and end at keyframes
-print(f"frames {kept.first} to {kept.first + kept.frames - 1}: {kept.begin:g} to {kept.end:g} s")
+piece = gvcodec.cut(whole, last, begin, **options)  # pieces begin and end at keyframes
+print(
+    f"frames {piece.first} to {piece.first + piece.frames - 1}: {piece.begin:g} to {piece.end:g} s"
+)
 
 joined = gvcodec.cat([last, whole], both, **options)
 print(f"{both}: {joined.frames} frames")
 gvcodec.verify(both)  # checksums and hashes are right, or it raises
 
 with gvcodec.open(whole) as video, gvcodec.open(both) as other:
-    assert np.array_equal(video[kept.first], other[0])  # sample by sample
+    assert np.array_equal(video[piece.first], other[0])  # sample by sample

@@ -5,17 +5,17 @@ from made_clip import given_or_made
 import gvcodec
 
 source = given_or_made()
-stream, shown = source.with_suffix(".gvc"), source.with_suffix(".decoded.mkv")
+stream, decoded = source.with_suffix(".gvc"), source.with_suffix(".decoded.mkv")
 
 # Without fit=0 the painter is fitted to the video, which takes about a minute.
 coded = gvcodec.encode_file(source, stream, q=45, fit=0, preset=8, overwrite=True)
 print(f"{stream}: {coded.frames} frames, {coded.size} bytes, {coded.bpp:.4f} bpp")
 
-found = gvcodec.info(stream)
-print(f"{found.width}×{found.height}, base {found.base}, keyframes at {found.keyframes}")
+report = gvcodec.info(stream)
+print(f"{report.width}×{report.height}, base {report.base}, keyframes at {report.keyframes}")
 
 checked = gvcodec.verify(stream, source)
 print(f"PSNR-Y of the base frames: {checked.base_psnr[0]:.2f} dB; painted: {checked.painted_psnr}")
 
-gvcodec.decode_file(stream, shown, overwrite=True)  # fidelity=True: the base frames
-print(f"{shown}: plays everywhere")
+gvcodec.decode_file(stream, decoded, overwrite=True)  # fidelity=True: the base frames
+print(f"{decoded}: plays everywhere")

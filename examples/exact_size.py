@@ -6,8 +6,8 @@ import gvcodec
 
 
 def show(state: gvcodec.State) -> None:
-    left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
-    print(f"\r{state.stage}: {100 * state.share:.0f} %{left}   ", end="", flush=True)
+    remaining = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
+    print(f"\r{state.stage}: {100 * state.share:.0f} %{remaining}   ", end="", flush=True)
 
 
 source = given_or_made()

@@ -11,10 +11,10 @@ gvcodec.encode_file(source, stream, q=45, fit=0, preset=8, keyint=10, overwrite=
 gvcodec.summarize(stream)
 
 # A picture, a video, FILE@1:15, or words with an embedder for them; files and folders.
-found = gvcodec.search(f"{source}@0.2", stream, count=3)
-for moment in found.moments:
+result = gvcodec.search(f"{source}@0.2", stream, count=3)
+for moment in result.moments:
     print(f"{moment.score:.3f}  {moment.seconds:g} s, frame {moment.frame}, GOP {moment.gop}")
-first = found.moments[0]
+first = result.moments[0]
 gvcodec.cut(stream, best, first.seconds, first.seconds + 0.01, overwrite=True)
-share = found.bytes_read / found.bytes
-print(f"read {share:.0%} of {found.bytes} bytes; the best GOP is in {best}")
+share = result.bytes_read / result.bytes
+print(f"read {share:.0%} of {result.bytes} bytes; the best GOP is in {best}")

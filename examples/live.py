@@ -9,7 +9,7 @@ from fractions import Fraction
 from made_clip import HEIGHT, RATE, WIDTH, pictures
 
 import gvcodec
-from gvcodec.source.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.planes import planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.types import Colour, VideoFormat
 
 colour = Colour(matrix=rgb_matrix(HEIGHT))
@@ -19,7 +19,7 @@ config = gvcodec.EncoderConfig(q=45, low_delay=True, fit=0, preset=8, keyint=10)
 encoder = gvcodec.Encoder(fmt, config)
 decoder = gvcodec.Decoder(encoder.header, low_delay=True)
 delays = []
-shown = 0
+frames_out = 0
 for number, image in enumerate(pictures()):  # a camera
     encoder.send_frame(planes_from_rgb(image))
     size = 0
@@ -28,8 +28,8 @@ for number, image in enumerate(pictures()):  # a camera
         decoder.send_packet(packet)
     while (frame := decoder.receive_frame()) is not None:
         picture = rgb_from_planes(frame.planes, colour)
-        delays.append(number - shown)
-        shown += 1
+        delays.append(number - frames_out)
+        frames_out += 1
         print(f"frame {number}: {size} bytes, shown as {picture.shape}")
-assert delays == [0] * shown, "a frame waited for the next one"
+assert delays == [0] * frames_out, "a frame waited for the next one"
 encoder.flush()

@@ -15,12 +15,12 @@ WIDTH, HEIGHT, RATE = 160, 96, 10
 def pictures(frames: int = 20) -> NDArray[np.uint8]:
     """(frames, HEIGHT, WIDTH, 3) RGB; a new scene begins in the middle."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    made = []
+    images = []
     for number in range(frames):
         late = number >= frames // 2
         waves = np.sin((x + 3 * number) / (5 if late else 9)) * np.cos((y - number) / 7)
-        made.append(np.stack([128 + 90 * waves, 60 + y + 90 * late, 220 - x], -1))
-    return np.clip(made, 0, 255).astype(np.uint8)
+        images.append(np.stack([128 + 90 * waves, 60 + y + 90 * late, 220 - x], -1))
+    return np.clip(images, 0, 255).astype(np.uint8)
 
 
 def given_or_made() -> Path:

@@ -12,16 +12,16 @@ from gvcodec.perceptual import Lpips
 source = given_or_made()
 stream, original = source.with_suffix(".gvc"), source.with_suffix(".q0.gvc")
 lpips = Lpips("alex")
-wanted = [0, 5, 12]
+numbers = [0, 5, 12]
 
-# A stream of the best quality stands for the source, so that both are read alike.
+# A stream of the best quality replaces the source, so that both are read alike.
 gvcodec.encode_file(source, original, q=0, fit=0, preset=8, frames=20, overwrite=True)
 
 
 def frames_of(path, fidelity):
     options = {"output": "torch", "dimension_order": "NCHW"}
     with gvcodec.open(path, fidelity=fidelity, **options) as video:
-        return video[wanted] / 255
+        return video[numbers] / 255
 
 
 reference = frames_of(original, True)

@@ -28,7 +28,7 @@ class Clip:
     step = 19
 
     def __init__(self, model: str, weights: str) -> None:
-        # Versions of open_clip_torch run what a pickle holds.
+        # Some versions of open_clip_torch run the code of a pickle.
         if not Path(weights).is_file() or not weights.endswith(".safetensors"):
             raise gvcodec.WrongModelError(f"{weights}: no such file of weights (.safetensors)")
         self._words = open_clip.get_tokenizer(model)

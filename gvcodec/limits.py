@@ -3,9 +3,9 @@ command line and library, in force unless raised.
 
 Sizes are known from the header before anything is allocated. The memory of decoding is
 estimated from the size of the picture and has to fit `default_memory()`; the command line lets the
-operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
-up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
-takes is bounded by how long the stream says that it plays (`PtsDecoder`).
+operating system hold the process to its limit in case the estimate is wrong. Data that a stream
+can accumulate besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. The
+time of decoding is bounded by the playing time that the stream states (`PtsDecoder`).
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _A_PROCESSOR = 64 << 20
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In luma samples, bytes that decoding may take, and frames for each second that the timestamps
-    span. `max_pixels` alone takes the place of the default memory: pictures up to there are decoded
-    whatever memory they take."""
+    """Limits in luma samples, bytes of decoding, and frames for each second that the timestamps
+    span. `max_pixels` alone replaces the default memory: pictures up to this size are decoded with
+    any amount of memory."""
 
     max_pixels: int | None = option(
         None, count, "N", help="refuse larger pictures (by --max-memory)"

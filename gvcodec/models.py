@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODELS_VARIABLE = "GVCODEC_MODELS"
-#: Environment variable that names another checkpoint for encoding than the one next to the package.
+#: Environment variable that names a checkpoint for encoding instead of that next to the package.
 CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
 _ID_BYTES = 8
 
@@ -93,7 +93,7 @@ WEIGHT_FILES = (
 
 
 def painter_of(uses_tokens: bool = False) -> WeightFile:
-    """The painter; `uses_tokens`: the one that tokens can steer."""
+    """The painter; `uses_tokens`: the painter that tokens can steer."""
     return PAINTER_TOKENS if uses_tokens else PAINTER
 
 

@@ -29,13 +29,13 @@ PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 
-#: Bytes that tell what a file is, and those that a Matroska file begins with.
+#: Bytes that identify a file, and the first bytes of a Matroska file.
 _HEAD, _EBML = 12, b"\x1a\x45\xdf\xa3"
 
 
 @contextlib.contextmanager
 def open_stream(path: str) -> Iterator[BinaryIO]:
-    """A stream to read, whatever holds it. Raises `MediaError`, `DamagedStreamError`."""
+    """A stream to read, in any container. Raises `MediaError`, `DamagedStreamError`."""
     with open_input(path) as source:
         yield unwrap(source, display_name(path))
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
         VerificationError,
         WrongModelError,
     )
+    from gvcodec.input_options import InputOptions
     from gvcodec.limits import Limits
-    from gvcodec.source.inputs import InputOptions
     from gvcodec.util.progress import State
     from gvcodec.video import Video
 
@@ -146,7 +146,7 @@ _MODULES = {
         "WrongModelError",
     ),
     "gvcodec.limits": ("Limits",),
-    "gvcodec.source.inputs": ("InputOptions",),
+    "gvcodec.input_options": ("InputOptions",),
     "gvcodec.util.progress": ("State",),
     "gvcodec.video": ("Video",),
 }

@@ -1,6 +1,6 @@
 """Types that the parts of gvcodec exchange: planes of one frame and the format of a video.
 
-A frame inside the codec is always 4:2:0 with 10 bits a sample, whatever the file was: 8-bit input
+A frame inside the codec is always 4:2:0 with 10 bits a sample: 8-bit input
 is shifted left by two on the way in and rounded on the way out.
 """
 
@@ -37,6 +37,8 @@ class Colour:
     chroma_location: int = 0
 
 
+#: The code point of H.273 for colours of which a file says nothing.
+UNSPECIFIED_COLOUR = 2
 #: Transfers of high dynamic range: PQ and HLG.
 HDR_TRANSFERS = (16, 18)
 #: Names of H.273 code points in FFmpeg's spelling; chroma locations as in H.265.
@@ -71,7 +73,7 @@ class VideoFormat:
 
     @property
     def period(self) -> Fraction:
-        """Of frames, in ticks."""
+        """Period of frames in ticks."""
         return 1 / self.frame_rate / self.time_base
 
 

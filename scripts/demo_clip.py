@@ -15,8 +15,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.sink.writer import open_writer
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.types import Colour, VideoFormat
 
 WIDTH, HEIGHT, FRAMES, RATE = 320, 192, 48, Fraction(24)

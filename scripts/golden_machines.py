@@ -208,12 +208,12 @@ def main() -> int:
         vectors = [folder / f"{path.stem}.vector" for path in paths]
         for path, vector in zip(paths, vectors, strict=True):
             vector.write_bytes(vector_of(path))
-        found = {machine: by_x86(form, paths) for machine, form in X86.items()}
-        found |= by_arm(vectors, folder)
-        found["WebAssembly"] = by_wasm(vectors, folder / "wasm")
-    rows = [[path.stem, *digests] for path, *digests in zip(paths, *found.values(), strict=True)]
+        hashes = {machine: by_x86(form, paths) for machine, form in X86.items()}
+        hashes |= by_arm(vectors, folder)
+        hashes["WebAssembly"] = by_wasm(vectors, folder / "wasm")
+    rows = [[path.stem, *digests] for path, *digests in zip(paths, *hashes.values(), strict=True)]
     with OUT.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["file", *found], *rows])
+        csv.writer(file, lineterminator="\n").writerows([["file", *hashes], *rows])
     return int(any(len(set(digests)) > 1 for _, *digests in rows))
 
 

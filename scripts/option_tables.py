@@ -15,7 +15,7 @@ from pathlib import Path
 from gvcodec import cli
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = DOCS / "usage.md", DOCS / "batch.md"
+PAGES = DOCS / "options.md", DOCS / "batch.md"
 _TABLE = re.compile(r"(<!-- options of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

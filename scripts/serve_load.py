@@ -82,13 +82,13 @@ def crowd(server: Server, kind: str, count: int, data: bytes) -> None:
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         for _ in range(count):
-            one = stack.enter_context(socket.socket())
+            connection = stack.enter_context(socket.socket())
             if kind == "deaf":
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            one.connect(("127.0.0.1", server.port))
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect(("127.0.0.1", server.port))
             with contextlib.suppress(ConnectionError):
-                one.sendall(data)
-            selector.register(one, selectors.EVENT_READ)
+                connection.sendall(data)
+            selector.register(connection, selectors.EVENT_READ)
             most = max(most, server.usage()[2])
         if kind == "deaf":
             time.sleep(15)

@@ -45,7 +45,7 @@ def install(wheel: Path, folder: Path) -> Path:
 
 
 def without_compilers(folder: Path) -> dict[str, str]:
-    """The environment with programs in front that fail in the place of compilers."""
+    """The environment with programs in front that fail instead of compilers."""
     fakes = folder / "fakes"
     fakes.mkdir(exist_ok=True)
     for name in COMPILERS:
@@ -112,11 +112,11 @@ def try_players(film: Path) -> None:
     decoded, show = film.with_suffix(".y4m"), [sys.executable, "-c", SHOW, str(film)]
     gvcodec("decode", film, decoded)
     painted = b"".join(decoded.read_bytes().split(b"FRAME\n")[1:])
-    shown, plain = (
+    output, plain = (
         subprocess.run([*words, *show], check=True, stdout=subprocess.PIPE).stdout
         for words in ([*GVCODEC, "with"], [])
     )
-    if shown != painted or plain == painted:
+    if output != painted or plain == painted:
         raise RuntimeError("gvcodec with python does not show the frames of gvcodec decode")
 
 

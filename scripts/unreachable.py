@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gvcodec", "training")
 #: Library, command line, modules that other programs import, training programs.
 ROOTS = ("gvcodec", "gvcodec.__main__", "gvcodec.gvc1d.compressai", "training.__main__")
-_NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
+_MODULE_NAME = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
@@ -33,7 +33,7 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 
 
 def imports(path: Path, modules_by_name: dict[str, Path]) -> Iterator[str]:
-    """Modules that a file imports, and those that it names in strings other than docstrings."""
+    """Modules that a file imports, or names in strings other than docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -46,7 +46,7 @@ def imports(path: Path, modules_by_name: dict[str, Path]) -> Iterator[str]:
         elif (
             isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts
         ):
-            names = [match.group() for match in _NAMED.finditer(node.value)]
+            names = [match.group() for match in _MODULE_NAME.finditer(node.value)]
         yield from (name for name in names if name in modules_by_name)
 
 

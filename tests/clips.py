@@ -11,11 +11,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.sink.ffmpeg import find_ffmpeg
+from gvcodec.planes import frame_from_planes
 from gvcodec.sink.writer import open_writer
-from gvcodec.source.planes import frame_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.util.ffmpeg import find_ffmpeg
 
 #: A frame, RGB (H, W, 3), gray (H, W), or 10-bit planes, of which the upper 8 bits are shown.
 Picture = av.VideoFrame | NDArray[np.uint8] | Planes

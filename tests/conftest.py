@@ -17,14 +17,14 @@ from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.ffmpeg import VVENC, find_ffmpeg
 
 T = TypeVar("T")
 #: Rooms that need an extra, by a package of it; elsewhere tests without their package are skipped.

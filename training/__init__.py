@@ -5,7 +5,7 @@ compressors of search, and their material.
     python -m training painter CONFIG.toml --minutes 60
     python -m training perceptual --cache FOLDER --out FOLDER
 
-`loop` is the trainer that all share, `alarms` what ends a run that learns nothing.
+`loop` is the trainer of all programs; `alarms` end a run that learns nothing.
 """
 
 import os

@@ -90,8 +90,8 @@ def features(painter: PainterNetwork, batch: Batch) -> tuple[float, float, float
     clips = float(style.mean((2, 3)).std(0).mean())
     size = trunk[-1].square().mean((0, 2, 3)).sqrt()
     peak = float(size.max() / size.median().clamp(min=1e-6))
-    largest = ([x.abs().amax((0, 2, 3)) for x in found] for found in levels.values())
-    units = torch.cat([torch.stack(found).amax(0) for found in largest])
+    largest = ([x.abs().amax((0, 2, 3)) for x in values] for values in levels.values())
+    units = torch.cat([torch.stack(values).amax(0) for values in largest])
     change = float((painted[0] - batch.base[0][:, -1]).abs().mean()) * 1023
     return places, clips, peak, float((units == 0).float().mean()), change
 
@@ -107,13 +107,13 @@ def _record_activations(
 
     def recording(name: str, layer: Requantiser):  # type: ignore[no-untyped-def]
         def recorded(value: Tensor) -> Tensor:
-            found = type(layer).levels(layer, value)
-            levels.setdefault(name, []).append(found)
-            return found
+            levels_of_value = type(layer).levels(layer, value)
+            levels.setdefault(name, []).append(levels_of_value)
+            return levels_of_value
 
         return recorded
 
-    hook = painter.blocks[-1].register_forward_hook(lambda module, given, out: trunk.append(out))
+    hook = painter.blocks[-1].register_forward_hook(lambda module, inputs, out: trunk.append(out))
     for name, layer in layers.items():
         layer.levels = recording(name, layer)  # type: ignore[method-assign]
     try:

@@ -22,7 +22,8 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def write_card(weights: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:
-    """Beside weights, as .json: SHA-256, parameters, steps, minutes, `more`, the log's curve."""
+    """Writes the model card, a .json next to the weights: SHA-256, parameters, steps, minutes,
+    `more`, the log's curve."""
     path = weights.with_suffix(".json")
     log = path.with_name("log.jsonl")
     lines = log.read_text().splitlines() if log.is_file() else []

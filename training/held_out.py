@@ -39,7 +39,7 @@ def add_option(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def parse_held_out(text: str) -> HeldOut:
-    """Of an option's value: a share, else a file. Raises `UsageError`."""
+    """The rule of an option's value: a share, else a file. Raises `UsageError`."""
     try:
         share = float(text)
     except ValueError:

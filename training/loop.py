@@ -7,7 +7,7 @@ that is saved every five minutes and resumed, validation, alarms.
 
 In `out`: `state.pt` (all that resuming needs), `log.jsonl` (one line every 20 seconds, one for each
 validation and alarm check), and the work's files. Minutes are processor time on a processor,
-since training may get only what others leave, and time of the clock on a GPU.
+since training may get only a share of it, and wall time on a GPU.
 """
 
 from __future__ import annotations
@@ -166,12 +166,12 @@ class Loop:
         tick, schedule = self._clock(), self.schedule
         self.work.follow_plan(schedule.share(self.steps, self.minutes))
         self.optimizer.zero_grad(set_to_none=True)
-        shown: dict[str, float] = {}
+        figures: dict[str, float] = {}
         for part in range(schedule.accumulate):
             with self.work.together(part + 1 == schedule.accumulate):
                 loss, parts = self.work.loss(self.steps * schedule.accumulate + part)
                 (loss / schedule.accumulate).backward()
-            shown |= parts
+            figures |= parts
         torch.nn.utils.clip_grad_norm_(self.work.model.parameters(), schedule.clip)
         rate = schedule.rate_at(self.steps, self.minutes)
         for group in self.optimizer.param_groups:
@@ -181,18 +181,18 @@ class Loop:
         keep = min(schedule.average, self.steps / (self.steps + 20))
         follow(self.average, self.work.model, keep)
         self.minutes = _together(self.minutes + (self._clock() - tick) / 60, self.device)
-        return shown
+        return figures
 
     def check(self) -> None:
         """Log the figures of the alarms. Raises `alarms.Alarm`, when all is saved."""
-        found = self.work.check(self.average, self.minutes)
-        if found:
-            self.log({"alarms": found})
+        figures = self.work.check(self.average, self.minutes)
+        if figures:
+            self.log({"alarms": figures})
 
     def run(self, minutes: float, steps: int = 0) -> None:
         """Train for `minutes` of the clock, to step `steps` (0: no limit), or until SIGTERM or
         SIGINT, whichever comes first; then save, also when an alarm is raised."""
-        begin = saved = shown = time.monotonic()
+        begin = last_save = last_log = time.monotonic()
         sums: dict[str, list[float]] = {}
         with _stops() as stopped:
             try:
@@ -206,17 +206,17 @@ class Loop:
                         sums.setdefault(name, []).append(value)
                     if self.steps % self.schedule.check_steps == 0:
                         self.check()
-                    if time.monotonic() - shown > SHOW_SECONDS:
+                    if time.monotonic() - last_log > SHOW_SECONDS:
                         means = {name: round(float(np.mean(v)), 4) for name, v in sums.items()}
                         self.log({"loss": means})
-                        sums, shown = {}, time.monotonic()
+                        sums, last_log = {}, time.monotonic()
                     if self.minutes - self.validated > self.schedule.validate_minutes:
                         self.validated = self.minutes
-                        if found := self.work.validate(self.average):
-                            self.log({"validation": found})
-                    if time.monotonic() - saved > SAVE_SECONDS:
+                        if figures := self.work.validate(self.average):
+                            self.log({"validation": figures})
+                    if time.monotonic() - last_save > SAVE_SECONDS:
                         self.save()
-                        saved = time.monotonic()
+                        last_save = time.monotonic()
             finally:
                 self.save()
 

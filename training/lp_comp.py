@@ -4,11 +4,12 @@
 
 The frozen networks look once at `FRAMES` frames of each clip, 256×256, in three forms: as they are,
 coded, and changed (another part of the picture, mirrored, brighter or darker). The cache keeps
-pictures and tokens; with another tokenizer, its tokens are made anew. A step asks for single frames
-of some clips in one form among all frames of all these clips in another, rounded as in a file, from
-the shipped discriminants on. Its loss is the cross-entropy of the right frame, by attention and by
-cosines. Clips that the discriminants have not learned from are held out; of the others a sixth, by
-name, validates, and the weights of the best validation are written."""
+pictures and tokens; with another tokenizer, the tokens are computed again. A step asks for single
+frames of some clips in one form among all frames of all these clips in another, rounded as in a
+file; training starts from the shipped discriminants. The loss is the cross-entropy of the right
+frame, by attention and by cosines. Clips that were not training clips of the discriminants are held
+out; of the others a sixth, by name, validates, and the weights of the best validation are written.
+"""
 
 from __future__ import annotations
 
@@ -66,14 +67,16 @@ class Clip:
 def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
     """Writes the pictures of a clip and their patch tokens; of a short clip's nearer frames."""
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    kept: list[list[NDArray[np.uint8]]] = []
+    pictures_of: list[list[NDArray[np.uint8]]] = []
     with VideoReader(path, frames=FRAMES * STRIDE) as video:
         stride = max(1, min(STRIDE, (video.expected_frames or FRAMES * STRIDE) // FRAMES))
         for number, frame in enumerate(video):
-            if number % stride == 0 and len(kept) < FRAMES:
+            if number % stride == 0 and len(pictures_of) < FRAMES:
                 looks = frame.planes, crop_at_random(frame.planes, rng, True)
-                kept.append([thumbnail(look, video.format.colour, Lp.side) for look in looks])
-    source, changed = (np.stack(pictures) for pictures in zip(*kept, strict=True))
+                pictures_of.append(
+                    [thumbnail(look, video.format.colour, Lp.side) for look in looks]
+                )
+    source, changed = (np.stack(pictures) for pictures in zip(*pictures_of, strict=True))
     pictures = np.stack([source, decode(encode([source], _Q))[0], changed])
     patches = reader.patches(pictures.reshape(-1, *pictures.shape[2:]))
     shape = pictures.shape[:2]
@@ -84,8 +87,8 @@ def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
 
 def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
     """Writes the features of latent tokens of the pictures in the cache."""
-    with np.load(path) as held:
-        pictures = held["pictures"]
+    with np.load(path) as arrays:
+        pictures = arrays["pictures"]
     latents = reader.latents(pictures.reshape(-1, *pictures.shape[2:]))
     shape = *pictures.shape[:2], *latents.shape[1:]
     write_arrays(target, latents=latents.reshape(shape).astype(np.float16))
@@ -116,8 +119,8 @@ def read_clips(cache: Path, model: Path | None = None) -> list[Clip]:
     """All clips of the cache that have `FRAMES` frames, by name."""
     clips = []
     for path in sorted(latents_of(cache, model).glob("*.npz")):
-        with np.load(path) as features, np.load(cache / path.name) as held:
-            parts = held["patches"], features["latents"], held["pooled"]
+        with np.load(path) as features, np.load(cache / path.name) as arrays:
+            parts = arrays["patches"], features["latents"], arrays["pooled"]
             if parts[0].shape[1] == FRAMES:
                 clips.append(Clip(path.stem, *map(torch.from_numpy, parts)))
     return clips
@@ -129,22 +132,24 @@ def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip], list[Clip]]:
     rest = [clip for clip in clips if clip.name not in apart]
     # Clips of a source share the beginning of their names.
     own = lambda clip: zlib.crc32(clip.name.split("-videos")[0][:12].encode()) % 6 == 0
-    held = [clip for clip in clips if clip.name in apart]
-    return [c for c in rest if not own(c)], [c for c in rest if own(c)], held
+    held_out = [clip for clip in clips if clip.name in apart]
+    return [c for c in rest if not own(c)], [c for c in rest if own(c)], held_out
 
 
 def quantised(vectors: Tensor) -> Tensor:
-    """As they come back from a file; gradients as if nothing was rounded."""
+    """Vectors rounded as in a file, with straight-through gradients."""
     return vectors + ((vectors / _STEP).round() * _STEP - vectors).detach()
 
 
-def match_losses(model: LpComp, asked: Tensor, keys: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def match_losses(
+    model: LpComp, queries: Tensor, keys: Tensor, answers: Tensor
+) -> dict[str, Tensor]:
     """Cross-entropies of `asked` (Q, 64), whose answers are the rows `wanted` (Q,) of `keys`
     (N, 64), by attention and by cosines; segments of QC-Comp need no loss: softmaxes multiply."""
-    q, k = F.normalize(asked, dim=1), F.normalize(keys, dim=1)
+    q, k = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
     attention = model.sharpness * (q @ model.ask) @ (k @ model.look).T
     logits = {"attention": attention, "cosine": q @ k.T / TEMPERATURE}
-    return {name: F.cross_entropy(scores, wanted) for name, scores in logits.items()}
+    return {name: F.cross_entropy(scores, answers) for name, scores in logits.items()}
 
 
 class Frames(Work):
@@ -156,7 +161,7 @@ class Frames(Work):
         model: Path | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self._learn, self._validation, self._held = parts
+        self._learn, self._validation, self._held_out = parts
         self._network = LpComp(self._learn[0].latents.shape[-1])
         self.model: nn.Module = self._network
         self._rng, self._out, self._tokens_by = np.random.default_rng(seed), out, model
@@ -166,35 +171,35 @@ class Frames(Work):
         rng = self._rng
         some = rng.choice(len(self._learn), min(_CLIPS, len(self._learn)), replace=False)
         rows: list[tuple[Tensor, Tensor]] = []
-        asked, wanted = [], []
+        queries, answers = [], []
         for row, number in enumerate(some):
             clip, form = self._learn[number], int(rng.integers(0, 2))
             rows.append((clip.patches[form], clip.latents[form]))
             for _ in range(_QUESTIONS):
                 at, other = int(rng.integers(0, FRAMES)), (form + int(rng.integers(1, 3))) % 3
-                asked.append((clip.patches[other, at][None], clip.latents[other, at][None]))
-                wanted.append(row * FRAMES + at)
-        patches, latents = (torch.cat(part).float() for part in zip(*rows, *asked, strict=True))
+                queries.append((clip.patches[other, at][None], clip.latents[other, at][None]))
+                answers.append(row * FRAMES + at)
+        patches, latents = (torch.cat(part).float() for part in zip(*rows, *queries, strict=True))
         vectors = self._network(self._disturb(self._network.tokens(patches, latents)))
-        keys, questions = vectors.split([len(some) * FRAMES, len(asked)])
-        parts = match_losses(self._network, questions, quantised(keys), torch.tensor(wanted))
+        keys, questions = vectors.split([len(some) * FRAMES, len(queries)])
+        parts = match_losses(self._network, questions, quantised(keys), torch.tensor(answers))
         loss = torch.stack(list(parts.values())).sum()
         return loss, {name: float(value.detach()) for name, value in parts.items()}
 
     def _disturb(self, tokens: Tensor) -> Tensor:
         """Some tokens are missing, all are noisy: the clips are too few to be learned by heart."""
-        kept = torch.rand(*tokens.shape[:2], 1) > _MISSING
+        mask = torch.rand(*tokens.shape[:2], 1) > _MISSING
         noise = _NOISE * tokens.detach().std() * torch.randn_like(tokens)
-        return tokens * kept / (1 - _MISSING) + noise
+        return tokens * mask / (1 - _MISSING) + noise
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """Figures of the validation clips; the best network so far is kept."""
         assert isinstance(average, LpComp)
-        found = judge(average, self._validation)
-        if found["loss"] < self._best and self._out is not None:
-            self._best = found["loss"]
+        figures = judge(average, self._validation)
+        if figures["loss"] < self._best and self._out is not None:
+            self._best = figures["loss"]
             save_weights(dict(average.state_dict()), self._out / LP_COMP.name)
-        return found
+        return figures
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
         """Costs of zeroed weights and of shuffled latent tokens. Raises `Alarm`."""
@@ -217,8 +222,13 @@ class Frames(Work):
         networks = {"begin": LpComp(best.enter.in_features), "trained": best}
         identity = model_id(self._tokens_by or TOKENIZER.find()).hex()
         card: dict[str, Any] = {"tokenizer": identity}
-        card |= {"clips": len(self._learn), "held_out_clips": [clip.name for clip in self._held]}
-        card["held_out"] = {name: judge(one, self._held) for name, one in networks.items()}
+        card |= {
+            "clips": len(self._learn),
+            "held_out_clips": [clip.name for clip in self._held_out],
+        }
+        card["held_out"] = {
+            name: judge(network, self._held_out) for name, network in networks.items()
+        }
         write_card(path, best, steps, minutes, **card)
 
     def state(self) -> dict[str, Any]:
@@ -242,20 +252,20 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
         latents = latents.roll((FRAMES + 3) * number, 0) if shuffle else latents
         vectors.append(model(model.tokens(patches, latents)))
     keys = quantised(vectors[FORMS.index("coded")])
-    wanted = torch.arange(len(keys))
-    found: dict[str, float] = {}
+    answers = torch.arange(len(keys))
+    figures: dict[str, float] = {}
     for form in ("source", "changed"):
-        asked = vectors[FORMS.index(form)]
-        parts = match_losses(model, asked, keys, wanted)
-        found["loss"] = found.get("loss", 0.0) + float(parts["cosine"])
-        q, k = F.normalize(asked, dim=1), F.normalize(keys, dim=1)
+        queries = vectors[FORMS.index(form)]
+        parts = match_losses(model, queries, keys, answers)
+        figures["loss"] = figures.get("loss", 0.0) + float(parts["cosine"])
+        q, k = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
         for name, scores in (("cosine", q @ k.T), ("qc", (q @ model.ask) @ (k @ model.look).T)):
             best = scores.argmax(1)
-            clip = best // FRAMES == wanted // FRAMES
-            near = clip & ((best - wanted).abs() <= 1)
-            found[f"{form}, {name}: clip"] = round(float(clip.float().mean()), 4)
-            found[f"{form}, {name}: frame"] = round(float(near.float().mean()), 4)
-    return found
+            clip = best // FRAMES == answers // FRAMES
+            near = clip & ((best - answers).abs() <= 1)
+            figures[f"{form}, {name}: clip"] = round(float(clip.float().mean()), 4)
+            figures[f"{form}, {name}: frame"] = round(float(near.float().mean()), 4)
+    return figures
 
 
 def train(cache: Path, out: Path, minutes: float, seed: int = 0, model: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Training material on disk: short runs of base frames (what a base codec decodes) with sources.
+"""Training material on disk: short runs of base frames (the output of a base codec) with sources.
 
 `NAME.npy` for each (clip, codec, q = index of the base, scale): `RUNS` records of `LENGTH` frames,
 windows of `WINDOW` luma samples, 4:2:0 flattened plane by plane: `base` (LENGTH, 1.5·WINDOW²)
@@ -64,8 +64,8 @@ def read_clip(clip: Path, frames: int, most: int = 0) -> tuple[list[Planes], Vid
         fmt = reader.format
         height, width = (min(n, most or n) for n in (fmt.height, fmt.width))
         top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
-        found = [crop(frame.planes, top, left, height, width) for frame in reader]
-    return found, replace(fmt, height=height, width=width)
+        frames_read = [crop(frame.planes, top, left, height, width) for frame in reader]
+    return frames_read, replace(fmt, height=height, width=width)
 
 
 def encode_clip(
@@ -150,8 +150,8 @@ def add_material(
     if len(source) < LENGTH:
         return {}
     base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
-    shown = [0.0] * len(base_frames) if is_reordered(base) else sizes
-    records = make_records(source, base_frames, shown, random.Random(seed))
+    frame_sizes = [0.0] * len(base_frames) if is_reordered(base) else sizes
+    records = make_records(source, base_frames, frame_sizes, random.Random(seed))
     target = Path(cache, f"{name}.npy")
     partial = target.with_suffix(".part")
     with open(partial, "wb") as file:
@@ -167,7 +167,7 @@ def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
 
 def choose_clips(data: Path, most: int) -> list[Path]:
     """Videos of a folder that windows fit into, `most` samples of each side coded (0: all); a line
-    names those that are too small or cannot be read. Raises `UsageError` when none is left."""
+    names clips that are too small or cannot be read. Raises `UsageError` when none is left."""
     if not data.is_dir():
         raise UsageError(f"{data}: no such folder")
     clips = sorted(p for p in data.absolute().iterdir() if p.suffix.lower() in VIDEOS)
@@ -205,15 +205,15 @@ def check_split(clips: Sequence[Path], rule: HeldOut) -> None:
 def _tasks(options: argparse.Namespace, clips: list[Path], rule: HeldOut) -> Iterator[Task]:
     """The missing samples, as long as there is time."""
     end = time.monotonic() + 60 * options.minutes
-    there = {path.stem for path in options.cache.glob("*.npy")}
+    cached = {path.stem for path in options.cache.glob("*.npy")}
     for number, (clip, base, q, scale) in enumerate(
         plan(clips, options.bases.split(","), options.seed, options.least_q)
     ):
         if time.monotonic() > end:
             return
         name = material_name(clip, base, q, scale)
-        if name not in there:
-            there.add(name)
+        if name not in cached:
+            cached.add(name)
             arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
             arguments |= {
                 "frames": options.frames,

@@ -59,10 +59,10 @@ class TrainConfig:
     `size` luma samples, of whose middle perceptual losses see `seen`; times in minutes as `loop`
     counts them, `warm_up` in steps; `average`: share that the averaged weights keep of themselves
     in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those losses; `hold`:
-    of each decibel of PSNR-Y below that of the initial painter; `objective`: what the perceptual
-    loss is, see the module; `small_turns`: of three steps as many are led by the small network,
+    of each decibel of PSNR-Y below that of the initial painter; `objective`: the perceptual
+    loss, see the module; `small_turns`: of three steps as many are led by the small network,
     where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
-    with 10 what the painter gives; `frames`: most of a run; `threads` of torch, 0 = as many as it
+    with 10 the painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it
     likes; `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
 
     initial: str
@@ -109,7 +109,7 @@ class PainterWork(Work):
         self.out, cache = Path(config.out), Path(config.cache)
         rule = parse_held_out(config.held_out) if config.held_out else None
         self.data = Cache(cache, False, config.seed, device=self.device, rule=rule)
-        self.held = Cache(cache, True, device=self.device, rule=rule)
+        self.held_out = Cache(cache, True, device=self.device, rule=rule)
         twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
         self.model: nn.Module = twin.to(self.device)
         self.initial = copy.deepcopy(twin).requires_grad_(False)
@@ -141,11 +141,11 @@ class PainterWork(Work):
         batch = batch.part(0, 1 + int(self.data.rng.integers(self.config.frames)))
         small_leads = step % _TURN >= _TURN - self.config.small_turns
         lead = self.objectives[-1 if small_leads else 0]
-        held = None
+        reference = None
         if self.config.hold:
             with torch.no_grad():
-                held = paint_run(self.initial, batch, 3 * step)[0][0]
-        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step, reference_luma=held)
+                reference = paint_run(self.initial, batch, 3 * step)[0][0]
+        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step, reference_luma=reference)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])
@@ -154,30 +154,32 @@ class PainterWork(Work):
 
     def _picks(self, count: int) -> list[tuple[int, int]]:
         """Records of held-out clips: evenly over them, several of a clip where there are few."""
-        entries = range(0, len(self.held.entries), max(1, len(self.held.entries) // count))
-        most = max(len(self.held.records[e][0]) for e in entries)
-        picks = [(e, (e + r) % len(self.held.records[e][0])) for r in range(most) for e in entries]
+        entries = range(0, len(self.held_out.entries), max(1, len(self.held_out.entries) // count))
+        most = max(len(self.held_out.records[e][0]) for e in entries)
+        picks = [
+            (e, (e + r) % len(self.held_out.records[e][0])) for r in range(most) for e in entries
+        ]
         return picks[:count]
 
     @torch.no_grad()
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
         assert isinstance(average, PainterNetwork)
-        batch = self.held.batch(1, 256, self._picks(_CHECKED))
+        batch = self.held_out.batch(1, 256, self._picks(_CHECKED))
         lead = self.objectives[-1]
         base, painted = (lead(who, batch, 0) for who in (None, average))
         names = [name for name in ("lpips", "dists", "lpips_alex") if name in painted]
         looks = [float(sum(p[name].mean() for name in names)) for p in (base, painted)]
         places, clips, peak, dead, change = features(average, batch)
-        found = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
+        figures = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
         if self.first_base is None:
-            self.first_base = found.base
-        found.check(minutes, self.first_base)
-        return {name: round(value, 4) for name, value in asdict(found).items()}
+            self.first_base = figures.base
+        figures.check(minutes, self.first_base)
+        return {name: round(value, 4) for name, value in asdict(figures).items()}
 
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
         """LPIPS of both networks, DISTS, PSNR (luma, dB) of base and painted held-out frames in 8
-        bits, as files are decoded, with a sheet of crops; of each what it has changed since the
+        bits, as files are decoded, with a sheet of crops; and the change of each since the
         initial painter, on average over crops, in per cent or dB. {} without the metrics'
         weights."""
         if not perceptual.find_weights():
@@ -189,37 +191,40 @@ class PainterWork(Work):
         shown_by = {"painted": average, "initial": self.initial}
         rows = []
         for pick in self._picks(self.config.validate_samples):
-            source, pictures = _pictures(shown_by, self.held.batch(1, 256, [pick]))
-            wanted = crop_rgb(source, SMALL, 256).clamp(0, 1)
-            row = [wanted]
+            source, pictures = _pictures(shown_by, self.held_out.batch(1, 256, [pick]))
+            reference = crop_rgb(source, SMALL, 256).clamp(0, 1)
+            row = [reference]
             for name, planes in pictures.items():
                 rgb = to_display_rgb(planes, SMALL, 8, 256).clamp(0, 1)
                 if name != "initial":
                     row.append(rgb)
                 for metric, module in metrics.items():
-                    totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))
+                    totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, reference)))
                 error = float((planes[0] - source[0]).square().mean())
                 totals.setdefault(f"{name}_psnr", []).append(db(error, 1.0))
             rows.append(torch.cat(row, 3)[0])
         sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte()
         write_sheet(self.out, sheet.cpu().numpy())
-        found = {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+        figures = {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
         for name in (*metrics, "psnr"):
             now, first = (np.array(totals[f"{who}_{name}"]) for who in ("painted", "initial"))
             change = now - first if name == "psnr" else 100 * (now / first - 1)
-            found[f"change_{name}"] = round(float(change.mean()), 2)
-            del found[f"initial_{name}"]
-        return found
+            figures[f"change_{name}"] = round(float(change.mean()), 2)
+            del figures[f"initial_{name}"]
+        return figures
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
-        """`painter.safetensors`, and `painter.json` beside it."""
+        """Write `painter.safetensors`, and `painter.json` next to it."""
         assert isinstance(average, PainterNetwork)
         path, material = self.out / PAINTER.name, Path(self.config.cache) / "material.json"
         average.save(path)
         config = self.config.describe() | {"initial": Path(self.config.initial).name}
         data = json.loads(material.read_text()) if material.is_file() else {}
         data |= {"cache_sha256": self.data.digest(), "held_out_sha256": list_sha256()}
-        data |= {"coded_clips": len(self.data.entries), "held_out_clips": len(self.held.entries)}
+        data |= {
+            "coded_clips": len(self.data.entries),
+            "held_out_clips": len(self.held_out.entries),
+        }
         device = f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}"
         facts = {"config": config | average.sizes, "data": data, "device": device}
         write_card(path, average, steps, minutes, **facts)
@@ -250,9 +255,11 @@ def _pictures(
 
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:
-    """A new run, or the one whose state is in `out`."""
-    named = ("plan_minutes", "warm_up", "average", "validate_minutes")
-    schedule = Schedule(config.learning_rate, **{name: getattr(config, name) for name in named})
+    """A new run, or the run whose state is in `out`."""
+    plan_fields = ("plan_minutes", "warm_up", "average", "validate_minutes")
+    schedule = Schedule(
+        config.learning_rate, **{name: getattr(config, name) for name in plan_fields}
+    )
     return Loop(PainterWork(config, device), schedule, Path(config.out))
 
 

@@ -80,27 +80,27 @@ def agreement(weights: Weights, pairs: Pairs, names: Sequence[str] = TEACHERS) -
     cosines of gradients (of pixels, and of the gains of bands in blocks), rank correlation of
     distances; ratio of the student's mean distance to that of the sum."""
     cosines: dict[str, list[Tensor]] = {}
-    found, wanted = [], pairs.distances.float()
+    student_distances, targets = [], pairs.distances.float()
     for first in range(0, len(pairs), 4):
         painted, source, _, gradients = pairs.take(slice(first, first + 4))
         distances, ours = _follow(weights, painted, source, False)
         theirs = [*gradients.unbind(1), gradients.sum(1)]
         for name, gradient in zip((*names, "both"), theirs, strict=True):
             cosines.setdefault(name, []).append(1 - _angles(ours, gradient, painted))
-        found.append(distances.detach())
-    of, report = torch.cat(found), {}
-    for name, distance in zip((*names, "both"), (*wanted.unbind(1), wanted.sum(1)), strict=True):
+        student_distances.append(distances.detach())
+    of, report = torch.cat(student_distances), {}
+    for name, distance in zip((*names, "both"), (*targets.unbind(1), targets.sum(1)), strict=True):
         means = torch.cat(cosines[name], 1).mean(1).tolist()
         for kind, mean in zip(("pixels", *(f"gains{s}" for s in _REACH)), means, strict=True):
             report[f"{name}_{kind}"] = mean
         report[f"{name}_rank"] = _rank_correlation(of, distance)
-    report["ratio"] = float(of.mean() / wanted.sum(1).mean())
+    report["ratio"] = float(of.mean() / targets.sum(1).mean())
     return {name: round(value, 3) for name, value in report.items()}
 
 
 class _Student(nn.Module):
     """Free weights, except for those of DISTS, which is not learned. Those of the distance are
-    squares of what moves: they stay positive."""
+    squares of the trained numbers: they stay positive."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -140,11 +140,11 @@ class _Refining(Work):
             self._order = self._rng.permutation(len(self._pairs)).tolist()
         numbers = [self._order.pop() for _ in range(self._batch)]
         painted, source, by_teachers, gradients = self._pairs.take(numbers)
-        wanted, gradient = by_teachers.sum(1), gradients.sum(1)
+        targets, gradient = by_teachers.sum(1), gradients.sum(1)
         distances, ours = _follow(self._student.weights(), painted, source, True)
         angles = _angles(ours, gradient, painted).sum(0)
         length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
-        values = ((distances - wanted) / (wanted + 0.02)).square().clamp(max=3)
+        values = ((distances - targets) / (targets + 0.02)).square().clamp(max=3)
         total = (angles + 0.2 * length + 0.3 * values).mean()
         return total, {"total": float(total.detach())}
 
@@ -210,8 +210,8 @@ def main(words: Sequence[str] | None = None) -> None:
         path = options.out / f"{name}.pt"
         if not path.is_file():
             caches = [Cache(folder, held_out=held_out) for folder in options.cache]
-            made = make_pairs(caches, lpips_of_both(), count, seed=int(held_out))
-            torch.save(vars(made), path)
+            pairs = make_pairs(caches, lpips_of_both(), count, seed=int(held_out))
+            torch.save(vars(pairs), path)
         parts[name] = Pairs(**torch.load(path, weights_only=True))
     first = options.initial or options.out / "fitted.safetensors"
     if not first.is_file():

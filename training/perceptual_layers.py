@@ -26,9 +26,9 @@ def pivots(covariance: Tensor, count: int) -> list[int]:
     rest = covariance.clone()
     chosen: list[int] = []
     for _ in range(count):
-        left = rest.diagonal().clone()
-        left[chosen] = -1
-        k = int(left.argmax())
+        variance = rest.diagonal().clone()
+        variance[chosen] = -1
+        k = int(variance.argmax())
         chosen.append(k)
         rest = rest - torch.outer(rest[:, k], rest[k]) / rest[k, k].clamp(min=1e-12)
     return chosen
@@ -49,12 +49,12 @@ def _each(maps: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _fit_layer(
-    inputs: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], generator: torch.Generator
+    inputs: tuple[Tensor, Tensor], responses: tuple[Tensor, Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Weight `(I, O)` and bias `(O,)` from patches `(R, I)` and responses before the ReLU `(R, O)`,
     each of painted pictures and of sources at the same places: least squares of responses and of
     their differences, then some steps on both after the ReLU."""
-    (x, x_source), (y, y_source) = inputs, wanted
+    (x, x_source), (y, y_source) = inputs, responses
     mean, middle = (x.mean(0) + x_source.mean(0)) / 2, (y.mean(0) + y_source.mean(0)) / 2
     spread = sum(float((z - middle).square().mean()) for z in (y, y_source)) / 2
     square, product = torch.zeros(x.shape[1], x.shape[1]), torch.zeros(x.shape[1], y.shape[1])
@@ -110,7 +110,7 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         count = min(_POSITIONS, places)
         picked = [torch.randperm(places, generator=generator)[:count] for _ in range(half)] * 2
         pairs_at = zip(theirs, picked, strict=True)
-        wanted = torch.cat([maps.flatten(1)[:, at].T for maps, at in pairs_at])
+        teacher_responses = torch.cat([maps.flatten(1)[:, at].T for maps, at in pairs_at])
         # How much depends on a channel: in the layer above, and in the distance of its stage.
         importance = torch.zeros(theirs.shape[1])
         if number + 1 < len(layers):
@@ -120,7 +120,7 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         if last:
             linear = teacher[f"lin{stage}.weight"].flatten()
             importance += linear / linear.mean().clamp(min=1e-12)
-        responses = F.relu(wanted.float())
+        responses = F.relu(teacher_responses.float())
         covariance = torch.cov(responses.T)
         changes = responses[: half * count] - responses[half * count :]
         moved = changes.T @ changes / len(changes)
@@ -130,7 +130,7 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         del responses, changes
         unfolded = (F.unfold(maps[None].float(), 3, padding=1)[0] for maps in ours)
         patches = torch.cat([u[:, at].T for u, at in zip(unfolded, picked, strict=True)])
-        target = wanted[:, chosen].float()
+        target = teacher_responses[:, chosen].float()
         edge = half * count
         inputs, outputs = ((z[:edge], z[edge:]) for z in (patches, target))
         flat, bias = _fit_layer(inputs, outputs, generator)
@@ -140,9 +140,9 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         ours = _each(ours, lambda x, w=weight, b=bias: F.relu(F.conv2d(x, w, b, padding=1)))  # type: ignore[misc]
         if last:
             student[f"lin{stage}.weight"] = linear[chosen].clamp(min=1e-4).view(1, -1, 1, 1)
-            for kept in (alpha, beta):  # a stage keeps its weight
-                part = kept[stage + 1][chosen].clamp(min=1e-6)
-                kept[stage + 1] = part * (kept[stage + 1].sum() / part.sum())
+            for factors in (alpha, beta):  # a stage keeps its weight
+                part = factors[stage + 1][chosen].clamp(min=1e-6)
+                factors[stage + 1] = part * (factors[stage + 1].sum() / part.sum())
     student |= {n: torch.cat(x).view(1, -1, 1, 1) for n, x in (("alpha", alpha), ("beta", beta))}
     return student
 

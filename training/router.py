@@ -32,7 +32,7 @@ from gvcodec.allocation.router import BASE_RATES, magnitudes, negative_elbo, tra
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import ROUTER, TOKENIZER, model_id, save_weights
-from gvcodec.source.planes import planes_from_frame
+from gvcodec.planes import planes_from_frame
 from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm

@@ -37,8 +37,8 @@ def parse_run(
     options = parser.parse_args(words)
     if options.steps < 0 or (options.minutes is not None and not options.minutes >= 0):
         raise UsageError("--steps and --minutes are not negative")
-    given = {n: value for n in (*overrides, *added) if (value := getattr(options, n))}
-    return options, replace(read_settings(options.config, kind), **given)  # type: ignore[type-var]
+    values = {n: value for n in (*overrides, *added) if (value := getattr(options, n))}
+    return options, replace(read_settings(options.config, kind), **values)  # type: ignore[type-var]
 
 
 def time_limit(options: argparse.Namespace) -> float:
@@ -55,17 +55,17 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from None
     values.pop("model", None)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    field_of = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for key, value in values.items():
-        if key not in known:
+        if key not in field_of:
             raise UsageError(f"{path}: unknown key {key}")
-        name = str(known[key].type)
+        name = str(field_of[key].type)
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool) != (name == "bool"):
             raise UsageError(f"{path}: {key} must be of type {name}")
         if isinstance(value, list):
             if not all(type(v) is (str if "str" in name else int) for v in value):
                 raise UsageError(f"{path}: {key} must be of type {name}")
             values[key] = tuple(value)
-    if missing := [n for n, f in known.items() if f.default is MISSING and n not in values]:
+    if missing := [n for n, f in field_of.items() if f.default is MISSING and n not in values]:
         raise UsageError(f"{path}: {missing[0]} is missing")
     return kind(**values)

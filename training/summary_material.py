@@ -35,9 +35,9 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import GUIDE
+from gvcodec.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.source.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.messages import log_line

@@ -78,7 +78,7 @@ class Judge:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Distance, decibels of PSNR-Y that are lost, flicker; `exact`: of 8-bit samples."""
         painted, before = self.work.paint(crop, shifts)
-        shown = (
+        rgb = (
             to_display_rgb(painted, SMALL, 8, WINDOW) if exact else crop_rgb(painted, SMALL, WINDOW)
         )
         with torch.no_grad():
@@ -86,20 +86,20 @@ class Judge:
         assert before is not None and crop.source_before is not None
         moved = (before, crop.source[0], crop.source_before, crop.vectors)
         flicker = temporal_loss(painted[0], *moved).mean()
-        lost = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
-        return self.distance(shown, reference)[0].mean(), lost, flicker
+        psnr_loss = fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean()
+        return self.distance(rgb, reference)[0].mean(), psnr_loss, flicker
 
     @torch.no_grad()
     def best(self, crop: Crop, model: Steering, tried: Sequence[Tensor]) -> Tensor:
-        """Of some tokens, or none, as `trial.choose_best`, except for bytes and without a
-        bound of flicker."""
+        """The best of some tokens, or none: `trial.choose_best` without bytes and without a bound
+        of flicker."""
         distance, _, usual = (float(x) for x in self.parts(crop, None, exact=True))
         least, best = distance, torch.zeros_like(tried[0])
         steady = price_of_flicker(distance, usual)
         for tokens in tried:
             parts = self.parts(crop, model.shifts(tokens), exact=True)
-            distance, lost, flicker = (float(x) for x in parts)
-            loss = distance + PSNR_PRICE * lost + steady * max(0.0, flicker - usual)
+            distance, psnr_loss, flicker = (float(x) for x in parts)
+            loss = distance + PSNR_PRICE * psnr_loss + steady * max(0.0, flicker - usual)
             if loss < least:
                 least, best = loss, tokens
         return best
@@ -117,27 +117,27 @@ def load(path: Path) -> Steering:
 
 def without(model: Steering, kind: str) -> Steering:
     """The same encoder whose "local" or "over" layers are passed by."""
-    found = copy.deepcopy(model)
-    setattr(found.encoder, kind, nn.ModuleList())
-    return found
+    reduced = copy.deepcopy(model)
+    setattr(reduced.encoder, kind, nn.ModuleList())
+    return reduced
 
 
 def ridge_of(work: TokenWork, model: Steering, targets: Path) -> Callable[[Tensor], Tensor]:
     """The regression from mean features of regions to tokens of targets."""
-    seen, wanted = [], []
+    inputs, targets_of = [], []
     for position, (entry, record, tokens) in enumerate(torch.load(targets)["windows"]):
         batch = work.data.batch(1, WINDOW, [(entry, record)])
-        seen.append(_pooled(model, observe(work.network, batch.part(0, 1), position).features))
-        wanted.append(tokens.float().flatten(1).T)
-    x, y = torch.cat(seen).double(), torch.cat(wanted).double()
+        inputs.append(_pooled(model, observe(work.network, batch.part(0, 1), position).features))
+        targets_of.append(tokens.float().flatten(1).T)
+    x, y = torch.cat(inputs).double(), torch.cat(targets_of).double()
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
     square = x.T @ x
     square += _RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=x.dtype)
     weights = torch.linalg.solve(square, x.T @ y).float()
 
     def make(features: Tensor) -> Tensor:
-        found = _pooled(model, features) @ weights[:-1] + weights[-1]
-        return found.T.reshape(1, DIMS, SIDE, SIDE)
+        values = _pooled(model, features) @ weights[:-1] + weights[-1]
+        return values.T.reshape(1, DIMS, SIDE, SIDE)
 
     return make
 
@@ -155,10 +155,10 @@ def search(judge: Judge, model: Steering, crop: Crop, start: Tensor) -> Tensor:
     tokens = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([tokens], lr=_RATE)
     for step in range(_STEPS):
-        given = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
+        current = whole_tokens(tokens) if step >= _STEPS // 2 else tokens
         optimizer.zero_grad()
-        distance, lost, flicker = judge.parts(crop, model.shifts(given), exact=False)
-        token_loss(distance, lost, flicker, usual).backward()
+        distance, psnr_loss, flicker = judge.parts(crop, model.shifts(current), exact=False)
+        token_loss(distance, psnr_loss, flicker, usual).backward()
         optimizer.step()
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / (_STEPS + 2))
@@ -174,54 +174,58 @@ def rows_of(
     if options.codebook:
         rows = torch.from_numpy(np.loadtxt(options.codebook, np.float32, delimiter=","))
         vectors = [row.view(1, DIMS, 1, 1).expand(1, DIMS, SIDE, SIDE) for row in rows]
-    found: dict[str, list[Tensor]] = {}
+    tokens_of: dict[str, list[Tensor]] = {}
     measured: dict[str, list[list[float]]] = {}
     before = None
     for n, pick in enumerate(work.picks(options.windows)):
         painter = work.painters[n % len(work.painters)]
-        batch = work.held.batch(1, WINDOW, [pick])
+        batch = work.held_out.batch(1, WINDOW, [pick])
         crop = observe(work.network, batch, 700 + n, painter)
         other = observe(work.network, batch, 700 + n + _OTHER_NOISE, painter)
         with torch.no_grad():
             part = match(other, model)
-            given = whole_tokens(model.tokens(crop.features, "encoder", part))
-            made = {name: whole_tokens(model.tokens(crop.features, name)) for name in _TRAINED}
+            encoded = whole_tokens(model.tokens(crop.features, "encoder", part))
+            candidates = {
+                name: whole_tokens(model.tokens(crop.features, name)) for name in _TRAINED
+            }
             if ridge is not None:
-                made["ridge"] = whole_tokens(ridge(crop.features))
-            made["energies"] = whole_tokens(part)
-            made["matched"] = whole_tokens(model.tokens(crop.features, "matched", part))
+                candidates["ridge"] = whole_tokens(ridge(crop.features))
+            candidates["energies"] = whole_tokens(part)
+            candidates["matched"] = whole_tokens(model.tokens(crop.features, "matched", part))
             if vectors:
-                made["codebook"] = judge.best(other, model, vectors)
-            made["encoder"] = given
-            made["encoder alone"] = whole_tokens(model.tokens(crop.features, "encoder"))
-            made["regions shuffled"] = shuffled(given)
-            made["another window's"] = given if before is None else before
+                candidates["codebook"] = judge.best(other, model, vectors)
+            candidates["encoder"] = encoded
+            candidates["encoder alone"] = whole_tokens(model.tokens(crop.features, "encoder"))
+            candidates["regions shuffled"] = shuffled(encoded)
+            candidates["another window's"] = encoded if before is None else before
             half = whole_tokens(model.tokens(crop.features, "encoder", part / 2))
-            made["tried"] = judge.best(other, model, [given, half])
+            candidates["tried"] = judge.best(other, model, [encoded, half])
             for kind in ("local", "over"):
                 network = without(model, kind)
-                made[f"no {kind}"] = whole_tokens(network.tokens(crop.features, "encoder", part))
+                candidates[f"no {kind}"] = whole_tokens(
+                    network.tokens(crop.features, "encoder", part)
+                )
             for name, network in others.items():
-                made[name] = whole_tokens(network.tokens(crop.features, "encoder", part))
-                made[f"{name} alone"] = whole_tokens(network.tokens(crop.features, "encoder"))
+                candidates[name] = whole_tokens(network.tokens(crop.features, "encoder", part))
+                candidates[f"{name} alone"] = whole_tokens(network.tokens(crop.features, "encoder"))
         if options.search:
-            searched = whole_tokens(search(judge, model, other, given))
-            made["searched"] = judge.best(other, model, [searched, (searched / 2).round()])
-        before = given
+            searched = whole_tokens(search(judge, model, other, encoded))
+            candidates["searched"] = judge.best(other, model, [searched, (searched / 2).round()])
+        before = encoded
         with torch.inference_mode():
             plain = np.array(work.measure(crop, None))
-            for name, tokens in made.items():
+            for name, tokens in candidates.items():
                 table = others.get(name.removesuffix(" alone"), model)
                 row = np.array(work.measure(crop, table.shifts(tokens)))
                 ratios = 100 * (row / np.maximum(plain, 1e-9) - 1)
                 cells = [ratios[0], ratios[1], row[2] - plain[2], row[3], plain[3]]
                 measured.setdefault(name, []).append(cells)
-                found.setdefault(name, []).append(tokens)
+                tokens_of.setdefault(name, []).append(tokens)
     table_rows = []
     for name, cells in measured.items():
         means = np.mean(cells, 0)
         values = means[0], means[1], means[2], 100 * (means[3] / means[4] - 1)
-        texts = [f"{value:.2f}" for value in (*values, entropy(torch.cat(found[name])))]
+        texts = [f"{value:.2f}" for value in (*values, entropy(torch.cat(tokens_of[name])))]
         table_rows.append(dict(zip(FIELDS, [name, *texts, str(options.windows)], strict=True)))
     return table_rows
 

@@ -36,11 +36,11 @@ from gvcodec.painter.token_coding import (
 from training.crops import Cache
 from training.table_network import TableNetwork, layers_of
 
-_RATE, _BATCH, _HELD = 2e-3, 4096, 8
+_RATE, _BATCH, _HELD_OUT = 2e-3, 4096, 8
 _REGIONS = 16
 
 
-def _seen(tokens: NDArray[np.int32], q: int, kinds: int) -> tuple[Tensor, Tensor]:
+def _network_inputs(tokens: NDArray[np.int32], q: int, kinds: int) -> tuple[Tensor, Tensor]:
     """The network's inputs for each integer of a window (steps, inputs), and the integers."""
     whole = keep_kinds(decompose(tokens, WINDOW, WINDOW), kinds)
     layout, values = values_of(whole)
@@ -61,20 +61,20 @@ def fit_network(
     """The float form of the entropy network, for windows' tokens (4, 4, D) and qualities."""
     torch.manual_seed(seed)
     parts = [
-        _seen(turned, q, kinds)
+        _network_inputs(turned, q, kinds)
         for tokens, q in windows
         for turned in _turned(tokens)
         for kinds in (1, 2, 3)
     ]
-    seen = torch.cat([part[0] for part in parts])
+    inputs = torch.cat([part[0] for part in parts])
     values = torch.cat([part[1] for part in parts]).float()
-    network = TableNetwork(seen.shape[1])
+    network = TableNetwork(inputs.shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-3)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1.02 - step / steps)
         picks = torch.randint(len(values), (_BATCH,))
-        bits = network.bits(seen[picks], values[picks]).mean()
+        bits = network.bits(inputs[picks], values[picks]).mean()
         optimizer.zero_grad()
         bits.backward()
         optimizer.step()
@@ -101,22 +101,22 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", required=True, type=Path, help="where the targets are from")
     parser.add_argument("--steps", type=int, default=6000)
     options = parser.parse_args(words)
-    found = torch.load(options.targets)
+    targets = torch.load(options.targets)
     data = Cache(options.cache, held_out=False)
     windows = [
         (tokens.permute(1, 2, 0).numpy().astype(np.int32), int(data.entries[entry]["q"]))
-        for entry, _, tokens in found["windows"]
+        for entry, _, tokens in targets["windows"]
     ]
     table = (
-        found["table"].round().clamp(-MAX_TOKEN_WEIGHT, MAX_TOKEN_WEIGHT).numpy().astype(np.int16)
+        targets["table"].round().clamp(-MAX_TOKEN_WEIGHT, MAX_TOKEN_WEIGHT).numpy().astype(np.int16)
     )
-    learned = [window for n, window in enumerate(windows) if n % _HELD]
-    held = windows[::_HELD]
+    learned = [window for n, window in enumerate(windows) if n % _HELD_OUT]
+    held_out = windows[::_HELD_OUT]
     layers = layers_of(fit_network(learned, options.steps))
     assert len(layers[0].weight[0]) == table.shape[1] + CONTEXT_INPUTS
     model = TokenModel(table, tuple(layers))
-    inside, plain = bits_of(held, model)
-    print(f"{len(held)} held-out windows: {inside:.2f} bits a region, histograms {plain:.2f}")
+    inside, plain = bits_of(held_out, model)
+    print(f"{len(held_out)} held-out windows: {inside:.2f} bits a region, histograms {plain:.2f}")
     arrays, metadata = read_arrays(PAINTER.find())
     facts = json.dumps({**json.loads(metadata["painter"]), "dims": table.shape[1]})
     more = {"tokens.weight": table, **tensors_of(layers, "tokens.")}

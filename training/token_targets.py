@@ -92,13 +92,13 @@ class Search:
         count = len(self.free)
         self.size = (count * self.size + size) / (count + 1)
         scale = size.view(1, -1, 1, 1)
-        found = self._descend(
+        descended = self._descend(
             crops,
             len(size),
             _FREE_RATE,
             lambda tokens, _: spread(tokens * scale, WINDOW // PLACE),
         )
-        self.free.append(found[0].flatten(1).T)
+        self.free.append(descended[0].flatten(1).T)
         if len(self.free) == _FREE:
             regions = torch.cat(self.free)
             _, sizes, axes = torch.linalg.svd(regions, full_matrices=False)
@@ -114,8 +114,8 @@ class Search:
             levels = spread(LEVELS * tokens, WINDOW // PLACE)
             return torch.einsum("sd,bdhw->bshw", table, levels)
 
-        found = self._descend(crops, DIMS, _RATE, render)
-        whole = whole_tokens(found).detach()
+        descended = self._descend(crops, DIMS, _RATE, render)
+        whole = whole_tokens(descended).detach()
         self.windows.append((entry, record, whole[0].to(torch.int8)))
         table.grad = None
         for crop in crops:

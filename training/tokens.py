@@ -211,12 +211,13 @@ def energies_of(luma: Tensor) -> Tensor:
         (half, PATCH // 2),
         (Bands(half.low, 2), PATCH // 2),
     )
-    found = [F.avg_pool2d(bands.bands.square(), side) for bands, side in scales]
-    return torch.cat(found, 1).add(4).log2() / 8
+    energies = [F.avg_pool2d(bands.bands.square(), side) for bands, side in scales]
+    return torch.cat(energies, 1).add(4).log2() / 8
 
 
 def _motion(now: Tensor, before: Tensor) -> Tensor:
-    """Of lumas (1, 1, H, W), along which change is seen: noise follows that of base frames."""
+    """Motion of lumas (1, 1, H, W), along which change is seen: noise follows that of base
+    frames."""
     current, reference = (
         (1023 * x[0, 0]).round().cpu().numpy().astype(np.uint16) for x in (now, before)
     )
@@ -235,15 +236,15 @@ def match(crop: Crop, model: Steering) -> Tensor:
         return by_region(energies_of(luma))
 
     nothing = torch.zeros(1, DIMS, SIDE, SIDE, device=crop.features.device)
-    plain, wanted = measure(nothing), by_region(energies_of(crop.source_before))
+    plain, target = measure(nothing), by_region(energies_of(crop.source_before))
     slopes = []
     for n in range(DIMS):
         nudged = nothing.clone()
         nudged[:, n] = NUDGE
         slopes.append((measure(nudged) - plain) / NUDGE)
     slope = torch.stack(slopes, -1)  # (regions, 9, DIMS)
-    found = least_squares(slope.cpu().numpy(), (wanted - plain).cpu().numpy())
-    return torch.from_numpy(found).to(plain).T.reshape(1, DIMS, SIDE, SIDE)
+    solution = least_squares(slope.cpu().numpy(), (target - plain).cpu().numpy())
+    return torch.from_numpy(solution).to(plain).T.reshape(1, DIMS, SIDE, SIDE)
 
 
 def by_region(energies: Tensor) -> Tensor:
@@ -253,11 +254,11 @@ def by_region(energies: Tensor) -> Tensor:
 
 @dataclass
 class Crop:
-    """A window of a run of frames: what a painter observed of each; of the last one (luma, chroma)
-    of the source and as it is painted without tokens, the source's luma of the frame before it
-    (None: there is one frame) and its motion between them, and how much more than the source the
-    frame painted without tokens changes along it; features of the first; `maps`: what VGG16 and
-    AlexNet see of the source, once it was asked for."""
+    """A window of a run of frames. `observations`: the painter's, of each frame; `source` and
+    `painted`: the last frame (luma, chroma), painted without tokens; `source_before`: the
+    source's luma of the previous frame (None: there is one frame); `vectors`: motion between them;
+    `flicker`: change of the painted frame along it beyond the source's; `features`: of the first
+    frame; `maps`: features of the source in VGG16 and AlexNet, on demand."""
 
     painter: PainterNetwork
     observations: list[FrameObservation]
@@ -277,7 +278,7 @@ def observe(
     position: int,
     painter: PainterNetwork | None = None,
 ) -> Crop:
-    """Of a batch of runs, whose tokens `painter` is to paint with (`network` at another strength);
+    """Observations of a batch of runs, which `painter` paints (`network` at another strength);
     `position` seeds the noise."""
     painter = painter or network
     observed = observe_run(painter, batch, position)
@@ -312,7 +313,7 @@ class TokenWork(Work):
         cache = Path(config.cache)
         rule = parse_held_out(config.held_out) if config.held_out else None
         self.data = Cache(cache, False, config.seed, device=self.device, rule=rule)
-        self.held = Cache(cache, True, device=self.device, rule=rule)
+        self.held_out = Cache(cache, True, device=self.device, rule=rule)
         painter = Path(config.painter)
         self.network = PainterNetwork.load(painter).to(self.device)
         self.painters = [
@@ -330,15 +331,15 @@ class TokenWork(Work):
     def groups(self) -> list[dict[str, Any]]:
         """The table of searched tokens stays, since files are to have it."""
         model = cast(Steering, self.model)
-        found: list[dict[str, Any]] = [
+        groups: list[dict[str, Any]] = [
             {"params": list(model.encoder.parameters())},
             {"params": list(model.linear.parameters()), "scale": 3.0},
             {"params": [model.vector], "scale": 30.0},
         ]
         if not self.config.targets:
             # In whole steps of integers.
-            found.append({"params": [model.table], "scale": 200.0, "weight_decay": 0.0})
-        return found
+            groups.append({"params": [model.table], "scale": 200.0, "weight_decay": 0.0})
+        return groups
 
     def _draw(self, position: int) -> Crop:
         """A window of a run, at one of the strengths."""
@@ -362,10 +363,10 @@ class TokenWork(Work):
             )
             gradients.append(shifts.grad[0].flatten(1).T)
             features.append(crop.features)
-        seen = torch.cat(features)
+        stacked = torch.cat(features)
         with torch.no_grad():
-            model.centre.copy_(seen.mean((0, 2, 3), keepdim=True))
-            model.deviation.copy_(seen.std((0, 2, 3), keepdim=True) + 1e-3)
+            model.centre.copy_(stacked.mean((0, 2, 3), keepdim=True))
+            model.deviation.copy_(stacked.std((0, 2, 3), keepdim=True) + 1e-3)
         if self.config.targets:
             self._learn_targets(model)
             return
@@ -382,20 +383,23 @@ class TokenWork(Work):
                 f"{self.config.targets}: of other training clips; make them with this cache and "
                 "the same --held-out"
             )
-        seen = []
+        observed = []
         for position, (entry, record, _) in enumerate(targets["windows"]):
             batch = self.data.batch(1, WINDOW, [(entry, record)])
-            seen.append(observe(self.network, batch.part(0, 1), position).features)
-        features, wanted = torch.cat(seen), torch.stack([w[2] for w in targets["windows"]]).float()
+            observed.append(observe(self.network, batch.part(0, 1), position).features)
+        features, targets_of = (
+            torch.cat(observed),
+            torch.stack([w[2] for w in targets["windows"]]).float(),
+        )
         with torch.no_grad():
             model.table.copy_(targets["table"])
         optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
         for step in range(_LEARNED):
-            picks = torch.randint(len(wanted), (_TOGETHER,))
+            picks = torch.randint(len(targets_of), (_TOGETHER,))
             axes = [axis for axis in (2, 3) if float(torch.rand(1)) < 0.5]
-            given, tokens = features[picks].flip(axes), wanted[picks].flip(axes)
+            inputs, tokens = features[picks].flip(axes), targets_of[picks].flip(axes)
             loss = sum(
-                F.smooth_l1_loss(model.tokens(given, by), tokens)
+                F.smooth_l1_loss(model.tokens(inputs, by), tokens)
                 for by in ("encoder", "linear", "vector")
             )
             optimizer.zero_grad()
@@ -412,13 +416,16 @@ class TokenWork(Work):
         return paint_observed(crop.painter, steered)
 
     def _judge_loss(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Of a picture that is painted with shifts, its mean over the batch and its parts."""
+        """Loss of a picture painted with shifts: its mean over the batch, and its parts."""
         painted, before = self.paint(crop, shifts)
         rgb = crop_rgb(painted, SMALL, WINDOW)
         if crop.maps is None:
-            wanted = crop_rgb(crop.source, SMALL, WINDOW)
+            source_rgb = crop_rgb(crop.source, SMALL, WINDOW)
             with torch.no_grad():
-                crop.maps = self.vgg.reference(wanted), list(self.alex.maps(wanted.clamp(0, 1)))
+                crop.maps = (
+                    self.vgg.reference(source_rgb),
+                    list(self.alex.maps(source_rgb.clamp(0, 1))),
+                )
         reference, maps = crop.maps
         parts = {
             "lpips_vgg": self.vgg(rgb, reference)[0].mean(),
@@ -450,61 +457,63 @@ class TokenWork(Work):
     def validate(self, average: nn.Module) -> dict[str, float]:
         """Per cent of LPIPS-Alex, DISTS and flicker, decibels of PSNR-Y in 8 bits against the
         painter without tokens, and bits a region, of held-out windows."""
-        model, found = cast(Steering, average), dict[str, float]()
+        model, figures = cast(Steering, average), dict[str, float]()
         crops = [
             observe(
                 self.network,
-                self.held.batch(1, WINDOW, [pick]),
+                self.held_out.batch(1, WINDOW, [pick]),
                 700 + n,
                 self.painters[n % len(self.painters)],
             )
             for n, pick in enumerate(self.picks(self.config.validate_samples))
         ]
         matched = [match(crop, model) for crop in crops]
-        made = {
+        tokens_by = {
             by: [
                 whole_tokens(model.tokens(crop.features, by, match_of))
                 for crop, match_of in zip(crops, matched, strict=True)
             ]
             for by in ("vector", "linear", "matched", "encoder")
         }
-        made["encoder_alone"] = [
+        tokens_by["encoder_alone"] = [
             whole_tokens(model.tokens(crop.features, "encoder")) for crop in crops
         ]
-        made["regions_shuffled"] = [shuffled(tokens) for tokens in made["encoder"]]
-        made["windows_shuffled"] = made["encoder"][-1:] + made["encoder"][:-1]
+        tokens_by["regions_shuffled"] = [shuffled(tokens) for tokens in tokens_by["encoder"]]
+        tokens_by["windows_shuffled"] = tokens_by["encoder"][-1:] + tokens_by["encoder"][:-1]
         plain = [self.measure(crop, None) for crop in crops]
-        for name, tokens in made.items():
+        for name, tokens in tokens_by.items():
             rows = [
                 self.measure(crop, model.shifts(coded))
                 for crop, coded in zip(crops, tokens, strict=True)
             ]
             ratio = np.mean(np.array(rows)[:, :2] / np.array(plain)[:, :2], 0)
-            found[f"{name}_lpips_alex"] = round(100 * float(ratio[0] - 1), 2)
-            found[f"{name}_dists"] = round(100 * float(ratio[1] - 1), 2)
-            found[f"{name}_psnr"] = round(float(np.mean(np.subtract(rows, plain)[:, 2])), 3)
+            figures[f"{name}_lpips_alex"] = round(100 * float(ratio[0] - 1), 2)
+            figures[f"{name}_dists"] = round(100 * float(ratio[1] - 1), 2)
+            figures[f"{name}_psnr"] = round(float(np.mean(np.subtract(rows, plain)[:, 2])), 3)
             flicker = np.sum(np.array(rows)[:, 3]) / np.sum(np.array(plain)[:, 3])
-            found[f"{name}_flicker"] = round(100 * float(flicker - 1), 2)
-            found[f"{name}_bits"] = round(entropy(torch.cat(tokens)), 2)
-        self.gain = -found["encoder_lpips_alex"] / 100
-        return found
+            figures[f"{name}_flicker"] = round(100 * float(flicker - 1), 2)
+            figures[f"{name}_bits"] = round(entropy(torch.cat(tokens)), 2)
+        self.gain = -figures["encoder_lpips_alex"] / 100
+        return figures
 
     def picks(self, count: int) -> list[tuple[int, int]]:
         """Records of held-out clips, evenly over them."""
-        entries = len(self.held.entries)
-        return [(n % entries, n // entries % len(self.held.records[0][0])) for n in range(count)]
+        entries = len(self.held_out.entries)
+        return [
+            (n % entries, n // entries % len(self.held_out.records[0][0])) for n in range(count)
+        ]
 
     def measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
         """LPIPS-Alex, DISTS, PSNR-Y in 8 bits, and change between frames beyond the source's."""
         painted, before = self.paint(crop, shifts)
         assert before is not None and crop.source_before is not None
         rgb = to_display_rgb(painted, SMALL, 8, WINDOW).clamp(0, 1)
-        wanted = crop_rgb(crop.source, SMALL, WINDOW).clamp(0, 1)
+        reference = crop_rgb(crop.source, SMALL, WINDOW).clamp(0, 1)
         error = float((eight_bits(painted[0]) - crop.source[0]).square().mean())
         moved = temporal_loss(painted[0], before, crop.source[0], crop.source_before, crop.vectors)
         return [
-            float(self.alex(rgb, wanted)),
-            float(self.dists(rgb, wanted)),
+            float(self.alex(rgb, reference)),
+            float(self.dists(rgb, reference)),
             db(error, 1.0),
             float(moved.mean()),
         ]
@@ -517,7 +526,7 @@ class TokenWork(Work):
         return {}
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
-        """`tokens.safetensors`, and `tokens.json` beside it."""
+        """Write `tokens.safetensors`, and `tokens.json` next to it."""
         path = Path(self.config.out) / "tokens.safetensors"
         facts = {"form": "tokens", "width": self.config.width, "dims": DIMS}
         save_weights(average.state_dict(), path, {"tokens": json.dumps(facts)}, {})
@@ -548,9 +557,9 @@ def entropy(tokens: Tensor) -> float:
 
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:
-    """A new run, or the one whose state is in `out`."""
-    named = ("plan_minutes", "warm_up", "average", "validate_minutes")
-    rates = {name: getattr(config, name) for name in named}
+    """A new run, or the run whose state is in `out`."""
+    plan_fields = ("plan_minutes", "warm_up", "average", "validate_minutes")
+    rates = {name: getattr(config, name) for name in plan_fields}
     schedule = Schedule(config.learning_rate, accumulate=config.crops, **rates)
     work = TokenWork(config, device)
     if not (Path(config.out) / "state.pt").is_file():

@@ -1,4 +1,4 @@
-// Packets of sound in `tracks` packets, and their codecs: gvcodec/source/tracks.py.
+// Packets of sound in `tracks` packets, and their codecs: gvcodec/tracks/packets.py.
 
 import { Cursor, Damaged } from "./bytes.js";
 

@@ -43,7 +43,7 @@ void main() {
   colour = vec4(clamp(matrix * ((yuv - offset) * gain), 0.0, 1.0), 1.0);
 }`;
 
-/** As gvcodec/source/planes.py has them. */
+/** As gvcodec/planes.py has them. */
 export const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
 
 export class View {

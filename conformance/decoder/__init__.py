@@ -17,5 +17,5 @@
     one_file      a stream inside of a container         One file
     decode        all of it together                     Conformance
 
-`python -m conformance.decoder FILE` prints what it finds as JSON, as Conformance asks for.
+`python -m conformance.decoder FILE` prints its answer as JSON, in the form of Conformance.
 """

@@ -39,23 +39,25 @@ def _up(lines: np.ndarray, scale: str) -> np.ndarray:
     rule = _filters()[scale]
     n = lines.shape[-1]
     k = np.arange(-(-n // rule["step"])) * rule["step"]
-    made = []
+    phases = []
     for first, taps in zip(rule["first"], rule["taps"], strict=True):
-        made.append(sum(t * lines[..., (k + first + i).clip(0, n - 1)] for i, t in enumerate(taps)))
-    return np.stack(made, -1).reshape(*lines.shape[:-1], -1)
+        phases.append(
+            sum(t * lines[..., (k + first + i).clip(0, n - 1)] for i, t in enumerate(taps))
+        )
+    return np.stack(phases, -1).reshape(*lines.shape[:-1], -1)
 
 
 def full_size(planes: Planes, header: Header) -> Planes:
     """Resampled and cropped."""
-    made = []
+    resampled = []
     for i, plane in enumerate(planes):
         height = header.height if i == 0 else (header.height + 1) // 2
         width = header.width if i == 0 else (header.width + 1) // 2
         if header.scale != 1:
             plane = _up(_up(plane, str(header.scale)).T, str(header.scale)).T
             plane = ((plane + (1 << 13)) >> 14).clip(0, 1023)
-        made.append(plane[:height, :width])
-    return made
+        resampled.append(plane[:height, :width])
+    return resampled
 
 
 def pictures(codec: str, units: list[bytes], size: tuple[int, int]) -> list[Planes]:
@@ -112,41 +114,41 @@ def _leb128(read: Bytes) -> int:
 
 def obus(payload: bytes) -> list[tuple[int, bytes, bytes]]:
     """(type, header, body) of each OBU of a low-overhead stream."""
-    read, found = Bytes(payload), []
-    while read.left:
+    read, units = Bytes(payload), []
+    while read.remaining:
         head = read.take(1)
         if head[0] & 4:
             head += read.take(1)
         body = read.take(_leb128(read)) if head[0] & 2 else read.rest()
-        found.append((head[0] >> 3 & 15, head, body))
-    require(0 < len(found) <= 4096, "OBUs of a payload")
-    return found
+        units.append((head[0] >> 3 & 15, head, body))
+    require(0 < len(units) <= 4096, "OBUs of a payload")
+    return units
 
 
 def temporal_unit(payload: bytes) -> bytes:
     """A payload as a decoder takes it (av1)."""
-    unit, shown = b"\x12\0", 0
+    unit, pictures = b"\x12\0", 0
     for kind, head, body in obus(payload):
         require(head[0] < 128, "the forbidden bit of an OBU")
         if kind in (FRAME_HEADER, FRAME):
             require(len(body) > 0, "an empty frame header")
-            shown += body[0] >> 7 or body[0] >> 4 & 1
+            pictures += body[0] >> 7 or body[0] >> 4 & 1
         if kind == SEQUENCE:
             require(len(body) > 0 and not body[0] >> 3 & 1, "a still picture")
         unit += bytes([head[0] | 2]) + head[1:] + var(len(body)) + body
-    require(shown == 1, f"{shown} pictures in a payload")
+    require(pictures == 1, f"{pictures} pictures in a payload")
     return unit
 
 
 def captions(payload: bytes) -> str:
     """Closed captions of a frame, in hexadecimal digits (av1)."""
-    found = b""
+    triplets = b""
     for kind, _, body in obus(payload):
         if kind == METADATA and body.startswith(CAPTIONS):
             read = Bytes(body, len(CAPTIONS))
             flags, _ = read.take(2)
-            found += read.take(3 * (flags & 31))
-    return found.hex()
+            triplets += read.take(3 * (flags & 31))
+    return triplets.hex()
 
 
 def _access_unit(payload: bytes) -> bytes:

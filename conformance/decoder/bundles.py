@@ -30,8 +30,8 @@ class RangeDecoder:
         self.low, self.high = 0, ALL
         self.value = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
 
-    def bit(self, one: int) -> int:
-        middle = self.low + ((self.high - self.low) >> 12) * one
+    def bit(self, one_share: int) -> int:
+        middle = self.low + ((self.high - self.low) >> 12) * one_share
         bit = int(self.value <= middle)
         if bit:
             self.high = middle
@@ -50,37 +50,37 @@ class RangeEncoder:
     """Codes the bits that it is given."""
 
     def __init__(self) -> None:
-        self.low, self.high, self.made = 0, ALL, b""
+        self.low, self.high, self.data = 0, ALL, b""
         self.bits = iter(())
 
     def give(self, symbols: list[int]) -> None:
         self.bits = iter([symbol >> 7 - i & 1 for symbol in symbols for i in range(8)])
 
-    def bit(self, one: int) -> int:
-        middle = self.low + ((self.high - self.low) >> 12) * one
+    def bit(self, one_share: int) -> int:
+        middle = self.low + ((self.high - self.low) >> 12) * one_share
         bit = next(self.bits)
         if bit:
             self.high = middle
         else:
             self.low = middle + 1
         while (self.low ^ self.high) >> 24 == 0:
-            self.made += bytes([self.low >> 24])
+            self.data += bytes([self.low >> 24])
             self.low = self.low << 8 & ALL
             self.high = (self.high << 8 | 255) & ALL
         return bit
 
     def end(self) -> bytes:
         last = (self.low >> 24) + 1 if self.low else 0
-        return (self.made + bytes([last])).rstrip(b"\0")
+        return (self.data + bytes([last])).rstrip(b"\0")
 
 
-class Given:
-    """Bits that are known: what the model begins from."""
+class KnownBits:
+    """Known bits, of the sample that trains the model."""
 
     def __init__(self, symbols: bytes) -> None:
         self.bits = (symbol >> 7 - i & 1 for symbol in symbols for i in range(8))
 
-    def bit(self, one: int) -> int:
+    def bit(self, one_share: int) -> int:
         return next(self.bits)
 
 
@@ -103,7 +103,7 @@ EMPTY = Obu()
 
 
 class Model:
-    """Five contexts, mixed; what it has seen since the GOP began."""
+    """Five contexts, mixed, and the OBUs since the GOP began."""
 
     def __init__(self) -> None:
         self.counters: list[dict[int, tuple[int, int]]] = [{} for _ in range(CONTEXTS)]
@@ -116,12 +116,12 @@ class Model:
         self.by_kind: dict[int, Obu] = {}
 
     def copy(self) -> Model:
-        made = Model()
-        made.counters = [dict(counters) for counters in self.counters]
-        made.weights = [list(row) for row in self.weights]
-        return made
+        model = Model()
+        model.counters = [dict(counters) for counters in self.counters]
+        model.weights = [list(row) for row in self.weights]
+        return model
 
-    def obu(self, coder: RangeDecoder | RangeEncoder | Given, place: int) -> Obu:
+    def obu(self, coder: RangeDecoder | RangeEncoder | KnownBits, place: int) -> Obu:
         obu = Obu()
         s, self._coder, self._place, self._previous = obu.s, coder, place, 0
         before = self.by_place.get((self.frame & 1, place), EMPTY)
@@ -158,16 +158,16 @@ class Model:
         return self._previous
 
     def _bit(self, slots: list[int], row: int) -> int:
-        w, seen, logits = self.weights[row], [], []
+        w, states, logits = self.weights[row], [], []
         for counters, slot in zip(self.counters, slots, strict=True):
             p, used = counters.get(slot & 0xFFFF, (1 << 15, 0))
-            seen.append((p, used))
+            states.append((p, used))
             logits.append(LOGIT[p >> 4] * TRUST[used] >> 8)
         mixed = sum(weight * l for weight, l in zip(w, logits, strict=True)) >> 16
-        one = SQUASHED[min(max(mixed, -2047), 2047) + 2047]
-        bit = self._coder.bit(one)
-        error = (bit << 12) - one
-        for n, (p, used) in enumerate(seen):
+        one_share = SQUASHED[min(max(mixed, -2047), 2047) + 2047]
+        bit = self._coder.bit(one_share)
+        error = (bit << 12) - one_share
+        for n, (p, used) in enumerate(states):
             w[n] += logits[n] * error >> 10
             p += ((65535 if bit else 0) - p) * STEP[used] >> 16
             self.counters[n][slots[n] & 0xFFFF] = p, min(used + 1, 30)
@@ -176,14 +176,14 @@ class Model:
 
 @cache
 def _trained() -> Model:
-    """What each GOP begins from (What it begins from)."""
+    """The model at the beginning of each GOP (What it begins from)."""
     model, read = Model(), Bytes((TABLES / "bundles.sample").read_bytes())
-    while read.left:
+    while read.remaining:
         place, symbols = read.number(1), read.take(read.number(1))
         if place == 255:
             model.begin()
         else:
-            model.obu(Given(symbols), place)
+            model.obu(KnownBits(symbols), place)
     model.begin()
     return model
 
@@ -210,9 +210,9 @@ class Unbundler:
                 place, last = place + 1, bool(obu.s[0] & 16)
                 parts.append(obu)
             payloads.append(parts)
-        made = [b"".join(_bytes(obu, read) for obu in parts) for parts in payloads]
-        require(read.left == 0 and all(made), "tails of a bundle")
-        return made
+        joined = [b"".join(_bytes(obu, read) for obu in parts) for parts in payloads]
+        require(read.remaining == 0 and all(joined), "tails of a bundle")
+        return joined
 
 
 def _bytes(obu: Obu, tails: Bytes) -> bytes:

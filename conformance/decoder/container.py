@@ -77,7 +77,7 @@ def read_packet(read: Bytes) -> Packet:
 
 
 def read_stream(data: bytes) -> Stream:
-    """The whole file, checked except what the payloads of its packets hold."""
+    """The whole file, checked except the content of its payloads."""
     header = read_header(data)
     stream = Stream(header, [], [])
     read = Bytes(data, header.size)
@@ -97,7 +97,7 @@ def read_stream(data: bytes) -> Stream:
     _check_index(stream, packet.payload)
     end = read_packet(read)
     require(end.name == "end" and len(end.payload) == 12, "no end")
-    require(read.left == 0, "bytes after the end")
+    require(read.remaining == 0, "bytes after the end")
     fields = Bytes(end.payload)
     stream.base_hash = fields.take(8)
     require(fields.number(4) == end.begin - packet.begin, "distance of end and index")
@@ -147,8 +147,8 @@ def _close(gop: Gop, data: bytes, total: int) -> None:
     packet = gop.packets.pop()
     fields = Bytes(packet.payload)
     require(fields.number(4) == crc32(data[gop.begin : packet.begin]), "checksum of a GOP")
-    if fields.left:
-        require(fields.var() == total and not fields.left, "frames up to a GOP's end")
+    if fields.remaining:
+        require(fields.var() == total and not fields.remaining, "frames up to a GOP's end")
 
 
 def _check_index(stream: Stream, payload: bytes) -> None:
@@ -159,4 +159,4 @@ def _check_index(stream: Stream, payload: bytes) -> None:
     for gop in stream.gops:
         require((read.var(1), read.var()) == (gop.frames, gop.size), "index")
         require(read.number(1) & 1 == (gop.fit is not None), "fitted GOPs of the index")
-    require(read.left == 0, "bytes after the index")
+    require(read.remaining == 0, "bytes after the index")

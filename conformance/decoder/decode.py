@@ -1,4 +1,4 @@
-"""A whole file: what Conformance asks for, as one dictionary."""
+"""A whole file: the answer of Conformance, as one dictionary."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Hash:
         self._of, self._all, self.each = of, hashlib.sha256(), []
 
     def add(self, frames: list[Planes], counted: list[bytes] | None = None) -> None:
-        """`counted`: what the hash of all counts ahead of each frame's samples."""
+        """`counted`: bytes that the hash of all takes ahead of each frame's samples."""
         for n, frame in enumerate(frames):
             data = b"".join(plane.astype("<u2").tobytes() for plane in frame)
             self._all.update(counted[n] if counted else b"")
@@ -42,13 +42,13 @@ class Hash:
     def digest(self) -> bytes:
         return self._all.digest()[:8]
 
-    def check(self, wanted: bytes | None) -> None:
-        if wanted is not None and self.digest() != wanted:
+    def check(self, expected: bytes | None) -> None:
+        if expected is not None and self.digest() != expected:
             raise OtherHash(f"another hash of the {self._of} frames")
 
 
 class Decoder:
-    """Frames of a stream, and what goes with them."""
+    """Frames of a stream, and their metadata, times and tracks."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.header = stream, stream.header
@@ -57,15 +57,15 @@ class Decoder:
         self.times: list[int] = []
         self.metadata: dict[str, Any] | None = None
         self.base = self._open_base()
-        wanted = self.header.painter_id
-        self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
+        identity = self.header.painter_id
+        self.painter = painter(self._model(PAINTER, identity)) if identity else None
         network_of(self.painter or {})
         self.unbundler = Unbundler() if self.header.bundled else None
 
-    def _model(self, role: int, wanted: str) -> bytes:
-        data = model_file(self.stream, role, wanted)
+    def _model(self, role: int, identity: str) -> bytes:
+        data = model_file(self.stream, role, identity)
         if data is None:
-            raise Newer(f"model {wanted} is not here")
+            raise Newer(f"model {identity} is not here")
         return data
 
     def _open_base(self) -> Base | NetworkBase:
@@ -75,7 +75,7 @@ class Decoder:
         return Base(self.header)
 
     def payloads(self, gop: Gop) -> list[bytes]:
-        """Payloads of the frames of a GOP, in decode order; what stands between them is read."""
+        """Payloads of the frames of a GOP, in decode order; packets between them are read."""
         payloads: list[bytes] = []
         in_order = self.header.base != "vvc"
         for packet in gop.packets:
@@ -102,12 +102,12 @@ class Decoder:
 
     def read_fits(self) -> list[Fit]:
         """The weights in force in each GOP."""
-        fit, found = Fit(changes=False), []
+        fit, fits = Fit(changes=False), []
         for gop in self.stream.gops:
             if gop.fit is not None and self.painter is not None:
                 fit = read_fit(gop.fit, self.painter, self.header)
-            found.append(fit)
-        return found
+            fits.append(fit)
+        return fits
 
     def base_frames(self, payloads: list[bytes]) -> list[Planes]:
         return list(self.base.gop(payloads))
@@ -115,18 +115,18 @@ class Decoder:
     def painted_frames(self, payloads: list[bytes], base: list[Planes], fit: Fit) -> list[Planes]:
         if fit.identity or self.painter is None:
             return base
-        made = Painter(fitted(self.painter, fit), self.header, fit.tokens)
+        network = Painter(fitted(self.painter, fit), self.header, fit.tokens)
         in_order = self.header.base != "vvc"
         sizes = [len(payload) if in_order else 0 for payload in payloads]
-        painted = [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
+        painted = [network.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
         if fit.unpainted is not None:
-            for planes, shown in zip(painted, base, strict=True):
-                base_shown(planes, shown, fit.unpainted)
+            for planes, base_frame in zip(painted, base, strict=True):
+                base_shown(planes, base_frame, fit.unpainted)
         return painted
 
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
-    """What Conformance asks for. Raises `Refused`."""
+    """The answer for a file (Conformance). Raises `Refused`."""
     stream = read_stream(data if data.startswith(MAGIC) else stream_of(data))
     decoder = kind(stream)
     summaries = [read_summary(gop.summary or b"", gop.frames) for gop in stream.gops]
@@ -140,24 +140,24 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
         counted = counted[len(gop) :]
     base_hash.check(stream.base_hash)
     gops = [[gop.frames, gop.size] for gop in stream.gops]
-    found = {
+    fields = {
         "container": stream.header.fields() | {"gops": gops, "base_hash": stream.base_hash.hex()},
         "times": decoder.times,
         "metadata": decoder.metadata,
-        "tracks": decoder.tracks.found or [],
+        "tracks": decoder.tracks.tracks or [],
         "summary": summaries,
         "fit": [fit.answer() for fit in fits],
     }
-    found["base"] = base_hash.each
-    shown = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
-    for gop in shown:
+    fields["base"] = base_hash.each
+    painted = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
+    for gop in painted:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
     if decoder.header.base == "av1":
-        said = [captions(payload) for gop in payloads for payload in gop]
-        found |= {"captions": said} if any(said) else {}
+        triplets = [captions(payload) for gop in payloads for payload in gop]
+        fields |= {"captions": triplets} if any(triplets) else {}
     if isinstance(decoder.base, NetworkBase):
-        found["symbols"] = decoder.base.symbols
+        fields["symbols"] = decoder.base.symbols
     if decoder.painter is not None:
-        found["painted"] = painted_hash.each
-    return found
+        fields["painted"] = painted_hash.each
+    return fields

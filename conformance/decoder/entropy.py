@@ -33,10 +33,10 @@ class Rans:
         self._refill()
 
     def symbol(self, edges: list[int]) -> int:
-        """The symbol whose part [edges[s], edges[s + 1]) of 2^16 holds what comes next."""
-        found = bisect_right(edges, self.peek()) - 1
-        self.advance(edges[found], edges[found + 1] - edges[found])
-        return found
+        """The symbol whose part [edges[s], edges[s + 1]) of 2^16 holds the next value."""
+        symbol = bisect_right(edges, self.peek()) - 1
+        self.advance(edges[symbol], edges[symbol + 1] - edges[symbol])
+        return symbol
 
     def raw(self, bits: int) -> int:
         value = 0
@@ -84,9 +84,9 @@ def _edges(scale: int, centre: int, eighth: int, inflation: int) -> list[int]:
     edges = [0, *accumulate(_tables()[scale]["frequencies"][eighth])]
     last = len(edges) - 2
     zero = min(-2 * centre - 1 if centre < 0 else 2 * centre, last)
-    kept = (16 - (inflation & 7)) << 12 >> (inflation >> 3)
+    share = (16 - (inflation & 7)) << 12 >> (inflation >> 3)
     moved = (1 << 16) - len(edges) + 1
-    moved -= moved * kept >> 16
+    moved -= moved * share >> 16
     return [
-        s + ((edge - s) * kept >> 16) + (moved if s > zero else 0) for s, edge in enumerate(edges)
+        s + ((edge - s) * share >> 16) + (moved if s > zero else 0) for s, edge in enumerate(edges)
     ]

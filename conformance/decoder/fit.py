@@ -19,7 +19,7 @@ GROUPS = ("head.bias", "style.bias"), ("head.weight",)
 
 @dataclass
 class Fit:
-    """What a `fit` packet says; `identity`: painted frames are base frames."""
+    """The content of a `fit` packet; `identity`: painted frames are base frames."""
 
     identity: bool = False
     noise: int = 64
@@ -34,19 +34,19 @@ class Fit:
         if self.identity or not self.changes:
             return "identity" if self.identity else None
         deltas = {name: list(delta) for name, delta in self.deltas.items()}
-        found = {"noise": self.noise, "keep": self.keep, "deltas": deltas}
+        fields = {"noise": self.noise, "keep": self.keep, "deltas": deltas}
         if any(self.factors):
-            found["factors"] = self.factors
+            fields["factors"] = self.factors
         tokens = self.tokens.answer() if self.tokens else []
         if any(tokens):
-            found["tokens"] = tokens
+            fields["tokens"] = tokens
         if self.unpainted is not None:
-            found["unpainted"] = self.unpainted.astype(int).tolist()
-        return found
+            fields["unpainted"] = self.unpainted.astype(int).tolist()
+        return fields
 
 
 def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
-    """Of a stream with this painter and header. Raises `Damaged`, `Newer`."""
+    """Read a `fit` packet of a stream with this painter and header. Raises `Damaged`, `Newer`."""
     read = Bytes(payload)
     first = read.number(1)
     if payload == b"\0":
@@ -81,27 +81,27 @@ def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
 
 def fitted(model: Tensors, fit: Fit) -> Tensors:
     """The tensors in force."""
-    made = dict(model)
+    tensors = dict(model)
     for name, (exponent, values) in fit.deltas.items():
         delta = np.array(values).reshape(model[name].shape) << exponent
         bound = 127 if name.endswith("weight") else 2**28
-        made[name] = (model[name] + delta).clip(-bound, bound)
-    multiplier, bias = made["head.multiplier"].copy(), made["head.bias"].copy()
+        tensors[name] = (model[name] + delta).clip(-bound, bound)
+    multiplier, bias = tensors["head.multiplier"].copy(), tensors["head.bias"].copy()
     multiplier[6:9] = (multiplier[6:9] * fit.noise + 32) >> 6
     if multiplier[14]:
-        grown = bias[14] + (fit.keep << int(made["head.shift"][14])) // multiplier[14]
+        grown = bias[14] + (fit.keep << int(tensors["head.shift"][14])) // multiplier[14]
         bias[14] = min(grown, 2**28)
-    shift = made["head.shift"].copy()
+    shift = tensors["head.shift"].copy()
     for k, row in zip(fit.factors, (*TURNED[0], *TURNED[1]), strict=False):
         multiplier[row], shift[row] = _turned(int(multiplier[row]), int(shift[row]), k)
-    return made | {"head.multiplier": multiplier, "head.bias": bias, "head.shift": shift}
+    return tensors | {"head.multiplier": multiplier, "head.bias": bias, "head.shift": shift}
 
 
 def _turned(multiplier: int, shift: int, k: int) -> tuple[int, int]:
     """A multiplier and its shift by a factor of 2^(k / 8)."""
     n = 10 - (k >> 3)
     while True:
-        found = (multiplier * OCTAVE[k & 7] + (1 << (n - 1))) >> n
-        if found <= 1023 or shift == 1:
-            return min(found, 1023), shift
+        mantissa = (multiplier * OCTAVE[k & 7] + (1 << (n - 1))) >> n
+        if mantissa <= 1023 or shift == 1:
+            return min(mantissa, 1023), shift
         n, shift = n + 1, shift - 1

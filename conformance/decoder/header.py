@@ -61,7 +61,7 @@ class Header:
         }
 
     def profile(self) -> int:
-        """What follows from the other fields; the byte of the file informs (Profiles)."""
+        """The level that follows from the other fields; the byte of the file informs (Profiles)."""
         if self.base == "gvc1d" or self.gvc1d_id:
             return 3
         return int(self.painter_id is not None)
@@ -79,7 +79,7 @@ def fraction(value: Fraction) -> str:
 
 
 def read_header(data: bytes) -> Header:
-    """In the order in which a reader checks."""
+    """Read the fields, with checks in the order of the specification."""
     if data[:4] != MAGIC:
         raise Refused("not a gvcodec file")
     whole = Bytes(data, 4)

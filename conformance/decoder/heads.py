@@ -1,4 +1,4 @@
-"""Heads of tracks: what a Matroska or MP4 file with codec parameters may hold (Heads)."""
+"""Heads of tracks: elements that a Matroska or MP4 file with codec parameters may have (Heads)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def check_head(head: bytes) -> None:
         require(head[4:8] in (b"ftyp", b"moov"), "the head of a track")
         head = _check_mp4(head)
     try:
-        with av.open(io.BytesIO(head), format=name) as found:
-            kinds = [stream.type for stream in found.streams]
+        with av.open(io.BytesIO(head), format=name) as container:
+            kinds = [stream.type for stream in container.streams]
     except (av.FFmpegError, ValueError) as error:
         raise Damaged(f"the head of a track: {error}") from None
     require(kinds in (["audio"], ["subtitle"]), "tracks of a head")
@@ -50,12 +50,12 @@ def _check_matroska(head: bytes) -> None:
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
     read = Bytes(data)
-    while read.left:
+    while read.remaining:
         identity, _ = _number(read, 4)
         coded, bits = _number(read, 8)
         size = coded - (1 << bits)
         endless = size == (1 << bits) - 1 and identity == SEGMENT
-        yield identity, read.take(read.left if endless else size)
+        yield identity, read.take(read.remaining if endless else size)
 
 
 def _number(read: Bytes, longest: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def _number(read: Bytes, longest: int) -> tuple[int, int]:
 def _check_mp4(data: bytes, inside: bytes = b"") -> bytes:
     """The boxes before the first fragment."""
     read = Bytes(data)
-    while read.left:
+    while read.remaining:
         at, size, kind = read.at, int.from_bytes(read.take(4)), read.take(4)
         if kind == b"moof" and not inside:
             return data[:at]

@@ -17,18 +17,18 @@ PAINTER, BASE = 0, 1
 Tensors = dict[str, np.ndarray]
 
 
-def model_file(stream: Stream, role: int, wanted: str) -> bytes | None:
+def model_file(stream: Stream, role: int, identity: str) -> bytes | None:
     """The model named `wanted`: from the stream, else from the folder; None: there is none."""
-    found = None
+    embedded = None
     for payload in stream.models:
         if payload[0] == role:
-            found = payload[1:]
-    path = FOLDER / f"{wanted}.safetensors"
-    return path.read_bytes() if found is None and path.exists() else found
+            embedded = payload[1:]
+    path = FOLDER / f"{identity}.safetensors"
+    return path.read_bytes() if embedded is None and path.exists() else embedded
 
 
 def check_models(stream: Stream) -> None:
-    """Models of a stream are those that its header names."""
+    """Checks that the models of a stream are those of its header."""
     names = {PAINTER: stream.header.painter_id, BASE: stream.header.base_id}
     for role, data in ((payload[0], payload[1:]) for payload in stream.models):
         same = role not in names or hashlib.sha256(data).hexdigest()[:16] == names[role]
@@ -80,7 +80,7 @@ def painter(data: bytes) -> Tensors:
 
 
 def _widened(name: str, tensor: np.ndarray) -> np.ndarray:
-    """As int64; tensors of tokens, whose readers check their types, as they are."""
+    """The tensor in int64; tensors of tokens keep their types, which their readers check."""
     return tensor if name.startswith("tokens.") else tensor.astype(np.int64)
 
 

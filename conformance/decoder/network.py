@@ -30,11 +30,11 @@ def read_config(texts: dict[str, str]) -> dict[str, Any]:
     if texts.get("form") != "gvc1d-6":
         raise Newer(f"a model of form {texts.get('form')}")
     try:
-        given = json.loads(texts["config"])
+        config = json.loads(texts["config"])
     except (KeyError, ValueError):
         raise Damaged("a network without its configuration") from None
-    require(isinstance(given, dict) and not set(given) - set(DEFAULTS), "fields of a network")
-    config = DEFAULTS | given
+    require(isinstance(config, dict) and not set(config) - set(DEFAULTS), "fields of a network")
+    config = DEFAULTS | config
     for name, default in DEFAULTS.items():
         require(type(config[name]) is type(default), f"type of {name}")
         low = 0 if name == "memory" else 1
@@ -51,8 +51,8 @@ def softsign(x: Array) -> Array:
 
 
 class NetworkBase:
-    """Base frames of a stream, GOP by GOP; `symbols`: what Conformance asks for of each; `counted`:
-    what the base hash counts ahead of each frame's samples."""
+    """Base frames of a stream, GOP by GOP; `symbols`: those of Conformance, of each frame;
+    `counted`: bytes that the base hash takes ahead of each frame's samples."""
 
     def __init__(self, header: Header, data: bytes) -> None:
         texts, tensors = safetensors(data)
@@ -101,8 +101,10 @@ class NetworkBase:
         h = self.norm(f"{name}.attention_norm", x)
         kv = self.linear(f"{name}.key_value", h)
         if context is not None:
-            seen = self.linear(f"{name}.key_value", self.norm(f"{name}.attention_norm", context))
-            kv = np.concatenate([seen, kv], 1)
+            key_value = self.linear(
+                f"{name}.key_value", self.norm(f"{name}.attention_norm", context)
+            )
+            kv = np.concatenate([key_value, kv], 1)
         width = x.shape[-1]
         q, k, v = (self.heads(y) for y in (self.linear(f"{name}.query", h), kv[..., :width],
                                            kv[..., width:]))  # fmt: skip

@@ -83,7 +83,7 @@ LOUD = [loud(n, 2**15 - 1) for n in range(2**15)]
 
 
 class Inputs:
-    """What entries make of the values before."""
+    """Inputs of the network, from the values before."""
 
     def __init__(self) -> None:
         self._near: list[int] = []

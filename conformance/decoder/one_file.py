@@ -26,7 +26,7 @@ Entry = tuple[int, bytes]
 
 @dataclass
 class Unit:
-    """A frame: its OBUs (header byte, body), and what stands in ours."""
+    """A frame: its OBUs (header byte, body), and the entries of our metadata OBU."""
 
     frame: list[tuple[int, bytes]]
     is_key: bool
@@ -34,17 +34,17 @@ class Unit:
 
     @property
     def payload(self) -> bytes:
-        """As a file without bundles has it."""
-        made = b""
+        """The frame as in a file without bundles."""
+        data = b""
         for i, (head, body) in enumerate(self.frame):
             last = i == len(self.frame) - 1
-            made += bytes([head & ~2 if last else head | 2])
-            made += (b"" if last else var(len(body))) + body
-        return made
+            data += bytes([head & ~2 if last else head | 2])
+            data += (b"" if last else var(len(body))) + body
+        return data
 
     @property
     def plain(self) -> list[tuple[int, bytes]]:
-        """As a bundle has it: (type, body), 255 where these are no plain OBUs."""
+        """The frame as in a bundle: (type, body), 255 where these are no plain OBUs."""
         reserved = any(head & 0x85 for head, _ in self.frame)
         if reserved or len(self.frame) > 16 or any(len(body) >> 24 for _, body in self.frame):
             return [(255, self.payload)]
@@ -86,10 +86,10 @@ def stream_of(data: bytes) -> bytes:
         pieces = []
         if sound:
             first = next(p for p in packets if p.stream is videos[0])
-            known = read_header(header[0])
-            shift = first.pts * Fraction(first.time_base) - known.start * known.tick
+            stream_header = read_header(header[0])
+            shift = first.pts * Fraction(first.time_base) - stream_header.start * stream_header.tick
             pieces = _pieces(packets, others, shift, sound[0])
-    return _Maker(units, pieces, sound).stream()
+    return _StreamWriter(units, pieces, sound).stream()
 
 
 def _check_whole(units: list[Unit], tracks: bytes) -> None:
@@ -99,7 +99,7 @@ def _check_whole(units: list[Unit], tracks: bytes) -> None:
             read, joined = Bytes(data), b""
             for unit in units:
                 below = [entry for entry in unit.entries if entry[0] < WHOLE]
-                joined += b"".join(bytes([n]) + var(len(held)) + held for n, held in below)
+                joined += b"".join(bytes([n]) + var(len(payload)) + payload for n, payload in below)
                 joined += var(len(unit.payload)) + unit.payload
             require(read.var() == len(units), "frames of the file")
             require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
@@ -130,22 +130,22 @@ def _entries(body: bytes) -> list[Entry]:
     require(body[-1:] == b"\x80", "trailing bits")
     checked = body[1:-5]
     require(int.from_bytes(body[-5:-1], "little") == crc32(checked), "checksum of an OBU")
-    read, found = Bytes(checked, len(MAGIC)), []
+    read, entries = Bytes(checked, len(MAGIC)), []
     require(read.number(1) == 1, "version of an OBU")
-    while read.left:
+    while read.remaining:
         what = read.number(1)
-        found.append((what, read.take(read.var())))
+        entries.append((what, read.take(read.var())))
         require(what <= SOUND or what >= 64, "an unknown entry")
-    require(len(found) <= 4096, "entries of an OBU")
-    return found
+    require(len(entries) <= 4096, "entries of an OBU")
+    return entries
 
 
-class _Maker:
+class _StreamWriter:
     """Writes the stream again."""
 
     def __init__(self, units: list[Unit], pieces: list[Piece], sound: list[bytes]) -> None:
         self.units, self.pieces, self.sound = units, pieces, sound
-        self.gop, self.made, self.index = b"", b"", b""
+        self.gop, self.data, self.index = b"", b"", b""
         self.frames, self.gops, self.begin = 0, 0, 0
         self.waiting: list[Unit] = []
         self.times: Times | None = None
@@ -156,8 +156,8 @@ class _Maker:
         if HEADER not in first:
             raise Damaged("no stream in this file")
         require(first.get(PLACE) == b"\0", "the beginning was cut off")
-        self.made = first[HEADER]
-        self.bundled = read_header(self.made).bundled
+        self.data = first[HEADER]
+        self.bundled = read_header(self.data).bundled
         for unit in self.units:
             before = [e for e in unit.entries if e[0] == PACKET or e[0] == TRACKS and not e[1][0]]
             after = [e for e in unit.entries if e[0] == TRAILER or e[0] == TRACKS and e[1][0]]
@@ -175,7 +175,7 @@ class _Maker:
         require(len(ends) == 1 and not self.gop, "the end was cut off")
         index = _packet(NUMBERS["index"], var(self.frames) + var(self.gops) + self.index)
         end = ends[0] + len(index).to_bytes(4, "little")
-        return self.made + index + _packet(NUMBERS["end"], end)
+        return self.data + index + _packet(NUMBERS["end"], end)
 
     def _packet(self, entry: Entry) -> None:
         self._flush()
@@ -187,23 +187,26 @@ class _Maker:
             self.gop += _packet(data[0], data[1:])
 
     def _tracks(self, count: int) -> bytes:
-        made = b""
+        restart = b""
         if self.times is None:
-            self.times, made = Times(self.sound[0]), self.sound[0]
+            self.times, restart = Times(self.sound[0]), self.sound[0]
         else:
-            made = self.times.restart()
+            restart = self.times.restart()
         pieces, self.pieces = self.pieces[:count], self.pieces[count:]
-        return made + b"".join(map(self.times.written, pieces))
+        return restart + b"".join(map(self.times.written, pieces))
 
     def _frame(self, unit: Unit) -> None:
         if not self.bundled:
             self.gop += _framed(unit.is_key, unit.payload)
             return
-        count = sum(len(one.plain) for one in [*self.waiting, unit])
+        count = sum(len(waiting_unit.plain) for waiting_unit in [*self.waiting, unit])
         if unit.is_key or count > PLACES:
             self._flush()
         self.waiting.append(unit)
-        if len(self.waiting) == 32 or sum(len(one.payload) for one in self.waiting) >= 1500:
+        if (
+            len(self.waiting) == 32
+            or sum(len(waiting_unit.payload) for waiting_unit in self.waiting) >= 1500
+        ):
             self._flush()
 
     def _flush(self) -> None:
@@ -228,7 +231,7 @@ class _Maker:
             for what, data in unit.entries
         )
         self.index += var(frames) + var(len(gop)) + bytes([fitted])
-        self.made, self.gop = self.made + gop, b""
+        self.data, self.gop = self.data + gop, b""
 
 
 def _sealed(data: bytes) -> bytes:
@@ -260,11 +263,11 @@ class Times:
     def written(self, piece: Piece) -> bytes:
         n = piece.track
         form = (piece.duration != self.duration[n]) | (piece.hidden != (0, 0)) << 1
-        made = var(n << 3 | form | (not piece.is_key) << 2) + svar(piece.pts - self.end[n])
-        made += var(piece.duration) if form & 1 else b""
-        made += var(piece.hidden[0]) + var(piece.hidden[1]) if form & 2 else b""
+        data = var(n << 3 | form | (not piece.is_key) << 2) + svar(piece.pts - self.end[n])
+        data += var(piece.duration) if form & 1 else b""
+        data += var(piece.hidden[0]) + var(piece.hidden[1]) if form & 2 else b""
         self.end[n], self.duration[n] = piece.pts + piece.duration, piece.duration
-        return made + var(len(piece.data)) + piece.data
+        return data + var(len(piece.data)) + piece.data
 
 
 def ticks_of(sound: bytes) -> list[Fraction]:

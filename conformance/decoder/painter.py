@@ -53,9 +53,9 @@ def bands(x: Array, t: int, fine: bool = False) -> Bands:
     both = halved(filtered(down, taps, False, t), 4)
     q = shifted(x, -t, t) + shifted(x, t, -t) - shifted(x, t, t) - shifted(x, -t, -t)
     x = 4 * x if fine else x
-    found = {"H": down - both, "V": along - both, "D": x - down - along + both}
-    found |= {"N": x - both, "P": down - along, "Q": q if fine else halved(q, 2)}
-    return {name: clip(band, 1023) for name, band in found.items()} | {"low": both}
+    bands = {"H": down - both, "V": along - both, "D": x - down - along + both}
+    bands |= {"N": x - both, "P": down - along, "Q": q if fine else halved(q, 2)}
+    return {name: clip(band, 1023) for name, band in bands.items()} | {"low": both}
 
 
 def decimated(luma: Array) -> Array:
@@ -76,7 +76,7 @@ def blurred(chroma: Array) -> Array:
     return halved(filtered(filtered(chroma, [1, 2, 1], True), [1, 2, 1], False), 2)
 
 
-# What the network sees
+# Inputs of the network
 
 
 def log8(a: Array) -> Array:
@@ -96,24 +96,31 @@ def blocks(x: Array, side: int) -> Array:
 def signals(luma: list[Bands], colours: list[Array]) -> Array:
     """[12, H / 2, W / 2] without the zero point."""
     fine = luma[0]["N"]
-    found = [scale[name] for scale in luma[1:] for name in "HVD"] + colours
-    found += [fine[::2, ::2], fine[::2, 1::2], fine[1::2, ::2], fine[1::2, 1::2]]
-    c = (np.stack(found) + 2) >> 2
+    planes = [scale[name] for scale in luma[1:] for name in "HVD"] + colours
+    planes += [fine[::2, ::2], fine[::2, 1::2], fine[1::2, ::2], fine[1::2, 1::2]]
+    c = (np.stack(planes) + 2) >> 2
     inner = clip(c, 32)
     return inner + ((clip(c, 156) - inner) >> 2)
 
 
 def statistics(
-    luma: list[Bands], colours: list[Array], blurs: list[Array], mismatch: Array, known: Array
+    luma: list[Bands],
+    colours: list[Array],
+    blurs: list[Array],
+    mismatch: Array,
+    inside_count: Array,
 ) -> Array:
     """[16, H / 8, W / 8]"""
     sums = [blocks(abs(luma[0][name]), 8) for name in "HVD"]
     sums += [4 * blocks(abs(scale[name]), 4) for scale in luma[1:] for name in "HVD"]
     sums += [4 * blocks(abs(colour), 4) for colour in colours]
-    found = [log8(s + 103) - 52 for s in sums]
-    found += [blocks(low, 4) >> 9 for low in (luma[2]["low"], *blurs)]
-    found += [halved((log8(4 * mismatch + 103) - 52) * known, 6), halved(127 * known, 6)]
-    return np.stack(found).clip(None, 127)
+    planes = [log8(s + 103) - 52 for s in sums]
+    planes += [blocks(low, 4) >> 9 for low in (luma[2]["low"], *blurs)]
+    planes += [
+        halved((log8(4 * mismatch + 103) - 52) * inside_count, 6),
+        halved(127 * inside_count, 6),
+    ]
+    return np.stack(planes).clip(None, 127)
 
 
 def direction(second: Array) -> tuple[Array, Array]:
@@ -148,10 +155,10 @@ class Network:
         sizes = [256 * (str(header.scale) == name) for name in ("1", "3/4", "1/2")]
         self.entries = [(256 * q + 31) // 63, (256 * q * q + 1984) // 3969, *bases, *sizes]
 
-    def outputs(self, seen: Array, told: Array, frame: int) -> Array:
+    def outputs(self, signals: Array, statistics: Array, frame: int) -> Array:
         """15 outputs of the head, [15, H / 8, W / 8]; `frame`: the entry of the frame itself."""
-        stem = self._activated("stem", seen, stride=2)
-        parts = self._scaled("stem2", stem - 8, stride=2), self._scaled("statistics", told)
+        stem = self._activated("stem", signals, stride=2)
+        parts = self._scaled("stem2", stem - 8, stride=2), self._scaled("statistics", statistics)
         x = np.concatenate([clip(part, 2047) for part in parts])
         for n in range(self.depth):
             block = f"blocks.{n}"
@@ -207,17 +214,17 @@ def widened(x: Array) -> Array:
 def factors(strength: Array, ratio: Array, turn: tuple[Array, Array]) -> Bands:
     """Widened factors of N, P, Q."""
     ratio = clip(ratio, 128)
-    found = {"N": strength}
+    factor_of = {"N": strength}
     for name, part in zip("PQ", turn, strict=True):
-        found[name] = halved(strength * halved(ratio * part, 6), 8)
-    return {name: widened(factor) for name, factor in found.items()}
+        factor_of[name] = halved(strength * halved(ratio * part, 6), 8)
+    return {name: widened(factor) for name, factor in factor_of.items()}
 
 
-def keeping(h: Array, mismatch: Array, known: Array) -> Array:
+def keeping(h: Array, mismatch: Array, inside_count: Array) -> Array:
     u = np.maximum(128 - halved(mismatch * 1365, 16), 0)
-    trust = halved((u**4 >> 20) * known, 6)
+    trust = halved((u**4 >> 20) * inside_count, 6)
     keep = np.minimum(((h + 128).clip(0, 256) * trust + 1) >> 1, 32767)
-    return widened(np.where((mismatch == 0) & (known == 64), 32767, keep))
+    return widened(np.where((mismatch == 0) & (inside_count == 64), 32767, keep))
 
 
 # Noise
@@ -249,12 +256,12 @@ def twice(x: Array) -> Array:
 
 def raised(x: Array) -> Array:
     """9 3 3 1 to full size."""
-    made = np.zeros((2 * x.shape[0], 2 * x.shape[1]), np.int64)
+    wide = np.zeros((2 * x.shape[0], 2 * x.shape[1]), np.int64)
     for i, dy in enumerate((-1, 1)):
         for j, dx in enumerate((-1, 1)):
             sides = 3 * (shifted(x, dy, 0) + shifted(x, 0, dx))
-            made[i::2, j::2] = halved(9 * x + sides + shifted(x, dy, dx), 4)
-    return made
+            wide[i::2, j::2] = halved(9 * x + sides + shifted(x, dy, dx), 4)
+    return wide
 
 
 class Motion:
@@ -304,17 +311,17 @@ class Painter:
             rows, columns = h // 2 - plane.shape[0], w // 2 - plane.shape[1]
             chroma.append(np.pad(plane, ((0, rows), (0, columns)), "edge").astype(np.int64))
         noise, bits = tile(self.number, y.shape)
-        known, mismatch = np.zeros((2, h // 8, w // 8), np.int64)
+        inside_count, mismatch = np.zeros((2, h // 8, w // 8), np.int64)
         motions = []
         if self.before is not None:
             vectors = self._vectors(base[0], self.before["base"])
             motions = [Motion(vectors, y.shape, 16)]
             motions += [Motion((vectors + 1) >> 1, (h // 2, w // 2), 8)] * 2
             inside, moved = motions[0].inside(y.shape), motions[0].of(self.before["luma"])
-            known, mismatch = blocks(inside.astype(np.int64), 8), blocks(abs(y - moved), 8)
+            inside_count, mismatch = blocks(inside.astype(np.int64), 8), blocks(abs(y - moved), 8)
             fresh = ~inside | ((bits % 32 == 0) & (y != moved))
             noise = np.where(fresh, noise, motions[0].of(self.before["noise"]))
-        details, keep = self._details(y, chroma, noise, mismatch, known, size)
+        details, keep = self._details(y, chroma, noise, mismatch, inside_count, size)
         if motions:
             keeps = twice(keep), keep, keep
             for i, (motion, keep) in enumerate(zip(motions, keeps, strict=True)):
@@ -328,14 +335,20 @@ class Painter:
         ]
 
     def _details(
-        self, y: Array, chroma: Planes, noise: Array, mismatch: Array, known: Array, size: int
+        self,
+        y: Array,
+        chroma: Planes,
+        noise: Array,
+        mismatch: Array,
+        inside_count: Array,
+        size: int,
     ) -> tuple[list[Array], Array]:
         """Details of the planes before they are blended, and how much is kept, at half size."""
         luma, grain = scales(y), scales(noise)
         blurs = [blurred(plane) for plane in chroma]
         colours = [clip(4 * p - blur, 1023) for p, blur in zip(chroma, blurs, strict=True)]
-        told = statistics(luma, colours, blurs, mismatch, known)
-        h = self.network.outputs(signals(luma, colours), told, self._frame_entry(size))
+        block_statistics = statistics(luma, colours, blurs, mismatch, inside_count)
+        h = self.network.outputs(signals(luma, colours), block_statistics, self._frame_entry(size))
         turn, sums = direction(decimated(y)), []
         for i in range(3):
             gains = factors(clip(h[i], 16383), h[3 + i], turn)
@@ -349,4 +362,4 @@ class Painter:
         details = [clip(raised(clip(sums[1] + sums[2], 2047)) + sums[0], 8191)]
         for i, colour in enumerate(colours):
             details.append(clip(times(8 * colour, widened(clip(h[12 + i], 16383))), 8191))
-        return details, keeping(h[14], mismatch, known)
+        return details, keeping(h[14], mismatch, inside_count)

@@ -14,7 +14,7 @@ from conformance.decoder.wire import Bytes, Damaged, require
 
 SIDES = 256, 128, 64  # luma samples of a window, a quadrant, a region
 MOST = 7
-WEIGHT = 508  # at most, of what a level adds to a sum
+WEIGHT = 508  # largest weight of a level in a sum
 NEAR = 5  # integers before that the network sees
 Place = tuple[int, int, int]  # kind, row, column, counted in sides of the kind
 
@@ -78,7 +78,7 @@ def read_tokens(data: bytes, model: Tensors, header: Header) -> RegionTokens:
         raise Damaged("tokens of a painter without any")
     dimensions = model["tokens.weight"].shape[1]
     padded = [-(-side // 16) * 16 for side in (header.height, header.width)]
-    size = [[-(-side // one) for side in padded] for one in SIDES]
+    size = [[-(-side // unit_side) for side in padded] for unit_side in SIDES]
     rows, columns = size[0]
     read = Bytes(data)
     bits = int.from_bytes(read.take(-(-rows * columns // 4)), "little")
@@ -139,8 +139,8 @@ def _token(
     for d in range(dimensions):
         before = [coded[other][d] if other in coded else 0 for other in around]
         before += [token[d - k] if d >= k else 0 for k in (1, 2)]
-        own = [127 * (d == one) for one in range(dimensions)]
-        own += [127 * (kind == one) for one in range(len(SIDES))]
+        own = [127 * (d == index) for index in range(dimensions)]
+        own += [127 * (kind == index) for index in range(len(SIDES))]
         near = [min(max(v, -64), 63) + 64 for v in before]
         inputs = np.array([*own, min(2 * q, 127), *near], float)
         token.append(rans.integer(*network.outputs(inputs)))

@@ -29,7 +29,7 @@ H8 = _hadamard(8)
 
 
 def padded(plane: np.ndarray) -> np.ndarray:
-    """To multiples of 16, by repeating the last row and column."""
+    """Pad to multiples of 16 by repeating the last row and column."""
     rows, columns = (-side % 16 for side in plane.shape)
     return np.pad(plane, ((0, rows), (0, columns)), "edge")
 
@@ -40,12 +40,12 @@ def search(luma: np.ndarray, before: np.ndarray) -> np.ndarray:
     halved = luma.size >= HALVED_FROM
     if halved:
         luma, before = _half(luma), _half(before)
-    found = _Search(padded(luma), padded(before), halved).field()
+    vectors = _Search(padded(luma), padded(before), halved).field()
     if not halved:
-        return found[:rows, :columns] >> 2
+        return vectors[:rows, :columns] >> 2
     row, column = (np.arange(n)[:, None] >> 1 for n in (rows, columns))
-    row, column = row.clip(0, len(found) - 1), column.clip(0, found.shape[1] - 1)
-    return found[row, column.T] >> 1
+    row, column = row.clip(0, len(vectors) - 1), column.clip(0, vectors.shape[1] - 1)
+    return vectors[row, column.T] >> 1
 
 
 def _half(plane: np.ndarray) -> np.ndarray:
@@ -96,13 +96,13 @@ class _Search:
     def field(self) -> np.ndarray:
         """(y, x) of each block, in quarters."""
         rows, columns = (side // 16 for side in self.cur.shape)
-        found = np.zeros((rows, columns, 2), int)
+        vectors = np.zeros((rows, columns, 2), int)
         for by in range(rows):
             p = ZERO
             for bx in range(columns):
                 p = self._block(by, bx, p)
-                found[by, bx] = p[1], p[0]
-        return found
+                vectors[by, bx] = p[1], p[0]
+        return vectors
 
     def _coarse(self, by: int, bx: int) -> Vector:
         cur, ref = self.quarters

@@ -17,15 +17,15 @@ class Timeline:
 
     def __init__(self, header: Header) -> None:
         self.start, self.step = header.start, 1 / (header.rate * header.tick)
-        self.next = self.named = 0
+        self.next = self.following = 0
         self.anchor = 0, header.start
         self.late: dict[int, int] = {}
         self.exact: dict[int, int] = {}
 
     def send(self, payload: bytes) -> None:
         read = Bytes(payload)
-        while read.left:
-            n, late = self.named + read.var(0, 2**40), read.svar()
+        while read.remaining:
+            n, late = self.following + read.var(0, 2**40), read.svar()
             if late:
                 require(n >= self.next, "the time of a frame that was shown")
                 self.late[n] = late
@@ -36,7 +36,7 @@ class Timeline:
                     self.anchor = n, time
                 else:
                     self.exact[n] = time
-            self.named = n + 1
+            self.following = n + 1
             require(len(self.late) + len(self.exact) <= 2**19, "too many times")
 
     def receive(self) -> int:
@@ -58,37 +58,37 @@ def _bounded(time: int) -> int:
 
 def read_metadata(payload: bytes) -> dict[str, object]:
     """metadata."""
-    found: dict = {"title": "", "chapters": [], "mastering": None, "light": None}
-    found |= {"tags": [], "start": 0}
+    fields: dict = {"title": "", "chapters": [], "mastering": None, "light": None}
+    fields |= {"tags": [], "start": 0}
     read = Bytes(payload)
-    while read.left:
+    while read.remaining:
         number = read.number(1)
         data = Bytes(read.take(read.var()))
         if number == 1:
-            found["title"] = _text(data.rest())
+            fields["title"] = _text(data.rest())
         elif number == 2:
             begin, duration = data.svar(2**52), data.var(0, 2**52)
-            found["chapters"].append([begin, duration, _text(data.rest())])
+            fields["chapters"].append([begin, duration, _text(data.rest())])
         elif number == 3:
             places = [data.var(0, 65535) for _ in range(8)]
-            found["mastering"] = places + [data.var(0, 2**32 - 1) for _ in range(2)]
+            fields["mastering"] = places + [data.var(0, 2**32 - 1) for _ in range(2)]
         elif number == 4:
-            found["light"] = [data.var(0, 65535) for _ in range(2)]
+            fields["light"] = [data.var(0, 65535) for _ in range(2)]
         elif number == 5:
             name, _, text = data.rest().partition(b"\0")
-            found["tags"].append([_text(name), _text(text)])
+            fields["tags"].append([_text(name), _text(text)])
         elif number == 6:
-            found["start"] = data.svar(2**52)
+            fields["start"] = data.svar(2**52)
         elif number == 7:
             for _ in range(8):  # encoder of the base and its version, as far as they are known
-                _ = data.var() if data.left else None
+                _ = data.var() if data.remaining else None
         elif number == 8:
             track = data.var(0, 64)
             kind, _, text = _decoded(data.rest()).partition("\0")
             if kind in ("title", "language"):
                 name = [track, kind, _cleaned(text)[:256]]
-                found["names"] = [*found.get("names", []), name]
-    return found
+                fields["names"] = [*fields.get("names", []), name]
+    return fields
 
 
 def _decoded(data: bytes) -> str:
@@ -119,25 +119,25 @@ class Tracks:
     """All `tracks` packets of a file (tracks)."""
 
     def __init__(self) -> None:
-        self.found: list[dict] | None = None
+        self.tracks: list[dict] | None = None
         self._end: list[int] = []
         self._duration: list[int] = []
         self._pts: list[int | None] = []
 
     def send(self, payload: bytes) -> None:
         read = Bytes(payload)
-        if self.found is None:
-            self.found = self._read_tracks(read)
-            self._pts = [None] * len(self.found)
+        if self.tracks is None:
+            self.tracks = self._read_tracks(read)
+            self._pts = [None] * len(self.tracks)
             self._restart()
-        while read.left:
+        while read.remaining:
             self._read_packet(read)
 
     def _restart(self) -> None:
         self._end, self._duration = [0] * len(self._pts), [0] * len(self._pts)
 
     def _read_tracks(self, read: Bytes) -> list[dict]:
-        found, heads = [], 0
+        tracks, heads = [], 0
         for _ in range(read.var(0, 64)):
             tick = Fraction(read.var(1, 2**31), read.var(1, 2**31))
             flags = read.var(0, 0x303FF)
@@ -148,8 +148,8 @@ class Tracks:
             require(heads <= 2**20, "heads of tracks together")
             check_head(head)
             track = {"tick": fraction(tick), "flags": flags, "language": language, "title": title}
-            found.append(track | {"head": hashlib.sha256(head).hexdigest(), "packets": []})
-        return found
+            tracks.append(track | {"head": hashlib.sha256(head).hexdigest(), "packets": []})
+        return tracks
 
     def _read_packet(self, read: Bytes) -> None:
         head = read.var()
@@ -167,9 +167,9 @@ class Tracks:
         before = self._pts[track]
         require(abs(pts) <= 2**62 and (before is None or pts >= before), "time of a packet")
         self._end[track], self._pts[track] = pts + duration, pts
-        assert self.found is not None
+        assert self.tracks is not None
         digest = hashlib.sha256(data).hexdigest()
-        self.found[track]["packets"].append([pts, duration, *hidden, not form & 4, digest])
+        self.tracks[track]["packets"].append([pts, duration, *hidden, not form & 4, digest])
 
 
 def read_summary(payload: bytes, frames: int) -> list[list[int]] | None:

@@ -26,7 +26,7 @@ class Newer(Refused):
 
 
 class OtherHash(Refused):
-    """What was decoded is not what was encoded."""
+    """Decoded frames differ from the encoder's."""
 
     code = 5
 
@@ -37,22 +37,22 @@ def require(holds: bool, what: str) -> None:
 
 
 class Bytes:
-    """A cursor over bytes; what reaches beyond the end is damage."""
+    """A cursor over bytes; a field beyond the end is damage."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data, self.at = data, at
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         return len(self.data) - self.at
 
     def take(self, size: int) -> bytes:
-        require(size <= self.left, "a field ends early")
+        require(size <= self.remaining, "a field ends early")
         self.at += size
         return self.data[self.at - size : self.at]
 
     def rest(self) -> bytes:
-        return self.take(self.left)
+        return self.take(self.remaining)
 
     def number(self, size: int) -> int:
         """u8, u16, u32."""
@@ -77,10 +77,10 @@ class Bytes:
 
 
 def var(value: int) -> bytes:
-    made = b""
+    data = b""
     while value > 127:
-        made, value = made + bytes([value & 127 | 128]), value >> 7
-    return made + bytes([value])
+        data, value = data + bytes([value & 127 | 128]), value >> 7
+    return data + bytes([value])
 
 
 def svar(value: int) -> bytes:

@@ -15,32 +15,32 @@ from conformance.readers.inputs import Input, inputs
 FILE = Path(__file__).parents[1] / "readers.json"
 Reader = Callable[[Sequence[Input]], list[Answer | None]]
 READERS: dict[str, Reader] = {
-    "python": lambda given: [python.answer(one) for one in given],
-    "independent": lambda given: [independent.answer(one) for one in given],
+    "python": lambda sources: [python.answer(source) for source in sources],
+    "independent": lambda sources: [independent.answer(source) for source in sources],
     "page": page.answers,
-    "library": lambda given: [library.answer(one) for one in given],
+    "library": lambda sources: [library.answer(source) for source in sources],
 }
 
 
-def said_by(readers: Sequence[str], given: Sequence[Input]) -> dict[str, list[Answer | None]]:
+def answers_of(readers: Sequence[str], sources: Sequence[Input]) -> dict[str, list[Answer | None]]:
     """Answers of each reader, in the order of the inputs."""
-    return {name: READERS[name](given) for name in readers}
+    return {name: READERS[name](sources) for name in readers}
 
 
-def merged(given: Sequence[Input], said: dict[str, list[Answer | None]]) -> dict[str, Answer]:
+def merged(sources: Sequence[Input], answers: dict[str, list[Answer | None]]) -> dict[str, Answer]:
     """Entries of `readers.json` by the names of inputs."""
     entries: dict[str, Answer] = {}
-    for number, one in enumerate(given):
-        reference = said["python"][number]
+    for number, source in enumerate(sources):
+        reference = answers["python"][number]
         assert reference is not None
         entry = dict(reference)
-        for name in sorted(set(said) - {"python"}):
-            answer = said[name][number]
+        for name in sorted(set(answers) - {"python"}):
+            answer = answers[name][number]
             if answer is None:
                 entry.setdefault("silent", []).append(name)
             elif other := differences(answer, reference):
                 entry[name] = other
-        entries[one.name] = entry
+        entries[source.name] = entry
     return entries
 
 
@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.readers", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with readers.json")
     options = parser.parse_args(arguments)
-    given = list(inputs())
-    entries = merged(given, said_by(list(READERS), given))
+    sources = list(inputs())
+    entries = merged(sources, answers_of(list(READERS), sources))
     if not options.check:
         write(entries)
         return 0

@@ -20,13 +20,13 @@ Answer = dict[str, Any]
 
 
 def digest(data: bytes | str) -> str:
-    """Of bytes, or of a text's UTF-8."""
+    """Digest of bytes, or of a text's UTF-8."""
     data = data.encode() if isinstance(data, str) else data
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def digest_of_parts(parts: Iterable[bytes | None]) -> str:
-    """Of sizes and bytes; None has the size 2^32 − 1 and no bytes."""
+    """Digest of sizes and bytes; None has the size 2^32 − 1 and no bytes."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update((0xFFFFFFFF if part is None else len(part)).to_bytes(4, "little"))
@@ -35,8 +35,8 @@ def digest_of_parts(parts: Iterable[bytes | None]) -> str:
 
 
 def differences(answer: Answer, reference: Answer) -> Answer:
-    """What an answer says differently; of another verdict that alone. Keys that one of the two
-    lacks are left out."""
+    """Fields in which an answer differs; if the verdict differs, only the verdict. Keys that one of
+    the two lacks are left out."""
     if answer["verdict"] != reference["verdict"]:
         return {"verdict": answer["verdict"]}
     return {k: v for k, v in answer.items() if k in reference and reference[k] != v}

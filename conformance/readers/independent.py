@@ -1,4 +1,4 @@
-"""What the conformance decoder says of an input: whole streams."""
+"""Answers of the conformance decoder: of whole streams."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from conformance.readers.answers import Answer, digest, digest_of_parts
 from conformance.readers.inputs import Input
 
 
-def answer(given: Input) -> Answer | None:
-    """Of a stream; None of other inputs."""
-    if given.parser != "stream":
+def answer(source: Input) -> Answer | None:
+    """The answer for a stream; None for other inputs."""
+    if source.parser != "stream":
         return None
     payloads: list[bytes] = []
 
@@ -27,7 +27,7 @@ def answer(given: Input) -> Answer | None:
 
     recorders: list[Decoder] = []
     try:
-        found = decode(given.data, Recorder)
+        fields = decode(source.data, Recorder)
     except Refused as error:
         kinds = {Newer: "newer", OtherHash: "other hash"}
         verdict = next((text for kind, text in kinds.items() if isinstance(error, kind)), "damaged")
@@ -37,16 +37,16 @@ def answer(given: Input) -> Answer | None:
     for gop in stream.gops:
         in_force = gop.fit if gop.fit is not None else in_force
         fits.append(in_force)
-    said: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "verdict": "accepted",
         "header": digest(_header_text(stream.header)),
         "payloads": digest_of_parts(payloads),
         "fits": digest_of_parts(fits),
-        "times": digest(" ".join(map(str, found["times"]))),
-        "frames": len(found["times"]) - 1,
+        "times": digest(" ".join(map(str, fields["times"]))),
+        "frames": len(fields["times"]) - 1,
     }
-    said |= {key: digest(" ".join(found[key])) for key in ("base", "painted") if key in found}
-    return said
+    entry |= {key: digest(" ".join(fields[key])) for key in ("base", "painted") if key in fields}
+    return entry
 
 
 def _header_text(header: Header) -> str:

@@ -1,4 +1,4 @@
-"""What libgvc says of an input, through `gvcodec._core`; FFmpeg decodes AV1."""
+"""Answers of libgvc, through `gvcodec._core`; FFmpeg decodes AV1."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ _SCALES = ("1", "3/4", "1/2")
 _BASES = {1: "av1", 3: "vvc", 7: "gvc1d"}
 
 
-def answer(given: Input) -> Answer | None:
+def answer(source: Input) -> Answer | None:
     """None of inputs that the library has no parser for."""
-    if given.parser not in PARSERS:
+    if source.parser not in PARSERS:
         return None
-    parse = _one_file if given.name.endswith((".mkv", ".mp4")) else PARSERS[given.parser]
+    parse = _one_file if source.name.endswith((".mkv", ".mp4")) else PARSERS[source.parser]
     try:
-        found = parse(given.data)
+        fields = parse(source.data)
     except GvcodecError as error:
         return {"verdict": next(v for kind, v in _VERDICTS.items() if isinstance(error, kind))}
-    return None if found is None else {"verdict": "accepted", **found}
+    return None if fields is None else {"verdict": "accepted", **fields}
 
 
 class Host:
@@ -138,7 +138,7 @@ def model_of(identity: bytes) -> bytes:
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
-    """Of 10 bits."""
+    """Planes of 10 bits."""
     formats = {"yuv420p": 8, "yuv420p10le": 10}
     if frame.format.name not in formats:
         raise DamagedStreamError("the base layer is no 4:2:0 of 8 or 10 bits")
@@ -169,7 +169,7 @@ def _stream(data: bytes) -> dict[str, Any] | None:
     base_host = Host(data, base_only=True)
     base_host.run()
     _, size = SequenceHeader.read(io.BytesIO(data))
-    found = {
+    fields = {
         "header": digest(header_text(_core.header_fields(data[:size]))),
         "payloads": digest_of_parts(host.payloads),
         "times": digest(" ".join(map(str, [*host.times, host.decoder.hashes()[2]]))),
@@ -177,8 +177,8 @@ def _stream(data: bytes) -> dict[str, Any] | None:
         "base": digest(" ".join(base_host.painted)),
     }
     if host.decoder.hashes()[4] is not None:
-        found["painted"] = digest(" ".join(host.painted))
-    return found
+        fields["painted"] = digest(" ".join(host.painted))
+    return fields
 
 
 def _one_file(data: bytes) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _one_file(data: bytes) -> dict[str, Any]:
 
 
 def header_text(fields: dict[str, Any]) -> str:
-    """As `python.header_text`."""
+    """See `python.header_text`."""
     names = ("primaries", "transfer", "matrix", "full_range", "chroma_location")
     ratios = {name: Fraction(*fields[name]).as_integer_ratio() for name in ("rate", "tick", "sar")}
     numbers = (fields["width"], fields["height"], *ratios["rate"], *ratios["tick"])
@@ -223,10 +223,10 @@ def _timing(data: bytes) -> dict[str, Any]:
 
 
 def _fitted(data: bytes) -> dict[str, Any]:
-    found = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
-    if found is None:
+    weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
+    if weights is None:
         return {"digest": digest("identity")}
-    noise, keep, factors, deltas, levels = found
+    noise, keep, factors, deltas, levels = weights
     text = " ".join(map(str, (noise, keep, *factors)))
     for name, exponent, values in deltas:
         text += f";{name} {exponent} " + " ".join(map(str, values))

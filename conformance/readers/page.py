@@ -1,4 +1,4 @@
-"""What the page's modules say of inputs, run by Node in one process."""
+"""Answers of the page's modules, run by Node in one process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def has_node() -> bool:
 
 
 def answers(inputs: Sequence[Input]) -> list[Answer | None]:
-    """Of each input, in order; None of those that the page has no parser for."""
+    """The answer for each input, in order; None where the page has no parser."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ignored = shutil.ignore_patterns("core", "models")
@@ -32,13 +32,13 @@ def answers(inputs: Sequence[Input]) -> list[Answer | None]:
         for path in (REPOSITORY / "checkpoints").glob("painter*.safetensors"):
             shutil.copy(path, folder / "models")
         (folder / "small.safetensors").write_bytes(small_painter())
-        known = [given for given in inputs if given.parser in PARSERS]
+        readable = [source for source in inputs if source.parser in PARSERS]
         lines = []
-        for number, given in enumerate(known):
-            (folder / str(number)).write_bytes(given.data)
-            lines.append([given.parser, str(number), Path(given.name).suffix])
+        for number, source in enumerate(readable):
+            (folder / str(number)).write_bytes(source.data)
+            lines.append([source.parser, str(number), Path(source.name).suffix])
         (folder / "inputs.json").write_text(json.dumps(lines))
         command = ["node", str(folder / "page.js"), str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
-        said = dict(zip(known, json.loads(done.stdout), strict=True))
-    return [said.get(given) for given in inputs]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
+        answers = dict(zip(readable, json.loads(process.stdout), strict=True))
+    return [answers.get(source) for source in inputs]

@@ -1,4 +1,4 @@
-"""What gvcodec says of an input."""
+"""Answers of gvcodec."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC, VERSION
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import parse, parse_temporal_unit
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.codec.decoder import Decoder
@@ -36,8 +37,7 @@ from gvcodec.painter import payload as weights
 from gvcodec.painter.model import Model
 from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 
 _VERDICTS = {
@@ -52,10 +52,10 @@ FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 Q = 35
 
 
-def answer(given: Input) -> Answer:
-    """Of any input."""
+def answer(source: Input) -> Answer:
+    """The answer for any input."""
     try:
-        return {"verdict": "accepted", **PARSERS[given.parser](given.data)}
+        return {"verdict": "accepted", **PARSERS[source.parser](source.data)}
     except GvcodecError as error:
         kinds = [text for kind, text in _VERDICTS.items() if isinstance(error, kind)]
         return {"verdict": kinds[0] if kinds else type(error).__name__}
@@ -80,7 +80,7 @@ def frame_digest(planes: Iterable[np.ndarray]) -> bytes:
 
 
 def _open(header: SequenceHeader) -> Decoder:
-    """Of base frames where the painter is not here."""
+    """A decoder; of base frames where the painter is missing."""
     try:
         return Decoder(header, models=[MODELS], threads=1)
     except WrongModelError:
@@ -112,17 +112,17 @@ def _stream(data: bytes) -> dict[str, Any]:
             painted.append(digest(frame_digest(frame.planes)))
         times.append(decoder.receive_end())
         decoder.verify(reader.base_hash)
-    found = {
+    fields = {
         "header": digest(header_text(reader.header)),
         "payloads": digest_of_parts(payloads),
         "fits": digest_of_parts(fits),
         "times": digest(" ".join(map(str, times))),
         "frames": len(base),
     }
-    found["base"] = digest(" ".join(base))
+    fields["base"] = digest(" ".join(base))
     if decoder.painted_hash is not None:
-        found["painted"] = digest(" ".join(painted))
-    return found
+        fields["painted"] = digest(" ".join(painted))
+    return fields
 
 
 def _header(data: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 #include <mutex>
 
-// Waits without the interpreter's lock: who has the turn may wait for that one.
+// Waits without the interpreter's lock: the thread that has the turn may wait for the lock.
 class Turn {
  public:
   explicit Turn(std::mutex& mutex) : lock_(mutex, std::try_to_lock) {

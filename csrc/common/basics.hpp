@@ -10,8 +10,8 @@
 
 #include "common/cpu.hpp"
 
-// Functions that CUDA devices run as well; plain functions to every other compiler. What calls only
-// these is marked GV_DEVICE: to nvcc it exists on the device alone.
+// Functions that CUDA devices run as well; plain functions to every other compiler. Code that calls
+// only these is marked GV_DEVICE: to nvcc it exists on the device alone.
 #if defined(__CUDACC__)
 #define GV_BOTH __host__ __device__
 #define GV_DEVICE __device__

@@ -104,7 +104,7 @@ void FrameDecoder::give_painter(Bytes file) {
                                             settings_.threads);
 }
 
-// A `model` packet: the id must be the one that the header names for its role.
+// A `model` packet: its id must be that of the header for its role.
 void FrameDecoder::take_model(Bytes payload) {
   if (!payload.size || payload.data[0] > kBaseRole) return;
   const bool is_painter = payload.data[0] == kPainterRole;

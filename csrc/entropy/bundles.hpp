@@ -6,7 +6,7 @@
 // in integers throughout. The range coder keeps an interval of 32 bits; bytes after its end are
 // zero.
 //
-// A model is 1.4 MB whatever it decodes, and `decode` returns at most kMostObus OBUs of at most
+// A model is always 1.4 MB, and `decode` returns at most kMostObus OBUs of at most
 // kBody + kHead symbols.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Integers coded by 16-bit CDF tables: 64 discretised Laplace distributions, chosen by (scale
 // index, mean in 1/8 step).
 //
-// Scale i stands for a mean absolute deviation of 64 · 2^((i - 63) / 6), that is 0.044…64. A
+// Scale i is a mean absolute deviation of 64 · 2^((i - 63) / 6), that is 0.044…64. A
 // table's symbols are the distances of the value from the mean, nearest first (0, 1, -1, 2, -2 …),
 // up to a radius beyond which a scale's tail is lighter than 1/512; the last symbol is an escape,
 // followed by an exp-Golomb code of the rest. Tables are made by integer arithmetic alone, so

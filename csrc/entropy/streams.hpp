@@ -33,7 +33,7 @@ struct Packets {
 };
 
 // A predicting network has the outputs (scale index, mean in eighths, zero inflation or not),
-// clamped, and these inputs: `side` activations of the step, then what went before it
+// clamped, and these inputs: `side` activations of the step, then the values before it
 // (`Batch::back`): values as activations around 64 (where there is none: 64), magnitudes of spans
 // by their logarithm (none: 0).
 constexpr int kFewestOutputs = 2, kMostOutputs = 3;

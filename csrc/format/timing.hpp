@@ -18,7 +18,7 @@ class Timeline {
   int64_t next();
   // Time of the frame after the last one, without waiting for it.
   int64_t end() const;
-  // Continues with the first frame of a GOP, whatever came before.
+  // Continues with the first frame of a GOP, from any state.
   void restart(int64_t frame);
   // A payload may be lost: entries that count from it are skipped, up to the next GOP.
   void mark_lost() { lost_ = true; }

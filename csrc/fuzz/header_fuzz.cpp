@@ -1,5 +1,5 @@
 // Fuzzing of header fields, and of `timing` payloads that follow: build/fuzz/header_fuzz CORPUS. The
-// input is the fields; of what can be read, it is once more { u8 size, payload } of timing.
+// input is the fields; if they can be read, it is also read as { u8 size, payload } of timing.
 #include "format/timing.hpp"
 #include "fuzz/bytes.hpp"
 #include "fuzz/sealed.hpp"

@@ -1,8 +1,8 @@
 // Fuzzing of the stream coder (tokens, base gvc1d, summaries): build/fuzz/streams_fuzz CORPUS.
 //
 // An input is a batch: how many streams and steps, tables or a network that predicts them, then
-// either packets of any bytes or values. Packets decode on every back-end to the same values; what
-// is made of values decodes to those, whole.
+// either packets of any bytes or values. Packets decode on every back-end to the same values; encoded
+// values decode to themselves.
 #include <tuple>
 
 #include "cuda/emulated.hpp"

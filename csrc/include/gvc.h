@@ -174,7 +174,7 @@ GVC_API gvc_code gvc_send_unit(gvc_decoder* decoder, const uint8_t* data, size_t
 GVC_API gvc_code gvc_flush(gvc_decoder* decoder);
 /* Continues at the GOP that holds `frame`: units that wait are dropped, and the first unit is its
  * keyframe. Needs `file_size`. With gvc_send_unit: the next unit with a keyframe of the stream
- * begins anew, whatever `frame` is. */
+ * begins again, for any `frame`. */
 GVC_API gvc_code gvc_seek(gvc_decoder* decoder, int64_t frame);
 
 /* --- Properties of the stream ----------------------------------------------------------------- */
@@ -197,7 +197,7 @@ GVC_API gvc_code gvc_next_unit(gvc_decoder* decoder, gvc_unit* unit);
  * paints it before returning. GVC_AGAIN: take the picture before first. */
 GVC_API gvc_code gvc_give_base(gvc_decoder* decoder, const gvc_picture* base);
 /* Writes the next picture. The caller sets plane, stride, width, height as the header has them, and
- * bits 8 or 10, whatever those of the header; the library fills in the rest. Null planes: only
+ * bits 8 or 10, independent of the header; the library fills in the rest. Null planes: only
  * frame, pts and painted are filled in, and the picture still waits. GVC_AGAIN: there is none. */
 GVC_API gvc_code gvc_get_picture(gvc_decoder* decoder, gvc_picture* picture);
 /* Painting strength from the next GOP on: 0 base pictures, 50 as trained, 100 bold; -1, the

@@ -278,7 +278,7 @@ GV_INLINE uint32_t hadamard(const int16_t* difference) {
 
 GV_SIMD(uint32_t, satd16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
-  int16_t difference[256];  // rows 0…7 of both upper blocks beside those of both lower ones
+  int16_t difference[256];  // rows 0…7 of both upper blocks next to those of both lower ones
   for (int y = 0; y < 16; ++y, a += stride_a, b += stride_b) {
     int16_t* row = difference + (y & 7) * 32 + (y >> 3) * 16;
     for (int x = 0; x < 16; ++x) row[x] = static_cast<int16_t>(a[x] - b[x]);
@@ -288,7 +288,7 @@ GV_SIMD(uint32_t, satd16, (const uint16_t* a, int stride_a, const uint16_t* b, i
 
 namespace {
 
-// SATD of 16×16 luma samples against what compensate_luma() makes for the block at (x, y).
+// SATD of 16×16 luma samples against the prediction of compensate_luma() for the block at (x, y).
 uint32_t satd_moved(const uint16_t* block, int stride, const Plane& ref, int x, int y, Mv mv) {
   const uint16_t* src = luma_source(ref, x, y, mv);
   if (((mv.x | mv.y) & 3) == 0) return satd16(block, stride, src, ref.stride);

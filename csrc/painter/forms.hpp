@@ -23,7 +23,7 @@ constexpr int kDepthwiseRows = 4;  // that a depthwise convolution makes at once
 // the four inputs of each quad, and zeros up to a whole line. A sum begins with `start`, is cut to
 // ±2^20 where it may be `large`, and becomes (sum · multiplier + offset) >> shift.
 struct DotLayer {
-  int outputs = 0;             // a multiple of four, those added give 0
+  int outputs = 0;             // a multiple of four; added outputs are 0
   int group = 0, stride = 0;  // weights of a group, of an output
   bool large = false;
   Lines<int32_t> weight;  // of 16 outputs more
@@ -44,7 +44,7 @@ struct PainterForms {
   void (*rows)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more,
                int limit, int16_t* const* out);
   // kDepthwiseRows rows of four channels of a depthwise 5×5 convolution: `rows` four more for each
-  // channel, `weight` 25 and what follows each one value a channel. `scratch`: a row with margins
+  // channel, `weight` 25 and the following ones one value a channel. `scratch`: a row with margins
   // for each channel and row.
   void (*depthwise)(const int16_t* const* rows, const int8_t* weight, const int32_t* bias,
                     const int32_t* multiplier, const int32_t* shift, int width, int16_t* scratch,

@@ -105,7 +105,7 @@ PainterLayer steered(const PainterLayer& style, const PainterSteering& s) {
 
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
-// How well a block of the previous frame has what the block has, 0…256.
+// Similarity of a block of the previous frame to the block, 0…256.
 int32_t trusted(int32_t mismatch, int32_t known) {
   const int32_t u = std::max(128 - halved(mismatch * 1365, 16), 0);
   return halved((u * u * u * u >> 20) * known, 6);
@@ -252,7 +252,7 @@ namespace {
 // Zeros behind a row of the trunk, where loops have written whole vectors; before it they stay.
 void end_row(int16_t* row, int width) { row[width] = row[width + 1] = 0; }
 
-// Levels of 0…127 of what was measured of a row of blocks, as quads.
+// Levels of 0…127 of the statistics of a row of blocks, as quads.
 GV_SIMD(void, level_measures, (const int32_t* const* m, int width, uint32_t* const* out),
         (m, width, out)) {
   const int32_t* const known = m[kKnown];
@@ -274,7 +274,7 @@ GV_SIMD(void, level_measures, (const int32_t* const* m, int width, uint32_t* con
 
 }  // namespace
 
-// The same to eighth resolution, and the statistics beside it.
+// The same to eighth resolution, and its statistics.
 void FramePainter::enter_trunk(int row8, InputScratch& s) {
   const Taps taps = halve(quarter_, quarter_.channels, 2 * row8 - 1, w8_, kZeroQuad, s.trunk_lines);
   const auto out = pointers(trunk_, row8);

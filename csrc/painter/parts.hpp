@@ -30,7 +30,7 @@ void repeat(T* row, int width, int count) {
 
 inline void repeat_value(uint32_t* row, int width, uint32_t value) { row[-1] = row[width] = value; }
 
-// What one thread needs for the rows of blocks that it takes up to the trunk's input.
+// Buffers of one thread for its rows of blocks, up to the trunk's input.
 struct FramePainter::InputScratch {
   Samples16 line, sums, blurs;              // of `split`
   Samples16 coarse_line, coarse_sums;       // of `coarse`

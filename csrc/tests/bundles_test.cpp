@@ -91,7 +91,7 @@ void arbitrary_bytes(Random& random) {
     if (throws<gv::DamagedStream>(
             [&] { symbols = here.decode(data.data(), data.size(), frames); })) {
       ++refused;
-      // It goes on from wherever it was.
+      // It continues from its last state.
       throws<gv::DamagedStream>([&] { here.decode(data.data(), data.size(), frames); });
       continue;
     }

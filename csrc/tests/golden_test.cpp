@@ -1,6 +1,6 @@
 // Golden files painted from vectors: base frames, `fit` payloads and the painted hash, as
 // scripts/golden_machines.py takes them out of a stream. `golden_test FILE...` paints vectors in
-// every form of the loops that this machine has; without arguments the one beside this source.
+// every form of the loops that this machine has; without arguments the file next to this source.
 //
 //   vector = var width  var height  var base  var scale  var q  var size  size bytes painter's file
 //            var gops  { gop }  8 bytes painted hash
@@ -84,7 +84,7 @@ class Vector {
   size_t at_ = 0;
 };
 
-// The painted hash, and the one that the vector names.
+// The painted hash, and that of the vector.
 std::pair<std::string, std::string> painted(const std::string& path) {
   Vector in(path);
   const auto checked = [](int code) {

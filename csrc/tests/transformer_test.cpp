@@ -1,6 +1,6 @@
 // Exact transformer operations from vectors, in every form of the loops that this machine has,
 // with one and two threads, and as CUDA kernels in emulation. `transformer_test FILE...` reads
-// vectors; without arguments the one beside this source, which conformance/exact_vectors.py writes.
+// vectors; without arguments the file next to this source, which conformance/exact_vectors.py writes.
 //
 //   vector = { case }
 //   case   = var operation  var arrays { array }       the last array is the result

@@ -23,11 +23,11 @@ def resolve(words: list[str], options: Options) -> list[Codec]:
             codecs.append(ours.gvcodec(word, options))
         elif word in extra:
             codecs.append(extra[word])
-        elif found := peers.find(word, options):
-            codecs.extend(found)
+        elif variants := peers.find(word, options):
+            codecs.extend(variants)
         else:
-            known = ["gvcodec[:OPTION=VALUE…]", *peers.names(), *extra]
-            raise EvalError(f"--codecs: no codec {word!r}; there are {', '.join(known)}")
+            choices = ["gvcodec[:OPTION=VALUE…]", *peers.names(), *extra]
+            raise EvalError(f"--codecs: no codec {word!r}; there are {', '.join(choices)}")
     names = [c.name for c in codecs]
     if twice := {n for n in names if names.count(n) > 1}:
         raise EvalError(f"--codecs: {', '.join(sorted(twice))} given twice")

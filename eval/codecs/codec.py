@@ -33,8 +33,8 @@ class Codec:
     `delay` is "low" (decoding order = display order), "random" (frames are reordered) or "intra".
     `below` is the highest rate (bpp) that is looked for, `part_of` the row whose curve its points
     belong to: a smaller size of the same encoder. `quicker` replaces `encode` while a rate is
-    searched for, where the real command is slow and gives nearly the same size. `version` is
-    whatever, when it changes, makes old results worthless."""
+    searched for, where the real command is slow and gives nearly the same size. `version`:
+    a text; results of another version are measured again."""
 
     name: str
     label: str

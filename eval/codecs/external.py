@@ -7,7 +7,7 @@ decode = "mydec {stream} {output}"      # writes .y4m
 q = [0, 63]                             # larger q = fewer bytes
 guess = 40                              # where the search begins (optional)
 delay = "random"                        # low | random | intra (optional)
-version = "1.2"                         # change it to have old results made anew (optional)
+version = "1.2"                         # change it to measure again (optional)
 """
 
 from __future__ import annotations

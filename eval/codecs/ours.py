@@ -60,84 +60,84 @@ def content_version() -> str:
 
 def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
-    given = _options_of(word)
-    outputs = {given["output"]: _OUTPUTS[given["output"]]} if "output" in given else _OUTPUTS
+    values = _options_of(word)
+    outputs = {values["output"]: _OUTPUTS[values["output"]]} if "output" in values else _OUTPUTS
     command = ("{python}", "-m", "gvcodec")
-    quality = "--base-q" if "base-q" in given else "-q"
-    keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
+    quality = "--base-q" if "base-q" in values else "-q"
+    keyint = values.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
-    flags = {name: f"{flag}={given[name]}" for name, flag in FLAGS.items() if name in given}
+    flags = {name: f"{flag}={values[name]}" for name, flag in FLAGS.items() if name in values}
     encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
-    encode += tuple(f"--{name}" for name in SWITCHES if name in given)
+    encode += tuple(f"--{name}" for name in SWITCHES if name in values)
     fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
     decode = (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y")
-    decode += (f"--model={given['model']}",) if "model" in given else ()
-    shown = [(k, Path(v).stem if k == "model" else v) for k, v in given.items()]
-    shown = [(k, v) for k, v in shown if k not in ("output", "base-q")]
-    name = "-".join(["gvcodec", *(f"fit{v}" if k == "fit" else v or k for k, v in shown)])
+    decode += (f"--model={values['model']}",) if "model" in values else ()
+    labels = [(k, Path(v).stem if k == "model" else v) for k, v in values.items()]
+    labels = [(k, v) for k, v in labels if k not in ("output", "base-q")]
+    name = "-".join(["gvcodec", *(f"fit{v}" if k == "fit" else v or k for k, v in labels)])
     return Codec(
         name.replace("/", "_"),
-        " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in shown)]),
+        " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in labels)]),
         (*encode, *fitted),
         {output: (*decode, *words) for output, words in outputs.items()},
-        (0, _coarsest(given)),
+        (0, _coarsest(values)),
         45,
         "bin",
-        "low" if "low-delay" in given else "random",
+        "low" if "low-delay" in values else "random",
         "gvcodec",
         content_version(),
-        quicker=_quicker(given, encode),
+        quicker=_quicker(values, encode),
         keyint=options.keyint,
         threads=options.threads,
     )
 
 
 def _options_of(word: str) -> dict[str, str]:
-    """The options of a word. Raises EvalError for those that do not fit."""
-    given = dict(part.partition("=")[::2] for part in word.split(":")[1:])
-    if unknown := set(given) - _OPTIONS:
-        listed, known = ", ".join(sorted(unknown)), ", ".join(sorted(_OPTIONS))
-        raise EvalError(f"--codecs: {word}: no option {listed}; there are {known}")
-    if given.get("output", "rendered") not in _OUTPUTS:
+    """The options of a word. Raises EvalError for invalid ones."""
+    values = dict(part.partition("=")[::2] for part in word.split(":")[1:])
+    if unknown := set(values) - _OPTIONS:
+        listed, choices = ", ".join(sorted(unknown)), ", ".join(sorted(_OPTIONS))
+        raise EvalError(f"--codecs: {word}: no option {listed}; there are {choices}")
+    if values.get("output", "rendered") not in _OUTPUTS:
         raise EvalError(f"--codecs: {word}: output is fidelity or rendered")
-    _check_base(word, given)
-    return given
+    _check_base(word, values)
+    return values
 
 
-def _rated_base(given: dict[str, str]) -> str:
+def _rated_base(values: dict[str, str]) -> str:
     from gvcodec.bases import ALIASES
 
-    base = given.get("base", "av1")
+    base = values.get("base", "av1")
     return ALIASES.get(base, base)
 
 
-def _check_base(word: str, given: dict[str, str]) -> None:
+def _check_base(word: str, values: dict[str, str]) -> None:
     from gvcodec.bases import base_of, names
 
-    base = _rated_base(given)
+    base = _rated_base(values)
     if base not in names():
         raise EvalError(f"--codecs: {word}: base is {', '.join(names())}")
     has = {"scale": base_of(base).standard, "preset": base_of(base).presets}
-    if unfit := [name for name, there in has.items() if name in given and not there]:
+    if unfit := [name for name, is_available in has.items() if name in values and not is_available]:
         raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
 
 
-def _quicker(given: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
+def _quicker(values: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
     """The command by which a rate is searched for, if it is another: without fitting, and VVenC by
     its fastest preset."""
-    fast = ("--preset", "4") if given.get("base") == "vvc" else ()
-    return (*encode, *fast, "--fit", "off") if fast or given.get("fit") != "off" else None
+    fast = ("--preset", "4") if values.get("base") == "vvc" else ()
+    return (*encode, *fast, "--fit", "off") if fast or values.get("fit") != "off" else None
 
 
-def _coarsest(given: dict[str, str]) -> int:
+def _coarsest(values: dict[str, str]) -> int:
     """The largest quality number of a word's base and scale."""
     from gvcodec.bases import q_of
     from gvcodec.config import EncoderConfig
 
-    scale = Fraction(given["scale"]) if "scale" in given else None
-    config = EncoderConfig(base=_rated_base(given), scale=scale)
-    return int(config.max_base_q if "base-q" in given else q_of(config.base, config.max_base_q))
+    scale = Fraction(values["scale"]) if "scale" in values else None
+    config = EncoderConfig(base=_rated_base(values), scale=scale)
+    return int(config.max_base_q if "base-q" in values else q_of(config.base, config.max_base_q))
 
 
 def frame_bytes(stream: Path) -> list[int]:

@@ -122,8 +122,8 @@ def code(
     """Bytes of a file, and its frames in 8 bits by output."""
     if codec != "gvcodec":
         words = f"svt:p4:{params}".rstrip(":")
-        size, shown = kept_out.code(words, source.frames, source.format, q)
-        return size, {output: decoded() for output, decoded in shown.items()}
+        size, decoded_frames = kept_out.code(words, source.frames, source.format, q)
+        return size, {output: decoded() for output, decoded in decoded_frames.items()}
     stream = io.BytesIO()
     params = f"{NEUTRAL}:{params}".rstrip(":")
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, encoder_params=params)
@@ -139,9 +139,9 @@ def code(
     }
 
 
-def picture(shown: Frames, judge: Measurer) -> Image.Image:
+def picture(decoded: Frames, judge: Measurer) -> Image.Image:
     """The middle frame."""
-    middle = np.rint(255 * judge.clip.rgb(shown[len(shown) // 2])).astype(np.uint8)
+    middle = np.rint(255 * judge.clip.rgb(decoded[len(decoded) // 2])).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(middle.transpose(1, 2, 0)))
 
 
@@ -153,7 +153,7 @@ def measure(options: argparse.Namespace) -> None:
         path = kept_out.find_clip(options.data, clip)
         source = Source(clip, *kept_out.read(path, options.samples, FRAMES))
         size = [str(side) for side in (source.format.width, source.format.height)]
-        there = {
+        measured_points = {
             (row["setting"], row["codec"], float(row["q"]), row["output"])
             for row in read_rows(options.out)
             if [row["clip"], row["width"], row["height"]] == [clip, *size]
@@ -161,7 +161,9 @@ def measure(options: argparse.Namespace) -> None:
         pieces = {}
         for piece in itertools.product(options.settings, options.codecs, options.q):
             outputs = options.outputs if piece[1] == "gvcodec" else [""]
-            pieces[piece] = [output for output in outputs if (*piece, output) not in there]
+            pieces[piece] = [
+                output for output in outputs if (*piece, output) not in measured_points
+            ]
         if any(pieces.values()):
             _measure_clip(source, pieces, options, until)
 
@@ -185,11 +187,11 @@ def _measure_clip(
         size, decoded = code(codec, source, SETTINGS[setting], q, outputs)
         bpp = 8 * size / (len(source.frames) * fmt.width * fmt.height)
         rows = []
-        for output, shown in decoded.items():
+        for output, frames in decoded.items():
             if options.keep:
                 name = f"{source.name}-{setting}-{q:g}-{output or codec}.png"
-                picture(shown, judge).save(options.keep / name)
-            loaded: Any = Loaded(shown)
+                picture(frames, judge).save(options.keep / name)
+            loaded: Any = Loaded(frames)
             values = judge(loaded)
             cells = [f"{values[name]['mean']:.5f}" if name in values else "" for name in EVERY]
             head = [source.name, fmt.width, fmt.height, len(source.frames), codec, output]
@@ -226,10 +228,10 @@ def at_rate(anchor: Rows, point: dict[str, str], metric: str) -> float | None:
         values, value = np.log(np.maximum(values, 1e-5)), np.log(max(value, 1e-5))
     near = int(np.clip(np.searchsorted(rates, rate), 1, len(rates) - 1))
     slope = (values[near] - values[near - 1]) / (rates[near] - rates[near - 1])
-    there = values[near] + slope * (rate - rates[near])
+    interpolated = values[near] + slope * (rate - rates[near])
     if metric == "flicker":
-        return float(value - there)
-    return float(100 * np.expm1((there - value) / slope)) if slope else None
+        return float(value - interpolated)
+    return float(100 * np.expm1((interpolated - value) / slope)) if slope else None
 
 
 def report(options: argparse.Namespace) -> None:
@@ -278,13 +280,13 @@ def _lines(
 
 
 def mean(name: str, values: Sequence[float | None]) -> str:
-    found = [value for value in values if value is not None]
-    if not found:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return "–"
-    fewer = f" ({len(found)})" if len(found) < len(values) else ""
+    fewer = f" ({len(numbers)})" if len(numbers) < len(values) else ""
     if name == "flicker":
-        return f"×{np.exp(fmean(found)):.3f}{fewer}"
-    return f"{fmean(found):+.1f}{fewer}"
+        return f"×{np.exp(fmean(numbers)):.3f}{fewer}"
+    return f"{fmean(numbers):+.1f}{fewer}"
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"measure": measure, "report": report}

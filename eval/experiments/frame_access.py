@@ -48,7 +48,7 @@ Reader = Callable[[Sequence[int]], Tensor]
 
 
 def make_clip(path: Path, frames: int) -> None:
-    """The one-file that is read."""
+    """The one-file to read."""
     source = path.with_suffix(".y4m")
     words = ["-f", "lavfi", "-i", SOURCE, "-frames:v", str(frames), "-pix_fmt", "yuv420p"]
     run_command([ffmpeg(), "-y", "-v", "error", *words, str(source)])
@@ -130,7 +130,7 @@ class Items(Dataset[Tensor]):
 
 
 def list_readers() -> list[str]:
-    """Those that can be imported here."""
+    """Readers that can be imported here."""
     if importlib.util.find_spec("torchcodec") is None:
         log_line("torchcodec is not installed: left out (pip install torchcodec)")
         return [name for name in READERS if name != "torchcodec"]

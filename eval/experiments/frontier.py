@@ -68,15 +68,15 @@ def places(rows: list[dict[str, str]]) -> list[Place]:
     for row in rows:
         if row["output"] != "base":
             curves[row["codec"]].append(row)
-    anchor, found = by_clip(curves[ANCHOR]), []
+    anchor, results = by_clip(curves[ANCHOR]), []
     for codec, own in curves.items():
         clips = {c: r for c, r in by_clip(own).items() if len(r) == len(anchor.get(c, ()))}
         if not clips:
             continue
         times = {clip: _seconds(rows) / _seconds(anchor[clip]) for clip, rows in clips.items()}
         bits = {name: _bits(anchor, clips, name) for name in _METRICS}
-        found.append(Place(codec, times, bits))
-    return sorted(found, key=lambda place: place.time())
+        results.append(Place(codec, times, bits))
+    return sorted(results, key=lambda place: place.time())
 
 
 def _seconds(rows: list[dict[str, str]]) -> float:
@@ -86,7 +86,7 @@ def _seconds(rows: list[dict[str, str]]) -> float:
 def _bits(
     anchor: dict[str, list[dict[str, str]]], own: dict[str, list[dict[str, str]]], name: str
 ) -> dict[str, float]:
-    found = {}
+    percents = {}
     for clip, rows in own.items():
         theirs, ours = (
             [(float(r["bpp"]), float(r[name])) for r in curve if r[name]]
@@ -94,8 +94,8 @@ def _bits(
         )
         percent = bd_rate(theirs, ours, METRICS[name].higher_is_better, _RATES).percent
         if percent is not None:
-            found[clip] = percent
-    return found
+            percents[clip] = percent
+    return percents
 
 
 def is_beaten(place: Place, others: list[Place]) -> bool:
@@ -120,21 +120,21 @@ def draw(groups: dict[str, list[Place]], path: Path) -> None:
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(6 * len(groups) + 2, 5), layout="constrained")
         panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-        for axes, (title, found) in zip(panels, groups.items(), strict=True):
-            _draw_panel(axes, title, found)
+        for axes, (title, group) in zip(panels, groups.items(), strict=True):
+            _draw_panel(axes, title, group)
         panels[0].set_ylabel("BD-rate by LPIPS-Alex, %")
         panels[0].legend()
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _draw_panel(axes: Axes, title: str, found: list[Place]) -> None:
+def _draw_panel(axes: Axes, title: str, group: list[Place]) -> None:
     from matplotlib.ticker import NullLocator
 
     for label, begins, colour in _FAMILIES:
         line = "" if label == "--speed" else "-"
         points = [
             (place.time(), share, place.codec)
-            for place in found
+            for place in group
             if place.codec.startswith(begins) and (share := place.share("lpips_alex")) is not None
         ]
         if not points:
@@ -161,12 +161,12 @@ def _format_share(place: Place, name: str) -> str:
     return f"{share:+.1f} %" + (f" ({len(place.bits[name])})" if fewer else "")
 
 
-def table(found: list[Place]) -> str:
+def table(group: list[Place]) -> str:
     """Markdown; in brackets: the clips of a mean, where they are fewer than those of the row."""
     lines = []
-    for place in found:
+    for place in group:
         cells = [_format_share(place, name) for name in _METRICS]
-        beaten = "" if is_beaten(place, found) else "yes"
+        beaten = "" if is_beaten(place, group) else "yes"
         count = str(len(place.times))
         lines.append([place.codec, count, f"×{place.time():.2f}", *cells, beaten])
     labels = [METRICS[name].marked_label for name in _METRICS]
@@ -182,8 +182,8 @@ def main() -> None:
     for sizes in _GROUPS:
         if own := [row for row in rows if size_of(row) in sizes]:
             groups[" and ".join(sizes)] = places(own)
-    for title, found in groups.items():
-        print(f"{title}\n\n{table(found)}\n")
+    for title, group in groups.items():
+        print(f"{title}\n\n{table(group)}\n")
     if options.picture:
         draw(groups, options.picture)
 

@@ -42,19 +42,19 @@ REGION, _MARGIN = 64, 32
 _EVERY = 4
 
 
-def region_distances(clip: Clip, shown: Sequence[Planes]) -> NDArray[np.float64]:
+def region_distances(clip: Clip, painted: Sequence[Planes]) -> NDArray[np.float64]:
     """LPIPS-Alex of every region with its margin, mean over frames, (rows, columns)."""
     distance: Any = network("lpips_alex", "cpu")
     total: NDArray[np.float64] | None = None
-    indices = range(2, len(shown), _EVERY)
+    indices = range(2, len(painted), _EVERY)
     for index in indices:
-        picture, source = clip.rgb(shown[index]), clip.reference(index)
+        picture, source = clip.rgb(painted[index]), clip.reference(index)
         crops = [_crops(part) for part in (picture, source)]
         rows, columns = crops[0].shape[:2]
         x, y = (torch.from_numpy(c.reshape(-1, *c.shape[2:])) for c in crops)
         with torch.inference_mode():
-            found = torch.cat([distance(a, b) for a, b in zip(x.split(16), y.split(16))])
-        values = found.double().numpy().reshape(rows, columns)
+            distances = torch.cat([distance(a, b) for a, b in zip(x.split(16), y.split(16))])
+        values = distances.double().numpy().reshape(rows, columns)
         total = values if total is None else total + values
     assert total is not None
     return total / len(indices)
@@ -77,24 +77,24 @@ def _crops(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack(crops).reshape(rows, columns, 3, side, side)
 
 
-def region_flicker(source: Sequence[Planes], shown: Sequence[Planes]) -> NDArray[np.float64]:
+def region_flicker(source: Sequence[Planes], painted: Sequence[Planes]) -> NDArray[np.float64]:
     """Excess change of every region over the source's, mean over frames, in 8-bit code values."""
     blocks = [
         block_flicker(
             MotionField(source[i - 1][0], source[i][0]),
-            (shown[i - 1][0], shown[i][0]),
+            (painted[i - 1][0], painted[i][0]),
             (source[i - 1][0], source[i][0]),
             8,
         )
-        for i in range(1, len(shown), 2)
+        for i in range(1, len(painted), 2)
     ]
     return np.asarray(block_means(np.mean(blocks, 0), REGION // BLOCK))
 
 
-def compose(shown: Sequence[Sequence[Planes]], choice: NDArray[np.intp]) -> list[Planes]:
+def compose(painted: Sequence[Sequence[Planes]], choice: NDArray[np.intp]) -> list[Planes]:
     """Frames whose regions come from the version that `choice` (rows, columns) names."""
     frames = []
-    for versions in zip(*shown, strict=True):
+    for versions in zip(*painted, strict=True):
         planes = []
         for plane in zip(*versions, strict=True):
             height, width = plane[0].shape
@@ -113,13 +113,13 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     frames, fmt = read(path, options.samples, options.frames)
     q = find_q(frames, fmt, options.target)
     metric = measurer(frames, fmt.frame_rate, METRICS, fmt.colour.matrix)
-    shown = [list(code(f"strength:64:{keep}", frames, fmt, q)[1]["painted"]()) for keep in KEEPS]
-    distances = np.stack([region_distances(metric.clip, s) for s in shown])
-    flickers = np.stack([region_flicker(frames, s) for s in shown])
+    painted = [list(code(f"strength:64:{keep}", frames, fmt, q)[1]["painted"]()) for keep in KEEPS]
+    distances = np.stack([region_distances(metric.clip, s) for s in painted])
+    flickers = np.stack([region_flicker(frames, s) for s in painted])
 
     def add(name: str, price: float, videos: Sequence[Planes], values: str) -> None:
-        found = metric(Loaded(videos))
-        cells = [f"{found[m]['mean']:.5f}" for m in METRICS]
+        scores = metric(Loaded(videos))
+        cells = [f"{scores[m]['mean']:.5f}" for m in METRICS]
         row = [path.stem, q, len(frames), name, price, *cells, values]
         append_rows(options.out, FIELDS, [row])
         print(*row, flush=True)
@@ -128,10 +128,10 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     for price in PRICES:
         cost = distances + price * flickers
         single = int(cost.mean((1, 2)).argmin())
-        add("single", price, shown[single], str(KEEPS[single]))
+        add("single", price, painted[single], str(KEEPS[single]))
         choice = cost.argmin(0)
         counts = np.bincount(choice.ravel(), minlength=len(KEEPS))
-        add("regions", price, compose(shown, choice), "/".join(map(str, counts)))
+        add("regions", price, compose(painted, choice), "/".join(map(str, counts)))
 
 
 def report(path: Path) -> None:
@@ -140,10 +140,10 @@ def report(path: Path) -> None:
     base = {row["clip"]: row for row in rows if row["choice"] == "encoder"}
     for choice in ("single", "regions"):
         for price in PRICES:
-            found = [r for r in rows if r["choice"] == choice and float(r["price"]) == price]
+            selection = [r for r in rows if r["choice"] == choice and float(r["price"]) == price]
             cells = [choice, f"{price:g}"]
             for name in METRICS:
-                pairs = [(float(r[name]), float(base[r["clip"]][name])) for r in found]
+                pairs = [(float(r[name]), float(base[r["clip"]][name])) for r in selection]
                 if name == "psnr_y":
                     cells.append(f"{fmean(a - b for a, b in pairs):+.2f} dB")
                 else:

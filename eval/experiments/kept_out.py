@@ -105,12 +105,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "3/4": {"scale": Fraction(3, 4)},
 }
 #: Other ways to find tokens, by codec.
-_FOUND = {f"tokens:{name}": name for name in token_variants.VARIANTS}
+_VARIANTS = {f"tokens:{name}": name for name in token_variants.VARIANTS}
 CODECS = ("svtav1", *SMALLER, "gvcodec", "svt")
 ALLOWED = 2.0  # per cent of bits
 
 
-#: Bytes, and by output what decodes the frames that are shown.
+#: Bytes, and for each output a function that decodes its frames.
 EncodeResult = tuple[int, dict[str, Callable[[], Sequence[Planes]]]]
 Rows = Sequence[dict[str, str]]
 
@@ -118,11 +118,11 @@ Rows = Sequence[dict[str, str]]
 def measurer(
     frames: Sequence[Planes], rate: Fraction, every: dict[str, int], matrix: int = 6
 ) -> Measurer:
-    """Metrics of one clip; of the judges those that are installed. Raises EvalError."""
+    """Metrics of one clip; only installed judges. Raises EvalError."""
     lacking = {name for name in PACKAGES if missing_package(name)}
-    kept = {name: n for name, n in every.items() if name not in lacking}
-    need(kept)
-    return Measurer(replace(clip_of(frames, rate), matrix=matrix), kept)
+    usable = {name: n for name, n in every.items() if name not in lacking}
+    need(usable)
+    return Measurer(replace(clip_of(frames, rate), matrix=matrix), usable)
 
 
 def wide(planes: Planes) -> Planes:
@@ -150,12 +150,12 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> En
         strength.STRENGTH_STEPS = (Strength(*map(int, numbers)),)
     elif name == "preset":
         settings = {"preset": int(numbers[0])}
-    elif name in _FOUND:
+    elif name in _VARIANTS:
         settings = {"tokens": "on"}
     else:
         settings = _SETTINGS[name]
     stream = io.BytesIO()
-    with token_variants.variant(_FOUND[name]) if name in _FOUND else nullcontext():
+    with token_variants.variant(_VARIANTS[name]) if name in _VARIANTS else nullcontext():
         encoder = Encoder(fmt, replace(config, **settings))
         encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
@@ -174,12 +174,14 @@ def _base_alone(
     q = config.resolve().base_q
     encoder = StandardEncoder(fmt, "av1", Settings(q, threads=1, params=words, preset=preset))
     parts = [*(encoder.send(wide(planes)) for planes in frames), encoder.flush()]
-    shown = [narrow(planes) for part in parts for planes in part.base_frames]
+    base_frames = [narrow(planes) for part in parts for planes in part.base_frames]
     packets = (packet for part in parts for packet in part.packets)
-    return sum(len(restore_unit("av1", packet.payload)) for packet in packets), {"": lambda: shown}
+    return sum(len(restore_unit("av1", packet.payload)) for packet in packets), {
+        "": lambda: base_frames
+    }
 
 
-#: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
+#: Planes of a file, one after another, as `.npy`: another process decodes.
 _DECODER = """
 import sys, numpy
 from gvcodec.api.decoded_frames import decode_planes
@@ -204,7 +206,7 @@ def decode(data: bytes, base: bool) -> list[Planes]:
 
 
 def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> EncodeResult:
-    """In random access, the first frame alone intra."""
+    """A peer in random access, with only the first frame intra."""
     peer = peers.make(codec, "ra", Options())
     with tempfile.TemporaryDirectory() as folder:
         stream, output, raw = (Path(folder, name) for name in ("stream", "out.y4m", "raw"))
@@ -214,8 +216,8 @@ def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float
         number = quality if codec.startswith("svtav1") else round(quality)
         run_command(peer.command(peer.encode, clip, q=number, stream=stream))
         run_command(peer.command(peer.outputs[""], clip, stream=stream, output=output))
-        shown = list(decode_raw(output, clip, raw))
-        return stream.stat().st_size, {"": lambda: shown}
+        decoded = list(decode_raw(output, clip, raw))
+        return stream.stat().st_size, {"": lambda: decoded}
 
 
 def read(path: Path, samples: float, count: int) -> tuple[list[Planes], VideoFormat]:
@@ -242,8 +244,8 @@ def qualities(frames: Sequence[Planes], fmt: VideoFormat, targets: Sequence[floa
     for crf in crfs:
         size, _ = code("svt:p10", frames, fmt, crf)
         rates.append(np.log(8 * size / (len(frames) * fmt.width * fmt.height)))
-    found = np.interp(-np.log(targets), -np.array(rates), crfs)
-    return sorted({round(4 * float(crf)) / 4 for crf in found})
+    interpolated = np.interp(-np.log(targets), -np.array(rates), crfs)
+    return sorted({round(4 * float(crf)) / 4 for crf in interpolated})
 
 
 @functools.cache
@@ -308,8 +310,8 @@ def sampling(options: argparse.Namespace) -> None:
     for q in options.q:
         values = []
         for codec, output in (("svtav1", ""), ("gvcodec", "painted")):
-            shown = Loaded(code(codec, frames, fmt, q)[1][output]())
-            values.append([judge(shown)["lpips_alex"]["mean"] for judge in judges])
+            decoded = Loaded(code(codec, frames, fmt, q)[1][output]())
+            values.append([judge(decoded)["lpips_alex"]["mean"] for judge in judges])
         (all_theirs, theirs), (all_ours, ours) = values
         moved = 100 * (ours / theirs / (all_ours / all_theirs) - 1)
         cells = [options.clip, q, *(f"{v:.5f}" for pair in values for v in pair), f"{moved:+.1f}"]
@@ -325,16 +327,16 @@ def everything(options: argparse.Namespace) -> None:
     call += ["--targets", ",".join(map(str, options.targets)), *["--cvvdp"] * options.cvvdp]
     call += ["--judges", ",".join(options.judges)]
     for clip, codec in itertools.product(options.clips or names(), options.codecs):
-        done = {(r["clip"], r["codec"], float(r["q"])) for r in read_rows(options.out)}
-        known = sorted({q for c, _, q in done if c == clip})
+        measured_points = {(r["clip"], r["codec"], float(r["q"])) for r in read_rows(options.out)}
+        qualities = sorted({q for c, _, q in measured_points if c == clip})
         if options.q:
-            known = options.q
-        elif len(known) < len(options.targets):
+            qualities = options.q
+        elif len(qualities) < len(options.targets):
             words = [*call, "measure", "--clip", clip, "--codec", "qualities"]
             text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-            known = [float(q) for q in text.strip().split(",")]
-        low = known[-1:] if codec in SMALLER else known
-        for q in [q for q in low if (clip, codec, q) not in done]:
+            qualities = [float(q) for q in text.strip().split(",")]
+        low = qualities[-1:] if codec in SMALLER else qualities
+        for q in [q for q in low if (clip, codec, q) not in measured_points]:
             words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", str(q)]
             subprocess.run(words, check=True)
 
@@ -349,10 +351,10 @@ Curves = dict[str, list[dict[str, str]]]
 
 
 def by_clip(rows: Rows) -> Curves:
-    found: Curves = defaultdict(list)
+    curves: Curves = defaultdict(list)
     for row in rows:
-        found[row["clip"]].append(row)
-    return found
+        curves[row["clip"]].append(row)
+    return curves
 
 
 def report(options: argparse.Namespace) -> None:
@@ -393,7 +395,7 @@ def overall(
     anchor: Curves, row: Curves, clips: Sequence[str], name: str, band: tuple[float, float]
 ) -> str:
     """Mean BD-rate over clips with its interval; of flicker the ratio at equal rate."""
-    found = []
+    percents = []
     for clip in clips:
         pair = [
             [(float(r["bpp"]), float(r[name])) for r in curves[clip] if r[name]]
@@ -404,15 +406,15 @@ def overall(
         else:
             value = bd_rate(*pair, METRICS[name].higher_is_better, band, len(TARGETS)).percent
         if value is not None:
-            found.append(value)
-    if not found:
+            percents.append(value)
+    if not percents:
         return "–"
-    fewer = f" ({len(found)})" if len(found) < len(clips) else ""
+    fewer = f" ({len(percents)})" if len(percents) < len(clips) else ""
     if name == "flicker":
-        return f"×{np.exp(fmean(found)):.2f}{fewer}"
-    interval = bootstrap(found)
+        return f"×{np.exp(fmean(percents)):.2f}{fewer}"
+    interval = bootstrap(percents)
     within = f" [{interval[0]:+.0f}, {interval[1]:+.0f}]" if interval else ""
-    return f"{fmean(found):+.1f} %{within}{fewer}"
+    return f"{fmean(percents):+.1f} %{within}{fewer}"
 
 
 def ratio(*curves: list[tuple[float, float]]) -> float | None:

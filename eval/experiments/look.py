@@ -32,7 +32,7 @@ from gvcodec.rate.quality import PACKAGES, missing_package
 
 LOOKS = (NO_PAINT, 25, DEFAULT, 75, BOLD)
 #: Places in the picture, next to the source.
-SHOWN = (NO_PAINT, DEFAULT, BOLD)
+PICTURE_LOOKS = (NO_PAINT, DEFAULT, BOLD)
 METRICS = {"lpips_alex": 8, "dists": 24, "ssimulacra2": 8, "psnr_y": 1, "flicker": 1, "cvvdp": 4}
 FIELDS = ("painter", "clip", "width", "height", "q", "frames", "speed", "form", "look", "bytes")
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/look.csv"
@@ -82,12 +82,12 @@ def measure(
         at = options.at.pop(0), options.at.pop(0)
     head = [painter, clip.name, clip.raw.width, clip.raw.height, q, clip.raw.frames]
     head += [options.speed, options.form]
-    known = {tuple(row[name] for name in FIELDS[:-1]) for row in read_rows(options.out)}
+    measured_points = {tuple(row[name] for name in FIELDS[:-1]) for row in read_rows(options.out)}
     crops = {-1: crop_of(clip, clip.raw, at)} if options.picture else {}
     file, size = options.work / "look.gvc", 0
     for look in options.looks:
-        is_known = tuple(map(str, [*head, look])) in known
-        is_shown = bool(options.picture) and look in SHOWN
+        is_known = tuple(map(str, [*head, look])) in measured_points
+        is_shown = bool(options.picture) and look in PICTURE_LOOKS
         if is_known and not is_shown:
             continue
         in_file = options.form == "encode"
@@ -97,8 +97,8 @@ def measure(
         if is_shown:
             crops[look] = crop_of(clip, raw, at)
         if not is_known:
-            found = measured(raw)
-            values = [round(found[name]["mean"], 5) if name in found else "" for name in METRICS]
+            scores = measured(raw)
+            values = [round(scores[name]["mean"], 5) if name in scores else "" for name in METRICS]
             append_rows(options.out, [*FIELDS, *METRICS], [[*head, look, size, *values]])
             print(*head[1:], look, size, *values, flush=True)
     return crops
@@ -128,7 +128,7 @@ def main() -> None:
         every = {name: METRICS[name] for name in options.metrics if name not in lacking}
         crops = measure(options, source, q, Measurer(source, every))
         if crops:
-            rows.append(np.concatenate([crops[place] for place in (-1, *SHOWN)], axis=1))
+            rows.append(np.concatenate([crops[place] for place in (-1, *PICTURE_LOOKS)], axis=1))
     if rows:
         Image.fromarray(np.concatenate(rows)).save(options.picture, quality=_QUALITY)
 

@@ -68,7 +68,7 @@ def peer_at(codec: str, clip: Clip, target: int, crf: float, folder: Path) -> tu
         sizes[crf] = stream.stat().st_size
         if abs(sizes[crf] / target - 1) < _NEAR:
             break
-        # Eight steps of CRF halve the bytes, roughly; then what two trials say.
+        # Eight steps of CRF halve the bytes, roughly; two trials correct that.
         slope = -np.log(2) / 8
         if len(sizes) > 1:
             (a, b), (c, d) = sorted(sizes.items(), key=lambda s: abs(s[1] / target - 1))[:2]
@@ -101,9 +101,9 @@ def outputs(clip: Clip, q: float, folder: Path) -> Iterator[tuple[str, float, in
 
 def measure(options: argparse.Namespace, clip: Clip, q: float) -> None:
     """Appends the rows that are missing."""
-    known = {(row["clip"], row["output"]) for row in read_rows(options.out)}
+    measured_points = {(row["clip"], row["output"]) for row in read_rows(options.out)}
     names = [_BASE, *(f"look {look}" for look in LOOKS), *PEERS]
-    if all((clip.name, name) in known for name in names):
+    if all((clip.name, name) in measured_points for name in names):
         return
     measurer = Measurer(clip, EVERY)
     for name, quality, size, raw in outputs(clip, q, options.work):
@@ -111,7 +111,7 @@ def measure(options: argparse.Namespace, clip: Clip, q: float) -> None:
             picture = np.rint(255 * np.clip(clip.rgb(raw.planes(raw.frames // 2)), 0, 1))
             path = options.keep / f"{clip.name}-{name}.png"
             Image.fromarray(picture.astype(np.uint8).transpose(1, 2, 0).copy()).save(path)
-        if (clip.name, name) in known:
+        if (clip.name, name) in measured_points:
             continue
         values = measurer(raw)
         head = [clip.name, raw.width, raw.height, raw.frames, name, quality, size]
@@ -149,15 +149,15 @@ def _agreement(by_clip: dict[str, dict[str, dict[str, str]]], metric: str) -> li
     """Mean over clips of Spearman's correlation of a metric with the others, better being up."""
     cells = [METRICS[metric].marked_label]
     for other in EVERY:
-        found = []
+        correlations = []
         for of in by_clip.values():
             ranks = []
             for name in (metric, other):
                 sign = 1 if METRICS[name].higher_is_better else -1
                 values = [sign * float(row[name]) for row in of.values()]
                 ranks.append(np.argsort(np.argsort(values)))
-            found.append(float(np.corrcoef(*ranks)[0, 1]))
-        cells.append(f"{fmean(found):+.2f}")
+            correlations.append(float(np.corrcoef(*ranks)[0, 1]))
+        cells.append(f"{fmean(correlations):+.2f}")
     return cells
 
 

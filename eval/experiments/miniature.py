@@ -85,8 +85,8 @@ def code_network(
         reader = gvcodec.Reader(io.BytesIO(data))
         bits = sum(8 * len(packet.payload) for packet in reader.packets() if packet.is_frame)
         with gvcodec.open(io.BytesIO(data), models=[model]) as video:
-            shown = [frame.base_frame for frame in video.decode_range(0, len(frames))]
-    return len(data), bits, shown
+            base_frames = [frame.base_frame for frame in video.decode_range(0, len(frames))]
+    return len(data), bits, base_frames
 
 
 def code_peer(name: str, quality: float, frames: list[Planes]) -> tuple[int, int, list[Planes]]:
@@ -102,12 +102,12 @@ class Judge:
         self._distances = {"lpips_alex": perceptual.lpips("alex"), "dists": perceptual.dists()}
 
     @torch.no_grad()
-    def __call__(self, shown: list[Planes], frames: list[Planes]) -> dict[str, float]:
+    def __call__(self, decoded: list[Planes], frames: list[Planes]) -> dict[str, float]:
         errors = [
-            np.square(a[0] / 4.0 - b[0] / 4.0).mean() for a, b in zip(shown, frames, strict=True)
+            np.square(a[0] / 4.0 - b[0] / 4.0).mean() for a, b in zip(decoded, frames, strict=True)
         ]
         values = {"psnr_y_db": float(10 * np.log10(255**2 / np.mean(errors)))}
-        pairs = [(_to_rgb(shown[n]), _to_rgb(frames[n])) for n in range(0, len(frames), _EVERY)]
+        pairs = [(_to_rgb(decoded[n]), _to_rgb(frames[n])) for n in range(0, len(frames), _EVERY)]
         for name, distance in self._distances.items():
             values[name] = float(np.mean([float(distance(a, b)) for a, b in pairs]))
         return values
@@ -128,16 +128,16 @@ def measure(options: argparse.Namespace) -> None:
         for codec in options.codecs.split(","):
             for quality in QUALITIES[codec]:
                 if codec == "gvc1d":
-                    size, bits, shown = code_network(model, quality, frames)
+                    size, bits, decoded = code_network(model, quality, frames)
                 else:
-                    size, bits, shown = code_peer(codec, quality, frames)
+                    size, bits, decoded = code_peer(codec, quality, frames)
                 row = {
                     "model": (options.name or model.stem) if codec == "gvc1d" else "",
                     "codec": codec,
                 }
                 row |= {"quality": quality, "seed": seed, "frames": options.frames}
                 row |= {"bytes": size, "payload_bits": bits}
-                row |= {name: round(value, 4) for name, value in judge(shown, frames).items()}
+                row |= {name: round(value, 4) for name, value in judge(decoded, frames).items()}
                 append_rows(options.output, FIELDS, [list(row.values())])
                 print(*row.values(), flush=True)
 

@@ -73,9 +73,9 @@ def measure_propagation(options: argparse.Namespace) -> None:
         budget, packets, quality = budgets.Uniform(1.0), [], []
         begin = time.process_time()
         for number, planes in enumerate(frames):
-            packet, shown = coder.encode(budget.choose(coder, planes, RATE, not number))
+            packet, decoded = coder.encode(budget.choose(coder, planes, RATE, not number))
             packets.append(packet)
-            quality.append(psnr(shown, planes))
+            quality.append(psnr(decoded, planes))
         middle = time.process_time()
         other = FrameCoder(config, weights, ops_exact, (world.SIZE, world.SIZE))
         for packet in packets:
@@ -102,9 +102,9 @@ def measure_propagation(options: argparse.Namespace) -> None:
     print("a keyframe every two seconds, % of bytes:", show(prices))
 
 
-def psnr(shown: Planes, planes: Planes) -> float:
+def psnr(decoded: Planes, planes: Planes) -> float:
     """PSNR-Y in dB of 10-bit planes."""
-    error = np.square(shown[0] / 4.0 - planes[0] / 4.0).mean()
+    error = np.square(decoded[0] / 4.0 - planes[0] / 4.0).mean()
     return float(10 * np.log10(255**2 / max(error, 1e-4)))
 
 
@@ -147,10 +147,10 @@ def _cheapest(costs: Integers, total: int) -> Integers:
         for length in range(min(count, total + 1)):
             options[length, length:] = best[: total + 1 - length] + costs[length, window]
         choices[window], best = options.argmin(0), options.min(0)
-    lengths, left = np.zeros(windows, np.int32), total
+    lengths, remaining = np.zeros(windows, np.int32), total
     for window in reversed(range(windows)):
-        lengths[window] = choices[window, left]
-        left -= lengths[window]
+        lengths[window] = choices[window, remaining]
+        remaining -= lengths[window]
     return lengths
 
 
@@ -197,11 +197,11 @@ def spend(coder: FrameCoder, budget: budgets.Budget, frames: list[Planes]) -> di
     for number, planes in enumerate(frames):
         frame = budget.choose(coder, planes, RATE, not number)
         distortion = coder.estimate(frame, coder.analyse(planes, RATE)).distortion.sum()
-        packet, shown = coder.encode(frame)
+        packet, decoded = coder.encode(frame)
         sums["J"] += float(distortion) + lambda_of(RATE) * 8 * len(packet)
         sums["tokens"] += float(frame.lengths.sum())
         sums["bits"] += 8 * len(packet)
-        sums["psnr_y_db"] += psnr(shown, planes)
+        sums["psnr_y_db"] += psnr(decoded, planes)
     return {name: value / len(frames) for name, value in sums.items()}
 
 
@@ -320,17 +320,17 @@ def follow(model: Path, seed: int, last: bool) -> tuple[float, float, float] | N
     clip = world.draw(seed, 24, ([0] * 24, list(range(24))))
     cover = cover_of(clip, world.SIZE // config.window, config.patch)
     on = np.einsum("fwtp,fwpo->fwto", attention_of(model, clip, last), cover)[..., 1:]  # of shapes
-    there = cover.mean(2)[..., 1:]  # [F, W, O]
+    coverage = cover.mean(2)[..., 1:]  # [F, W, O]
     values = []
     for window, token in np.ndindex(on.shape[1:3]):
         shape = int(on[0, window, token].argmax())
-        visible = there[:, window, shape] > 0.05
-        if not visible[0] or on[0, window, token, shape] < 1.2 * there[0, window, shape]:
+        visible = coverage[:, window, shape] > 0.05
+        if not visible[0] or on[0, window, token, shape] < 1.2 * coverage[0, window, shape]:
             continue
         others = [t for t in range(on.shape[2]) if t != token]
         for frame in np.flatnonzero(visible)[1:]:
             rest = on[frame, window, others, shape].mean()
-            values.append((on[frame, window, token, shape], rest, there[frame, window, shape]))
+            values.append((on[frame, window, token, shape], rest, coverage[frame, window, shape]))
     if not values:
         return None
     mine, rest, area = np.mean(values, 0)

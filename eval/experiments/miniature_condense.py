@@ -43,8 +43,8 @@ from gvcodec.gvc1d import ops_exact, ops_torch
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE, RATE_STEPS, Frame, FrameCoder
 from gvcodec.gvc1d.model import Codec, Grid, from_patches, to_patches
 from gvcodec.gvc1d.weights import read_network
+from gvcodec.planes import planes_from_rgb
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.source.planes import planes_from_rgb
 from gvcodec.types import Colour
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb

@@ -9,7 +9,7 @@ principal components of the tokens (of other clips) and stored as int8, with the
     one token a frame      every frame, the first components of its tokens
     many tokens, few frames  every fourth frame, four times the numbers
     shuffled               every frame, tokens of another frame
-    chosen by the query    a quarter of the frames, those nearest to the query by a vector of
+    chosen by the query    the quarter of the frames nearest to the query by a vector of
                            fewer numbers, compared by four times the numbers
 
 "By quarter": hits by the quarter of the index in which the first right answer lies. Comparisons
@@ -56,7 +56,7 @@ def code(model: Path, seed: int, frames: int) -> CodedClip:
         coder.encode(frame)
         tokens.append(frame.tokens.reshape(-1, config.channels))
     clip = world.draw(seed, frames)
-    returns = [frame for frame, known in clip.cuts() if known]
+    returns = [frame for frame, is_return in clip.cuts() if is_return]
     return CodedClip(np.stack(tokens).astype(np.float32), clip.scene, returns)
 
 
@@ -134,10 +134,10 @@ def compare(clips: list[CodedClip], basis: tuple[Vectors, Vectors], numbers: int
     def score_nearest(number: int, frame: int) -> Vectors:
         """Scores of the frames that the query attends to most; the others are left out."""
         attended = narrow.vectors @ coarse[number][frame]
-        kept = np.argsort(-attended)[: len(attended) // 4]
+        nearest = np.argsort(-attended)[: len(attended) // 4]
         scores = np.full(len(attended), -1.0, np.float32)
         full = np.concatenate(wide)
-        scores[kept] = full[kept] @ wide[number][frame]
+        scores[nearest] = full[nearest] @ wide[number][frame]
         return scores
 
     rows = {

@@ -149,32 +149,32 @@ def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float
     maps = []
     for number in range(STEP // 2, len(base), STEP):
         luma, chroma = to_tensors(kept_out.wide(base[number]))
-        wanted = to_tensors(kept_out.wide(source.frames[number]))
+        reference = to_tensors(kept_out.wide(source.frames[number]))
         luma.requires_grad_(True)
         batch = Batch(
             (luma[:, None], chroma[:, None]),
-            (wanted[0][:, None], wanted[1][:, None]),
+            (reference[0][:, None], reference[1][:, None]),
             torch.zeros(1, 1, 2, luma.shape[2] // 16, luma.shape[3] // 16),
             condition("av1", Fraction(1), round(q)),
             none.long(),
             none,
         )
         painted, _ = paint_run(painter, batch, number)
-        shown, target = (
+        picture, target = (
             to_rgb(eight_bits(y), eight_bits(uv), colour)[..., : fmt.height, : fmt.width]
-            for y, uv in (painted, wanted)
+            for y, uv in (painted, reference)
         )
-        loss = alex(shown, target).sum() + dists(shown, target).sum()
+        loss = alex(picture, target).sum() + dists(picture, target).sum()
         (gradient,) = torch.autograd.grad(loss, luma)
-        error = (wanted[0] - luma.detach())[0, 0]
-        # A single step towards the source is noisy: what counts is how strongly a block matters.
+        error = (reference[0] - luma.detach())[0, 0]
+        # A single step towards the source is noisy: only the sensitivity of a block counts.
         moves = _sums((gradient[0, 0] * error).abs())
         maps.append(moves / (_sums(error.square()) + 1e-4 * BLOCK * BLOCK / 255))
     return np.repeat(np.stack(maps), STEP, 0)[: len(base)].astype(np.float64)
 
 
 def _sums(plane: torch.Tensor) -> NDArray[np.float32]:
-    """Of blocks, the last ones cut off by the picture's edge scaled to whole ones."""
+    """Sums of blocks; incomplete blocks at the edges are scaled to whole ones."""
     height, width = plane.shape
     pads = (0, -width % BLOCK, 0, -height % BLOCK)
     total, samples = (
@@ -217,14 +217,16 @@ def measure(options: argparse.Namespace) -> None:
         source = Source(clip, *kept_out.read(path, options.samples, FRAMES))
         fmt = source.format
         judge = kept_out.measurer(source.frames, fmt.frame_rate, EVERY, fmt.colour.matrix)
-        there = {
+        measured_points = {
             (row["clip"], row["map"], float(row["strength"]), float(row["q"]))
             for row in read_rows(options.out)
         }
         for q in options.q:
-            wanted = [("none", 0.0), ("zero", 0.0)]
-            wanted += [(kind, s) for s in options.strength for kind in options.maps]
-            missing = [one for one in wanted if (clip, *one, q) not in there]
+            settings = [("none", 0.0), ("zero", 0.0)]
+            settings += [(kind, s) for s in options.strength for kind in options.maps]
+            missing = [
+                setting for setting in settings if (clip, *setting, q) not in measured_points
+            ]
             if not missing:
                 continue
             first = code(options.app, source, q, None)
@@ -253,8 +255,8 @@ def report(options: argparse.Namespace) -> None:
         clips = 0
         for clip in options.clips:
             anchor, other = (
-                [r for r in rows if r["clip"] == clip and (r["map"], r["strength"]) == one]
-                for one in (("none", "0"), kind)
+                [r for r in rows if r["clip"] == clip and (r["map"], r["strength"]) == setting]
+                for setting in (("none", "0"), kind)
             )
             if len(anchor) < 2 or len(other) < 2:
                 continue

@@ -59,14 +59,14 @@ def slide(number: int) -> Planes:
 
 
 def base_frames(frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig) -> list[Planes]:
-    """In 10 bits, of sources in 8."""
+    """Base frames in 10 bits, of sources in 8."""
     encoder = open_encoder(fmt, config.resolve())
     coded = [encoder.send(wide(planes), number == 0) for number, planes in enumerate(frames)]
     return [planes for part in (*coded, *encoder.drain()) for planes in part.base_frames]
 
 
 def as_rgb(planes: Planes, colour: Colour) -> Tensor:
-    """As files show planes of 10 bits, (1, 3, H, W)."""
+    """RGB of planes of 10 bits, as decoded files show them, (1, 3, H, W)."""
     y, u, v = (torch.from_numpy(plane.astype(np.float32) * 4 / 1023) for plane in narrow(planes))
     return to_rgb(y[None, None], torch.stack([u, v])[None], colour).clamp(0, 1)
 
@@ -84,15 +84,17 @@ def measure(
     samples = [list(zip(base[n : n + 3], sources[n : n + 3], strict=True)) for n in firsts]
     runs = SampleClips(samples, [[rate(0, fmt.width, fmt.height)] * 3] * len(samples))
     mismatch = texture_mismatch(runs, model, stream)
-    colour, found = known_colour(fmt.colour, fmt.height), []
+    colour, rows = known_colour(fmt.colour, fmt.height), []
     for number, sample in enumerate(samples):
         of_base, source = sample[-1]
-        shown = runs.paint_one(number, model, stream)[-1]
-        lost = psnr(of_base[0], source[0], 1023) - psnr(shown[0], source[0], 1023)
-        wanted = as_rgb(source, colour)
-        distances = [float(distance(as_rgb(planes, colour), wanted)) for planes in (of_base, shown)]
-        found.append([lost, *distances])
-    return [mismatch[0] / mismatch[1], *np.mean(found, 0).tolist()]
+        painted = runs.paint_one(number, model, stream)[-1]
+        lost = psnr(of_base[0], source[0], 1023) - psnr(painted[0], source[0], 1023)
+        reference = as_rgb(source, colour)
+        distances = [
+            float(distance(as_rgb(planes, colour), reference)) for planes in (of_base, painted)
+        ]
+        rows.append([lost, *distances])
+    return [mismatch[0] / mismatch[1], *np.mean(rows, 0).tolist()]
 
 
 def main() -> None:

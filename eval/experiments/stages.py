@@ -96,13 +96,13 @@ def main() -> None:
         head = [options.clip.stem, *size, options.frames, options.q]
         for speed in options.speed:
             settings = {"q": options.q, "speed": speed, "frames": options.frames}
-            stream, found = Path(folder, "stages.gvc"), dict[str, list[tuple[float, float]]]()
+            stream, times_of = Path(folder, "stages.gvc"), dict[str, list[tuple[float, float]]]()
             spent("base", options.clip, stream, settings)
             for _ in range(options.rounds):
                 for variant in VARIANTS:
                     times = spent(variant, options.clip, stream, settings)
-                    found.setdefault(variant, []).append(times)
-            least = {v: (min(o for o, _ in t), min(p for _, p in t)) for v, t in found.items()}
+                    times_of.setdefault(variant, []).append(times)
+            least = {v: (min(o for o, _ in t), min(p for _, p in t)) for v, t in times_of.items()}
             shares = stages(least)
             whole = sum(shares.values())
             lines = [[n, f"{s:.2f}", f"{100 * s / whole:.1f}"] for n, s in shares.items()]

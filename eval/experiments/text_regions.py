@@ -199,11 +199,11 @@ def unpainted_share(data: bytes) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def psnr_of(mask: NDArray[np.bool_], shown: Sequence[Planes], source: Sequence[Planes]) -> float:
+def psnr_of(mask: NDArray[np.bool_], decoded: Sequence[Planes], source: Sequence[Planes]) -> float:
     """PSNR-Y in dB of the samples in `mask` (H, W), all frames together."""
     errors = [
         float(np.mean((a[0][mask].astype(np.float64) - b[0][mask]) ** 2))
-        for a, b in zip(shown, source, strict=True)
+        for a, b in zip(decoded, source, strict=True)
     ]
     return float(10 * np.log10(255**2 / max(1e-9, float(np.mean(errors)))))
 
@@ -226,13 +226,13 @@ def measure(
         if key not in files:
             files[key] = encode(clip, fmt, q, settings)
         data = files[key]
-        shown = [narrow(planes) for planes in decode_planes(data, fidelity=is_base, threads=1)]
+        decoded = [narrow(planes) for planes in decode_planes(data, fidelity=is_base, threads=1)]
         if keep:
-            save_crop(clip, shown, keep / f"{clip.name}-{variant}.png")
-        lpips = [float(distance(as_rgb(wide(shown[n]), colour), sources[n])) for n in frames]
+            save_crop(clip, decoded, keep / f"{clip.name}-{variant}.png")
+        lpips = [float(distance(as_rgb(wide(decoded[n]), colour), sources[n])) for n in frames]
         share = 1.0 if is_base else unpainted_share(data)
-        kbit = 8 * len(data) * float(RATE) / len(shown) / 1000
-        values = (psnr_of(mask, shown, clip.frames), psnr_of(~mask, shown, clip.frames))
+        kbit = 8 * len(data) * float(RATE) / len(decoded) / 1000
+        values = (psnr_of(mask, decoded, clip.frames), psnr_of(~mask, decoded, clip.frames))
         numbers = [f"{share:.3f}", *(f"{v:.2f}" for v in values), f"{np.mean(lpips):.4f}"]
         rows.append([clip.name, variant, f"{q:g}", str(len(data)), f"{kbit:.1f}", *numbers])
         print(*rows[-1], flush=True)

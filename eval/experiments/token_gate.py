@@ -110,7 +110,7 @@ def summarize(path: Path) -> None:
     with path.open() as file:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
             clips[row["clip"]][row["tokens"]] = row
-    results = {clip: found for clip, rows in clips.items() if (found := compare(rows))}
+    results = {clip: change for clip, rows in clips.items() if (change := compare(rows))}
     for clip, gains in results.items():
         print(clip, _describe(gains))
     mean = {n: fmean(gains[n] for gains in results.values()) for n in ("lpips_alex", "dists")}

@@ -36,7 +36,7 @@ def tokens_of(path: Path, q: int, keyint: int, frames: int) -> list[NDArray[np.i
     shown, fmt = read(path, 1280 * 720, frames)
     fmt = VideoFormat(fmt.width, fmt.height, fmt.frame_rate, 1 / fmt.frame_rate)
     encoder = EncodedTokens(fmt, "av1", Fraction(1), q, DEFAULT, chooses_strengths=True, threads=1)
-    found = []
+    token_planes = []
     for start in range(0, len(shown) - keyint + 1, keyint):
         base = open_encoder(fmt, EncoderConfig(q=q, threads=1).resolve())
         sampler = TokenSampler()
@@ -51,8 +51,8 @@ def tokens_of(path: Path, q: int, keyint: int, frames: int) -> list[NDArray[np.i
             list(sampler.send_base(number, planes, 0))
         (gop,) = sampler.finish()
         encoded, matched = encoder.parts(gop, encoder.strength_of(gop))
-        found.append(round_integers(encoded + matched).astype(np.int64))
-    return found
+        token_planes.append(round_integers(encoded + matched).astype(np.int64))
+    return token_planes
 
 
 class Counts:
@@ -62,7 +62,7 @@ class Counts:
         self._counts = np.full((dims, contexts, _VALUES), _COUNT)
 
     def bits(self, values: NDArray[np.int64], contexts: NDArray[np.int64]) -> float:
-        """Of values (regions, D) with contexts of the same shape, which are learned."""
+        """Bits of values (regions, D) with contexts of the same shape, which are learned."""
         total = 0.0
         for value_row, context_row in zip(values, contexts, strict=True):
             for n, (value, context) in enumerate(zip(value_row, context_row, strict=True)):

@@ -72,11 +72,13 @@ def _find(encoder: EncodedTokens, name: str, sample: GopSample, size: int) -> To
     if name == "codebook":
         return _of_codebook(trial, height, width, encoder.model.dims)
     encoded, matched = encoder.parts(sample, strength)
-    found = encoded if name == "alone" else matched if name == "matched" else encoded + matched
-    whole = keep_kinds(decompose(round_integers(found), height, width), 3)
+    real_tokens = (
+        encoded if name == "alone" else matched if name == "matched" else encoded + matched
+    )
+    whole = keep_kinds(decompose(round_integers(real_tokens), height, width), 3)
     if name in UNTRIED:
         return whole
-    sent = trial.choose([found], size)
+    sent = trial.choose([real_tokens], size)
     total = int(_COUNTS[sent.kinds].sum())
     features = np.stack([_tokens_in(whole, at) for at in np.ndindex(sent.kinds.shape)])
     errors = None
@@ -106,8 +108,8 @@ def prefixes(counts: NDArray[np.int64], total: int) -> NDArray[np.int32]:
             if _COUNTS[kinds].sum() + more > total:
                 break
             kinds[n] += 1
-    found: NDArray[np.int32] = kinds.astype(np.int32)
-    return found
+    result: NDArray[np.int32] = kinds.astype(np.int32)
+    return result
 
 
 def _tokens_in(tokens: Tokens, window: tuple[int, ...]) -> NDArray[np.int32]:

@@ -30,14 +30,14 @@ from gvcodec.rate import quality
 if TYPE_CHECKING:
     import torch
 
-#: Compare what networks see, whose weights are found elsewhere.
+#: Compare features of networks, whose weights are not shipped.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
 _WHOLE = ("vmaf", "vmaf_neg", "xpsnr", "cvvdp")
 #: Compare changes from the previous frame.
 _PAIRS = {"flicker", "tof"}
 #: Bytes of network maps of a source that a process keeps.
-_KEPT = 4 << 30
+_MAX_MAP_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -114,21 +114,21 @@ def sampling(names: Iterable[str], every: Mapping[str, int], on_gpu: bool) -> di
 
 
 def missing(names: Iterable[str]) -> dict[str, str]:
-    """Of these metrics those that cannot be measured here: the reason and the remedy. Loads no
+    """For metrics that cannot be measured here, the reason and the remedy. Loads no
     weights."""
-    found = {}
+    reasons = {}
     for name in names:
         if name in NETWORKS and (reason := _without_weights()) and not _is_published(name):
-            found[name] = reason
+            reasons[name] = reason
         if name in filters.FILTERS and not ffmpeg_has("filter", filters.FILTERS[name]):
-            found[name] = (
+            reasons[name] = (
                 f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
             )
         if name in quality.PACKAGES and (reason := quality.missing_package(name)):
-            found[name] = reason
+            reasons[name] = reason
         if name == "tof" and (reason := missing_opencv()):
-            found[name] = reason
-    return found
+            reasons[name] = reason
+    return reasons
 
 
 def need(names: Iterable[str]) -> None:
@@ -223,14 +223,14 @@ def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
 
 class Measurer:
     """Metrics of one clip for any number of decoded versions; data of the source alone
-    (motion vectors, maps of the networks) is made once, the maps up to `_KEPT` bytes."""
+    (motion vectors, maps of the networks) is made once, the maps up to `_MAX_MAP_BYTES` bytes."""
 
     def __init__(self, clip: Clip, every: Mapping[str, int], device: str = "cpu") -> None:
         self.clip, self.every, self.device = clip, dict(every), device
         self._motion: dict[int, MotionField] = {}
         self._flows: dict[int, NDArray[np.float32]] = {}
         self._maps: dict[tuple[str, int], list[torch.Tensor]] = {}
-        self._kept = 0
+        self._map_bytes = 0
 
     def __call__(self, decoded: RawVideo) -> dict[str, dict[str, Any]]:
         frames = {name: sample(self.clip.raw.frames, every) for name, every in self.every.items()}
@@ -248,16 +248,16 @@ class Measurer:
         if "cvvdp" in frames:
             values["cvvdp"] = [self._whole(decoded, frames["cvvdp"])]
         for index in range(self.clip.raw.frames):
-            wanted = [n for n in frames if index in frames[n] and n not in _WHOLE]
+            metrics = [n for n in frames if index in frames[n] and n not in _WHOLE]
             pair = FramePair(self.clip, decoded, index)
-            for name in wanted:
-                values[name].append(self._one(name, pair))
-        for name, found in values.items():
-            if not np.isfinite(found).all():
+            for name in metrics:
+                values[name].append(self._frame_value(name, pair))
+        for name, numbers in values.items():
+            if not np.isfinite(numbers).all():
                 raise EvalError(f"{METRICS[name].label} gives no number for {self.clip.name}")
         return {name: summary(name, frames[name], values[name]) for name in frames}
 
-    def _one(self, name: str, pair: FramePair) -> float:
+    def _frame_value(self, name: str, pair: FramePair) -> float:
         if name in ("psnr_y", "psnr_yuv"):
             y, u, v = pixel.psnr_planes(*pair.planes, self.clip.raw.depth)
             return y if name == "psnr_y" else (6 * y + u + v) / 8
@@ -287,9 +287,9 @@ class Measurer:
                 net.maps(_network_input(pair.rgb[1], self.device))
             )
             size = sum(m.numel() * m.element_size() for m in maps)
-            if (name, pair.index) not in self._maps and self._kept + size <= _KEPT:
+            if (name, pair.index) not in self._maps and self._map_bytes + size <= _MAX_MAP_BYTES:
                 self._maps[name, pair.index] = maps
-                self._kept += size
+                self._map_bytes += size
             return max(0.0, float(net(_network_input(pair.rgb[0], self.device), maps)))
 
     def _flicker(self, pair: FramePair) -> float:

@@ -60,7 +60,7 @@ def _block_grid(shape: tuple[int, ...], block: int) -> tuple[int, int]:
 
 
 def block_means(x: Plane, block: int) -> Plane:
-    """Mean of every block; border blocks are averaged over what they hold."""
+    """Mean of every block; border blocks are averaged over their samples."""
     starts = [np.arange(0, size, block) for size in x.shape]
     sums = np.add.reduceat(np.add.reduceat(x, starts[0], 0), starts[1], 1)
     sizes = [np.diff(np.append(s, size)) for s, size in zip(starts, x.shape, strict=True)]

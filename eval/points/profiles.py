@@ -24,8 +24,8 @@ COLUMNS = {"lpips_alex": 1, "dists": 2}
 @dataclass(frozen=True)
 class Profile:
     """`frames` of every clip, one in `step` from the first, shown at `rate` a second (None = as
-    the clip says); `targets` in bpp; `codecs` measured by default; `published`: what papers print
-    for the clips of `set_name`, points that `notes` tells more about."""
+    the clip says); `targets` in bpp; `codecs` measured by default; `published`: points that papers
+    print for the clips of `set_name`, explained in `notes`."""
 
     name: str
     frames: int

@@ -82,11 +82,11 @@ def run(options: argparse.Namespace) -> int:
     _sources(options)
     log_line(f"results go to {options.out}")
     metrics = _measurable(options.metrics, _SHORT_METRICS if options.short else DEFAULT)
-    found = clips_of(options, profile)
-    failures = _measure(options, profile, metrics, found)
+    clips = clips_of(options, profile)
+    failures = _measure(options, profile, metrics, clips)
     write_json(options.out / "failures.json", failures)
     log_line("speed and report")
-    _speed(options, shared.largest(found))
+    _speed(options, shared.largest(clips))
     print(make(options.out, options.readme))
     for line in failures:
         print(f"eval: {line}", file=sys.stderr)
@@ -122,17 +122,19 @@ def profile_of(options: argparse.Namespace) -> Profile | None:
     """The profile asked for, whose frames, rates and codecs are put into the options. Raises
     EvalError where these were given too."""
     if options.short:
-        given = [f"--{name}" for name in ("set", "sequences", "profile") if getattr(options, name)]
+        conflicts = [
+            f"--{name}" for name in ("set", "sequences", "profile") if getattr(options, name)
+        ]
         profile: Profile | None = SHORT
         options.presets = "fast"
     else:
-        given, profile = [], PROFILES[options.profile] if options.profile else None
+        conflicts, profile = [], PROFILES[options.profile] if options.profile else None
     if profile is None:
         options.codecs = options.codecs or list(USUAL)
         return None
-    given += [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
-    if given:
-        message = f"already sets {', '.join(given)}"
+    conflicts += [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
+    if conflicts:
+        message = f"already sets {', '.join(conflicts)}"
         raise EvalError(f"{profile.option} {message}")
     options.frames, options.targets, options.every = profile.frames, profile.targets, profile.every
     options.codecs = profile.low_delay(options.codecs or profile.codecs)
@@ -152,8 +154,8 @@ def clips_of(options: argparse.Namespace, profile: Profile | None = None) -> lis
     check, part = None, Part(options.frames)
     if profile:
         check, part = profile.check, Part(profile.frames, profile.step, profile.rate)
-    found = shared.prepare(_sources(options), part, options.out, check)
-    return [replace(clip, rgb_by=options.rgb) for clip in found]
+    clips = shared.prepare(_sources(options), part, options.out, check)
+    return [replace(clip, rgb_by=options.rgb) for clip in clips]
 
 
 def _measurable(asked: list[str] | None, default: tuple[str, ...]) -> list[str]:
@@ -183,9 +185,9 @@ def _speed(options: argparse.Namespace, clip: Clip) -> None:
             speed.measure(short, words, 40, 2, os.cpu_count() or 1, options.out)
 
 
-def _device(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -38,8 +38,8 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
     template = codec.quicker if searching and codec.quicker else codec.encode
     stem = f"{clip.name}-{codec.name}-{q}-{digest([clip.sha256, codec.identity(template)])}"
     stream, record = folder / f"{stem}.{codec.extension}", folder / f"{stem}.json"
-    known = read_json(record)
-    if known is None or not stream.is_file() or stream.stat().st_size != known["size"]:
+    result = read_json(record)
+    if result is None or not stream.is_file() or stream.stat().st_size != result["size"]:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = stream.with_name(f"tmp{os.getpid()}-{stream.name}")
         try:
@@ -50,15 +50,15 @@ def encode(codec: Codec, clip: Clip, q: int, folder: Path, searching: bool = Fal
             temporary.replace(stream)
         finally:
             temporary.unlink(missing_ok=True)
-        known = {
+        result = {
             "size": stream.stat().st_size,
             "seconds": round(seconds, 3),
             "frame_bytes": _frames(codec, stream),
         }
-        write_json(record, known)
+        write_json(record, result)
     words = codec.command(template, clip, q=q, stream=stream)
-    shown = shlex.join(Path(w).name if w.startswith("/") else w for w in words)
-    return Encoded(stream, known["size"], known["seconds"], shown, known["frame_bytes"])
+    command_line = shlex.join(Path(w).name if w.startswith("/") else w for w in words)
+    return Encoded(stream, result["size"], result["seconds"], command_line, result["frame_bytes"])
 
 
 def decode(
@@ -100,9 +100,9 @@ def _check_intra(codec: Codec, stream: Path) -> None:
     do not pay."""
     if codec.elementary is None or codec.keyint != ENDLESS:
         return
-    found = intra_frames(stream.read_bytes(), codec.elementary)
-    if found != [0]:
-        listed = ", ".join(map(str, found[:8])) + " …" * (len(found) > 8)
+    intra = intra_frames(stream.read_bytes(), codec.elementary)
+    if intra != [0]:
+        listed = ", ".join(map(str, intra[:8])) + " …" * (len(intra) > 8)
         raise EvalError(
             f"{codec.name}: intra frames {listed or 'none'} (coding order) instead of only the "
             f"first"

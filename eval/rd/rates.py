@@ -37,16 +37,18 @@ class Search:
     def __call__(self, target: float) -> tuple[int, bool]:
         """(q whose rate is nearest to `target` in the logarithm, whether that is near enough to
         count)."""
-        known: dict[float, float] = {q: math.log(rate / target) for q, rate in self.samples.items()}
-        bracket = Bracket(self.low, self.high, _SLOPE, self.guess, 1, samples=known)
-        for q in bracket if self._distance(known) >= self.close else ():
+        log_ratios: dict[float, float] = {
+            q: math.log(rate / target) for q, rate in self.samples.items()
+        }
+        bracket = Bracket(self.low, self.high, _SLOPE, self.guess, 1, samples=log_ratios)
+        for q in bracket if self._distance(log_ratios) >= self.close else ():
             self.samples[round(q)] = self.rate(round(q))
-            known[q] = math.log(self.samples[round(q)] / target)
-            if abs(known[q]) < self.close:
+            log_ratios[q] = math.log(self.samples[round(q)] / target)
+            if abs(log_ratios[q]) < self.close:
                 break
-        nearest = min(known, key=lambda q: abs(known[q]))
-        return round(nearest), self._distance(known) < REACH
+        nearest = min(log_ratios, key=lambda q: abs(log_ratios[q]))
+        return round(nearest), self._distance(log_ratios) < REACH
 
     @staticmethod
-    def _distance(known: dict[float, float]) -> float:
-        return min(map(abs, known.values()), default=math.inf)
+    def _distance(log_ratios: dict[float, float]) -> float:
+        return min(map(abs, log_ratios.values()), default=math.inf)

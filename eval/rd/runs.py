@@ -77,12 +77,12 @@ def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> li
     """Makes every missing run with `jobs` processes; returns one line for each clip and codec that
     failed. Raises EvalError when one of the processes is killed, and where another run writes to
     the folder."""
-    with _held(plan.out):
+    with _lock_folder(plan.out):
         return _run_all(clips, codecs, plan, jobs)
 
 
 @contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
+def _lock_folder(out: Path) -> Iterator[None]:
     """One run at a time: each clears `tmp`. Raises EvalError."""
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "lock", "w") as lock:
@@ -104,7 +104,7 @@ def _run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> l
     total = len(clips) * len(codecs) * len(plan.targets)
     bar = _Bar(total)
     try:
-        # Ctrl-C is for this process; workers, and what they start, inherit that and end with it.
+        # Ctrl-C ends this process; workers and their processes inherit the mask and end with it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         waiting = _submit(pool, clips, codecs, plan)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -219,7 +219,7 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     streams = plan.out / "streams"
     rate = lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip)
     search = Search(rate, *codec.q_range, codec.q_guess, plan.near)
-    found: dict[float, tuple[int, bool]] = {}
+    quality_of: dict[float, tuple[int, bool]] = {}
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
     name = f"{clip.name} {codec.name}"
     for target in sorted(plan.targets, reverse=True):
@@ -228,14 +228,14 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
             continue
         _report(f"{name}: looking for {target} bpp")
         q, reached = search(target)
-        found[target] = q, reached
+        quality_of[target] = q, reached
         for output in codec.outputs:
             lowest = min(search.samples.values())
             points[output][str(target)] = {"q": q} if reached else {"q": None, "lowest_bpp": lowest}
         if not reached:
             _report(f"{name}: {target} bpp is not reached", 1)
     targets_of: dict[int, list[float]] = {}
-    for target, (q, reached) in found.items():
+    for target, (q, reached) in quality_of.items():
         if reached:
             targets_of.setdefault(q, []).append(target)
     for q, targets in targets_of.items():
@@ -257,8 +257,8 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, pl
     identity += [dict(plan.every)]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
-    known = read_json(path)
-    if known is not None and known["key"] == key:
+    record = read_json(path)
+    if record is not None and record["key"] == key:
         return name
     with tempfile.TemporaryDirectory(dir=plan.out / "tmp") as folder:
         decoded, seconds = decode(codec, output, encoded, clip, Path(folder))
@@ -311,11 +311,11 @@ def versions() -> dict[str, str]:
     """Programs and libraries a figure depends on."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
+    versions_of = {"python": platform.python_version(), "ffmpeg": ffmpeg_version()}
     packages = "gvcodec torch numpy imageio-ffmpeg bjontegaard av ssimulacra2 cvvdp"
     for package in packages.split():
         try:
-            found[package] = version(package)
+            versions_of[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "none"
-    return found
+            versions_of[package] = "none"
+    return versions_of

@@ -75,8 +75,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     equal = options.device == "cpu" or _device(options.rounds)
     clip = shared.largest(shared.clips(options))
-    given = options.codecs, options.q, options.rounds, options.threads, options.out
-    result = measure(clip, *given, options.device)
+    arguments = options.codecs, options.q, options.rounds, options.threads, options.out
+    result = measure(clip, *arguments, options.device)
     shared.publish(options, {"speed": to_markdown(result)})
     return 0 if equal else 1
 
@@ -95,8 +95,8 @@ def _device(rounds: int) -> bool:
 
 def is_measured(clip: Clip, words: list[str], out: Path) -> bool:
     """Whether `measure` has been here with the same clip, codecs and state of gvcodec."""
-    known = read_json(out / "speed" / f"{clip.name}.json")
-    return known is not None and known["key"] == _key(clip, words)
+    record = read_json(out / "speed" / f"{clip.name}.json")
+    return record is not None and record["key"] == _key(clip, words)
 
 
 def _key(clip: Clip, words: list[str]) -> str:
@@ -118,24 +118,24 @@ def measure(
     codecs = [(codec, q) for codec in resolve(words, options) if codec.family == "gvcodec"]
     peers = {name: make(name, "ra", options, preset) for name, preset in PEERS.items()}
     codecs += [(peer, peer.q_guess) for peer in peers.values()]
-    found: dict[str, list[Run]] = {}
+    runs_of: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
                 for step, command in _commands(codec, quality, clip, folder, device).items():
-                    found.setdefault(step, []).append(watch(command))
+                    runs_of.setdefault(step, []).append(watch(command))
         sizes = {codec.name: _stream(codec, folder).stat().st_size for codec, _ in codecs}
     steps = {
         step: {
             "seconds": [run.wall for run in runs],
             "processor": [run.processor for run in runs],
             "fps": clip.raw.frames / statistics.median(run.wall for run in runs),
-            "ratio": {peer: _ratio(step, peer, found) for peer in PEERS},
+            "ratio": {peer: _ratio(step, peer, runs_of) for peer in PEERS},
             "memory": max(run.memory for run in runs),
             "bytes": sizes.get(step.removesuffix(" encode")),
         }
-        for step, runs in found.items()
+        for step, runs in runs_of.items()
     }
     result = {
         "key": _key(clip, words),
@@ -171,18 +171,18 @@ def _commands(
     stream, output = _stream(codec, folder), folder / "out.y4m"
     place = [f"--device={device}"] if codec.family == "gvcodec" and device != "cpu" else []
     encode = codec.command(codec.encode, clip, q=q, stream=stream)
-    found = {f"{codec.name} encode": encode + place}
+    command_of = {f"{codec.name} encode": encode + place}
     for name, template in codec.outputs.items():
         command = codec.command(template, clip, stream=stream, output=output)
-        found[f"{codec.row(name)} decode"] = command + place
-    return found
+        command_of[f"{codec.row(name)} decode"] = command + place
+    return command_of
 
 
-def _ratio(step: str, peer: str, found: dict[str, list[Run]]) -> float:
+def _ratio(step: str, peer: str, runs_of: dict[str, list[Run]]) -> float:
     """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it
     is."""
-    other = found[f"{peer}-ra {step.rsplit(' ', 1)[1]}"]
-    pairs = zip(found[step], other, strict=True)
+    other = runs_of[f"{peer}-ra {step.rsplit(' ', 1)[1]}"]
+    pairs = zip(runs_of[step], other, strict=True)
     return statistics.median(theirs.wall / mine.wall for mine, theirs in pairs)
 
 

@@ -111,11 +111,11 @@ class Results:
         column = COLUMNS.get(metric)
         if self.profile is None or column is None or not self.is_published_set:
             return {}
-        found = {
+        curves = {
             name: [(point[0], value) for point in points if (value := point[column]) is not None]
             for name, points in self.profile.published.items()
         }
-        return {name: points for name, points in found.items() if points}
+        return {name: points for name, points in curves.items() if points}
 
     def mean_curve(self, row: str, metric: str) -> list[tuple[float, float]]:
         """(bpp, value) at each rate that a row reaches on every headline clip, means over these
@@ -147,10 +147,10 @@ class Results:
         self, row: str, target: float, metric: str, clips: list[str]
     ) -> tuple[float, float] | None:
         """Mean bpp and mean metric over `clips`, None when one of them has no such run."""
-        found = [self.run(clip, row, target) for clip in clips]
-        if not found or any(r is None or metric not in r["metrics"] for r in found):
+        results = [self.run(clip, row, target) for clip in clips]
+        if not results or any(r is None or metric not in r["metrics"] for r in results):
             return None
-        runs = [r for r in found if r]
+        runs = [r for r in results if r]
         return sum(r["bpp"] for r in runs) / len(runs), sum(
             r["metrics"][metric]["mean"] for r in runs
         ) / len(runs)
@@ -184,9 +184,9 @@ def load(folder: Path) -> Results:
     for rows in results.runs.values():
         for row in [row for row, points in rows.items() if any(points.values())]:
             results.smallest.pop(row, None)
-    if not results.clips and (found := list(chain(*results.smallest.values()))):
+    if not results.clips and (rates := list(chain(*results.smallest.values()))):
         raise EvalError(
-            f"{folder}: no rate was reached: the smallest streams have {min(found):.3f} bpp; "
+            f"{folder}: no rate was reached: the smallest streams have {min(rates):.3f} bpp; "
             "--targets asks for other rates"
         )
     if not results.clips:

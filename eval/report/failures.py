@@ -23,7 +23,7 @@ from eval.metrics.pixel import psnr
 from eval.report.panels import LABEL, rgb_frames
 from eval.tools import EvalError
 
-#: Samples of a side, shown twice as large; the frame; contrast (8 bits) of what is not flat.
+#: Samples of a side, shown twice as large; the frame; least contrast (8 bits) of a part.
 _SIDE, _ZOOM, _FRAME, _LEAST_CONTRAST = 128, 2, 8, 12.0
 _MOST_BYTES = 120_000
 
@@ -65,13 +65,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     metrics.need(["lpips_alex"])
-    found = [
+    parts = [
         part
         for video in options.videos
         for part in find_worst(video, options.q, options.fit_steps)[: options.each]
     ]
-    write(found, options.output)
-    for part in found:
+    write(parts, options.output)
+    for part in parts:
         figures = ", ".join(
             f"{part.psnr(n):.2f} dB, LPIPS-Alex {part.lpips(n):.4f}" for n in (1, 2)
         )
@@ -79,12 +79,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def find_worst(video: Path, q: float, fit_steps: int) -> list[Part]:
-    """Parts of a video, that which painting harms most first."""
+    """Parts of a video, in order of the harm that painting does."""
     frames, rate = rgb_frames(video, _FRAME + 1)
     options = {"base": "av1", "fit": fit_steps, "threads": 1}
     data = gvcodec.encode(frames, frame_rate=rate, q=q, **options)
-    shown = [list(gvcodec.decode(data, fidelity=only))[_FRAME] for only in (True, False)]
-    parts = _cut([frames[_FRAME], *shown], video.stem)
+    decoded = [list(gvcodec.decode(data, fidelity=only))[_FRAME] for only in (True, False)]
+    parts = _cut([frames[_FRAME], *decoded], video.stem)
     return sorted(parts, key=lambda part: -part.loss)
 
 
@@ -97,13 +97,13 @@ def _cut(pictures: Sequence[Picture], name: str) -> Iterator[Part]:
                 yield Part(f"{name}, {x},{y}", parts)
 
 
-def write(found: Sequence[Part], output: Path) -> None:
+def write(parts: Sequence[Part], output: Path) -> None:
     """A row for each part. Raises `EvalError` where no quality of WebP is small enough."""
     side, gap = _ZOOM * _SIDE, 4
     row = side + LABEL + gap
-    sheet = Image.new("RGB", (3 * (side + gap) - gap, row * len(found) - gap), "white")
+    sheet = Image.new("RGB", (3 * (side + gap) - gap, row * len(parts) - gap), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for number, part in enumerate(found):
+    for number, part in enumerate(parts):
         labels = (
             part.name,
             *(f"{n} {part.psnr(i):.1f} dB" for i, n in ((1, "base"), (2, "painted"))),

@@ -85,7 +85,7 @@ def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
     fidelity output."""
     own: dict[str, str] = {}
     others: dict[str, str] = {}
-    found = {}
+    styles = {}
     for row, codec in rows.items():
         family, output = codec["family"], codec["output"]
         if family == "gvcodec":
@@ -97,12 +97,12 @@ def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
             colour = _FAMILY_COLOURS.get(family) or others.setdefault(row, other)
             dashed = codec["delay"] == "low"
             marker = "s" if dashed else "o"
-        found[row] = {"color": colour, "linestyle": "--" if dashed else "-", "marker": marker}
-    return found
+        styles[row] = {"color": colour, "linestyle": "--" if dashed else "-", "marker": marker}
+    return styles
 
 
 def _label(metric: Metric) -> str:
-    """Of the axis."""
+    """The label of an axis."""
     direction = "higher is better" if metric.higher_is_better else "lower is better"
     unit = f" / {metric.unit}" if metric.unit else ""
     return f"{metric.marked_label}{unit} ({direction})"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eval.tools import EvalError
 from gvcodec.compare import peers
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 
@@ -31,16 +31,18 @@ def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, 
     fmt = VideoFormat(width, height, rate, 1 / rate, 8, colour)
     planes = [planes_from_rgb(frame) for frame in frames]
 
-    def one(title: str) -> tuple[int, Frames]:
+    def panel_of(title: str) -> tuple[int, Frames]:
         coded = peers.encode_at(PEERS[title], planes, fmt, size)
         if coded is None:
             raise EvalError(f"{title}: more than {size} bytes at its coarsest: a finer -q compares")
         if len(coded.frames) != len(frames):
             raise EvalError(f"{title}: {len(coded.frames)} of {len(frames)} frames")
-        return sum(coded.sizes), [rgb_from_planes(shown, colour) for shown in coded.frames]
+        return sum(coded.sizes), [
+            rgb_from_planes(planes_out, colour) for planes_out in coded.frames
+        ]
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(PEERS, pool.map(one, PEERS), strict=True))
+        return dict(zip(PEERS, pool.map(panel_of, PEERS), strict=True))
 
 
 def rgb_frames(path: Path, count: int | None = None) -> tuple[Frames, Fraction]:

@@ -28,15 +28,15 @@ def published_deltas(results: Results) -> list[tuple[str, str, str, float | None
     Empty where the clips are not those of the papers."""
     if not results.compares_published:
         return []
-    found = []
+    rows = []
     for metric in [m for m in results.metrics if m.name in COLUMNS]:
         for anchor, points in results.find_published(metric.name).items():
             for row in results.rows if len(points) >= LEAST_POINTS else ():
                 curve = results.mean_curve(row, metric.name)
                 if curve and len(curve) >= LEAST_POINTS:
                     delta = bd_rate(points, curve, metric.higher_is_better, ALL_RATES)
-                    found.append((anchor, row, metric.name, delta.percent))
-    return found
+                    rows.append((anchor, row, metric.name, delta.percent))
+    return rows
 
 
 def published_parts(results: Results) -> list[str]:

@@ -57,18 +57,18 @@ def anchors(results: Results) -> list[str]:
     delay, where present."""
     reached = {r: codec for r, codec in results.rows.items() if r not in results.smallest}
     peers = [r for r, codec in reached.items() if codec["family"] != "gvcodec"]
-    wanted = [r for r in ("svtav1-ra", "vvenc-ra", "x265-ra", "x265-ld") if r in peers]
-    return wanted or peers[:1] or list(reached)[:1]
+    usual = [r for r in ("svtav1-ra", "vvenc-ra", "x265-ra", "x265-ld") if r in peers]
+    return usual or peers[:1] or list(reached)[:1]
 
 
 def clip_deltas(results: Results, anchor: str, row: str, metric: Metric) -> dict[str, Delta]:
     """BD-rate of every clip that has both curves."""
-    found = {}
+    deltas = {}
     for clip in results.clips:
         curves = [results.curve(clip, r, metric.name) for r in (anchor, row)]
         if all(curves):
-            found[clip] = bd_rate(*curves, metric.higher_is_better, results.limits)
-    return found
+            deltas[clip] = bd_rate(*curves, metric.higher_is_better, results.limits)
+    return deltas
 
 
 def overall(results: Results, deltas: dict[str, Delta]) -> Overall:
@@ -142,10 +142,10 @@ def make_own_table(results: Results) -> tuple[list[str], list[list[str]]]:
         cells = [results.rows[row]["label"]]
         for metric in metrics:
             deltas = clip_deltas(results, plain, row, metric)
-            known = [
+            valid = [
                 deltas[c] for c in results.headline if c in deltas and deltas[c].percent is not None
             ]
-            worst = max(known, key=lambda d: d.percent or 0.0, default=None)
+            worst = max(valid, key=lambda d: d.percent or 0.0, default=None)
             cells += [overall(results, deltas).text(), delta_text(worst) if worst else "–"]
         rows.append(cells)
     return header, rows
@@ -216,39 +216,39 @@ def notes(results: Results) -> list[str]:
     measured = {metric.name for metric in results.metrics}
     absent = [METRICS[name].label for name in HEADLINE if name not in measured]
     # First: without them a table says little about how pictures look.
-    found = [f"{_ABSENT} {', '.join(absent)}."] * bool(absent)
-    found.append(f"Averages over {count_noun(len(headline), 'clip')} of {counts} frames.")
+    sentences = [f"{_ABSENT} {', '.join(absent)}."] * bool(absent)
+    sentences.append(f"Averages over {count_noun(len(headline), 'clip')} of {counts} frames.")
     if short := len(results.clips) - len(headline):
-        found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
+        sentences.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
     if stand_ins := [c["set"] for c in results.clips.values() if c["stand_in"]]:
-        found.append(
+        sentences.append(
             f"The {stand_ins[0]} clips are a stand-in for HEVC Class B and UVG: not comparable "
             "with published tables."
         )
     if profile := results.profile:
-        found.append(
+        sentences.append(
             f"Conditions of profile {profile.name}: {profile.describe_frames()}, low delay, "
             "BD-rates over all common rates."
         )
     if {clip.get("rgb") for clip in results.clips.values()} == {"dcvc"}:
-        found.append("RGB by BT.709 in full range, chroma linear from corner to corner (DCVC).")
+        sentences.append("RGB by BT.709 in full range, chroma linear from corner to corner (DCVC).")
     if sampled := looked_at(run["every"]):
-        found.append(f"{sampled}; the same frames for every codec.")
+        sentences.append(f"{sampled}; the same frames for every codec.")
     sizes = [(clip["height"], clip["width"]) for clip in results.clips.values()]
     if "ms_ssim" in measured and min(map(scales_of, *zip(*sizes, strict=True))) < SCALES:
-        found.append(
+        sentences.append(
             f"MS-SSIM of clips below {WINDOW << SCALES - 1} pixels has fewer than {SCALES} scales."
         )
-    return [*found, *_codec_notes(results), MARKS]
+    return [*sentences, *_codec_notes(results), MARKS]
 
 
 def describe_unreached(results: Results) -> list[str]:
     """A sentence for each codec that reaches none of the rates."""
     return [
         f"**{results.rows[row]['label']} reaches none of these rates**: its smallest streams have "
-        f"{min(found):.3f} to {max(found):.3f} bpp. `--targets` asks for others."
-        for row, found in results.smallest.items()
-        if found
+        f"{min(rates):.3f} to {max(rates):.3f} bpp. `--targets` asks for others."
+        for row, rates in results.smallest.items()
+        if rates
     ]
 
 
@@ -257,24 +257,24 @@ def _codec_notes(results: Results) -> list[str]:
     codecs = results.rows.values()
     keyints = sorted({codec["keyint"] for codec in codecs if codec["delay"] != "intra"})
     period = f"Intra period {', '.join(map(str, keyints))} frames."
-    found = ["Only the first frame is intra." if keyints == [ENDLESS] else period]
+    sentences = ["Only the first frame is intra." if keyints == [ENDLESS] else period]
     if any(codec["family"] == "gvcodec" for codec in codecs):
         rate = "gvcodec's rate is its whole file; the peers' that of their elementary stream."
-        found.append(rate)
+        sentences.append(rate)
     ours = [r for r in results.all_runs() if r["codec"]["output"] == "rendered"]
     if ours and not any(r["stream"].get("painter_id") for r in ours):
-        found.append("These gvcodec streams are not painted: rendered is the same as fidelity.")
+        sentences.append("These gvcodec streams are not painted: rendered is the same as fidelity.")
     presets = {c["family"]: c["notes"]["preset"] for c in codecs if "preset" in c.get("notes", {})}
     if presets:
-        found.append("Presets: " + ", ".join(f"{f} {p}" for f, p in presets.items()) + ".")
-    return found
+        sentences.append("Presets: " + ", ".join(f"{f} {p}" for f, p in presets.items()) + ".")
+    return sentences
 
 
 def summary_markdown(results: Results) -> str:
     """The README's headline table: gvcodec against the first two anchors, and the notes
     that it needs."""
-    wanted = ("Averages", "The ", "Presets", MARKS)
-    short = " ".join(note for note in notes(results) if note.startswith(wanted))
+    prefixes = ("Averages", "The ", "Presets", MARKS)
+    short = " ".join(note for note in notes(results) if note.startswith(prefixes))
     return _explain(_headline_table(results, anchors(results)[:2]), short)
 
 

@@ -1,9 +1,9 @@
-"""GVC-RT (arXiv 2608.04891) beside gvcodec, by `--codec-file examples/codec/gvc_rt.toml`: its own
+"""GVC-RT (arXiv 2608.04891) next to gvcodec, by `--codec-file examples/codec/gvc_rt.toml`: its own
 benchmark script, with the user's checkout and weights.
 
 `$GVC_RT` is the checkout, with `checkpoints/GVC_RT-I.pt` and `GVC_RT-P.pt` in it; `$GVC_RT_PYTHON`
 the Python that runs it (this one). The script codes and decodes in one run, and has no way to
-decode alone: `encode` keeps what it decoded in STREAM.y4m, and `decode` copies that.
+decode alone: `encode` keeps the decoded frames in STREAM.y4m, and `decode` copies them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def run_benchmark(folder: Path, frames: Path, rate_index: int) -> tuple[bytes, l
     with av.open(str(files[0])) as container:
         width, height = (getattr(container.streams.video[0], side) for side in ("width", "height"))
     clip = {"width": width, "height": height, "frames": len(files), "intra_period": -1}
-    one = {"test": 1, "base_path": ".", "src_type": "png", "sequences": {_CLIP: clip}}
-    config = {"root_path": str(folder), "test_classes": {_SET: one}}
+    data_set = {"test": 1, "base_path": ".", "src_type": "png", "sequences": {_CLIP: clip}}
+    config = {"root_path": str(folder), "test_classes": {_SET: data_set}}
     (folder / "config.json").write_text(json.dumps(config))
     options = {
         "model_path_i": "checkpoints/GVC_RT-I.pt",
@@ -94,16 +94,16 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("--q", type=int, default=0, help="9 - its rate index")
-    given = parser.parse_args()
-    if given.command == "decode":
-        shutil.copyfile(f"{given.source}.y4m", given.target)
+    options = parser.parse_args()
+    if options.command == "decode":
+        shutil.copyfile(f"{options.source}.y4m", options.target)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rate, matrix = write_frames(given.source, folder / _CLIP)
-        stream, decoded = run_benchmark(folder, folder / _CLIP, 9 - given.q)
-        Path(given.target).write_bytes(stream)
-        write_y4m(Path(f"{given.target}.y4m"), decoded, rate, matrix)
+        rate, matrix = write_frames(options.source, folder / _CLIP)
+        stream, decoded = run_benchmark(folder, folder / _CLIP, 9 - options.q)
+        Path(options.target).write_bytes(stream)
+        write_y4m(Path(f"{options.target}.y4m"), decoded, rate, matrix)
 
 
 if __name__ == "__main__":

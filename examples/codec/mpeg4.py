@@ -1,7 +1,7 @@
 """A codec of one's own next to gvcodec, by `--codec-file examples/codec/mpeg4.toml`.
 
-`code` and `show` are what a learned codec such as DCVC replaces: frames in, bytes out; bytes in,
-frames out. A stream here is width, height and frame rate, then packets, each after its size.
+A learned codec such as DCVC replaces `code` (frames in, bytes out) and `show` (bytes in, frames
+out). A stream here is width, height and frame rate, then packets, each after its size.
 """
 
 from __future__ import annotations
@@ -65,18 +65,18 @@ def decode(stream: str, output: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    one, other = commands.add_parser("encode"), commands.add_parser("decode")
-    one.add_argument("input")
-    one.add_argument("stream")
-    one.add_argument("--q", type=int, required=True)
-    one.add_argument("--keyint", type=int, required=True)
-    other.add_argument("stream")
-    other.add_argument("output")
-    given = parser.parse_args()
-    if given.command == "encode":
-        encode(given.input, given.stream, given.q, given.keyint)
+    encoder, decoder = commands.add_parser("encode"), commands.add_parser("decode")
+    encoder.add_argument("input")
+    encoder.add_argument("stream")
+    encoder.add_argument("--q", type=int, required=True)
+    encoder.add_argument("--keyint", type=int, required=True)
+    decoder.add_argument("stream")
+    decoder.add_argument("output")
+    options = parser.parse_args()
+    if options.command == "encode":
+        encode(options.input, options.stream, options.q, options.keyint)
     else:
-        decode(given.stream, given.output)
+        decode(options.stream, options.output)
 
 
 if __name__ == "__main__":

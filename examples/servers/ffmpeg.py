@@ -56,19 +56,19 @@ def parse_encode(words: list[str]) -> Encode | None:
         return None
     if places[0] < words.index("-i"):
         return None  # of the decoder
-    kept: list[str] = []
+    outputs: list[str] = []
     values: dict[str, str] = {}
     rest = iter(words[:-1])
     for word in rest:
         if word in CODEC_OPTIONS:
             next(rest)
-            kept += [word, *LOSSLESS]
-        elif word in ENCODER_OPTIONS and "-i" in kept:
+            outputs += [word, *LOSSLESS]
+        elif word in ENCODER_OPTIONS and "-i" in outputs:
             values[word] = next(rest, "")
         else:
-            kept.append(word)
+            outputs.append(word)
     keyint = values.get("-g", values.get("-g:v", ""))
-    return Encode(tuple(kept), words[-1], values.get("-crf", ""), keyint)
+    return Encode(tuple(outputs), words[-1], values.get("-crf", ""), keyint)
 
 
 def encode(job: Encode, real: str, gvcodec: str) -> int:
@@ -93,7 +93,7 @@ def main(words: list[str]) -> int:
     job = parse_encode(words)
     if job is None:
         os.execvp(gvcodec, [gvcodec, "with", real, *words])
-    # A server that gives up sends SIGTERM: `subprocess.run` then ends what runs.
+    # A server that gives up sends SIGTERM: `subprocess.run` then ends the process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return encode(job, real, gvcodec)
 

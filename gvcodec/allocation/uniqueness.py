@@ -55,9 +55,9 @@ def normalise(features: Features) -> NDArray[np.float64]:
 
 def uniqueness(features: Features, others: Features | None = None) -> NDArray[np.float64]:
     """u (N, M) = 1 - cos of features (N, D) and (M, D), 0…2; by default of all with all."""
-    one = normalise(features)
-    other = one if others is None else normalise(others)
-    result: NDArray[np.float64] = 1 - one @ other.T
+    unit = normalise(features)
+    other = unit if others is None else normalise(others)
+    result: NDArray[np.float64] = 1 - unit @ other.T
     return result
 
 

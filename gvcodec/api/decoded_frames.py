@@ -19,7 +19,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.opening import Source, open_source, unwrap
-from gvcodec.source.planes import Picture, rgb_reader
+from gvcodec.planes import Picture, rgb_reader
 from gvcodec.types import Planes
 from gvcodec.util.file_io import BorrowedFile
 from gvcodec.video import Video

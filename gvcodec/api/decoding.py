@@ -20,16 +20,16 @@ from typing import Any, BinaryIO, cast
 
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.painter.video import check_tokens_option
+from gvcodec.planes import Scaler
 from gvcodec.sink import writer as writers
 from gvcodec.sink.output import VideoWriter
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import Scaler
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import (
@@ -143,7 +143,7 @@ class DecodeRequest:
 
     @property
     def has_end(self) -> bool:
-        """Whether frames after those that are wanted are left out."""
+        """Whether frames after the requested part are left out."""
         return self.frames is not None or self.end is not None
 
 
@@ -163,7 +163,7 @@ def decode_file(
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
-    `lossless` keeps the samples. With `ignore_errors` the frame before those that are lost stays
+    `lossless` keeps the samples. With `ignore_errors` the frame before lost frames stays
     on screen. `progress` and `verbose` as for `encode_file`. `enforce_rlimit`: the system holds
     this process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
     `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.

@@ -22,6 +22,7 @@ from gvcodec.codec.encode_stream import VideoSource, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
+from gvcodec.input_options import InputOptions, parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.painter.payload_choice import has_torch
@@ -29,9 +30,7 @@ from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
 from gvcodec.rate.target import Target, has_targets, resolve_zones
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.opening import Source
-from gvcodec.source.sound_coding import parse_sound
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import (
     as_name,
@@ -197,8 +196,8 @@ def _check(job: Job) -> None:
         # Not at the end of a long encode.
         open_device(job.config.device)
     if isinstance(rate, Target):
-        for one in rate.all:
-            require_metric(one.metric)
+        for target in rate.all:
+            require_metric(target.metric)
     if job.config.allocates_by_scene and (job.in_chunks or isinstance(rate, Target)):
         raise UsageError(
             "--alloc needs -q or a size, not --target, --jobs or --resume", code="option-conflict"
@@ -214,7 +213,7 @@ def _with_container_size(report: EncodeReport, output: PathName | BinaryIO) -> E
 
 
 def _encode(job: Job, output: BinaryIO) -> EncodeReport:
-    """In the way that the settings ask for: by default once, in one piece."""
+    """Encode in the way of the settings: by default once, in one piece."""
     least = job.least_gain
     if job.config.zones:
         return _encode_zones(job, output)
@@ -247,7 +246,7 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
         encoder = Encoder(fmt, job.config, reader.start_pts, progress=bar)
 
         def rate(frames: int, size: int) -> tuple[float, str]:
-            """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
+            """Rate of the coded frames: kb/s, and a note that also has bits a pixel."""
             speed = kbps(size, encoder.seconds * frames / max(1, encoder.frames))
             return (
                 speed,

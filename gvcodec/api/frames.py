@@ -1,8 +1,8 @@
 """Frames to streams: arrays, tensors, pictures, planes.
 
 `encode` gives bytes; `gvcodec.api.decoded_frames` is the way back. Frame by frame: `Encoder`.
-Pictures come as programs hold them: (H, W, 3) or (3, H, W), one or a whole video of
-them, of NumPy, PyTorch, PIL or whatever NumPy reads.
+Pictures are (H, W, 3) or (3, H, W), one or a whole video of them, of NumPy, PyTorch, PIL or any
+other type that NumPy reads.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.job import make_config
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.encode_stream import encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_matrix
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.options import list_options, name_keywords
 
@@ -155,7 +155,7 @@ def _read_picture(picture: Any) -> NDArray[np.uint8]:
 
 
 def _to_numpy(value: Any) -> NDArray[Any]:
-    """Tensors on whatever device too."""
+    """Also tensors on any device."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value

@@ -17,6 +17,7 @@ from gvcodec.base.standard.captions import captions_in
 from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import EXACT, read_quality
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import NO_LIMITS
@@ -26,8 +27,7 @@ from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.token_coding import grid_of as steering_grid
 from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import Track, TrackReader
+from gvcodec.tracks.packets import Track, TrackReader
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 

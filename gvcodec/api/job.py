@@ -10,11 +10,11 @@ from typing import Any, BinaryIO, TypeVar
 from gvcodec.bases import index_of, q_of
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
+from gvcodec.input_options import InputOptions
 from gvcodec.opening import PathName
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
-from gvcodec.source.inputs import InputOptions
 from gvcodec.source.reader import VideoReader
 from gvcodec.util.kinds import repr_short
 from gvcodec.util.messages import parse_amount, parse_share

@@ -129,7 +129,7 @@ def search(
 
 
 class _Candidate(NamedTuple):
-    """A frame with a vector, and how many frames away the one that is meant may be."""
+    """A frame with a vector, and the largest distance in frames to the best frame."""
 
     path: str
     name: bytes

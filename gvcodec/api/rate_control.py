@@ -14,7 +14,7 @@ from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.size import RatedFile, check_sound_size, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target
 from gvcodec.source.reader import VideoReader
-from gvcodec.source.sound_coding import SoundCoder
+from gvcodec.tracks.opus import SoundCoder
 from gvcodec.util.file_io import as_name
 from gvcodec.util.progress import ProgressBar
 

@@ -1,4 +1,4 @@
-"""`encode --replace`: codes a video and puts the result in its place, once it is checked.
+"""`encode --replace`: encodes a video, checks the result and replaces the source by it.
 
     encode_and_replace(job, ".gvc", ReplaceRules(keep="/originals"))
 

@@ -32,7 +32,7 @@ class TokenSet:
 
     `kind`: "painter", side information of a GOP, or "network", a frame of a GVC1D network. `frames`
     [first, last): numbers of the frames that they hold for. `windows` [T, 4]: left, top, width and
-    height in luma samples of what each token describes; it may reach beyond the picture. `bits`:
+    height in luma samples of the area of each token, which may reach beyond the picture. `bits`:
     size of all of them in the file; of a network with the packet's head."""
 
     kind: Literal["painter", "network"]

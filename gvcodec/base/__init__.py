@@ -1,11 +1,16 @@
-"""Base layers: codecs whose frames are integers, decoded alike everywhere.
+"""Base layers: codecs whose frames are integers, decoded alike everywhere. In: frames in display
+order. Out: packets in decode order (one packet a frame, maybe delayed), and base frames in display
+order; a decoder takes the packets.
 
-A base layer is a plug: a subclass of `BaseEncoder` and one of `BaseDecoder`. Frames go in in
-display order, packets come out in decode order (one packet a frame, maybe delayed), base frames
-come out in display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is
-the learned codec. `open_encoder` and `open_decoder` import a base's module (`Base.encoder`,
-`Base.decoder` of `gvcodec.bases`) on first use, so a stream loads the libraries of its own base
-only, and a decoder no encoder. A new base: a record in `gvcodec.bases`, then these two classes.
+    standard/       `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is the learned codec
+    scene_cuts      frames at which a new GOP begins
+    drawn_pictures  slides, screens and cartoons, which are coded with other settings
+    resample        planes to 3/4 or 1/2 of their size and back
+
+A base layer is a plug: a subclass of `BaseEncoder` and one of `BaseDecoder`. `open_encoder` and
+`open_decoder` import a base's module (`Base.encoder`, `Base.decoder` of `gvcodec.bases`) on first
+use, so a stream loads the libraries of its own base only, and a decoder no encoder. A new base: a
+record in `gvcodec.bases`, then these two classes.
 """
 
 from __future__ import annotations

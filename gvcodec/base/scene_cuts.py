@@ -1,8 +1,8 @@
 """Scene-cut detection for every base: a cut is a frame that motion compensation cannot predict.
 
 Every 16×16 block of a reduced picture is predicted from the previous frame by motion compensation
-(`csrc/motion/motion_errors.hpp`). Within a scene the residual is a small part of what the block
-holds, after a cut more than all of it.
+(`csrc/motion/motion_errors.hpp`). Within a scene the energy of the residual is
+a small part of that of the block; after a cut it is larger.
 """
 
 from __future__ import annotations

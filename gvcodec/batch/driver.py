@@ -56,7 +56,7 @@ class FrameCount:
 
 
 class Driver:
-    """Of one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
+    """Runs one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
     names of the jobs that failed. `fail_fast`: the first of these ends the batch. `rules`: finished
     files take the places of their sources by these, None = they stay in OUT."""
 
@@ -195,8 +195,8 @@ class Driver:
         self.ledger.finish(job, record["key"], status, missing, output=output, rows=table)
 
     def _replace(self, job: Job, rules: ReplaceRules) -> None:
-        """Put a finished file in the place of its source, unless that is done; the reason against
-        it is in the record."""
+        """Replace a source by its finished file, unless that is done; a reason against it goes into
+        the record."""
         record = self.ledger.record(job)
         if "original" in record or record["status"] not in ("done", "refused"):
             return
@@ -213,7 +213,7 @@ class Driver:
     def _code(
         self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None
     ) -> list[Row]:
-        """Rows of chunks by their numbers and names; those that an earlier run coded stay."""
+        """Rows of chunks by their numbers and names; chunks of an earlier run stay."""
         places = {n: self.ledger.chunk_path(record["key"], name) for n, name in names.items()}
         rows = {number: tasks.find_coded(place) for number, place in places.items()}
         missing = [number for number, row in rows.items() if row is None]
@@ -236,12 +236,12 @@ class Driver:
         `CancelledError` once the engine closes."""
         futures = {self.engine.submit(task): task for task in tasks_to_run}
         # Unlike `as_completed`, a callback also reports cancelled futures.
-        done = SimpleQueue[Future[Any]]()
+        results = SimpleQueue[Future[Any]]()
         for future in futures:
-            future.add_done_callback(done.put)
+            future.add_done_callback(results.put)
         try:
             for _ in futures:
-                future = done.get()
+                future = results.get()
                 value = future.result()
                 if self._count is not None and futures[future].call is tasks.encode:
                     self._count.add(value["frames"])

@@ -1,4 +1,4 @@
-"""The last tasks on a file: join its coded chunks, and put the result in the place of its source.
+"""The last tasks on a file: join its coded chunks, and replace its source by the result.
 
 Chunks are streams; the output is one stream, or a container of it, with the tracks of the source.
 Raises `MediaError`, `OutputError`, `DamagedStreamError`."""
@@ -66,8 +66,8 @@ def join(
 
 
 def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
-    """Put the coded file in the place of its source, once it is checked: its path as `output`, and
-    `original`, a line on that; or the reason against it as `refused`."""
+    """Check the coded file and replace its source by it. Returns its path as `output` and a line
+    about the source as `original`, or the reason against replacing it as `refused`."""
     options = settings.input
     kinds = options.sound != "none", not options.no_subtitles
     target = target_path(uri, settings.suffix)

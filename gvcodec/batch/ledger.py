@@ -97,9 +97,10 @@ def _hash_of(*what: object) -> str:
 
 
 class Ledger:
-    """Of the folder or URI `out`. A job's record has its `uri`; of the version of the input that
-    was planned `stamp`, `key`, `plan` and `cores`; of the finished file `output`, `rows`, `status`
-    and `coded_key`, the key that it was coded for; `error`. `stale`: one of `STALE`."""
+    """The ledger of the folder or URI `out`. A job's record has its `uri`; of the version of the
+    input that was planned `stamp`, `key`, `plan` and `cores`; of the finished file `output`,
+    `rows`, `status` and `coded_key`, the key that it was coded for; `error`. `stale`: one of
+    `STALE`."""
 
     def __init__(self, out: str, stale: str = "both") -> None:
         self.out, self._stale = out, stale
@@ -108,7 +109,7 @@ class Ledger:
         self.chunks = uris.join(out, ".batch", "chunks")
         #: How many jobs of this batch would have an output, in small letters.
         self._names: Counter[str] = Counter()
-        #: Stale records that stand for a job, by the job's name.
+        #: Stale records that count as results, by the name of the job.
         self._stale_records: dict[str, Row] = {}
 
     def open(self, jobs: Sequence[Job]) -> None:
@@ -128,8 +129,8 @@ class Ledger:
         self.write_table(jobs)
 
     def list_stale(self, jobs: Sequence[Job]) -> dict[str, list[tuple[str, Row]]]:
-        """By name of a job that has no output yet: files and contents of records of the same input
-        and kind of output with other options, or of another release, whose outputs exist."""
+        """For each job without an output, by its name: files and contents of records of the same
+        input and kind of output with other options, or of another release, whose outputs exist."""
         names = {job.name for job in jobs}
         records: dict[str, list[tuple[str, Row]]] = {}
         for path in uris.list_folder(self.jobs):
@@ -147,18 +148,18 @@ class Ledger:
                 if record["output"].endswith(job.settings.suffix)
             ]
             if same and "output" not in self.record(job):
-                # The one with the plain name is replaced first.
-                stale[job.name] = sorted(same, key=lambda one: one[1]["output"] != job.output)
+                # The record with the plain name is replaced first.
+                stale[job.name] = sorted(same, key=lambda entry: entry[1]["output"] != job.output)
         return stale
 
     def _settle_stale(self, jobs: Sequence[Job]) -> None:
-        """Let stale records stand for their jobs, or give their outputs to these."""
-        taken = set()
+        """Count stale records as results of their jobs, or give their outputs to these jobs."""
+        reused = set()
         for name, records in self.list_stale(jobs).items():
-            path, record = next(((p, r) for p, r in records if p not in taken), ("", {}))
+            path, record = next(((p, r) for p, r in records if p not in reused), ("", {}))
             if not record:
                 continue
-            taken.add(path)
+            reused.add(path)
             if self._stale == "keep":
                 rows = record.get("rows", [{}])
                 error = "coded with other options or by another release"
@@ -170,7 +171,7 @@ class Ledger:
             uris.remove_file(path)
 
     def is_stale(self, job: Job) -> bool:
-        """Whether a stale output stands for this job."""
+        """Whether a stale output counts as the result of this job."""
         return job.name in self._stale_records
 
     def raise_final(self, error: OutputError) -> None:
@@ -229,7 +230,7 @@ class Ledger:
         return job.hashed_output
 
     def path_of(self, record: Row) -> str:
-        """The coded file of a record: in OUT, or in the place of its source."""
+        """The coded file of a record: in OUT, or where its source was."""
         output = str(record["output"])
         return output if output.startswith("/") else uris.join(self.out, output)
 
@@ -283,7 +284,7 @@ def is_file(row: Row) -> bool:
 
 
 def summary_of(rows: Sequence[Row]) -> str:
-    """How many files are in which state, the bytes of those that are written, and the share of
+    """How many files are in which state, the bytes of written files, and the share of
     their sources that is saved."""
     files = list(filter(is_file, rows))
     counts = Counter(row["status"] for row in files)

@@ -20,11 +20,13 @@ from typing import Any
 import gvcodec
 from gvcodec.base import base_model_id
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import (
     UsageError,
     WrongModelError,
 )
+from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
 from gvcodec.painter.payload_choice import has_torch, painter_id
@@ -35,8 +37,6 @@ from gvcodec.rate.size import encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, has_targets, resolve_zones
 from gvcodec.source.frame_range import add_mark
 from gvcodec.source.frame_reader import InexactSeekError, Span
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.opening import Source
 from gvcodec.source.reader import FrameMark, VideoReader
 from gvcodec.util import uris
@@ -93,8 +93,8 @@ def make_settings(
     if input_options is not None and input_options.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
-        for one in rate.all:
-            require_metric(one.metric)
+        for target in rate.all:
+            require_metric(target.metric)
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
     has_targets(config)
@@ -199,9 +199,8 @@ def _chunk(marks: Sequence[FrameMark], first: int, end: int, shift: int) -> Chun
 def boundaries(keys: Sequence[bool], length: int) -> list[int]:
     """Numbers of the frames that chunks begin with. `keys`: whether a decoder can begin with a
     frame. Chunks have `length / 2` to `length` frames as far as there are keys for that, the last
-    one up to a quarter more. Encoders set keyframes where scenes begin, earlier than their period
-    asks for: of several the one that comes soonest after another is taken, of equal ones the
-    last."""
+    one up to a quarter more. Encoders set keyframes where scenes begin, earlier than their period:
+    of several the keyframe nearest to the previous one is taken, of equal ones the last."""
     places = [number for number, key in enumerate(keys) if key and number]
     gaps = {b: b - a for a, b in zip([0, *places], places, strict=False)}
     starts, last = [0], len(keys) - length // 4
@@ -300,8 +299,8 @@ def encode(
 
 
 def find_coded(output: str) -> dict[str, Any] | None:
-    """The row of a chunk that an earlier run coded; None if it, or its row, is missing or is not
-    what was written, as after a power cut."""
+    """The row of a chunk that an earlier run coded; None if it or its row is missing or
+    corrupted, for example after a power failure."""
     row, data = uris.read_json(f"{output}.json"), uris.read_bytes(output)
     is_whole = row and data is not None and row.pop("hash", None) == _hash_of(data)
     return row if is_whole else None

@@ -5,6 +5,12 @@ binary file. Out: packets; `gvcodec.bitstream.writer` is the reverse.
     for packet in reader.packets(): ...
     recovery.Salvage(stream).events()  # reads on after damage
 
+    header, packets, reader, writer, recovery   the stream
+    metadata, timing, embedded_models           packets for a whole file or for times
+    bundles                                     frames of base av1 in one packet
+    metadata_obu                                packets inside ordinary AV1 files
+    varint                                      integers of the container
+
 A file with one byte changed, or truncated, is refused: `DamagedStreamError` names the packet. One
 that needs a later version raises `FormatVersionError`.
 """

@@ -102,8 +102,8 @@ class ParsedTemporalUnit:
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and of what its tracks
-    of sound and subtitles hold (`hash_of_tracks`)."""
+    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and hash of the packets
+    of its sound and subtitles (`hash_of_tracks`)."""
 
     frames: int
     units: bytes

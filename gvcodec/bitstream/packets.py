@@ -1,7 +1,7 @@
 """One packet of the container: kinds, framing bytes, checksum (docs/spec/container.md).
 
 Types unknown to this version: below 64 a decoder must understand them (`UNKNOWN`), from 64 on it
-may skip them (`EXTRA`); those below 128 are copied with their GOP, 112…127 are private.
+may skip them (`EXTRA`); types below 128 are copied with their GOP, 112…127 are private.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Kind(IntEnum):
     QUALITY = _FIRST_SKIPPABLE + 5
 
 
-_KNOWN = frozenset(int(kind) for kind in Kind)
+_KINDS = frozenset(int(kind) for kind in Kind)
 
 #: Message for a truncated file.
 ENDS_EARLY = "file ends early"
@@ -85,7 +85,7 @@ class Packet:
     @staticmethod
     def of(number: int, payload: bytes) -> Packet:
         """`number`: of the kind, known or not."""
-        if number in _KNOWN:
+        if number in _KINDS:
             return Packet(Kind(number), payload)
         kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
         return Packet(kind, payload, number - EXTENDED_AT)

@@ -1,7 +1,7 @@
 """Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them. In: arguments and
 files. Out: files, text, an exit code; the work is done by `gvcodec.api` and other folders.
 Options of `encode` are fields of `EncoderConfig` (`gvcodec.config`), `InputOptions`
-(`source/inputs.py`) or `Job` (`api/job.py`): not written here.
+(`input_options.py`) or `Job` (`api/job.py`): not written here.
 
 A command is a row of `COMMANDS` and a module of its name in this folder:
 
@@ -9,6 +9,9 @@ A command is a row of `COMMANDS` and a module of its name in this folder:
     USUAL = ("-q", "--size")      # options in its `--help`, the others in `--help all` (all)
     def arguments(parser: argparse.ArgumentParser) -> None: ...   # options, shared: `_arguments`
     def run(options: argparse.Namespace) -> None: ...             # does the work; raises errors
+
+Shared by commands: `_arguments` (their options), `_habits` (options of FFmpeg), `_replace` (options
+that replace originals), `_standard_streams` (closed or narrow standard streams).
 
 Inputs are called `input`, `inputs` or `source`, the output `output`: no command writes what it
 reads.
@@ -103,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _write_errors() -> Iterator[None]:
-    """At the end, whatever it is, nothing waits in standard output: the interpreter would fail with
-    it, and with another exit code. A failed write takes precedence over later errors."""
+    """Flush standard output at every kind of end: at exit the interpreter would fail on it, with
+    another exit code. A failed write takes precedence over later errors."""
     try:
         yield
     except BaseException:
@@ -122,7 +125,7 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 class _Parser(argparse.ArgumentParser):
     """Reports wrong arguments in one line. Files may stand among the options.
 
-    `command`: the one whose arguments these are, `options`: all that it has."""
+    `command`: the command of these arguments, `options`: all of its options."""
 
     command = ""
     options: Sequence[str] = ()
@@ -153,17 +156,17 @@ class _Parser(argparse.ArgumentParser):
     def _unknown(self, words: list[str]) -> str:
         first = words[0]
         if not first.startswith("-") or not first.strip("-"):
-            many = "; gvcodec batch takes many videos" if self.command == "encode" else ""
+            hint = "; gvcodec batch takes many videos" if self.command == "encode" else ""
             if len(words) == 1:
-                return f"{first}: one file too many{many}"
-            return f"{first} …: {len(words)} files too many{many}"
+                return f"{first}: one file too many{hint}"
+            return f"{first} …: {len(words)} files too many{hint}"
         name = first.partition("=")[0]
         if self.command in ("encode", "batch") and name in ADVICE:
             return f"there is no option {name}: {ADVICE[name]}"
         ours = [HINTS[name]] if HINTS.get(name) in self.options else []
         near = ours or difflib.get_close_matches(name, self.options, 1, 0.8)
-        meant = f", did you mean {near[0]}?" if near else ""
-        return f"there is no option {first}{meant}"
+        hint = f", did you mean {near[0]}?" if near else ""
+        return f"there is no option {first}{hint}"
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:

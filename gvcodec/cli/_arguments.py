@@ -108,8 +108,8 @@ def use_threads(threads: int) -> None:
 def call(
     function: Callable[..., _T], options: argparse.Namespace, *positional: Any, **others: Any
 ) -> _T:
-    """What a function gives for these arguments, `others`, and all options of the names of its
-    parameters; it gets progress and limits as they say, and its memory is held to them."""
+    """Call a function with these arguments, `others`, and all options named like its parameters,
+    with their progress and limits; its memory is held to the limits. Returns its result."""
     values = {**vars(options), "limits": limits_of(options), "enforce_rlimit": True}
     if "progress" in values:
         values["progress"] = mode_of(options)

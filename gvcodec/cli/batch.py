@@ -46,7 +46,7 @@ USUAL = (
     *("--base", "--speed", "--fit", "--min-gain", "--stale", "--allow-damaged", "--quiet"),
 )
 #: Files that are no videos and are named.
-_NAMED = 5
+_LISTED_FILES = 5
 _RATES = ("base_q", "size", "bitrate", "bpp", "video_bitrate", "target")
 
 
@@ -181,8 +181,8 @@ def _require_folder(out: str) -> None:
 
 
 def _without_coded(jobs: list[Job]) -> list[Job]:
-    """Without the files that an earlier call put in the place of their sources. Raises `UsageError`
-    for sources that cannot be replaced."""
+    """Jobs without the files by which an earlier call replaced sources. Raises `UsageError` for
+    sources that cannot be replaced."""
     for job in jobs:
         if is_uri(job.uri):
             raise UsageError(f"{job.uri}: only files of this machine can be replaced")
@@ -198,7 +198,7 @@ def _without_coded(jobs: list[Job]) -> list[Job]:
 
 
 def _list_names(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return ", ".join(names[:_LISTED_FILES]) + (", …" if len(names) > _LISTED_FILES else "")
 
 
 def _say_stale(ledger: Ledger, jobs: list[Job], choice: str) -> None:

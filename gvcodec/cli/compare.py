@@ -11,7 +11,7 @@ from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite, add_progress, mode_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
-from gvcodec.source.inputs import InputOptions
+from gvcodec.input_options import InputOptions
 from gvcodec.util.file_io import PendingFile, open_rereadable, work_folder
 from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options

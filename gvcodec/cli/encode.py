@@ -22,8 +22,8 @@ from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.replace import ReplaceRules
 from gvcodec.errors import UsageError
+from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import one_file_suffix
-from gvcodec.source.inputs import InputOptions
 from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, values_of
 from gvcodec.util.uris import absolute_path

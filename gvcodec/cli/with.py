@@ -98,12 +98,12 @@ def _find_obstacle(program: str) -> str | None:
     if b"ld-linux" not in interpreter:
         return None  # only glibc lists libraries without running the program
     trace = os.environ | {"LD_TRACE_LOADED_OBJECTS": "1"}
-    done = subprocess.run([target], env=trace, capture_output=True, text=True, check=False)
-    if "libdav1d.so" in done.stdout:
+    process = subprocess.run([target], env=trace, capture_output=True, text=True, check=False)
+    if "libdav1d.so" in process.stdout:
         return None
     if b"libdav1d" in content:
         return "has libdav1d linked in statically"
-    return "its FFmpeg is built without libdav1d" if "libavcodec.so" in done.stdout else None
+    return "its FFmpeg is built without libdav1d" if "libavcodec.so" in process.stdout else None
 
 
 def _interpreter_of(content: bytes) -> bytes:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from gvcodec.base import check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import (
     NO_TOKENS,
@@ -42,13 +43,12 @@ from gvcodec.errors import (
 )
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.video import check_paint_strength, open_painter, paints_exactly
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import stay_in_process
 
 if TYPE_CHECKING:
-    from gvcodec.source.tracks import TrackReader
+    from gvcodec.tracks.packets import TrackReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Decoder:
             self._on_frame_packet(packet)
 
     def _on_tracks(self, payload: bytes) -> None:
-        from gvcodec.source.tracks import TrackReader
+        from gvcodec.tracks.packets import TrackReader
 
         if self.tracks is None:
             self.tracks = TrackReader(payload, self._limits)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import HASH_BYTES, make_quality
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
@@ -14,8 +15,8 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.video import paints_exactly
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import CHUNK, TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import CHUNK
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:

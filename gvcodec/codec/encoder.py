@@ -47,6 +47,7 @@ from gvcodec.bitstream.header import (
     NEEDS_PAINTER_TOKENS,
     NEEDS_STRENGTH_FACTORS,
 )
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.codec.file_order import FileOrder
 from gvcodec.codec.frame_captions import FrameCaptions
@@ -57,7 +58,6 @@ from gvcodec.limits import memory_note
 from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
 from gvcodec.painter.payload_choice import painter_id
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
@@ -79,9 +79,9 @@ class Progress(FitProgress, Protocol):
 
 @renamed_attributes(waits="holds_packets", fitted="fit_payloads")
 class Encoder:
-    """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
-    what they are for. One class holds the state of base and painter, since a packet waits for the
-    later of them.
+    """One video. With strengths by GOP or fitting, `flush` releases the packets, because side
+    information precedes the frames that it describes. One class holds the state of base and
+    painter, since a packet waits for the later of them.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
@@ -140,7 +140,7 @@ class Encoder:
         self._frames_out = 0
 
     def send_metadata(self, data: bytes) -> None:
-        """Title, chapters and HDR metadata (see `gvcodec.source.metadata`), if any; before the
+        """Title, chapters and HDR metadata (see `gvcodec.bitstream.metadata`), if any; before the
         first frame. Which encoder codes the base is added."""
         if self._base_encoder.written_by:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data
@@ -148,7 +148,7 @@ class Encoder:
             self._order.ready.append(Packet(Kind.METADATA, data))
 
     def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.source.tracks`), if any; they go after the
+        """Next bytes of the copied tracks (see `gvcodec.tracks.packets`), if any; they go after the
         frames that were sent before."""
         if data:
             self._order.send_tracks(self.frames, data)

@@ -23,7 +23,7 @@ _STRIP = 1 << 15
 
 
 def db(mean_square: float, peak: float = PEAK) -> float:
-    """Of a mean square error; infinite for none."""
+    """Decibels of a mean square error; infinite for 0."""
     return 10 * math.log10(peak**2 / mean_square) if mean_square else math.inf
 
 
@@ -76,7 +76,7 @@ class FrameHash:
             self._pending = self._executor.submit(self._hash_frame, frame, tokens)
 
     def digest(self) -> bytes:
-        """Of the frames so far."""
+        """The hash of the frames so far."""
         self._wait()
         return self._hash.digest()[:HASH_BYTES]
 

@@ -20,7 +20,7 @@ from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
 from gvcodec.limits import DEFAULT, NO_LIMITS, OBJECT_BYTES, Limits
-from gvcodec.source.tracks import TrackPacket, TrackReader, TrackWriter
+from gvcodec.tracks.packets import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the shipped painter.
 BASE_WEIGHTS = bytes([16])

@@ -39,8 +39,8 @@ def log_function(progress: FitProgress) -> Callable[[str], None]:
 
 
 class PainterStage:
-    """Of one video. `payloads`: of `fit` packets, by the frame from which on they hold. Nothing
-    happens in a file that is not painted."""
+    """The stage of one video. `payloads`: of `fit` packets, by the frame from which on they hold.
+    Nothing happens in a file that is not painted."""
 
     def __init__(
         self,

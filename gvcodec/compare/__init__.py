@@ -4,7 +4,8 @@ stream of it. Out: one HTML page.
     made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
     Path("film.html").write_text(made.html, encoding="utf-8")
 
-`peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
+`peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes,
+`blind` asks a person which of two clips is better.
 Distances: LPIPS-Alex and DISTS if their weights are installed, otherwise the small network that
 ships with gvcodec; none without torch. gvcodec's painter is trained and fitted with DISTS and the
 small network as losses, tokens and base gvc1d with LPIPS-Alex. SSIMULACRA2 (package
@@ -32,14 +33,14 @@ from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, PeerEncode, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.input_options import InputOptions
 from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.payload_choice import has_torch
+from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import missing_package, ssimulacra2
-from gvcodec.sink.ffmpeg import find_ffmpeg
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import rgb_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
+from gvcodec.util.ffmpeg import find_ffmpeg
 from gvcodec.util.file_io import name_of
 from gvcodec.util.torch_settings import default_torch_settings
 

@@ -18,11 +18,11 @@ from typing import Literal, TypeVar
 import av
 
 from gvcodec.errors import MediaError
+from gvcodec.planes import Scaler, planes_from_frame, samples_of
 from gvcodec.rate.bracket import Bracket
-from gvcodec.sink.ffmpeg import Process, find_ffmpeg, raw_input
 from gvcodec.sink.output import POOL_PIXELS
-from gvcodec.source.planes import Scaler, planes_from_frame, samples_of
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.ffmpeg import Process, find_ffmpeg, raw_input
 from gvcodec.util.file_io import work_folder
 
 Result = TypeVar("Result")

@@ -14,7 +14,7 @@ from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.source.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
+from gvcodec.planes import CENTRE, planes_from_rgb, rgb_from_planes, rgb_matrix
 from gvcodec.types import Colour, VideoFormat
 
 Pictures = NDArray[np.uint8]

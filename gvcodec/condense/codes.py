@@ -22,7 +22,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
 from gvcodec.models import find_model
-from gvcodec.source.planes import planes_from_rgb
+from gvcodec.planes import planes_from_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor

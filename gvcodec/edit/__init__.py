@@ -1,2 +1,6 @@
-"""Operations on coded streams: verify, cut, join, repair, extract, replace a source. In: a stream.
-Out: a stream or a report. Nothing is re-encoded, except the GOPs that an exact cut divides."""
+"""Operations on coded streams. In: a stream. Out: a stream or a report. Nothing is re-encoded,
+except the GOPs that an exact cut divides.
+
+    verify, repair, extract   check a file, save its intact GOPs, write its base bitstream
+    cut, cat                  a part of a stream, streams joined; `spliced_tracks`: their sound
+    replace                   a file instead of its source, after a check"""

@@ -14,12 +14,12 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.gops import GopSource, Splicer, pairs_of_gops
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
-from gvcodec.source.metadata import Metadata
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence

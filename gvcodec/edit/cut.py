@@ -12,6 +12,7 @@ from typing import BinaryIO
 from gvcodec.base import open_encoder
 from gvcodec.base.standard.captions import captions_in, insert_captions
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, pairs_of_gops
 from gvcodec.config import EncoderConfig
@@ -20,7 +21,6 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.models import find_model
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
-from gvcodec.source.metadata import Metadata
 from gvcodec.types import time_in_part
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import protect_inputs

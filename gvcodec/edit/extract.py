@@ -11,9 +11,9 @@ from pathlib import Path
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.source.metadata import Metadata
 from gvcodec.util.file_io import PendingFile, name_errors
 
 #: FFmpeg's names of the bitstreams, by file suffix.

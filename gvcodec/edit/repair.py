@@ -11,14 +11,14 @@ from typing import BinaryIO
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
 

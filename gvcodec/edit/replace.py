@@ -35,17 +35,17 @@ from numpy.typing import NDArray
 
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, PtsDecoder
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.verify import Originals, verify
 from gvcodec.errors import GvcodecError, NotReplacedError, UsageError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_reader
+from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import require_metric, ssimulacra2
-from gvcodec.source.container_tags import ANY_TEXT
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import rgb_from_planes
 from gvcodec.source.reader import VideoReader
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import count_noun
 from gvcodec.util.signals import OnAbort
@@ -53,7 +53,7 @@ from gvcodec.util.signals import OnAbort
 #: PSNR-Y in dB below which a copy is another film: usual qualities have more.
 FLOOR = "psnr=24"
 _FLOORS = re.compile(r"(psnr|ssimulacra2)=(-?\d+(?:\.\d+)?)")
-#: Distance in frames between those that SSIMULACRA2 scores.
+#: Distance in frames from one SSIMULACRA2 score to the next.
 _SCORED = 8
 _LANGUAGE = re.compile(r"-[a-z]{3}$")
 #: Tags of cameras and people that a copy needs.

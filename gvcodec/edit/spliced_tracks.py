@@ -10,8 +10,8 @@ from fractions import Fraction
 from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
-from gvcodec.source.sound_clock import is_pcm
-from gvcodec.source.tracks import TrackPacket, TrackReader, without_hidden
+from gvcodec.tracks.packets import TrackPacket, TrackReader, without_hidden
+from gvcodec.tracks.sound_clock import is_pcm
 
 _OTHER_TRACKS = "the streams have different tracks of sound or subtitles"
 

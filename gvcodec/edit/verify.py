@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import (
@@ -24,8 +25,7 @@ from gvcodec.errors import (
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.one_file.write import one_file_suffix
 from gvcodec.opening import PathName, Source, open_reader
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import Scaler
+from gvcodec.planes import Scaler
 from gvcodec.source.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_keywords

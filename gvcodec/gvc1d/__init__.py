@@ -1,5 +1,5 @@
-"""GVC1D, the learned codec behind `--base gvc1d`: frames in, packets and base frames out. Coding
-takes exact arithmetic and no torch; only training does.
+"""GVC1D, the learned codec behind `--base gvc1d`. In: frames, or packets. Out: packets and base
+frames. Coding takes exact arithmetic and no torch; only training does.
 
     open             opens its encoder and decoder, chooses the network
     base_codec       the base: a frame in, a packet out, and back

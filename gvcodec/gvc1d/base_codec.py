@@ -65,8 +65,8 @@ class Gvc1dEncoder(BaseEncoder):
             self._coder.restart()
         self._since_key += 1
         frame = self._budget.choose(self._coder, planes, self._rate, keyframe)
-        payload, shown = self._coder.encode(frame)
-        return EncodeResult([BasePacket(payload, keyframe)], [shown], [frame.bytes_to_hash()])
+        payload, base_frame = self._coder.encode(frame)
+        return EncodeResult([BasePacket(payload, keyframe)], [base_frame], [frame.bytes_to_hash()])
 
     def flush(self) -> EncodeResult:
         return EncodeResult()
@@ -87,9 +87,9 @@ class Gvc1dDecoder(BaseDecoder):
         elif not self._started:
             raise DamagedStreamError("a frame of gvc1d without a keyframe")
         self._started = True
-        self.latest, shown = self._coder.decode(payload)
+        self.latest, base_frame = self._coder.decode(payload)
         self.hash_bytes.append(self.latest.bytes_to_hash())
-        return [shown]
+        return [base_frame]
 
     def flush(self) -> list[Planes]:
         return []

@@ -34,10 +34,10 @@ def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
     samples are far from grey."""
 
     @functools.wraps(function)
-    def whole(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+    def whole(self: nn.Module, *inputs: Any, **keywords: Any) -> Any:
         floats = (g.float() if isinstance(g, Tensor) else g for g in inputs)
         with torch.autocast(next(self.parameters()).device.type, enabled=False):
-            return function(self, *floats, **named)
+            return function(self, *floats, **keywords)
 
     return whole
 

@@ -174,6 +174,6 @@ def spread_tokens(coder: FrameCoder, weights: Integers, share: float) -> Integer
 
 
 def _cosine(a: Integers, b: Integers) -> Integers:
-    """Of rows [W, N]."""
+    """Cosines of rows [W, N]."""
     length = np.sqrt((a * a).sum(1) * (b * b).sum(1))
     return np.asarray((a * b).sum(1) / np.maximum(length, 1e-9))

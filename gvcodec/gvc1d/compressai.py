@@ -74,10 +74,10 @@ class GVC1DPictures(nn.Module):
         tokens = values + (values.round() - values).detach()  # rounding passes gradients
         prediction = codec.predict(tokens, state, mix, grid)
         sent = x.new_ones(*tokens.shape[:3], 1)
-        shown, _ = codec.decode(tokens, sent, state, mix, grid)
+        decoded, _ = codec.decode(tokens, sent, state, mix, grid)
         y, u, v = (
             (plane * RANGE + BLACK) / _WHITE
-            for plane in from_patches(shown, grid, self.config, ops_torch)
+            for plane in from_patches(decoded, grid, self.config, ops_torch)
         )
         rgb = to_rgb(y[:, None], torch.stack([u, v], 1), SMALL)
         likelihoods = _likelihoods(tokens, prediction.mean, prediction.scale)
@@ -122,7 +122,7 @@ class GVC1DPictures(nn.Module):
         return {name.replace("/", "."): value for name, value in self.weights.items()}
 
     def _coder(self, shape: tuple[int, ...]) -> FrameCoder:
-        """Of the exact network with the present weights, for pictures of (H, W)."""
+        """A coder of the exact network with the present weights, for pictures of (H, W)."""
         height, width = (side + side % 2 for side in shape)
         weights = {
             name: np.ascontiguousarray(value.detach().cpu().numpy(), np.float32)
@@ -156,7 +156,7 @@ def _levels(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _planes(x: Tensor) -> Planes:
-    """Of one picture [1, 3, H, W], 10 bits."""
+    """Planes of one picture [1, 3, H, W], 10 bits."""
     levels = [p[0].round().clamp(0, _WHITE).cpu().numpy().astype(np.uint16) for p in _levels(x)]
     return levels[0], levels[1], levels[2]
 

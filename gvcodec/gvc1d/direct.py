@@ -122,8 +122,8 @@ class DirectPath(nn.Module):
         return Picture(plane(y[:, :, None], columns), plane(uv, columns)).scale_by(1 / 255)
 
     def _mix(self, coefficients: Tensor, matrix: Tensor) -> Tensor:
-        """In units of their usual sizes: a mean is ten thousand times a gain, and every entry of a
-        matrix learns at the same pace."""
+        """Multiply in units of usual sizes: a mean is ten thousand times a gain, and every entry of
+        a matrix learns at the same pace."""
         flat = coefficients.flatten(2)
         return (flat + (flat / self.usual) @ matrix * self.usual).view_as(coefficients)
 

@@ -73,14 +73,14 @@ class Frame:
 
 
 class Analysis(NamedTuple):
-    """Of a frame: its patches [1, W, P, S] and unrounded tokens [W, T, C]."""
+    """Analysis of a frame: its patches [1, W, P, S] and unrounded tokens [W, T, C]."""
 
     patches: Any
     values: Any
 
 
 class Estimate(NamedTuple):
-    """Of a frame as it would be coded: distortion [W] in units of J, ideal bits [W], and the means
+    """Estimate for a frame: distortion [W] in units of J, ideal bits [W], and the means
     [W, T, C] in eighths that its integers are predicted with."""
 
     distortion: Any
@@ -207,11 +207,11 @@ class FrameCoder:
     def _planes(self, patches: Any) -> Planes:
         y, u, v = from_patches(patches, self.grid, self.config, self.ops)
         sizes = (self.height, self.width), *[((self.height + 1) // 2, (self.width + 1) // 2)] * 2
-        shown = []
+        windows_decoded = []
         for plane, (height, width) in zip((y, u, v), sizes, strict=True):
             levels = plane[0, :height, :width] * np.float32(RANGE) + np.float32(BLACK)
-            shown.append(np.clip(np.rint(levels), 0, 1023).astype(np.uint16))
-        return shown[0], shown[1], shown[2]
+            windows_decoded.append(np.clip(np.rint(levels), 0, 1023).astype(np.uint16))
+        return windows_decoded[0], windows_decoded[1], windows_decoded[2]
 
 
 def read_lengths(

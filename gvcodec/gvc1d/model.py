@@ -95,7 +95,7 @@ class State(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Of each integer: its mean, and the index 0..63 of its scale (factor of two a step of 6)."""
+    """For each integer its mean, and the index 0..63 of its scale (factor of two a step of 6)."""
 
     mean: Any  # [B, W, T, C]
     scale: Any  # [B, W, T, C]
@@ -385,7 +385,7 @@ class Codec(Transformer):
         return x + self.weights["token_position"] + self._window_positions(grid) + self._rate(mix)
 
     def _prediction(self, x: Any, before: Any) -> Prediction:
-        """Of outputs [..., D] and the previous frame's integers [..., C]."""
+        """Prediction from outputs [..., D] and the previous frame's integers [..., C]."""
         channels = self.config.channels
         x = self._linear("laplace", self._norm("entropy.norm", x))
         change, gate, size = (x[..., i * channels : (i + 1) * channels] for i in range(3))
@@ -430,8 +430,8 @@ class Codec(Transformer):
 
 
 class Predictor:
-    """`Codec.predict` token by token, with the same values: keys and values of what came before
-    are kept, so that T tokens cost as much as one call of `predict`."""
+    """`Codec.predict` token by token, with the same values: keys and values of previous tokens are
+    kept, so that T tokens cost as much as one call of `predict`."""
 
     def __init__(self, codec: Codec, state: State, mix: Any, grid: Grid) -> None:
         self._codec, self._before, self._token = codec, state.tokens, 0

@@ -55,7 +55,7 @@ def from_planes(frames: list[Planes], device: str | torch.device = "cpu") -> Pic
 
 
 def pad(picture: Picture, window: int) -> Picture:
-    """To whole windows; the edge is repeated."""
+    """Pad to whole windows; the edge is repeated."""
     height, width = picture.y.shape[2:]
     down, right = -height % window, -width % window
     if not down and not right:

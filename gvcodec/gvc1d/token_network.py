@@ -7,8 +7,8 @@ back, each picture by itself. Base gvc1d has another network, `codec_network`.
 
 Paper: "Generative Video Compression with One-Dimensional Latent Representation" (GVC1D, CVPR 2026,
 arXiv 2603.15302): encoder and decoder are stacks of local and global attention over patches and
-latent slots. Weights are of a network that also coded video; of its 1-D memory what a video begins
-with is left, learned vectors that both sequences read. Here tokens have a direct path too
+latent slots. The weights come from a network that also coded video; of its 1-D memory only the
+initial state is used, learned vectors that both sequences read. Here tokens have a direct path too
 (`gvcodec.gvc1d.direct`), since a network trained on one processor core has to begin alive.
 """
 
@@ -34,8 +34,8 @@ _OCTAVES = 1 / 2
 
 
 class Features(NamedTuple):
-    """Of the slots, `[B, W, K, D]`: the output of the last layer, and the keys of the last local
-    one."""
+    """Features of the slots, `[B, W, K, D]`: the output of the last layer, and the keys of the last
+    local one."""
 
     slots: Tensor
     keys: Tensor
@@ -176,8 +176,8 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     """A mirror of the encoder: mask tokens ⊕ tokens ⊕ memory → picture. Mask tokens, one a patch,
-    know their place and what the direct path makes of the tokens; the transformer lets them read
-    the window's tokens. A convolutional head at a quarter of the resolution turns their features
+    contain their position and the output of the direct path; the transformer lets them read the
+    window's tokens. A convolutional head at a quarter of the resolution turns their features
     into the difference from grey."""
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -209,8 +209,7 @@ class Decoder(nn.Module):
 
 
 class ConvolutionalHead(nn.Module):
-    """Patches' features at a quarter of the resolution, joined by what is known there sample by
-    sample."""
+    """Features of patches at a quarter of the resolution, with features of single samples."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -299,8 +298,8 @@ class Memory(nn.Module):
         memory = torch.cat([self.start, scenes])[None]
         answers = self.reader(self.query[None], memory)  # [1, Q, D]
         both = (self.to_encoder(answers), answers)
-        one, other = (x[:, None].expand(batch, windows, -1, -1) for x in both)
-        return one, other
+        first, second = (x[:, None].expand(batch, windows, -1, -1) for x in both)
+        return first, second
 
 
 class StepSizes(nn.Module):
@@ -356,8 +355,8 @@ class TokenNetwork(nn.Module):
         self.fast = False
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Weights by name; those that only frames of a video need are left. Raises `KeyError` for
-        one that is missing, `RuntimeError` for one of another shape."""
+        """Weights by name, without those that only frames of a video need. Raises `KeyError` for a
+        missing one, `RuntimeError` for one of another shape."""
         chosen = {name: tensors[name] for name in self.state_dict()}
         for side in ("encoder", "decoder"):
             chosen[f"{side}.context.phase"] = chosen[f"{side}.context.phase"][:1]

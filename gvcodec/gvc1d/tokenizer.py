@@ -75,8 +75,9 @@ _BATCH = 8
 
 
 class Tokens(NamedTuple):
-    """Of N pictures with W windows of K tokens: `values` `[N, W, K, C]`; of the encoder `features`
-    `[N, W, K, D]`, which leave its last layer, and `keys` `[N, W, K, D]` of its last local one."""
+    """Tokens of N pictures with W windows of K tokens: `values` `[N, W, K, C]`; of the encoder
+    `features` `[N, W, K, D]`, which leave its last layer, and `keys` `[N, W, K, D]` of its last
+    local one."""
 
     values: NDArray[np.int16]
     features: NDArray[np.float32]
@@ -96,7 +97,7 @@ class Tokenizer:
 
     @torch.no_grad()
     def encode(self, pictures: Sequence[Planes]) -> Tokens:
-        """Of pictures of one size, 10 bits."""
+        """Tokens of pictures of one size, 10 bits."""
         parts = []
         for first in range(0, len(pictures), _BATCH):
             part = list(pictures[first : first + _BATCH])

@@ -119,7 +119,7 @@ class LocalAttention(Block):
 class GlobalAttention(Block):
     """A block over the latent slots of all windows: `[B, W, K, D]`. Each head has a distance at
     which slots cease to see each other and a direction in which it looks first: without either a
-    slot cannot tell the window to its left from the one above."""
+    slot cannot distinguish the window to its left from the window above."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads)
@@ -149,7 +149,7 @@ class GlobalAttention(Block):
         return super().forward(x, None if len(bias[0]) == y.shape[1] else self.ln_1(y), bias)
 
     def _bias(self, here: Tensor, at: Tensor) -> Tensor:
-        """Of logits, `[heads, N, S]`."""
+        """Bias of logits, `[heads, N, S]`."""
         apart = at[None] - here[:, None]  # [N, S, 2]
         distance = torch.linalg.vector_norm(apart, dim=-1)
         towards = torch.einsum("hi,nsi->hns", self.way, apart / (distance + 0.25)[..., None])

@@ -20,13 +20,14 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.one_file.mp4_limits import check_mp4
-from gvcodec.source.container_tags import ANY_TEXT
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.source_metadata import chapters_of
-from gvcodec.source.tracks import TrackCopier, TrackReader
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.util.file_io import BorrowedFile
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
@@ -181,7 +182,7 @@ class Tracks:
             self.writer.copy(packet, self.shift)
 
     def digest(self) -> bytes:
-        """Hash of the tracks' packets, including those that are not copied."""
+        """Hash of the packets of all tracks, also of tracks that are not copied."""
         for _ in self._packets:
             pass
         tracks = (track.digest() for track in self._hashes.values())

@@ -7,7 +7,7 @@ is refused whose samples could not be in it.
 import io
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.boxes import Seekable, boxes, read_at
+from gvcodec.util.boxes import Seekable, boxes, read_at
 
 _INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
 #: Deepest place of a table: moov, trak, mdia, minf, stbl.

@@ -22,6 +22,7 @@ from gvcodec.bitstream import (
     PtsEncoder,
     SequenceHeader,
 )
+from gvcodec.bitstream.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.bitstream.metadata_obu import (
     EntryType,
     FileDigest,
@@ -38,8 +39,7 @@ from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.source.metadata import MAX_PAYLOAD, Metadata
-from gvcodec.source.tracks import CHUNK
+from gvcodec.tracks.packets import CHUNK
 from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun, log_line
 

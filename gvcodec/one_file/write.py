@@ -19,6 +19,7 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import (
     Entry,
     EntryType,
@@ -33,12 +34,11 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, check
 from gvcodec.one_file.demux import Demuxer
+from gvcodec.sink.feed import display_size, write_display_size
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
-from gvcodec.source.boxes import find_box, read_at
-from gvcodec.source.codec_parameters import display_size, write_display_size
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.tracks import TrackReader, TrackWriter, kinds_of
+from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of
+from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line
 
@@ -149,7 +149,7 @@ def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound:
             complete = replace(whole, tracks=tracks.digest())
         finally:
             tracks.close()
-        before, after = (pack([*entries, one.entry()]) for one in (whole, complete))
+        before, after = (pack([*entries, digest.entry()]) for digest in (whole, complete))
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
             if at < 0:
@@ -181,11 +181,11 @@ def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
     width, height = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
     width, height = display_size(width, height, fmt.sar)
     show = _show_mp4 if kind == "mp4" else write_display_size
-    done = show(path, (width, height))
+    is_stated = show(path, (width, height))
     if header.scale == 1:
         ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
-        return [] if done else [f"sample aspect ratio {ratio} left out"]
-    what = f"say {width}×{height}, which some players ignore" if done else "are shown small"
+        return [] if is_stated else [f"sample aspect ratio {ratio} left out"]
+    what = f"say {width}×{height}, which some players ignore" if is_stated else "are shown small"
     return [f"pictures coded at {header.scale} of the size {what}"]
 
 
@@ -228,7 +228,7 @@ class _Muxer:
         #: Data of the `sound` entry, empty without one.
         self.sound = b""
         #: The unit of the newest frame, whose end is not known yet, and entries after it.
-        self._held: _Unit | None = None
+        self._pending_unit: _Unit | None = None
         self._before: list[Entry] = []
         #: Packets that later keyframes repeat, and those among them that precede the next one
         #: anyway.
@@ -260,7 +260,7 @@ class _Muxer:
     def finish(self, base_hash: bytes) -> tuple[FileDigest, list[Entry]]:
         """Write the last unit and the remaining tracks. Return its `whole` entry, without tracks,
         and the entries before it."""
-        if (unit := self._held) is None:
+        if (unit := self._pending_unit) is None:
             raise DamagedStreamError("the stream holds no frames", code="no-frames")
         self._close_gop(unit)
         for entry in self._before:
@@ -283,11 +283,11 @@ class _Muxer:
         """Write the previous frame's unit and buffer this one."""
         key = packet.kind is Kind.KEY
         unit = _Unit(packet.payload, key, self._timing.receive())
-        if self._held is not None:
+        if self._pending_unit is not None:
             if key:
-                self._close_gop(self._held)
-            self._hash.send(self._held.payload, self._held.entries)
-            self._write(self._held, unit.pts)
+                self._close_gop(self._pending_unit)
+            self._hash.send(self._pending_unit.payload, self._pending_unit.entries)
+            self._write(self._pending_unit, unit.pts)
         if key:
             unit.entries = [
                 Entry(EntryType.HEADER, self._header.pack()),
@@ -305,7 +305,7 @@ class _Muxer:
         self._frames += 1
         self._gop_frames += 1
         self._crc = zlib.crc32(packet.payload, self._crc)
-        self._held = unit
+        self._pending_unit = unit
 
     def _close_gop(self, unit: _Unit) -> None:
         crc = self._crc.to_bytes(4, "little")

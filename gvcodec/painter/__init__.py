@@ -1,7 +1,12 @@
 """The painter: a small integer network that paints decoded base frames, outside the coding loop.
 
-In: base frames, `fit` payloads. Out: painted frames. `video` opens the painter of a stream and
-paints; `cpu` paints with any model, for encoders. `model` is its file, `payload` and `token_coding`
-what a stream sends of it. `strength` and `texture_check` choose how strongly each GOP is painted;
-encoders alone import `fitting/` and `tokens/`.
+In: base frames, `fit` payloads. Out: painted frames.
+
+    video, cpu       paint: `video` with the model of a stream, `cpu` with any, for encoders
+    model            the file of weights
+    payload          `fit` packets: `paint_strength`, `token_coding`, `unpainted_regions` in them
+    strength         choice of strength for each GOP, on `sample_clips`
+    texture_check    base frames instead, where painted texture differs from the source; `energies`
+    payload_choice   choice of the painter, and fitting
+    fitting, tokens  folders that encoders alone import
 """

@@ -1,5 +1,5 @@
-"""Energies of a picture's detail, by bands in patches: what the encoder of tokens sees of it, and
-by what painted detail is compared with that of the source."""
+"""Energies of a picture's detail, by bands in patches: inputs of the token encoder, and the
+comparison of painted detail with the detail of the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATCH = 16
 
 
 def pool_squares(x: Floats, side: int) -> Floats:
-    """Means of squares of `side` samples; what sticks out is left out."""
+    """Means of squares of `side` samples, without incomplete squares at the edges."""
     height, width = (n // side * side for n in x.shape[-2:])
     return mean_squares(x[..., :height, :width], side)
 
@@ -35,6 +35,6 @@ def energies(luma: Plane) -> Floats:
 
 
 def pad_to_patches(plane: Plane) -> Plane:
-    """To whole patches, edges repeated."""
+    """Pad to whole patches, edges repeated."""
     below, right = (-n % PATCH for n in plane.shape)
     return np.pad(plane, ((0, below), (0, right)), "edge")

@@ -1,8 +1,8 @@
-"""The dial of painting, 0…100: as strength that a `fit` packet holds.
+"""Painting strength, 0…100, as a `fit` packet stores it.
 
-0 shows base frames, 50 is the painter as it was trained, 100 is bold. Below 50 gains and noise fall
-together, in proportion to the dial; above it noise grows to twice its amplitude and gains, which
-cost more PSNR, to 1.41 times theirs.
+0 shows base frames, 50 is the painter's trained strength, 100 is bold. Below 50 gains and noise
+fall together, in proportion; above it noise grows to twice its amplitude and gains, which cost more
+PSNR, to 1.41 times theirs.
 """
 
 from __future__ import annotations

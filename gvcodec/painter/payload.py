@@ -37,7 +37,7 @@ BASE = bytes([16])
 #: Exchange rate of bytes and quality: one per cent more bytes lowers the base codec's perceptual
 #: loss by about 0.75 per cent.
 RATE_SLOPE = 0.75
-#: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
+#: Parts of the painter that can be fitted, in order of gain per byte; names as in
 #: `PainterNetwork.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (("head.bias", "style.bias"), ("head.weight",))
 LIMIT = 127
@@ -168,8 +168,8 @@ def _tables(counts: list[int], scales: list[int]) -> tuple[np.ndarray, np.ndarra
 
 def _choose_table(values: np.ndarray) -> int:
     """The table, by its number among `_SCALES`, that takes the fewest bits."""
-    many = np.tile(values, _REPEATS)
-    return min(range(len(_SCALES)), key=lambda s: len(_encode([(many, _SCALES[s])])))
+    repeated = np.tile(values, _REPEATS)
+    return min(range(len(_SCALES)), key=lambda s: len(_encode([(repeated, _SCALES[s])])))
 
 
 def read_deltas(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:

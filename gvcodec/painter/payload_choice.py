@@ -75,7 +75,7 @@ def _fit(
     progress: Callable[[str], None] | None,
     report_share: Callable[[float], None] | None,
 ) -> tuple[dict[int, bytes], str]:
-    """As `choose_payloads`, strengths left out."""
+    """`choose_payloads` without strengths."""
     from gvcodec.painter.fitting.fit import fit
 
     fitted: dict[int, bytes] = {}

@@ -94,7 +94,8 @@ class SampleClips:
         stream: Ints,
         limit: float = math.inf,
     ) -> float:
-        """Of painted runs; above `limit` a part of it that is above `limit` too."""
+        """Excess of painted runs; if it is above `limit`, a part of it that is above `limit`
+        too."""
         painted = self.paint(model, stream)
         return self._excess(([planes[0] for planes in run] for run in painted), limit)
 

@@ -45,7 +45,7 @@ def find_unpainted_regions(clips: SampleClips, model: Model, stream: Ints) -> Re
 
 
 def _region_means(patches: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of patches (H / 16, W / 16), by region."""
+    """Means of patches (H / 16, W / 16) by region."""
     side = REGION // PATCH
     rows, columns = (-(-n // side) for n in patches.shape)
     means = np.zeros((rows, columns))
@@ -58,8 +58,8 @@ def _region_means(patches: NDArray[np.float32]) -> NDArray[np.float64]:
 def _clip_energies(
     clips: SampleClips, model: Model, stream: Ints
 ) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Of the painted, the base and the source frame, (9, H / 16, W / 16), the last ones of at most
-    `_MAX_CLIPS` clips."""
+    """Energies of the painted, the base and the source frame, (9, H / 16, W / 16), the last of at
+    most `_MAX_CLIPS` clips."""
     step = max(1, -(-len(clips) // _MAX_CLIPS))
     for number in range(0, len(clips), step):
         planes = (clips.paint_one(number, model, stream)[-1], *clips.last_pair(number))

@@ -3,7 +3,7 @@
 Each window of 256×256 luma samples has up to 21 tokens of `D` integers, coarse to fine: its own,
 those of its four quadrants and those of its sixteen regions of 64×64. A window has the first 0, 1,
 5 or 21 of them. The sum of the integers of a region, its quadrant and its window is the region's
-level, which the painter's table turns into what it adds to the sums of its layer `style`
+level, which the painter's table converts to an offset of the sums of its layer `style`
 (docs/spec/painter.md, tokens).
 
 Bytes: two bits for each window, then one rANS packet of all integers, each by a Laplace table that
@@ -67,7 +67,7 @@ def grid_of(height: int, width: int, side: int = REGION) -> tuple[int, int]:
 
 
 def no_tokens(height: int, width: int, dims: int) -> Tokens:
-    """Of a picture, all 0, and to be filled."""
+    """Tokens of a picture, all 0, to be filled."""
     window, quadrant, region = (
         np.zeros((*grid_of(height, width, side), dims), np.int32) for side in SIDES
     )

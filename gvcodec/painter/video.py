@@ -29,7 +29,7 @@ from gvcodec.models import find_model, report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.kinds import repr_short
 
-#: Places of the dial of painting, 0…100: base frames, the painter as it was trained, bold.
+#: Painting strengths of 0…100: base frames, the painter's trained strength, bold.
 NO_PAINT, DEFAULT, BOLD = 0, 50, 100
 #: Names in error messages for the file that a stream names.
 PAINTER_OF_STREAM = "the painter of this stream"
@@ -42,8 +42,8 @@ def open_painter(
     paint_strength: int | None = None,
     uses_tokens: bool = True,
 ) -> VideoPainter:
-    """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of what the
-    file says; without `uses_tokens` its tokens are left aside. Raises `WrongModelError` when the
+    """The painter of a stream; `threads` 0 = all cores; `paint_strength`: 0…100 instead of the
+    file's; without `uses_tokens` its tokens are ignored. Raises `WrongModelError` when the
     stream has none or its file is not found, `MediaError` for a file that is not a painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter", code="model-unnamed")
@@ -84,8 +84,8 @@ class VideoPainter:
         painter.start_gop(fitted)                # payload of the `fit` packet, or None
         picture = painter.paint(frame, size)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the frames, `q` is 0…63, `paint_strength` 0…100 instead of what
-    the payloads say; without `uses_tokens` tokens are left aside. Samples are the same on every
+    `base` and `scale` are those of the frames, `q` is 0…63, `paint_strength` 0…100 instead of the
+    payloads'; without `uses_tokens` tokens are ignored. Samples are the same on every
     machine. Raises `UsageError` for a base that is not painted, a q out of range and frames of
     another size, `MediaError` for a file that is no painter, `DamagedStreamError` in
     `start_gop`."""

@@ -187,8 +187,8 @@ class PerceptualLoss(nn.Module):
         return F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]).add_(1e-12).sqrt_()
 
     def _forward_maps(self, rgb: Tensor) -> tuple[list[Tensor], dict[int, Tensor], list[Tensor]]:
-        """Of one sample: the picture and the five stages; the output of every convolution; the
-        pooled maps."""
+        """Forward maps of one sample: the picture and the five stages; the output of every
+        convolution; the pooled maps."""
         x = ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         stages, outputs, pooled = [rgb.contiguous(memory_format=torch.channels_last)], {}, []
         for number, stage in enumerate(_STAGES):
@@ -300,16 +300,16 @@ class _Distance(torch.autograd.Function):
         by_distance, by_texture = gradient.unbind()
 
         def stage_gradient(number: int) -> Tensor:
-            """Of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
+            """Gradient of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
             per-channel."""
             inverse, projection, channel = saved[number]
             a, ref, weight = _rows(stages[number]), reference[number], loss.lin[number]
             channel = channel * -by_texture
             scale = by_distance * (2 / len(a)) * inverse
-            one = torch.ones_like(weight)
+            unit = torch.ones_like(weight)
             own_factor = torch.cat(
                 [scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1
-            ) @ torch.stack([weight, one, channel[1]])
+            ) @ torch.stack([weight, unit, channel[1]])
             other = torch.cat([-scale * ref.inverse, torch.ones_like(scale)], 1) @ torch.stack(
                 [weight, channel[2]]
             )

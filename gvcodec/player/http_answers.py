@@ -66,11 +66,13 @@ class AnswerServer(http.server.ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for a connection, or refuse it."""
-        client, taken = client_address[0], self._connections
+        client, connections = client_address[0], self._connections
         with self._lock:
-            is_free = taken[client] < _MOST_OF_CLIENT and taken.total() < _MOST_CONNECTIONS
-            taken[client] += is_free
-            self._connections += Counter()  # without those at 0
+            is_free = (
+                connections[client] < _MOST_OF_CLIENT and connections.total() < _MOST_CONNECTIONS
+            )
+            connections[client] += is_free
+            self._connections += Counter()  # without clients at 0
         if is_free:
             return super().process_request(request, client_address)
         with contextlib.suppress(OSError):

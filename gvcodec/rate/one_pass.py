@@ -15,8 +15,8 @@ from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.source.reader import Frame
-from gvcodec.source.sound_coding import SoundCoder
-from gvcodec.source.tracks import CHUNK
+from gvcodec.tracks.opus import SoundCoder
+from gvcodec.tracks.packets import CHUNK
 from gvcodec.types import VideoFormat
 from gvcodec.util.messages import MOST_AMOUNT
 

@@ -32,8 +32,8 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
 from gvcodec.limits import NO_LIMITS
+from gvcodec.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import EncodePass, SourceFactory, VideoStats
-from gvcodec.source.planes import Scaler, rgb_from_planes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.torch_settings import default_torch_settings
 
@@ -231,7 +231,7 @@ class QualityMetric:
             if n in frame_numbers
         }
         values = [[scores[n] for n in looks if n in scores] for looks in self._samples]
-        return self._pool_values([one for one in values if one])
+        return self._pool_values([frames for frames in values if frames])
 
     def _measure_clips(self, encoded_pass: EncodePass, fidelity: bool) -> float:
         """ColorVideoVDP of each clip of frames."""
@@ -253,7 +253,7 @@ class QualityMetric:
         sign = METRICS[self._metric].sign
         if self._pool == "p5":
             return float(np.percentile(values[0], 5 if sign > 0 else 95, method="nearest"))
-        means = [_mean(one, self._metric) for one in values]
+        means = [_mean(frame_values, self._metric) for frame_values in values]
         return min(means) if sign > 0 else max(means)
 
     def _pairs(

@@ -88,7 +88,7 @@ class Scale:
         )
 
     def bracket(self, guess: float, slope: float = 1.0) -> Bracket:
-        """Of excesses in natural logs."""
+        """A bracket of excesses in natural logs."""
         step = _MAX_STEP if self._standard is None else _FINEST_OFFSET
         return Bracket(self.low, self.high, slope, guess, step, least_step=step)
 
@@ -383,7 +383,7 @@ def _try_finer(search: Search, smallest: EncodePass) -> EncodePass:
             encoded_pass = _run_pass(search, *scale.settings_at(x))
             if encoded_pass.file_bytes <= search.byte_budget:
                 return encoded_pass
-            smallest = min(smallest, encoded_pass, key=lambda one: one.file_bytes)
+            smallest = min(smallest, encoded_pass, key=lambda candidate: candidate.file_bytes)
     smallest_file = search.make_file(smallest)
     size, kinds = smallest_file.encoded_pass.file_bytes, smallest.track_kinds
     raise TooSmallError(search.limit, str(size), smallest.track_bytes, kinds, smallest_file)

@@ -68,7 +68,7 @@ class Target:
                 "cvvdp measures runs of frames: its statistic is mean or worst-scene",
                 code="target",
             )
-        metrics = [one.metric for one in self.all]
+        metrics = [target.metric for target in self.all]
         if repeated := next((name for name in metrics if metrics.count(name) > 1), None):
             raise UsageError(f"a target of {repeated} is given twice", code="target")
 
@@ -101,12 +101,12 @@ class Target:
         reached = copy.copy(self)
         # Not checked: a file's values may be impossible targets, such as a distance of 0.
         object.__setattr__(reached, "value", values[0])
-        object.__setattr__(reached, "others", tuple(one.with_values([v]) for one, v in pairs))
+        object.__setattr__(reached, "others", tuple(other.with_values([v]) for other, v in pairs))
         return reached
 
     def with_pool(self, of: str) -> Target:
         """The same targets with another pool."""
-        return replace(self, of=of, others=tuple(replace(one, of=of) for one in self.others))
+        return replace(self, of=of, others=tuple(replace(other, of=of) for other in self.others))
 
 
 TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items())
@@ -152,7 +152,7 @@ class _TargetPasses:
     def measure(self, encoded_pass: EncodePass, trial: bool = False) -> tuple[float, ...]:
         pairs = zip(self.target.all, self.metrics, strict=True)
         return tuple(
-            measure(encoded_pass, trial and one.metric == "psnr") for one, measure in pairs
+            measure(encoded_pass, trial and goal.metric == "psnr") for goal, measure in pairs
         )
 
     def excess(self, values: Sequence[float]) -> float:
@@ -168,8 +168,8 @@ class _TargetPasses:
     def _nearest(self, values: Sequence[float]) -> tuple[float, str]:
         close = METRICS[self.target.metric].tolerance
         return min(
-            (one.excess(value) * close / METRICS[one.metric].tolerance, one.metric)
-            for one, value in zip(self.target.all, values, strict=True)
+            (goal.excess(value) * close / METRICS[goal.metric].tolerance, goal.metric)
+            for goal, value in zip(self.target.all, values, strict=True)
         )
 
     def is_within_budget(self, encoded_pass: EncodePass) -> bool:
@@ -190,10 +190,10 @@ def encode_to_target(
     the final file, None if that is the stream. Raises `UsageError` if even the best quality misses
     the target, and at once `MissingWeightsError` or `UsageError` if the metric cannot be measured.
     """
-    for one in target.all:
-        require_metric(one.metric)
+    for goal in target.all:
+        require_metric(goal.metric)
     stats, original = measure_video(open_source, watch), open_original or open_source
-    metrics = [QualityMetric(one.metric, one.of, original, stats) for one in target.all]
+    metrics = [QualityMetric(goal.metric, goal.of, original, stats) for goal in target.all]
     most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)
     aim = _TargetPasses(
         Search(open_source, config, stats, most_bytes, watch, progress, container), target, metrics
@@ -327,8 +327,8 @@ def has_targets(config: EncoderConfig) -> bool:
             raise UsageError(
                 f"{zone.target!r} of zones is not q=N and not {TARGETS}", code="target"
             ) from None
-        for one in target.all:
-            require_metric(one.metric)
+        for goal in target.all:
+            require_metric(goal.metric)
     if zones and base_of(config.base).standard is None:
         raise UsageError(f"--zones needs base av1 or vvc, not {config.base}", code="base-feature")
     return bool(zones)

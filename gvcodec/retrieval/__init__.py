@@ -5,6 +5,7 @@ a query (picture, clip, time, words) and files. Out: ranked moments.
         stream coder
     embedders    pictures to vectors; a plug-in named by eight bytes
     compressor   the 16 patch tokens of a picture become one vector
+    thumbnails   small pictures of frames for networks
     lp_comp      LP-Comp: patch tokens and latent tokens of a frame become one token (XComp)
     making       summary packets for a stream, while it is encoded or later
     files        reads only the index and the summary packets of a file

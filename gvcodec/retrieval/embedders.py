@@ -25,9 +25,9 @@ from safetensors import safe_open
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.models import GUIDE, LP_COMP, SUMMARY, TOKENIZER, model_id
+from gvcodec.planes import planes_from_rgb
 from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.retrieval.ranking import Attention
-from gvcodec.source.planes import planes_from_rgb
 from gvcodec.util.torch_settings import default_torch_settings
 
 _GRID = 4

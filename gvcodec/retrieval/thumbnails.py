@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour, Plane, Planes
 
 

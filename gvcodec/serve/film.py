@@ -19,9 +19,9 @@ import numpy as np
 from av.container import OutputContainer
 
 from gvcodec.limits import Limits
+from gvcodec.planes import frame_from_planes, tag_colour
 from gvcodec.serve.sound import SegmentSound, open_sound
 from gvcodec.sink.output import name_errors, tick_of
-from gvcodec.source.planes import frame_from_planes, tag_colour
 from gvcodec.video import Video
 
 #: Fragments that carry their times, one for each call, without tables at the end of a file.

@@ -36,15 +36,15 @@ class FilmServer(AnswerServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         host = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
-        named = f"[{host}]" if ":" in host else host
-        self.address = f"http://{named}:{self.server_port}{self.prefix}/"
+        address = f"[{host}]" if ":" in host else host
+        self.address = f"http://{address}:{self.server_port}{self.prefix}/"
 
     def server_close(self) -> None:
         super().server_close()
         self.segments.close()
 
     def address_of(self, name: str) -> str:
-        """Of a film's playlist."""
+        """The address of a film's playlist."""
         return f"{self.address}{quote(name, safe='')}/index.m3u8"
 
     def page(self) -> bytes:
@@ -74,7 +74,7 @@ class _Handler(AnswerHandler):
     do_HEAD = do_GET
 
     def begin_answer(self, status: HTTPStatus, kind: str, extra: Mapping[str, str]) -> None:
-        # Who knows the token may play films in a page of another site, as receivers of phones do.
+        # With the token, pages of other sites may play films, as receivers of phones do.
         shared = {"Access-Control-Allow-Origin": "*"} if self.server.prefix else {}
         super().begin_answer(status, kind, {**shared, **extra})
 

@@ -18,7 +18,7 @@ from av.stream import Disposition
 from gvcodec.limits import Limits
 from gvcodec.serve.aac_segments import PREROLL, add_aac, code_part
 from gvcodec.sink.feed import FedTrack
-from gvcodec.source.tracks import TrackPacket, TrackReader
+from gvcodec.tracks.packets import TrackPacket, TrackReader
 from gvcodec.video import Video
 
 _COPIED = ("aac", "opus")
@@ -58,11 +58,13 @@ class SegmentSound:
             if first < end + around and last > begin - around:
                 packets += self._read_gop(reader, gop)
         within = begin - around, end + around
-        packets = [one for one in packets if within[0] <= one.pts * self._tick < within[1]]
+        packets = [packet for packet in packets if within[0] <= packet.pts * self._tick < within[1]]
         if not self._is_copied:
             decoder = reader.streams[self._number].codec_context
             return code_part(stream, decoder, map(reader.av_packet, packets), begin, end)
-        copies = [reader.av_packet(replace(one, data=self._fed.data_of(one))) for one in packets]
+        copies = [
+            reader.av_packet(replace(packet, data=self._fed.data_of(packet))) for packet in packets
+        ]
         for copy in copies:
             copy.stream = stream
         return copies

@@ -1,5 +1,7 @@
 """Everything that goes out. In: planes with times, packets of sound and subtitles, and metadata.
 Out: files of every kind that FFmpeg writes, or a stream for a pipe.
 
-    frames  writer (y4m, png), output and feed (a process of `ffmpeg` writes the file)
-    tracks  track_muxing (into a container without coding frames)"""
+    writer        opens the output: y4m and PNG itself, other files by `output`
+    output        a file by a process of `ffmpeg`, or a pipe
+    feed          the Matroska stream into that process or pipe
+    track_muxing  tracks into a container: which fit, which samples of their sound are hidden"""

@@ -6,28 +6,42 @@
     feed.finish()
 
 Times are exact to the microsecond: FFmpeg's muxer counts milliseconds, so it gets a thousand times
-as many, and the header, which waits until it is whole, says how long a tick is. Sound that is
-hidden at the beginning of a track stays so by the track's delay; what begins before the first
-picture comes later, together with everything else."""
+as many, and the header, which waits until it is whole, states the length of a tick. The delay of a
+track hides sound at its beginning; if sound begins before the first picture, everything is later by
+that time."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from gvcodec.sink.track_muxing import LAYOUTS, Muxing, codec_name, describe
-from gvcodec.source.codec_parameters import with_display_size
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.sound_clock import aac_config, adts_header, is_frame
-from gvcodec.source.tracks import Track, TrackPacket, TrackReader, without_hidden
+from gvcodec.bitstream.metadata import Metadata
+from gvcodec.errors import DamagedStreamError
+from gvcodec.sink.track_muxing import Muxing, codec_name, describe, usual_layout
+from gvcodec.tracks.packets import Track, TrackPacket, TrackReader, without_hidden
+from gvcodec.tracks.sound_clock import aac_config, adts_header, is_frame
+from gvcodec.util.boxes import (
+    CHECKSUM,
+    HEAD_BYTES,
+    SEGMENT,
+    TRACK,
+    TRACKS,
+    VIDEO,
+    VOID,
+    element,
+    element_head,
+    rewrite,
+)
 
 #: Ticks of the stream a second.
 TICKS = 1_000_000
@@ -50,6 +64,13 @@ _PCM = {
     "flt": "pcm_f32le",
     "dbl": "pcm_f64le",
 }
+#: Names the data in errors.
+_TRACKS_HEAD = "tracks of a Matroska file"
+#: Width and height at which a video is shown, and their unit.
+_DISPLAY_FIELDS = (0x54B0, 0x54BA, 0x54B2)
+#: Bytes at the beginning of a file that hold the element of its tracks.
+_HEADER_BYTES = 1 << 16
+_MAX_SIDE = (1 << 16) - 1
 
 
 class Sink(Protocol):
@@ -88,12 +109,10 @@ class FedTrack:
 
     @property
     def layout(self) -> str:
-        """The channels. Matroska keeps their number; then they are the usual ones."""
+        """The layout of the channels, of which Matroska keeps the number alone."""
         context = self._template.codec_context
         assert isinstance(context, av.AudioCodecContext)
-        count = context.layout.nb_channels
-        is_usual = context.layout.name in LAYOUTS.values() or count not in LAYOUTS
-        return context.layout.name if is_usual else LAYOUTS[count]
+        return usual_layout(context)
 
     @property
     def decodes(self) -> bool:
@@ -150,9 +169,9 @@ class FedTrack:
 
 
 class Feed(Muxing):
-    """Into `sink`. `choose` is called with each track and says whether it goes into the stream;
-    `on_start` when the header is whole, before it goes to the sink; `size`: at which pictures are
-    shown."""
+    """Writes into `sink`. `choose` is called with each track and says whether it goes into the
+    stream; `on_start` when the header is whole, before it goes to the sink; `size`: at which
+    pictures are shown."""
 
     def __init__(
         self,
@@ -250,7 +269,7 @@ class _Output:
         elif self._stopped is None and not self._dropped:
             try:
                 self._sink.write(data)
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (any error of the sink)
                 self._stopped = error
         return len(data)
 
@@ -270,3 +289,63 @@ class _Output:
             raise self._stopped
         if self._head is None:
             self._sink.flush()
+
+
+def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
+    """Width and height of the shape in which a picture is shown, not smaller than it."""
+    shape = Fraction(width, height) * sar
+    times = max(1, math.ceil(Fraction(height, shape.denominator)))
+    ratio = shape.numerator * times, shape.denominator * times
+    return ratio if max(ratio) <= _MAX_SIDE else (min(_MAX_SIDE, round(width * sar)), height)
+
+
+def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
+    """The beginning of a Matroska file with a display size instead of the checksum of its tracks:
+    no byte after it moves. None if it does not fit."""
+    at, identity, tracks = 0, 0, b""
+    while identity != TRACKS:
+        head = element_head(data[at : at + HEAD_BYTES])
+        if head is None:
+            return None
+        identity = head.identity
+        at += head.head_bytes
+        if identity != SEGMENT:
+            if head.body_bytes is None or head.body_bytes > len(data) - at:
+                return None
+            tracks = data[at : at + head.body_bytes]
+            at += head.body_bytes
+    try:
+        new = _with_size(tracks, size)
+    except DamagedStreamError:
+        return None
+    # An element that means nothing has two bytes at least.
+    padding = len(tracks) - len(new)
+    if padding < 0 or padding == 1 or padding > 128:
+        return None
+    new += bytes([VOID, 0x80 | padding - 2]) + bytes(padding - 2) if padding else b""
+    return data[: at - len(tracks)] + new + data[at:]
+
+
+def write_display_size(path: Path, size: tuple[int, int]) -> bool:
+    """Write a display size into a Matroska file. False if it does not fit."""
+    with open(path, "r+b") as file:
+        if (changed := with_display_size(file.read(_HEADER_BYTES), size)) is None:
+            return False
+        file.seek(0)
+        file.write(changed)
+    return True
+
+
+def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
+    numbers = (side.to_bytes((side.bit_length() + 7) // 8) for side in size)
+    fields = b"".join(
+        element(name, side) for name, side in zip(_DISPLAY_FIELDS, numbers, strict=False)
+    )
+
+    def change(identity: int, body: bytes) -> bytes | None:
+        if identity in (TRACK, VIDEO):
+            body = rewrite(body, _TRACKS_HEAD, change)
+            return body + fields if identity == VIDEO else body
+        return None if identity in (CHECKSUM, VOID, *_DISPLAY_FIELDS) else body
+
+    return rewrite(tracks, _TRACKS_HEAD, change)

@@ -8,28 +8,27 @@ the pictures and takes the tracks as they are, and to pipes as Matroska.
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import av
+from av.container import OutputContainer
 from av.stream import Disposition
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed
-from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, lost_of, read_back
-from gvcodec.source.codec_parameters import display_size, write_display_size
-from gvcodec.source.container_tags import lost_metadata, needs_tag_list
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import frame_from_planes, tag_colour
-from gvcodec.source.tracks import TrackReader
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.planes import frame_from_planes, tag_colour
+from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed, display_size, write_display_size
+from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, Labels, labels_in_file, lost_of
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.tracks.tags import lost_metadata, needs_tag_list
+from gvcodec.types import UNSPECIFIED_COLOUR, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
 
 if TYPE_CHECKING:
-    from gvcodec.sink.ffmpeg import Process
+    from gvcodec.util.ffmpeg import Process
 
 #: Kinds of files by their extensions, as FFmpeg calls them.
 FILES = {
@@ -80,7 +79,7 @@ _NEEDS_LENGTH = ("tta",)
 #: Bits a second of a channel of sound that is coded again.
 _BITRATE = 96_000
 #: In H.273: the matrix of RGB, which 4:2:0 does not have, and an unspecified one.
-_RGB, _UNSPECIFIED = 0, 2
+_RGB = 0
 #: How x265 and ffmpeg call chroma siting, by its code.
 _SITINGS = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"}
 
@@ -174,7 +173,7 @@ class FileWriter(VideoWriter):
     ) -> None:
         super().__init__()
         # Other outputs need no program.
-        from gvcodec.sink.ffmpeg import Process, find_ffmpeg
+        from gvcodec.util.ffmpeg import Process, find_ffmpeg
 
         self._make_process = Process
         self._pending, self._fmt, self._metadata = pending, fmt, metadata
@@ -297,7 +296,7 @@ class FileWriter(VideoWriter):
         fmt, colour = self._fmt, self._fmt.colour
         matrix = colour.matrix
         if self._kind == "webm" and matrix == _RGB:
-            matrix = _UNSPECIFIED
+            matrix = UNSPECIFIED_COLOUR
             self.notes.append("the matrix (RGB) left out: VP9 and AV1 do not have it with 4:2:0")
         options = MUXERS.get(self._kind, {}).items()
         flags = [word for name, text in options for word in (f"-{name}", text)]
@@ -364,24 +363,20 @@ def tick_of(time_base: Fraction) -> Fraction:
     return Fraction(1, scale // factor if factor else _USUAL)
 
 
-def fits(kind: str, feed_track: FedTrack) -> tuple[str, str, int] | None:
-    """Language, title and flags that come back from a file of this kind with a track as it is; None
-    where it cannot be written: muxers refuse codecs when they are added, with the header, at the
-    first packets or at the end."""
-    data = io.BytesIO()
-    try:
-        with av.open(data, "w", format=kind) as trial:
-            output = feed_track.add(trial)
-            trial.start_encoding()
-            for packet in () if feed_track.decodes else feed_track.first:
-                muxed = av.Packet(feed_track.data_of(packet))
-                muxed.time_base, muxed.duration = feed_track.track.tick, packet.duration
-                muxed.pts = muxed.dts = packet.pts - feed_track.first[0].pts
-                muxed.is_keyframe, muxed.stream = packet.key, output
-                trial.mux(muxed)
-    except (av.FFmpegError, ValueError):
-        return None
-    return read_back(data, kind, feed_track.kind, feed_track.track)
+def fits(kind: str, feed_track: FedTrack) -> Labels | None:
+    """`labels_in_file` of a track as it is."""
+
+    def write(trial: OutputContainer) -> None:
+        output = feed_track.add(trial)
+        trial.start_encoding()
+        for packet in () if feed_track.decodes else feed_track.first:
+            muxed = av.Packet(feed_track.data_of(packet))
+            muxed.time_base, muxed.duration = feed_track.track.tick, packet.duration
+            muxed.pts = muxed.dts = packet.pts - feed_track.first[0].pts
+            muxed.is_keyframe, muxed.stream = packet.key, output
+            trial.mux(muxed)
+
+    return labels_in_file(kind, feed_track.kind, feed_track.track, write)
 
 
 def choose_encoder(
@@ -450,8 +445,8 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> list[str]:
     options = []
     if metadata.mastering is not None:
         red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
-        named = zip(("G", "B", "R", "WP", "L"), (green, blue, red, white, levels), strict=True)
-        options.append(f"{mastering}=" + "".join(f"{name}({a},{b})" for name, (a, b) in named))
+        pairs = zip(("G", "B", "R", "WP", "L"), (green, blue, red, white, levels), strict=True)
+        options.append(f"{mastering}=" + "".join(f"{name}({a},{b})" for name, (a, b) in pairs))
     if metadata.light is not None:
         options.append(f"{light}={metadata.light[0]},{metadata.light[1]}")
     return options

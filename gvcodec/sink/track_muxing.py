@@ -7,7 +7,7 @@ hide is left out by whole packets.
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import cast
@@ -16,16 +16,16 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.source.container_tags import lost_metadata, title_of, write_metadata
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.sound_clock import is_frame, silence
-from gvcodec.source.tracks import Track, TrackPacket, TrackReader
+from gvcodec.tracks.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.tracks.packets import Track, TrackPacket, TrackReader
+from gvcodec.tracks.sound_clock import is_frame, silence
+from gvcodec.tracks.tags import lost_metadata, title_of, write_metadata
 from gvcodec.util.messages import count_noun
 
 #: G.711 sound of telephones and cameras, which PyAV lets into QuickTime alone: elsewhere it becomes
-#: 16-bit PCM. Each of its 256 values stands for one sample, nothing is lost.
+#: 16-bit PCM. Each of its 256 values is one sample: nothing is lost.
 _CODECS = ("pcm_alaw", "pcm_mulaw")
 
 
@@ -59,7 +59,8 @@ _HOLE = Fraction(1, 50)
 COUNTS = ("mp4", "mov")
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 8
-_Known = tuple[str, str, int]
+#: Language, title and flags of a track.
+Labels = tuple[str, str, int]
 
 
 class Muxing:
@@ -82,7 +83,7 @@ class Muxing:
         self.container = container
         self._metadata, self._zero = metadata, zero
         #: Coded frames, until the header is written.
-        self._held: list[av.Packet] | None = []
+        self._waiting_frames: list[av.Packet] | None = []
         self._reader = tracks or TrackReader(b"\0")
         self._reader.tracks = [
             replace(track, title=metadata.names_of(number).get("title", track.title))
@@ -102,11 +103,11 @@ class Muxing:
 
     def send(self, packet: av.Packet) -> None:
         """Write the next coded frame, once it is known how the tracks begin."""
-        if self._held is None:
+        if self._waiting_frames is None:
             self._mux_frame(packet)
             return
-        self._held.append(packet)
-        first, size = self._held[0], sum(held.size for held in self._held)
+        self._waiting_frames.append(packet)
+        first, size = self._waiting_frames[0], sum(frame.size for frame in self._waiting_frames)
         assert packet.dts is not None and first.dts is not None
         seconds = (packet.dts - first.dts) * packet.time_base
         if self._is_ready() or seconds > _PATIENCE or size > _ROOM:
@@ -147,9 +148,9 @@ class Muxing:
 
     def _begin(self) -> None:
         """Add the tracks, and write the header and the waiting packets."""
-        if self._held is None:
+        if self._waiting_frames is None:
             return
-        held, self._held = self._held, None
+        frames, self._waiting_frames = self._waiting_frames, None
         reader = self._reader
         for packet in reader.waiting:
             if packet.audible is not None and reader.streams[packet.track].type == "audio":
@@ -161,7 +162,7 @@ class Muxing:
             self._add_track(number, self._template(number, first), first)
         write_metadata(self._metadata.during(None, None, self.offset), self.container)
         self._start()
-        for frame in held:
+        for frame in frames:
             self._mux_frame(frame)
 
     def _mux_frame(self, packet: av.Packet) -> None:
@@ -241,7 +242,7 @@ class Muxing:
 
 
 class TrackMuxer(Muxing):
-    """Into a file of FFmpeg's `kind`, whose packets are those of the stream."""
+    """Muxes into a file of FFmpeg's `kind`; packets are copied from the stream."""
 
     def __init__(
         self,
@@ -287,23 +288,20 @@ class TrackMuxer(Muxing):
         track = self._reader.tracks[number]
         return describe(_add_stream(container, template, number in self._plain), track)
 
-    def _try(self, number: int, template: Stream, first: list[TrackPacket]) -> _Known | None:
-        """Language, title and flags that come back from a file with this track alone; None if it
-        cannot be written: muxers refuse codecs when it is added, with the header, at the first
-        packets or at the end."""
-        data, track = io.BytesIO(), self._reader.tracks[number]
+    def _try(self, number: int, template: Stream, first: list[TrackPacket]) -> Labels | None:
+        """`labels_in_file` of a track that begins with the packets `first`."""
+
+        def write(trial: OutputContainer) -> None:
+            output = self._add(trial, number, template)
+            trial.start_encoding()
+            for packet in first:
+                trial.mux(self._muxable(packet, output))
+            self._latest.pop(output, None)
+
         # The muxer reopens the file to put the index first.
         options = MUXERS[self._kind] if self.delays else {}
-        try:
-            with av.open(data, "w", format=self._kind, options=options) as trial:
-                output = self._add(trial, number, template)
-                trial.start_encoding()
-                for packet in first:
-                    trial.mux(self._muxable(packet, output))
-                self._latest.pop(output, None)
-        except (av.FFmpegError, ValueError):
-            return None
-        return read_back(data, self._kind, self._reader.streams[number].type, track)
+        medium, track = self._reader.streams[number].type, self._reader.tracks[number]
+        return labels_in_file(self._kind, medium, track, write, options)
 
     def _packet(self, packet: TrackPacket) -> av.Packet:
         return self._muxable(packet, self._outputs[packet.track])
@@ -331,12 +329,26 @@ def describe(output: Stream, track: Track) -> Stream:
     return output
 
 
-def read_back(data: io.BytesIO, kind: str, medium: str, track: Track) -> _Known | None:
-    """Language, title and flags of the only track of a file; None if it is no `medium`."""
+def labels_in_file(
+    kind: str,
+    medium: str,
+    track: Track,
+    write: Callable[[OutputContainer], None],
+    options: dict[str, str] | None = None,
+) -> Labels | None:
+    """Language, title and flags that come back from a file of this kind with one track, an `audio`
+    or `subtitle` that `write` adds; None if it cannot be written: muxers refuse codecs when they
+    are added, with the header, at the first packets or at the end."""
+    data = io.BytesIO()
+    try:
+        with av.open(data, "w", format=kind, options=options or {}) as trial:
+            write(trial)
+    except (av.FFmpegError, ValueError):
+        return None
     try:
         with av.open(io.BytesIO(data.getvalue())) as written:
             stream = written.streams[0]
-            # MPEG-TS takes any packets, whatever they are.
+            # MPEG-TS takes packets of any codec.
             labels = stream.language or "", title_of(stream), int(stream.disposition)
             return labels if stream.type == medium else None
     except (av.FFmpegError, IndexError):
@@ -370,7 +382,13 @@ def _add_stream(container: OutputContainer, template: Stream, plain: bool) -> St
         output = container.add_stream_from_template(template)
     context = output.codec_context
     if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):
-        count = context.layout.nb_channels
-        if context.layout.name not in LAYOUTS.values() and count in LAYOUTS:
-            context.layout = LAYOUTS[count]
+        context.layout = usual_layout(context)  # type: ignore[assignment]
     return output
+
+
+def usual_layout(context: av.AudioCodecContext) -> str:
+    """The layout of sound; the usual one of so many channels where only their number is known."""
+    layout = context.layout
+    if layout.name in LAYOUTS.values():
+        return layout.name
+    return LAYOUTS.get(layout.nb_channels, layout.name)

@@ -5,8 +5,8 @@
         writer.write(planes, pts)
 
 Without `crf` (`decode --lossless`) samples are exact, in H.264 and H.265 profiles that few players
-know. With one they are what plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10,
-`hvc1`); at `visually_lossless`, `decode`'s own, it looks the same. 8-bit sources come back with 8
+know. With one the file plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10, `hvc1`);
+at `visually_lossless`, the default of `decode`, it looks the same. 8-bit sources come back with 8
 bits. Files appear under their name only when complete. Raises `MediaError`.
 """
 
@@ -21,12 +21,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.planes import converts_matrix, rgb_from_planes, to_eight_bits
 from gvcodec.sink.output import FILES, PIPE, FileWriter, PipeWriter, VideoWriter, name_errors
-from gvcodec.source.metadata import Metadata
-from gvcodec.source.planes import converts_matrix, rgb_from_planes, to_eight_bits
-from gvcodec.source.tracks import TrackReader
-from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
+from gvcodec.tracks.packets import TrackReader
+from gvcodec.types import CODE_POINTS, UNSPECIFIED_COLOUR, Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 from gvcodec.util.messages import count_noun
 
@@ -34,7 +34,6 @@ from gvcodec.util.messages import count_noun
 #: frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
 _CRF_VP9 = 10.0
-_UNSPECIFIED = 2
 #: Most repeated frames: `_REPEATS`, or `_SHARE` times the others. A forged time must not fill a
 #: disk.
 _REPEATS, _SHARE = 1000, 10
@@ -114,7 +113,7 @@ class Y4mWriter(VideoWriter):
         self._frame: list[NDArray[Any]] = []
         self._count = self._repeated = 0
         colour = fmt.colour
-        if {colour.primaries, colour.transfer, colour.matrix} != {_UNSPECIFIED}:
+        if {colour.primaries, colour.transfer, colour.matrix} != {UNSPECIFIED_COLOUR}:
             self.notes.append("colour tags left out, y4m has none but the range")
         chroma = (
             _Y4M_CHROMA.get(fmt.colour.chroma_location, "420mpeg2")

@@ -2,7 +2,8 @@
 planes with times on one clock, packets of sound and subtitles, and metadata.
 
     a video     opening (the door) ─► demuxer, timeline ─► frame_reader ─► frame_range ─► reader,
-                which converts by conversion, planes; options in `inputs`; source_check at the end
-    sound       copying, tracks (as it is), sound_coding (as Opus), sound_clock; sound_source
-    metadata    source_metadata, side_data ─► metadata (the packet); container_tags
-    containers  boxes (MP4, Matroska), file_checks, codec_parameters, playlist, pictures"""
+                which converts frames by conversion, deinterlacing; source_check at the end
+    pictures    pictures (numbered files of a folder); playlist (the files of an HLS recording)
+    sound       copying (packets wait for their frames), sound_source (sound for frames of arrays)
+    metadata    source_metadata (tags, chapters), side_data (HDR, captions of frames)
+    damage      file_checks (truncated files, gaps)"""

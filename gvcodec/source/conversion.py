@@ -11,9 +11,8 @@ import av
 from av.sidedata.sidedata import Type
 
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.source.boxes import SEGMENT, TRACK, TRACKS, bodies, elements
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import (
+from gvcodec.input_options import InputOptions
+from gvcodec.planes import (
     CENTRE,
     LEFT,
     PLACES,
@@ -26,11 +25,12 @@ from gvcodec.source.planes import (
     rotation_of,
 )
 from gvcodec.source.side_data import CAPTIONS, LOSSES, STEREO, number_of, side_data
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import UNSPECIFIED_COLOUR, Colour, Planes, VideoFormat
+from gvcodec.util.boxes import SEGMENT, TRACK, TRACKS, VIDEO, bodies, elements
 
 #: Names the data in errors.
 _SOURCE = "tracks of a source"
-_VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4
+_COLOUR, _MAPPING = 0x55B0, 0x41E4
 #: Of chroma samples: 1 at the first luma sample, 2 between two.
 _RIGHT, _DOWN = 0x55B7, 0x55B8
 #: Samples to crop at the left, top, right and bottom.
@@ -63,7 +63,7 @@ def read_stored(stream: av.VideoStream) -> ContainerParams:
 
 def _read(head: bytes) -> ContainerParams:
     fields: dict[int, bytes] = {}
-    for part in bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, _VIDEO):
+    for part in bodies(head, _SOURCE, SEGMENT, TRACKS, TRACK, VIDEO):
         fields |= dict(elements(part, _SOURCE))
     fields |= dict(elements(fields.get(_COLOUR, b""), _SOURCE))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
@@ -81,7 +81,6 @@ _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs of independent frames: properties of one do not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
 _MATRIX = number_of(Type.DISPLAYMATRIX)
-_UNSPECIFIED = 2
 #: FFmpeg's numbers of limited and full range.
 _RANGES = {False: 1, True: 2}
 #: Formats whose names say their range, which is another one after conversion.
@@ -113,7 +112,7 @@ class Conversion:
         self._shape = stream.codec_context.sample_aspect_ratio
         #: Full range and matrix since the last keyframe, and those of the first frame.
         self._colours: tuple[bool, int] | None = None
-        self._first_colours = (False, _UNSPECIFIED)
+        self._first_colours = (False, UNSPECIFIED_COLOUR)
         self._recoloured = False
         self._turn = (0, False)
         self._rotation_of, self._scaler = cache(self._make_rotation), cache(self._make_scaler)
@@ -195,7 +194,7 @@ class Conversion:
             # Frames that the decoder held back may get the tags of later frames.
             self._colours = is_full_range(frame), int(frame.colorspace)
         (full, matrix), (first_full, first_matrix) = self._colours, self._first_colours
-        if _UNSPECIFIED in (matrix, first_matrix):
+        if UNSPECIFIED_COLOUR in (matrix, first_matrix):
             matrix = first_matrix
         if (full, matrix) == (first_full, first_matrix):
             return frame
@@ -310,7 +309,7 @@ class Conversion:
 def location_of(
     stream: av.VideoStream, frame: av.VideoFrame, stored_location: int, y4m: bytes | None
 ) -> int:
-    """Chroma siting of `Planes`: the centre for JPEG and what swscale makes of full chroma, else as
+    """Chroma siting of `Planes`: the centre for JPEG and for full chroma after swscale, else as
     the container (`stored_location`) or the head of a `y4m` file says."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE

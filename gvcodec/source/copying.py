@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.source.inputs import InputOptions
+from gvcodec.input_options import COPY, NONE, InputOptions, opus_rate
 from gvcodec.source.opening import of_the_same_programme
-from gvcodec.source.sound_coding import COPY, NONE, SoundCoder, opus_rate
 from gvcodec.source.timeline import Timeline
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.opus import SoundCoder
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 
@@ -23,8 +23,8 @@ _NAMELESS = {"subtitle": "a subtitle that nothing decodes, such as teletext"}
 def copier_of(
     container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
 ) -> tuple[TrackCopier | None, list[str]]:
-    """The copier of a file's other tracks, if any, and a line for each omission, except what
-    the user drops."""
+    """The copier of a file's other tracks, if any, and a line for each omission that the
+    user did not ask for."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
@@ -80,9 +80,9 @@ class Waiting:
 
     def forget(self, end: Fraction) -> None:
         """Drop packets that begin before `end` (seconds), except subtitles on screen then."""
-        shown = self._on_screen(end)
+        on_screen = self._on_screen(end)
         times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
-        self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]
+        self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in on_screen]
 
     def copy(
         self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
@@ -90,7 +90,7 @@ class Waiting:
         """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`. Of
         those before `zero` a subtitle on screen then begins then, others go without
         `all_before`."""
-        shown = {} if all_before else self._on_screen(zero)
+        on_screen = {} if all_before else self._on_screen(zero)
         packets, self._packets = self._packets, []
         for packet, part in packets:
             seconds = self._timeline.seconds(packet, part, end is None)
@@ -100,9 +100,9 @@ class Waiting:
             assert packet.pts is not None
             shift = zero - seconds + packet.pts * packet.time_base
             if seconds < zero and not all_before:
-                if id(packet) not in shown:
+                if id(packet) not in on_screen:
                     continue
-                late = shown[id(packet)] - packet.pts
+                late = on_screen[id(packet)] - packet.pts
                 packet.pts += late
                 packet.duration = packet.duration - late if packet.duration else 0
             if tracks is not None:
@@ -112,7 +112,7 @@ class Waiting:
         """Subtitles (by `id`) that begin before a time (seconds) and are on screen then, and when
         they begin in a part that begins there (ticks). One without a duration stays until the next
         one."""
-        shown: dict[int, int] = {}
+        begins: dict[int, int] = {}
         latest: dict[int, tuple[int, int]] = {}
         for packet, part in self._packets:
             seconds = self._timeline.seconds(packet, part)
@@ -125,5 +125,5 @@ class Waiting:
                 continue
             begin = time_in_part(packet.pts, packet.pts + packet.duration, moment)
             if begin is not None:
-                shown[id(packet)] = begin
-        return shown | dict(latest.values())
+                begins[id(packet)] = begin
+        return begins | dict(latest.values())

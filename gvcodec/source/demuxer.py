@@ -18,11 +18,11 @@ import av
 
 from gvcodec.bitstream.metadata_obu import is_painted
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.input_options import DEFAULT_RATE, InputOptions
 from gvcodec.source.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.source.inputs import DEFAULT_RATE, InputOptions
 from gvcodec.source.opening import InputFile, reason, video_of
 from gvcodec.source.timeline import Timeline, has_timestamps, rate_of_stream
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 
 #: No time is before it.
 NEVER = -(1 << 63)
@@ -77,7 +77,7 @@ class Demuxer:
 
     @property
     def period(self) -> Fraction:
-        """Of frames, in ticks."""
+        """Period of frames in ticks."""
         return 1 / self.rate / self.tick
 
     def restart(self) -> None:

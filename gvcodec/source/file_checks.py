@@ -8,27 +8,30 @@ import re
 from itertools import islice, takewhile
 from typing import BinaryIO, Literal
 
-from gvcodec.source.boxes import (
+from gvcodec.util.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,
     HEAD_BYTES,
+    INFO,
+    SEEK_HEAD,
     SEGMENT,
+    TAGS,
     TRACKS,
     VOID,
     boxes,
     element_head,
 )
 
-#: SeekHead, Info, Tracks, Cues, Chapters, Tags, Attachments.
-_TABLES = {0x114D9B74, 0x1549A966, TRACKS, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469}
+#: Tables of a segment, among them cues, chapters and attachments.
+_TABLES = {SEEK_HEAD, INFO, TRACKS, 0x1C53BB6B, 0x1043A770, TAGS, 0x1941A469}
 #: Timestamp, SilentTracks, Position, PrevSize, SimpleBlock, BlockGroup, EncryptedBlock.
 _IN_CLUSTER = {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
 _PARENTS = (SEGMENT, CLUSTER)
-_KNOWN = {EBML, VOID, CHECKSUM, *_PARENTS, *_TABLES, *_IN_CLUSTER}
+_ELEMENTS = {EBML, VOID, CHECKSUM, *_PARENTS, *_TABLES, *_IN_CLUSTER}
 #: First and last bytes of a JPEG picture, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
-#: Boxes that an MP4 file begins with, and those without which frames are missing.
+#: First boxes of MP4 files, and boxes without which frames are missing.
 MP4_BOXES = (
     b"ftyp",
     b"moov",
@@ -105,7 +108,7 @@ def has_gap(file: BinaryIO, size: int) -> bool:
         if element is None:
             return True
         kind, head, length = element
-        if kind not in _KNOWN:
+        if kind not in _ELEMENTS:
             return True
         at += head
         if kind not in _PARENTS:

@@ -18,10 +18,10 @@ from fractions import Fraction
 import av
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.input_options import InputOptions
+from gvcodec.planes import checksum
 from gvcodec.source.demuxer import Demuxer
 from gvcodec.source.frame_reader import FrameReader, InexactSeekError, Span, TimedFrame
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import checksum
 from gvcodec.source.side_data import CAPTIONS, side_data
 from gvcodec.source.timeline import end_of_track
 

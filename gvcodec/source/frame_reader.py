@@ -86,13 +86,13 @@ class FrameReader:
             elif demuxer.seek(math.floor(target)):
                 self._restart()
                 self._resumed = None
-        shown = self._read_until(target, first)
+        frame = self._read_until(target, first)
         if self._resumed is None or self._resumed > target:
             # The keyframe before it was missed.
             demuxer.reopen()
             self._restart()
-            shown = self._read_until(target)
-        return shown
+            frame = self._read_until(target)
+        return frame
 
     def seek_exactly(self, span: Span) -> TimedFrame:
         """The first frame of a span. Raises `InexactSeekError` where seeking misses it."""

@@ -21,10 +21,10 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.source import file_checks
-from gvcodec.source.container_tags import ANY_TEXT
 from gvcodec.source.pictures import list_folder_pictures, list_named_pictures
-from gvcodec.source.playlist import KEY, files_of, is_playlist
+from gvcodec.source.playlist import KEY, files_of, is_playlist, total_size
 from gvcodec.source.timeline import may_jump
+from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 
@@ -82,8 +82,8 @@ class SeekablePipe(Pipe):
 
 
 def video_of(container: av.container.InputContainer) -> av.VideoStream:
-    """The video that is meant, as players choose it: not a cover, the default one, the one with
-    more pictures. Raises `ValueError` where there is none."""
+    """The video that players choose: not a cover, the default stream, the stream with more
+    pictures. Raises `ValueError` where there is none."""
     best = container.streams.best("video")
 
     def rank(stream: av.VideoStream) -> tuple[int, ...]:
@@ -290,7 +290,7 @@ class InputFile:
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
         if self.files:
-            return sum(os.path.getsize(file) for file in self.files if os.path.isfile(file))
+            return total_size(self.files)
         size = self.container.size
         return size if size and size > 0 else None
 
@@ -366,8 +366,8 @@ class InputFile:
 
 
 class PictureFiles:
-    """Numbered pictures, each opened once. `cut_off`, `with_more`, `with_video`: those that are
-    incomplete, hold more pictures, or have a video behind them."""
+    """Numbered pictures, each opened once. `cut_off`, `with_more`, `with_video`: pictures that
+    are incomplete, hold more pictures, or have a video behind them."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths

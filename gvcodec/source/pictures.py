@@ -1,8 +1,8 @@
 """Numbered pictures as one video: which files they are, in their order.
 
-    folder/             pictures numbered without a gap, whatever the first number
+    folder/             pictures numbered without a gap, from any first number
     folder/f%04d.png    pictures of this name
-    folder/*.png        those that are there, in the order of the numbers in their names
+    folder/*.png        all of these files, in the order of the numbers in their names
 
 Raises `MediaError`."""
 
@@ -66,8 +66,8 @@ def _names(folder: str) -> list[str]:
 
 
 def _pictures(folder: str) -> list[str]:
-    shown = [name for name in sorted(_names(folder)) if not name.startswith(".")]
-    return [name for name in shown if os.path.splitext(name)[1].lower() in PICTURES]
+    visible = [name for name in sorted(_names(folder)) if not name.startswith(".")]
+    return [name for name in visible if os.path.splitext(name)[1].lower() in PICTURES]
 
 
 def _in_folder(folder: str) -> list[tuple[int, str]]:

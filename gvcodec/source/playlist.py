@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 from gvcodec.util import uris
 from gvcodec.util.uris import is_uri, local_path
 
 _MARK = b"#EXTM3U"
 #: Tags of a fragmented recording, another track, and a key, named in separate lines.
-_NAMED = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
+_FILE_TAG = re.compile(r'#EXT-X-(MAP|MEDIA|KEY):.*URI="([^"]+)"')
 #: The word of `files_of` for a key.
 KEY = "KEY"
 _MOST_BYTES, _DEEPEST = 1 << 24, 2
 
 
 def is_playlist(head: bytes) -> bool:
-    """By the first bytes of a file."""
+    """Whether these first bytes of a file are those of a playlist."""
     return head.startswith(_MARK)
 
 
@@ -33,7 +34,7 @@ def files_of(path: str, depth: int = 0) -> dict[str, str]:
         lines = file.read(_MOST_BYTES).decode(errors="replace").splitlines()
     files: dict[str, str] = {}
     for line in map(str.strip, lines[1:]):
-        kind, name = named.groups() if (named := _NAMED.match(line)) else ("", line)
+        kind, name = match.groups() if (match := _FILE_TAG.match(line)) else ("", line)
         if name and not name.startswith("#") and not is_uri(name):
             files[os.path.join(os.path.dirname(path), name)] = kind
     for file_name in list(files) if depth < _DEEPEST else ():
@@ -43,6 +44,10 @@ def files_of(path: str, depth: int = 0) -> dict[str, str]:
 
 def size_of(path: str) -> int | None:
     """Bytes of a source, of a playlist those of its files; None if they are not known."""
-    if files := files_of(path):
-        return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
-    return uris.size_of(path)
+    files = files_of(path)
+    return total_size(files) if files else uris.size_of(path)
+
+
+def total_size(files: Iterable[str]) -> int:
+    """Bytes of the files that are not missing."""
+    return sum(os.path.getsize(file) for file in files if os.path.isfile(file))

@@ -23,20 +23,20 @@ from typing import Self
 
 import av
 
+from gvcodec.bitstream.metadata import Metadata
+from gvcodec.input_options import InputOptions
+from gvcodec.planes import checksum
 from gvcodec.source.conversion import Conversion, location_of, read_stored
 from gvcodec.source.deinterlacing import deinterlace
 from gvcodec.source.demuxer import Demuxer
 from gvcodec.source.frame_range import FrameRange
 from gvcodec.source.frame_reader import FrameReader, Span
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.opening import AnySource, InputFile, PictureFiles, Source
-from gvcodec.source.planes import checksum
 from gvcodec.source.side_data import CAPTIONS, side_data
 from gvcodec.source.source_check import SourceCheck
 from gvcodec.source.source_metadata import metadata_of
 from gvcodec.source.timeline import has_timestamps
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes, VideoFormat
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import av
 from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
-from gvcodec.source.metadata import HIGHEST_MASTERING
+from gvcodec.bitstream.metadata import HIGHEST_MASTERING
 
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
@@ -47,15 +47,15 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     side: dict[int, bytes] = {}
     # PyAV frees the name of a colour profile, which FFmpeg frees again: the process would die.
     # Decoders of PNG alone give names, and their pictures are RGB or gray.
-    named = frame.format.is_rgb or len(frame.format.components) < _YUV_COMPONENTS
-    if named and _filtered(frame, "select", _PROFILE) is not None:
+    may_have_name = frame.format.is_rgb or len(frame.format.components) < _YUV_COMPONENTS
+    if may_have_name and _filtered(frame, "select", _PROFILE) is not None:
         side[_PROFILE] = b""
         frame = _without(frame, _PROFILE)
     while True:
         try:
             # `frame.side_data` would be kept by the frame that it keeps: dozens of frames would
-            # wait for the garbage collector. The stubs know neither its argument nor that it gives
-            # what it holds.
+            # wait for the garbage collector. The stubs know neither its argument nor its
+            # iterator.
             parts = cast(Any, SideDataContainer)(frame)
         except ValueError as error:
             # PyAV has no name for some kinds (EXIF, LCEVC …): "31 is not a valid Type".

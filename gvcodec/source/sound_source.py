@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.source.opening import InputFile, Source, reason
-from gvcodec.source.sound_coding import LAYOUTS, SoundCoder
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.opus import LAYOUTS, SoundCoder
 from gvcodec.util.file_io import name_of
 
 _LEAST_RATE, _MOST_RATE = 4_000, 768_000
@@ -107,7 +107,7 @@ def is_samples(sound: Any) -> bool:
 
 
 def _open_samples(source: Any, rate: int | None) -> av.container.InputContainer:
-    """As FFmpeg reads a file of them."""
+    """FFmpeg's demuxer on samples."""
     if rate is None or rate != int(rate) or not _LEAST_RATE <= rate <= _MOST_RATE:
         raise UsageError(
             f"samples need sound_rate, a number from {_LEAST_RATE} to {_MOST_RATE}, not {rate}"

@@ -13,7 +13,7 @@ from gvcodec.source.frame_range import FrameRange
 from gvcodec.source.frame_reader import FrameReader
 from gvcodec.source.opening import PictureFiles
 from gvcodec.source.timeline import ends_before_another
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.util.messages import count_noun
 
 

@@ -11,8 +11,7 @@ import av
 from av.sidedata.sidedata import Type
 from av.stream import Stream
 
-from gvcodec.source.container_tags import texts_of, title_of
-from gvcodec.source.metadata import (
+from gvcodec.bitstream.metadata import (
     LATEST,
     MAX_PAYLOAD,
     MICROSECOND,
@@ -23,6 +22,7 @@ from gvcodec.source.metadata import (
     printable,
 )
 from gvcodec.source.side_data import content_light, mastering_display, number_of, side_data
+from gvcodec.tracks.tags import texts_of, title_of
 
 #: Bytes that its field may take.
 _ENCODER_ROOM = 64
@@ -42,8 +42,8 @@ _TECHNICAL = frozenset(
 def metadata_of(
     container: av.container.InputContainer, frame: av.VideoFrame, streams: Sequence[Stream]
 ) -> tuple[Metadata, list[str]]:
-    """What a file, its first frame, its video and copied tracks (`streams`) say, and a line for
-    what is left out."""
+    """Metadata of a file, its first frame, its video and copied tracks (`streams`), and a line for
+    each omission."""
     side, video, is_ogg = side_data(frame), texts_of(streams[0]), container.format.name == "ogg"
     # Ogg has tags of tracks alone.
     texts = texts_of(*streams[::-1]) if is_ogg else texts_of(container)
@@ -78,8 +78,8 @@ def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
 
 
 def _names(video: dict[str, str], streams: Sequence[Stream]) -> Iterator[tuple[int, str, str]]:
-    named = {"title": video.get("title") or video.get("name"), "language": video.get("language")}
-    yield from ((0, k, text[:NAME_ROOM]) for k, text in named.items() if text and text != "und")
+    labels = {"title": video.get("title") or video.get("name"), "language": video.get("language")}
+    yield from ((0, k, text[:NAME_ROOM]) for k, text in labels.items() if text and text != "und")
     for number, stream in enumerate(streams[1 : MOST_TRACKS + 1], 1):
         if not (title := title_of(stream)).isprintable():
             yield number, "title", title

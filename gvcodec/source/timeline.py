@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.source.inputs import DEFAULT_RATE
+from gvcodec.input_options import DEFAULT_RATE
 
 #: Seconds. A track that steps back by more begins again (the video: by half a frame), one that
 #: steps forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as
@@ -113,15 +113,15 @@ class Timeline:
         if time is None or not packet.time_base:
             return
         tick = packet.time_base
-        shown = time * tick
+        begin = time * tick
         if not self.segments:
-            self.segments.append(Segment(shown, Fraction(0)))
+            self.segments.append(Segment(begin, Fraction(0)))
         elif self._end is not None and self._detect_jump(packet):
-            offset = self._end - shown
+            offset = self._end - begin
             if not packet.is_keyframe and self._last is not None and packet.dts is not None:
                 # Frames shown before it may follow.
                 offset = self._last + self.segments[-1].offset + self._step - packet.dts * tick
-            self.segments.append(Segment(shown, offset))
+            self.segments.append(Segment(begin, offset))
             self.jumps.append(self._end)
         if packet.dts is not None:
             decoded = packet.dts * tick
@@ -132,33 +132,33 @@ class Timeline:
         offset = self.segments[-1].offset
         if offset:
             _shift(packet, offset)
-        end = shown + offset + self._step
+        end = begin + offset + self._step
         self._end = end if self._end is None else max(self._end, end)
 
     def straighten(
         self, packets: Iterable[av.Packet], video: av.VideoStream
     ) -> Iterator[av.Packet]:
         """The same packets; where the video's clock leaps ahead for a few, they go on instead."""
-        held: list[av.Packet] = []
+        leaping: list[av.Packet] = []
         for packet in packets:
             if packet.stream.index != video.index or (packet.size and packet.dts is None):
                 yield packet
                 continue
             leap = self._ahead(packet)
-            if held and packet.size and self._ahead(held[0]) - leap > _FORWARD:
-                back = self._ahead(held[0]) - self._step
-                for early in held:
+            if leaping and packet.size and self._ahead(leaping[0]) - leap > _FORWARD:
+                back = self._ahead(leaping[0]) - self._step
+                for early in leaping:
                     _shift(early, -back)
                 self.jumps.append(self._end or Fraction(0))
-                yield from held
-                held.clear()
-            if leap > _FORWARD and len(held) < _LEAP:
-                held.append(packet)
+                yield from leaping
+                leaping.clear()
+            if leap > _FORWARD and len(leaping) < _LEAP:
+                leaping.append(packet)
                 continue
-            yield from held
-            held.clear()
+            yield from leaping
+            leaping.clear()
             yield packet
-        yield from held
+        yield from leaping
 
     def _ahead(self, packet: av.Packet) -> Fraction:
         """Seconds of decoding after the last packet that was moved."""
@@ -269,7 +269,7 @@ class DisplayTimes:
         return time if self.by_packet or (self._rising and reorders) else frame.pts
 
     def _time_of(self, packet: av.Packet) -> int:
-        """By the order of packets. The last timestamp for showing is often another guess."""
+        """Presentation time by the order of packets. The packet's own is often another guess."""
         if packet.dts is None or self._delay is None:
             return int(packet.pts or 0)
         return int(packet.dts + self._delay)

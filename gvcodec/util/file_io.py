@@ -107,8 +107,8 @@ _inputs: dict[tuple[int, int], str] = {}
 
 @contextlib.contextmanager
 def protect_inputs(inputs: Iterable[str], status: os.stat_result | None = None) -> Iterator[None]:
-    """While the block runs no output takes the place of one of these files, whatever link leads to
-    it. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
+    """While the block runs no output replaces one of these files, not even through a link. Of an
+    archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
     input, where that is known."""
     before = dict(_inputs)
     for name in inputs:

@@ -1,5 +1,5 @@
-"""Kinds of values that callers of the library give: a wrong one is a `UsageError` of one line, not
-an error of whatever first works with it."""
+"""Checks of values that callers of the library pass: a wrong kind is a `UsageError` of one line,
+not a `TypeError` deep inside."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ OVERRIDES = "\u202d\u202e"
 
 def one_line(text: str) -> str:
     """A message with control characters as backslash escapes."""
-    return "".join(repr(one)[1:-1] if is_control(one) else one for one in text)
+    return "".join(
+        repr(character)[1:-1] if is_control(character) else character for character in text
+    )
 
 
 def is_control(character: str) -> bool:

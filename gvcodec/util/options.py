@@ -53,7 +53,7 @@ def option(
     **argument: Any,
 ) -> Any:
     """A field. `flags`: names of the option ("-f --format"; that of the field), `group`: of the
-    options that it is listed with, `means`: values by the words that stand for them; the others as
+    options that it is listed with, `means`: values by their words; the others as
     for `add_argument`."""
     if default is False:
         argument["action"] = "store_true"
@@ -278,8 +278,8 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, An
             near = _MEANT.get(name) or next(
                 iter(difflib.get_close_matches(name, all_names, 1)), None
             )
-            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(all_names)}"
-            raise UsageError(f"there is no option {name}{meant}", code="option-unknown")
+            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(all_names)}"
+            raise UsageError(f"there is no option {name}{hint}", code="option-unknown")
     plain = {name: _plain(value) for name, value in options.items()}
     for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):
         if (name := keyword.name) in plain:

@@ -18,7 +18,7 @@ NOT_COMPILED = (
 
 def leave_working_directory() -> None:
     """Take the working directory and relative folders off `sys.path`, and off $PYTHONPATH and $PATH
-    for what is started later."""
+    of processes that are started later."""
     sys.path[:] = safe_path()
     if "PYTHONPATH" in os.environ:
         entries = os.environ["PYTHONPATH"].split(os.pathsep)
@@ -33,7 +33,7 @@ def safe_path() -> list[str]:
 
 
 def python_command(module: str) -> list[str]:
-    """Words of `python -m MODULE`, whatever the working directory holds."""
+    """Words of `python -m MODULE`, which import nothing from the working directory."""
     return [sys.executable, "-P", "-m", module]
 
 

@@ -36,8 +36,8 @@ class OnAbort:
 
 
 def defer_signals() -> threading.RLock:  # type: ignore[valid-type]
-    """In a `with` block of this no signal ends the process: what the block makes and the `OnAbort`
-    that undoes it come together."""
+    """In a `with` block of this no signal ends the process: the block creates something together
+    with the `OnAbort` that removes it."""
     return _lock
 
 

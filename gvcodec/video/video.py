@@ -21,7 +21,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.opening import Source, unwrap
 from gvcodec.painter.video import check_paint_strength, check_tokens_option
-from gvcodec.source.planes import rgb_reader
+from gvcodec.planes import rgb_reader
 from gvcodec.types import HDR_TRANSFERS, time_in_part
 from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.file_io import BorrowedFile, as_name, name_of, open_input
@@ -419,5 +419,5 @@ class Video(TimedStream):
 
 
 def _plain(values: Any) -> Any:
-    """Tensors, on whatever device, as arrays."""
+    """Tensors on any device as arrays."""
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values

@@ -13,7 +13,7 @@ import gvcodec
 from gvcodec.base import BaseEncoder, BasePacket, EncodeResult
 from gvcodec.bitstream import Kind
 from gvcodec.codec.encoder import Encoder
-from gvcodec.source.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
+from gvcodec.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import add_video, ffmpeg, packets_of, read_film, write_pictures

@@ -22,8 +22,8 @@ from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits
 from gvcodec.models import PAINTER
-from gvcodec.source.codec_parameters import make_head, open_head
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.codec_parameters import make_head, open_head
+from gvcodec.tracks.packets import TrackReader
 from tests.conftest import moving_texture, packets_in, run, stream_of
 from tests.errors import raises
 from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets

@@ -14,9 +14,10 @@ import gvcodec
 from gvcodec import _core, limits
 from gvcodec.bitstream import header, packets
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source import codec_parameters, tracks
-from gvcodec.source.codec_parameters import make_head
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks import codec_parameters
+from gvcodec.tracks import packets as track_packets
+from gvcodec.tracks.codec_parameters import make_head
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import in_process, moving_texture
 from tests.fuzz.robustness.hostile import audio_stream, tracks_payload
@@ -94,7 +95,9 @@ def test_limits_are_those_that_are_written_down() -> None:
     assert listed["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
     parameters = listed["tracks of sound and subtitles, their parameters"]
-    assert parameters == f"{tracks._MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
+    assert (
+        parameters == f"{track_packets.MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
+    )
     assert listed["timestamps ahead of their frames"] == "2^19"
     timeline, late = _core.Timeline(0, (25, 1), (1, 25), 1000), b"\0\2"  # by one tick
     timeline.send(late * (1 << 19))

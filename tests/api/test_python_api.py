@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour
 from gvcodec.util.options import with_keywords
 from tests.conftest import moving_texture, run

@@ -12,9 +12,9 @@ import gvcodec
 from gvcodec.base.standard.encoder import StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, parse_params, uses_screen_tools
 from gvcodec.errors import UsageError
-from gvcodec.sink import ffmpeg
-from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import Planes
+from gvcodec.util import ffmpeg
+from gvcodec.util.ffmpeg import VVENC, find_ffmpeg
 from tests.base.test_standard import decode, form
 from tests.clips import make_clip, write_clip
 from tests.conftest import FASTEST, clips_equal, moving_texture, run, send_all

@@ -22,8 +22,8 @@ from gvcodec.batch.engines import Inline, Local, LostError, Task
 from gvcodec.batch.ledger import CHUNK_COLUMNS, CHUNK_TABLE, COLUMNS, TABLE, Job, Ledger
 from gvcodec.batch.tasks import Settings, boundaries, make_plan, make_settings
 from gvcodec.config import EncoderConfig
+from gvcodec.planes import frame_from_planes
 from gvcodec.rate.one_pass import Budget
-from gvcodec.source.planes import frame_from_planes
 from gvcodec.util import uris
 from tests.clips import add_video, packets_of, put_planes, read_film, sound_of
 from tests.conftest import clips_equal, moving_texture, run

@@ -22,7 +22,7 @@ from gvcodec.compare import (
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PeerEncode, encode, encode_at
 from gvcodec.errors import UsageError
-from gvcodec.source.planes import Scaler
+from gvcodec.planes import Scaler
 from gvcodec.types import Planes
 from tests.clips import format_of, write_clip
 from tests.conftest import moving_texture, run

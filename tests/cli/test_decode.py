@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.metadata import Chapter, Metadata
-from gvcodec.source.planes import planes_from_frame
+from gvcodec.planes import planes_from_frame
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from tests.clips import add_video, format_of, make_clip, put_planes, read_film, write_clip

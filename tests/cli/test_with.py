@@ -22,8 +22,8 @@ import gvcodec
 from gvcodec.cli import main
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
-from gvcodec.sink.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import VideoFormat
+from gvcodec.util.ffmpeg import VVENC, find_ffmpeg
 from tests.conftest import moving_texture, needs
 from tests.networks import other_biases
 

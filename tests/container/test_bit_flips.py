@@ -11,7 +11,7 @@ import gvcodec
 from gvcodec.bitstream import ChangedStream, Kind, PtsDecoder, Reader
 from gvcodec.errors import GvcodecError
 from gvcodec.opening import open_source
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.util.messages import silence
 from tests.clips import ffmpeg
 

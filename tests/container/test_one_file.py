@@ -19,13 +19,13 @@ from gvcodec import _core
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.mp4_limits import check_mp4
 from gvcodec.one_file.write import write_one_file
 from gvcodec.opening import unwrap
-from gvcodec.source.metadata import Chapter, Metadata
-from gvcodec.source.tracks import TrackCopier
+from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes
 from tests.browser import Page, browser
 from tests.clips import box, ffmpeg, make_clip, packets_of, sound_of, write_clip

@@ -12,7 +12,7 @@ import gvcodec
 from gvcodec.bitstream import Packet
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import UsageError
-from gvcodec.source.planes import PLACES, Scaler, to_eight_bits
+from gvcodec.planes import PLACES, Scaler, to_eight_bits
 from gvcodec.types import Colour, Planes
 from tests.cli.test_decode import HEIGHT, WIDTH, stream_of
 from tests.clips import format_of, packets_of, read_film

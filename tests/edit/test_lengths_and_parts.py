@@ -10,7 +10,7 @@ import pytest
 
 import gvcodec
 from gvcodec.compare import compare
-from gvcodec.source.planes import frame_from_planes
+from gvcodec.planes import frame_from_planes
 from tests.clips import add_video, put_pictures, sound_of, write_clip
 from tests.conftest import moving_texture, run
 from tests.media.test_clocks import recording

@@ -11,7 +11,8 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.source.tracks import TrackCopier, TrackPacket
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import FASTEST, clips_equal, moving_texture, piped, planes_equal, run

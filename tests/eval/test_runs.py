@@ -56,7 +56,7 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
     plan = Plan(tmp_path, (0.1,), {})
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "decoded").write_text("of the other run")
-    with runs._held(tmp_path), pytest.raises(EvalError, match="another run"):
+    with runs._lock_folder(tmp_path), pytest.raises(EvalError, match="another run"):
         runs.run_all([], [], plan, 1)
     assert (tmp_path / "tmp" / "decoded").exists() and runs.run_all([], [], plan, 1) == []
     assert not (tmp_path / "tmp").exists()

@@ -41,6 +41,7 @@ with instrumented(__name__):
     from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
+    from gvcodec.bitstream.metadata import Metadata
     from gvcodec.bitstream.metadata_obu import insert_entries, pack, parse, parse_temporal_unit
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
@@ -54,8 +55,7 @@ with instrumented(__name__):
     from gvcodec.painter.fitting.deltas import unpack
     from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
-    from gvcodec.source.metadata import Metadata
-    from gvcodec.source.tracks import TrackReader
+    from gvcodec.tracks.packets import TrackReader
     from gvcodec.types import VideoFormat
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))

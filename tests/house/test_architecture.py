@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import sys
 import types
 from fractions import Fraction
@@ -23,6 +24,17 @@ from tests.house.scripts import ROOT, load_script
 
 def test_every_module_is_used_by_what_is_shipped() -> None:
     assert load_script("unreachable").unreachable() == []
+
+
+def test_each_folder_says_what_it_is_and_lists_its_modules() -> None:
+    """The first lines of `__init__.py`: what goes in, what comes out; then every module."""
+    for path in sorted((ROOT / "gvcodec").rglob("__init__.py"))[1:]:
+        text = path.read_text(encoding="utf-8")
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        assert "In:" in docstring and "Out:" in docstring, path
+        modules = {module.stem for module in path.parent.glob("*.py")} - {"__init__"}
+        unlisted = [name for name in modules if not re.search(rf"\b{name}\b", text)]
+        assert not unlisted, f"{path} does not list {', '.join(sorted(unlisted))}"
 
 
 class Raw(BaseEncoder, BaseDecoder):

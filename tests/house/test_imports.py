@@ -15,7 +15,7 @@ print(*(name for name in sys.modules if name.split(".")[0] == "gvcodec"))
 BUDGETS = {
     "import gvcodec.api.decoding": 54,
     "import gvcodec; gvcodec.decode_file": 55,
-    "import gvcodec; gvcodec.decode; gvcodec.Decoder; gvcodec.Reader": 43,
+    "import gvcodec; gvcodec.decode; gvcodec.Decoder; gvcodec.Reader": 42,
 }
 #: What only encoding needs.
 FOREIGN = (
@@ -25,8 +25,7 @@ FOREIGN = (
     "config",
     "edit",
     "entropy",
-    "source.reader",
-    "source.source_metadata",
+    "source",
     "painter.model",
     "painter.strength",
     "rate",

@@ -19,7 +19,7 @@ from eval.__main__ import main
 from eval.rd import command
 from gvcodec import cli
 from gvcodec.cli._habits import map_ffmpeg_options
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour
 from tests.clips import make_clip, write_pictures
 

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.boxes import (
+from gvcodec.util.boxes import (
     SEGMENT,
     TRACK,
     TRACKS,

@@ -19,7 +19,7 @@ from gvcodec.errors import MediaError
 from gvcodec.one_file.write import write_one_file
 from gvcodec.retrieval.files import open_summarised
 from gvcodec.sink.writer import open_writer
-from gvcodec.source.tracks import TrackReader
+from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
 from tests.clips import add_video, make_clip, put_pictures, read_film, sound_of
 from tests.conftest import metadata_of, run

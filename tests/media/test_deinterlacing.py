@@ -7,7 +7,7 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError
-from gvcodec.source.inputs import InputOptions
+from gvcodec.input_options import InputOptions
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from tests.clips import ffmpeg, make_clip, read_film, write_clip

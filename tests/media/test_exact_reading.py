@@ -12,8 +12,8 @@ import pytest
 from gvcodec.batch import tasks
 from gvcodec.batch.tasks import make_plan, make_settings
 from gvcodec.config import EncoderConfig
+from gvcodec.input_options import InputOptions
 from gvcodec.source.frame_reader import InexactSeekError, Span
-from gvcodec.source.inputs import InputOptions
 from tests.clips import add_video, copy_tracks, number_of, numbered, read_film
 
 FRAMES = 48

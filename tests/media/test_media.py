@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.bitstream.metadata import printable
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.sink.writer import open_writer, visually_lossless
-from gvcodec.source.metadata import printable
-from gvcodec.source.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.source.side_data import side_data
 from gvcodec.types import Colour, Planes

@@ -11,9 +11,9 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind
 from gvcodec.errors import UsageError
-from gvcodec.source.inputs import InputOptions
+from gvcodec.input_options import InputOptions
 from gvcodec.source.reader import VideoReader
-from gvcodec.source.tracks import TrackPacket, TrackReader
+from gvcodec.tracks.packets import TrackPacket, TrackReader
 from tests.clips import add_video, ffmpeg, put_pictures, put_planes, read_film, write_clip
 from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep

@@ -15,8 +15,8 @@ from PIL import Image, ImageCms
 
 import gvcodec as api
 from gvcodec.errors import MediaError
+from gvcodec.planes import rgb_from_planes
 from gvcodec.source.opening import Source
-from gvcodec.source.planes import rgb_from_planes
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import box, ffmpeg, read_film, write_pictures

@@ -15,8 +15,8 @@ import gvcodec
 import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import rgb_from_planes, tag_colour
+from gvcodec.input_options import InputOptions
+from gvcodec.planes import rgb_from_planes, tag_colour
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour
 from tests.clips import put_pictures, read_film, write_pictures

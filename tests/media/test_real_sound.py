@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.codec_parameters import make_head, open_head
-from gvcodec.source.planes import frame_from_planes, tag_colour
+from gvcodec.planes import frame_from_planes, tag_colour
+from gvcodec.tracks.codec_parameters import make_head, open_head
 from gvcodec.types import Colour
 from tests.clips import add_video, copy_tracks, packets_of
 from tests.conftest import moving_texture, piped, run

@@ -12,10 +12,9 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import UsageError
+from gvcodec.input_options import InputOptions, opus_rate
 from gvcodec.sink import feed
-from gvcodec.source import tracks
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.sound_coding import opus_rate
+from gvcodec.tracks import copier
 from tests.clips import add_video, packets_of, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, run
 from tests.media.test_parts import tracks_in
@@ -254,7 +253,7 @@ def test_streams_that_hold_damaged_frames_are_decoded(tmp_path, monkeypatch, suf
     path = tmp_path / "aac.ts"
     assert write_source(path, "aac", "mpegts", LENGTH)
     lose(path, 0.6)
-    monkeypatch.setattr(tracks, "is_frame", lambda stream, data: True)
+    monkeypatch.setattr(copier, "is_frame", lambda stream, data: True)
     run("encode", path, tmp_path / "old.gvc", *QUICK)
     out = tmp_path / f"a.{suffix}"
     run("decode", tmp_path / "old.gvc", out, "-y")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.source.tracks import vobsub_shown_for
+from gvcodec.tracks.vobsub import vobsub_shown_for
 from tests.clips import add_video, packets_of, put_pictures
 from tests.media.test_clocks import QUICK
 

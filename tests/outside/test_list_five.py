@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import gvcodec
+from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.errors import MediaError
-from gvcodec.source.container_tags import lost_metadata
-from gvcodec.source.metadata import Chapter, Metadata
 from gvcodec.source.opening import Source
+from gvcodec.tracks.tags import lost_metadata
 from tests.clips import ffmpeg
 from tests.conftest import metadata_of
 from tests.outside.test_fifteen_kinds import FAST, encoded, made

@@ -17,8 +17,8 @@ import pytest
 
 import gvcodec
 from gvcodec.codec.decoder import DecodedFrame
+from gvcodec.planes import rgb_from_planes
 from gvcodec.player.server import PlayerServer, page_folder
-from gvcodec.source.planes import rgb_from_planes
 from tests.browser import Page
 from tests.clips import write_clip
 from tests.conftest import moving_texture

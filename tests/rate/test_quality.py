@@ -14,12 +14,12 @@ from gvcodec.api.job import Job
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.input_options import InputOptions
+from gvcodec.planes import Scaler
 from gvcodec.rate import quality
 from gvcodec.rate.one_pass import EncodePass, VideoStats, encode_pass
 from gvcodec.rate.quality import METRICS, QualityMetric, missing_package
 from gvcodec.rate.target import Target, encode_to_target, parse_target
-from gvcodec.source.inputs import InputOptions
-from gvcodec.source.planes import Scaler
 from gvcodec.types import Planes
 from tests.clips import make_clip, write_clip
 from tests.conftest import psnr

@@ -13,6 +13,7 @@ import pytest
 
 import gvcodec as api
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.perceptual import find_weights
@@ -20,7 +21,6 @@ from gvcodec.rate import size as sizes
 from gvcodec.rate.one_pass import Budget, EncodePass, SourceFactory, encode_pass
 from gvcodec.rate.size import RatedFile, Scale, Search, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target, make_bracket, next_q, parse_target
-from gvcodec.source.metadata import Metadata
 from gvcodec.source.reader import Frame
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip, write_clip

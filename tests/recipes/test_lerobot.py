@@ -13,7 +13,7 @@ import pytest
 
 import gvcodec
 from gvcodec.cli import main
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour
 from tests.conftest import moving_texture
 from tests.recipes.commands import blocks

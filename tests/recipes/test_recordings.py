@@ -9,7 +9,7 @@ import pytest
 
 import gvcodec
 from gvcodec.cli import main
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour
 from tests.clips import write_pictures
 from tests.conftest import moving_texture

@@ -19,7 +19,7 @@ import gvcodec
 from gvcodec.cli import main
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
-from gvcodec.source.planes import rgb_from_planes
+from gvcodec.planes import rgb_from_planes
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import write_pictures
 from tests.conftest import moving_texture

@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.errors import WrongModelError
 from gvcodec.models import LP_COMP
+from gvcodec.planes import planes_from_rgb, rgb_matrix
 from gvcodec.retrieval import embedders, lp_comp
 from gvcodec.retrieval.embedders import FrameTokens
 from gvcodec.retrieval.files import open_summarised
 from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.source.planes import planes_from_rgb, rgb_matrix
 from gvcodec.types import Colour
 from scripts.demo_clip import frames as demo_frames
 from tests.clips import write_pictures

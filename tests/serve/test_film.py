@@ -7,7 +7,7 @@ import av
 import pytest
 
 import gvcodec
-from gvcodec.source.planes import planes_from_frame, to_eight_bits
+from gvcodec.planes import planes_from_frame, to_eight_bits
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made

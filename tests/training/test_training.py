@@ -16,7 +16,7 @@ from gvcodec.painter.fitting.objective import Objective, crop_rgb, to_display_rg
 from gvcodec.painter.model import CONDITION
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.source.planes import to_eight_bits
+from gvcodec.planes import to_eight_bits
 from gvcodec.types import Colour
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb

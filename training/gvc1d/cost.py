@@ -17,7 +17,7 @@ from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, parameter_shapes
 
 
 def count_multiplications(config: Config, grid: Grid) -> dict[str, int]:
-    """Of one frame of one clip, by part: encode, predict, decode, advance."""
+    """Multiplications for one frame of one clip, by part: encode, predict, decode, advance."""
     count = [0]
 
     def linear(x: Any, weight: Any, bias: Any = None) -> Any:

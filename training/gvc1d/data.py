@@ -135,7 +135,7 @@ class FolderClips:
     """Crops of `size` luma samples of all videos and pictures below `path`, and in shards (.tar)
     there. Those named in `training/held_out.txt`, and those of `held_out` (a share of the sources
     by the first words of their names, or a file of beginnings of names), only validate. The first
-    `MOST_CHECKED` clips are opened at the start, and a line names those that are too small. Raises
+    `MOST_CHECKED` clips are opened at the start, and a line names clips that are too small. Raises
     `MediaError` where there is nothing to train or to validate on, `UsageError`."""
 
     path: str
@@ -157,7 +157,7 @@ class FolderClips:
 
     @cached_property
     def _files(self) -> dict[bool, list[Source]]:
-        """By whether they are held out."""
+        """Files, held-out ones apart."""
         root = Path(self.path)
         if not root.is_dir():
             raise MediaError(f"{self.path}: no such folder")
@@ -231,10 +231,10 @@ class Source(NamedTuple):
 
 def list_sources(root: Path) -> list[Source]:
     """All below a folder, by name. Raises `MediaError` for a shard that cannot be read."""
-    known = VIDEOS | PICTURES
+    suffixes = VIDEOS | PICTURES
     sources = []
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in known:
+        if path.suffix.lower() in suffixes:
             sources.append(Source(path, path.name))
         elif path.suffix.lower() == ".tar":
             try:
@@ -244,7 +244,7 @@ def list_sources(root: Path) -> list[Source]:
                 raise MediaError(f"{path}: cannot be read ({error})") from None
             for member in files:
                 name = Path(member.name).name
-                if Path(name).suffix.lower() in known:
+                if Path(name).suffix.lower() in suffixes:
                     sources.append(Source(path, name, member.offset_data, member.size))
     return sources
 
@@ -298,8 +298,8 @@ def _draw_validation() -> Validation:
               for name in ("first", "next", "cut", "return")}  # fmt: skip
     places["first"][:, 0] = True
     for row, clip in enumerate(clips):
-        for frame, known in clip.cuts():
-            places["return" if known else "cut"][row, frame] = True
+        for frame, is_return in clip.cuts():
+            places["return" if is_return else "cut"][row, frame] = True
     places["next"] = ~(places["first"] | places["cut"] | places["return"])
     return Validation(_stack(clips), places, draw_recall(first + 500, RECALL_CLIPS))
 
@@ -312,14 +312,14 @@ def draw_recall(first_seed: int, count: int) -> Recall:
     frames = []
     for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng([seed, 2])
-        shown, between = (int(rng.integers(2, 5)) for _ in range(2))
-        times = [*range(shown), *range(between), shown]
-        scenes = [0] * shown + [1] * between
+        first_length, between = (int(rng.integers(2, 5)) for _ in range(2))
+        times = [*range(first_length), *range(between), first_length]
+        scenes = [0] * first_length + [1] * between
         total = 4 + 4 + 1
         pad = total - len(times)  # the same length for all: frames after the return
-        times += [shown + 1 + n for n in range(pad)]
+        times += [first_length + 1 + n for n in range(pad)]
         for first, clips in ((0, returning), (2, stranger)):
             numbers = [first if s == 0 else s for s in scenes] + [0] * (1 + pad)
             clips.append(world.draw(seed, total, (numbers, times)))
-        frames.append(shown + between)
+        frames.append(first_length + between)
     return Recall(_stack(returning), _stack(stranger), torch.tensor(frames))

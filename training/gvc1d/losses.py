@@ -61,9 +61,11 @@ class Appearance:
             self.discriminator.parameters(), 2e-4, betas=(0.5, 0.9), weight_decay=0.0
         )
 
-    def loss(self, shown: Planes, source: Planes, perceptual: float, adversarial: float) -> Tensor:
+    def loss(
+        self, decoded: Planes, source: Planes, perceptual: float, adversarial: float
+    ) -> Tensor:
         """The weighted sum, a scalar; the discriminator takes a step."""
-        fake, real = to_rgb(shown).clamp(0, 1), to_rgb(source).clamp(0, 1)
+        fake, real = to_rgb(decoded).clamp(0, 1), to_rgb(source).clamp(0, 1)
         total = fake.new_zeros(())
         if perceptual:
             distance, _ = self._distance(fake, self._distance.reference(real))
@@ -125,12 +127,12 @@ class RecallProbe(nn.Module):
         clip, frame = torch.nonzero(last >= 0, as_tuple=True)
         if not len(clip):
             return memory.sum() * 0
-        wanted = tokens[clip, last[clip, frame]].flatten(1, 2)  # [N, W * T, C]
-        wanted = torch.cat([F.softsign(wanted), F.softsign(wanted / 8)], -1)
-        query = self.position[: wanted.shape[1]].expand(len(clip), -1, -1)
-        seen = self.norm(memory[clip, frame])  # [N, M, D]
-        read = query + self.attention(query, seen, seen, need_weights=False)[0]
-        return (self.head(read) - wanted).square().mean()
+        target = tokens[clip, last[clip, frame]].flatten(1, 2)  # [N, W * T, C]
+        target = torch.cat([F.softsign(target), F.softsign(target / 8)], -1)
+        query = self.position[: target.shape[1]].expand(len(clip), -1, -1)
+        keys = self.norm(memory[clip, frame])  # [N, M, D]
+        read = query + self.attention(query, keys, keys, need_weights=False)[0]
+        return (self.head(read) - target).square().mean()
 
     def step(self) -> None:
         """Descend on the gradients that the last loss left."""

@@ -73,5 +73,5 @@ def start_from_components(weights: dict[str, Any], config: Config, patches: Floa
 
 
 def _deviation(weights: dict[str, Any], *names: str) -> float:
-    """Of a sum of one row of each of these tables."""
+    """Standard deviation of a sum of one row of each table."""
     return float(np.sqrt(sum(np.square(weights[name]).mean() for name in names)))

@@ -65,7 +65,8 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of their network: layers and widths of encoder and decoder, tokens, values of a token."""
+    """Sizes of their network: layers and widths of encoder and decoder, tokens, values of a
+    token."""
 
     layers: dict[str, int]
     width: dict[str, int]
@@ -75,32 +76,32 @@ class Sizes:
 
 def shapes_of(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Their tensors that are read, by name."""
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for half, layers in sizes.layers.items():
         d = sizes.width[half]
         for layer in range(layers):
             name = f"{half}.transformer.{layer}"
-            found[f"{name}.attn.in_proj_weight"] = 3 * d, d
-            found[f"{name}.attn.in_proj_bias"] = (3 * d,)
-            found[f"{name}.attn.out_proj.weight"] = d, d
-            found[f"{name}.mlp.c_fc.weight"] = 4 * d, d
-            found[f"{name}.mlp.c_fc.bias"] = (4 * d,)
-            found[f"{name}.mlp.c_proj.weight"] = d, 4 * d
+            shapes[f"{name}.attn.in_proj_weight"] = 3 * d, d
+            shapes[f"{name}.attn.in_proj_bias"] = (3 * d,)
+            shapes[f"{name}.attn.out_proj.weight"] = d, d
+            shapes[f"{name}.mlp.c_fc.weight"] = 4 * d, d
+            shapes[f"{name}.mlp.c_fc.bias"] = (4 * d,)
+            shapes[f"{name}.mlp.c_proj.weight"] = d, 4 * d
             vectors = ("ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias")
             for vector in (*vectors, "attn.out_proj.bias", "mlp.c_proj.bias"):
-                found[f"{name}.{vector}"] = (d,)
+                shapes[f"{name}.{vector}"] = (d,)
         for vector in ("ln_pre.weight", "ln_pre.bias", "ln_post.weight", "ln_post.bias"):
-            found[f"{half}.{vector}"] = (d,)
-        found[f"{half}.positional_embedding"] = GRID**2 + 1, d
-        found[f"{half}.latent_token_positional_embedding"] = sizes.tokens, d
+            shapes[f"{half}.{vector}"] = (d,)
+        shapes[f"{half}.positional_embedding"] = GRID**2 + 1, d
+        shapes[f"{half}.latent_token_positional_embedding"] = sizes.tokens, d
     d = sizes.width["encoder"]
-    found["latent_tokens"] = sizes.tokens, d
-    found["encoder.patch_embed.weight"] = d, 3, PATCH, PATCH
-    found["encoder.patch_embed.bias"] = (d,)
-    found["encoder.conv_out.weight"] = 2 * sizes.channels, d, 1, 1
-    found["encoder.conv_out.bias"] = (2 * sizes.channels,)
-    found["decoder.mask_token"] = 1, 1, sizes.width["decoder"]
-    return found
+    shapes["latent_tokens"] = sizes.tokens, d
+    shapes["encoder.patch_embed.weight"] = d, 3, PATCH, PATCH
+    shapes["encoder.patch_embed.bias"] = (d,)
+    shapes["encoder.conv_out.weight"] = 2 * sizes.channels, d, 1, 1
+    shapes["encoder.conv_out.bias"] = (2 * sizes.channels,)
+    shapes["decoder.mask_token"] = 1, 1, sizes.width["decoder"]
+    return shapes
 
 
 def read_file(path: Path) -> tuple[Sizes, dict[str, Array]]:
@@ -112,7 +113,7 @@ def read_file(path: Path) -> tuple[Sizes, dict[str, Array]]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 (what a damaged file raises is not documented)
+    except Exception as error:  # noqa: BLE001 (errors of damaged files are not documented)
         line = str(error).strip().partition("\n")[0]
         raise UsageError(f"{path}: cannot be read as weights ({line})") from None
     if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
@@ -152,23 +153,23 @@ def convert(
 ) -> tuple[dict[str, Array], list[str]]:
     """Our parameters that they give, and a line for each part that they do not. Raises
     `UsageError` where neither encoder nor decoder fits."""
-    found: dict[str, Array] = {}
+    ours: dict[str, Array] = {}
     notes = []
     for half, kinds in (("encoder", config.encoder), ("decoder", config.decoder)):
         reason = _find_misfit(sizes, half, kinds, config)
         if reason:
             notes.append(f"{half}: {reason}")
             continue
-        _convert_blocks(theirs, half, kinds, sizes.layers[half], found)
+        _convert_blocks(theirs, half, kinds, sizes.layers[half], ours)
         notes += (_convert_encoder if half == "encoder" else _convert_decoder)(
-            sizes, theirs, config, found
+            sizes, theirs, config, ours
         )
-    if not found:
+    if not ours:
         raise UsageError(f"TA-TiTok does not fit this network: {'; '.join(notes)}")
     shapes = parameter_shapes(config)
-    wrong = [name for name, value in found.items() if value.shape != shapes[name][0]]
+    wrong = [name for name, value in ours.items() if value.shape != shapes[name][0]]
     assert not wrong, wrong
-    return found, notes
+    return ours, notes
 
 
 def _find_misfit(sizes: Sizes, half: str, kinds: str, config: Config) -> str:
@@ -186,22 +187,22 @@ def _find_misfit(sizes: Sizes, half: str, kinds: str, config: Config) -> str:
 
 
 def _convert_blocks(
-    theirs: Mapping[str, Array], half: str, kinds: str, layers: int, found: dict[str, Array]
+    theirs: Mapping[str, Array], half: str, kinds: str, layers: int, ours: dict[str, Array]
 ) -> None:
     local = [number for number, kind in enumerate(kinds) if kind == "L"]
     places = range(layers) if layers == len(kinds) else local
     for layer, place in enumerate(places):
         source, name = f"{half}.transformer.{layer}", f"{half}.{place}"
         for their_name, our_name in _BLOCK.items():
-            found[f"{name}.{our_name}"] = theirs[f"{source}.{their_name}"].T.copy()
+            ours[f"{name}.{our_name}"] = theirs[f"{source}.{their_name}"].T.copy()
         weight, bias = (theirs[f"{source}.attn.in_proj_{part}"] for part in ("weight", "bias"))
         width = len(bias) // 3
-        found[f"{name}.query.weight"] = weight[:width].T.copy()
-        found[f"{name}.query.bias"] = bias[:width].copy()
-        found[f"{name}.key_value.weight"] = weight[width:].T.copy()
-        found[f"{name}.key_value.bias"] = bias[width:].copy()
-    found[f"{half}.norm.gain"] = theirs[f"{half}.ln_post.weight"]
-    found[f"{half}.norm.bias"] = theirs[f"{half}.ln_post.bias"]
+        ours[f"{name}.query.weight"] = weight[:width].T.copy()
+        ours[f"{name}.query.bias"] = bias[:width].copy()
+        ours[f"{name}.key_value.weight"] = weight[width:].T.copy()
+        ours[f"{name}.key_value.bias"] = bias[width:].copy()
+    ours[f"{half}.norm.gain"] = theirs[f"{half}.ln_post.weight"]
+    ours[f"{half}.norm.bias"] = theirs[f"{half}.ln_post.bias"]
 
 
 def _normalize(theirs: Mapping[str, Array], half: str, x: Array) -> Array:
@@ -213,39 +214,39 @@ def _normalize(theirs: Mapping[str, Array], half: str, x: Array) -> Array:
 
 
 def _convert_encoder(
-    sizes: Sizes, theirs: Mapping[str, Array], config: Config, found: dict[str, Array]
+    sizes: Sizes, theirs: Mapping[str, Array], config: Config, ours: dict[str, Array]
 ) -> list[str]:
     notes = []
     if sizes.tokens == config.tokens:
         vectors = theirs["latent_tokens"] + theirs["encoder.latent_token_positional_embedding"]
-        found["query"] = _normalize(theirs, "encoder", vectors)
-        found["pool"] = np.zeros((config.patches, config.tokens), np.float32)
+        ours["query"] = _normalize(theirs, "encoder", vectors)
+        ours["pool"] = np.zeros((config.patches, config.tokens), np.float32)
     else:
         notes.append(f"query: {sizes.tokens} tokens there, {config.tokens} here")
     if sizes.channels == config.channels:
         means = theirs["encoder.conv_out.weight"][: sizes.channels, :, 0, 0]
-        found["token_out.weight"] = means.T.copy()
-        found["token_out.bias"] = theirs["encoder.conv_out.bias"][: sizes.channels].copy()
+        ours["token_out.weight"] = means.T.copy()
+        ours["token_out.bias"] = theirs["encoder.conv_out.bias"][: sizes.channels].copy()
     else:
         notes.append(f"token_out: {sizes.channels} values there, {config.channels} here")
     if config.patch == PATCH:
         weight, bias = theirs["encoder.patch_embed.weight"], theirs["encoder.patch_embed.bias"]
-        found["patch_in.weight"], found["patch_in.bias"] = embed_planes(weight, bias)
+        ours["patch_in.weight"], ours["patch_in.bias"] = embed_planes(weight, bias)
     else:
         notes.append(f"patch_in: patches of {PATCH}² there, {config.patch}² here")
     return notes
 
 
 def _convert_decoder(
-    sizes: Sizes, theirs: Mapping[str, Array], config: Config, found: dict[str, Array]
+    sizes: Sizes, theirs: Mapping[str, Array], config: Config, ours: dict[str, Array]
 ) -> list[str]:
     if config.patches != GRID**2:
         return [f"mask: {GRID**2} patches there, {config.patches} here"]
     # The first position is that of the class token.
     vectors = theirs["decoder.mask_token"][0] + theirs["decoder.positional_embedding"][1:]
     slots = _normalize(theirs, "decoder", vectors)  # [P, D]
-    found["mask"] = slots.mean(0)
-    found["patch_position"] = slots - found["mask"]
+    ours["mask"] = slots.mean(0)
+    ours["patch_position"] = slots - ours["mask"]
     return []
 
 
@@ -275,13 +276,13 @@ def embed_planes(weight: Array, bias: Array) -> tuple[Array, Array]:
 
 
 def begin_with(path: Path, config: Config, networks: Iterable[Any]) -> list[str]:
-    """Loads a file into networks of `training.gvc1d.train`; lines on what was loaded and what was
-    not. Raises `UsageError`."""
-    found, notes = convert(*read_file(path), config)
+    """Loads a file into networks of `training.gvc1d.train`; lines on loaded and missing
+    tensors. Raises `UsageError`."""
+    ours, notes = convert(*read_file(path), config)
     for network in networks:
         weights = network.weights()
         with torch.no_grad():
-            for name, value in found.items():
+            for name, value in ours.items():
                 weights[name].copy_(torch.from_numpy(value))
-    count, total = len(found), len(parameter_shapes(config))
+    count, total = len(ours), len(parameter_shapes(config))
     return [f"{path.name}: {count} of {total} parameters", *(f"not {note}" for note in notes)]

@@ -64,8 +64,8 @@ SAVE_SECONDS = 240.0
 class Stage:
     """`rate_from` to `rate_to`: weight of λ · bits in its course; below 1 the entropy model is
     still trained on its own. `lengths`: windows with few tokens. `shot_frames`: fewest and most
-    frames of a shot of the world; short ones show many returns. `recall`: weight of what memory
-    says of the scene before the current one (`losses.RecallProbe`)."""
+    frames of a shot of the world; short ones show many returns. `recall`: weight of the loss
+    by which memory predicts the scene before the current one (`losses.RecallProbe`)."""
 
     steps: int
     frames: int
@@ -81,7 +81,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run, as its file says."""
+    """Settings of a run, from its file."""
 
     model: Config
     stages: tuple[Stage, ...]
@@ -113,8 +113,12 @@ class Settings:
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then a linear fall over the last `decay_share` of the steps."""
-        left = (self.steps - step) / max(1, self.decay_share * self.steps)
-        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * min(1.0, max(0.05, left))
+        remaining = (self.steps - step) / max(1, self.decay_share * self.steps)
+        return (
+            self.learning_rate
+            * min(1.0, (step + 1) / self.warm_up)
+            * min(1.0, max(0.05, remaining))
+        )
 
 
 def read_settings(path: Path) -> Settings:
@@ -132,8 +136,8 @@ def read_settings(path: Path) -> Settings:
 
 
 class Outcome(NamedTuple):
-    """Of clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]; memory after each
-    frame [B, F, M, D], None without memory."""
+    """Results for clips [B, F, …]: decoded planes, bits [B, F], tokens [B, F, W, T, C]; memory
+    after each frame [B, F, M, D], None without memory."""
 
     planes: tuple[Tensor, Tensor, Tensor]
     bits: Tensor
@@ -194,22 +198,22 @@ class Network(nn.Module):
                 tokens = change(tokens, frame)
             prediction = codec.predict(tokens * sent, state, mix, grid)
             frame_bits = estimate_bits(tokens, prediction) * sent
-            shown, features = codec.decode(tokens, sent, state, mix, grid)
+            decoded, features = codec.decode(tokens, sent, state, mix, grid)
             state = codec.advance(state, tokens, sent, features, grid)
-            frames.append(shown)
+            frames.append(decoded)
             bits.append(frame_bits.flatten(1).sum(1))
             all_tokens.append(tokens)
             memories.append(state.memory)
         stacked = torch.stack(frames, 1).flatten(0, 1)  # [B * F, W, P, S]
-        shown = from_patches(stacked, grid, config, ops_torch)
-        back = tuple(x.unflatten(0, (len(y), -1)) for x in shown)
+        decoded = from_patches(stacked, grid, config, ops_torch)
+        back = tuple(x.unflatten(0, (len(y), -1)) for x in decoded)
         memory = torch.stack(memories, 1) if config.memory else None
         return Outcome(back, torch.stack(bits, 1), torch.stack(all_tokens, 1), memory)  # type: ignore[arg-type]
 
 
-def distortion(shown: tuple[Tensor, ...], planes: tuple[Tensor, ...]) -> Tensor:
+def distortion(decoded: tuple[Tensor, ...], planes: tuple[Tensor, ...]) -> Tensor:
     """[B, F], in units of J. Every sample of the three planes weighs the same."""
-    errors = sum((a.float() - b).square().sum((2, 3)) for a, b in zip(shown, planes, strict=True))
+    errors = sum((a.float() - b).square().sum((2, 3)) for a, b in zip(decoded, planes, strict=True))
     return errors / DISTORTION_UNIT  # type: ignore[union-attr,return-value]
 
 
@@ -280,7 +284,7 @@ MATRIX_SCALE = 12.0
 
 
 def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
-    """Of the configuration: "muon" or "adamw"."""
+    """The optimizer of the configuration: "muon" or "adamw"."""
     weights = network.weights()
     blocks = [n for n in weights if n.endswith(".weight") and n.split(".")[1].isdigit()]
     matrices = [weights[n] for n in blocks]
@@ -343,8 +347,8 @@ class Trainer:
                 raise UsageError(
                     f"[train] start is random, components or a file of weights, not {path}"
                 )
-            found, weights = read_network(path)
-            if found != config:
+            file_config, weights = read_network(path)
+            if file_config != config:
                 raise UsageError(f"{path}: weights of another configuration")
         return weights
 
@@ -354,13 +358,13 @@ class Trainer:
         """One update; returns the values of the curve."""
         settings = self.settings
         stage, share = settings.stage_at(self.step)
-        shown: dict[str, float] = {}
+        figures: dict[str, float] = {}
         self.optimizer.zero_grad(set_to_none=True)
         for part in range(settings.accumulate):
             last = part + 1 == settings.accumulate
             hold = getattr(self._parallel, "no_sync", nullcontext)
             with nullcontext() if last else hold():
-                loss, shown = self._loss(next(self._batches), stage, share, part)
+                loss, figures = self._loss(next(self._batches), stage, share, part)
                 (loss / settings.accumulate).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for group in self.optimizer.param_groups:
@@ -373,7 +377,7 @@ class Trainer:
         with torch.no_grad():
             for mean, value in zip(self.average.values, self.network.values, strict=True):
                 mean.lerp_(value, 1 - keep)
-        return shown
+        return figures
 
     def _plan(self, number: int) -> Batch:
         """The batch of this number, counted over steps and their parts."""
@@ -413,8 +417,8 @@ class Trainer:
         if stage.perceptual or stage.adversarial:
             loss = loss + self._appearance(stage, outcome, planes, rng)
         quality = psnr_y(outcome.planes, planes).mean()
-        shown = {"loss": loss, "psnr": quality, "bits": outcome.bits.mean(), "J": cost.mean()}
-        return loss, {name: float(value.detach()) for name, value in shown.items()}
+        figures = {"loss": loss, "psnr": quality, "bits": outcome.bits.mean(), "J": cost.mean()}
+        return loss, {name: float(value.detach()) for name, value in figures.items()}
 
     def _draw_lengths(self, rng: np.random.Generator, stage: Stage, shape: Any) -> Tensor:
         """present [B, F, W, T, 1]: half of the clips whole, the rest with a length for each window
@@ -445,9 +449,9 @@ class Trainer:
         if self._critic is None:
             self._critic = Appearance(self.settings.seed, self.device)
         frame = int(rng.integers(planes[0].shape[1]))
-        shown = tuple(plane[:, frame].float() for plane in outcome.planes)
+        source_frame = tuple(plane[:, frame].float() for plane in outcome.planes)
         source = tuple(plane[:, frame] for plane in planes)
-        return self._critic.loss(shown, source, stage.perceptual, stage.adversarial)
+        return self._critic.loss(source_frame, source, stage.perceptual, stage.adversarial)
 
     # ----------------------------------------------------------------------------- run, save, check
 

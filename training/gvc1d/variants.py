@@ -58,9 +58,9 @@ class PatchTokens(Codec):
     def encode(self, patches: Any, state: State, mix: Any, grid: Grid) -> Any:
         c, (batch, windows) = self.config, patches.shape[:2]
         at, rate = self._window_positions(grid), self._rate(mix)
-        seen = self._patch_vectors(patches) + self.weights["patch_position"]  # [B, W, P, D]
-        seen = seen + self.ops.broadcast(at + rate, seen.shape)
-        x = self.ops.concatenate([seen, self._short_term(state)], 2)
+        patches_read = self._patch_vectors(patches) + self.weights["patch_position"]  # [B, W, P, D]
+        patches_read = patches_read + self.ops.broadcast(at + rate, patches_read.shape)
+        x = self.ops.concatenate([patches_read, self._short_term(state)], 2)
         slots = self._windows("encoder", c.encoder, x, c.patches, state, at)
         order, _ = self._groups()
         groups = slots[:, :, order].reshape(batch, windows, c.tokens, -1, c.width)

@@ -31,10 +31,12 @@ def insert_captions(payload: bytes, cc_data: bytes) -> bytes:
     obus = _core.parse_obus(payload)
     headers = [n for n, (kind, _, _) in enumerate(obus) if kind in (_OBU_FRAME_HEADER, _OBU_FRAME)]
     # Frames that are decoded ahead of their time come before the shown one.
-    shown = headers[-1] if headers else len(obus) - 1
+    frame_header = headers[-1] if headers else len(obus) - 1
     unit = [head + encode_var(len(body)) + body for _, head, body in obus]
     most = TRIPLET * _COUNT
-    unit[shown:shown] = [_pack(cc_data[at : at + most]) for at in range(0, len(cc_data), most)]
+    unit[frame_header:frame_header] = [
+        _pack(cc_data[at : at + most]) for at in range(0, len(cc_data), most)
+    ]
     return strip_unit("av1", b"".join(unit))
 
 

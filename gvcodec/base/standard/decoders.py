@@ -6,8 +6,8 @@ standard, so base frames are the same everywhere.
 
 A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
 ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that
-are shown again. `check_payload` refuses these before decoding. What it lets through decoders still
-check for themselves; `StandardDecoder` checks the pictures they give again.
+are shown again. `check_payload` refuses these before decoding. Decoders check all other
+payloads, and `StandardDecoder` checks the pictures that they return.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gvcodec.base.standard.payloads import caption_bodies, nals_of, packet_of, r
 from gvcodec.bases import is_reordered, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.planes import planes_from_frame
+from gvcodec.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 
@@ -121,7 +121,7 @@ _decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
 def _keep_open_in_child() -> None:
     """`fork` copies no threads: closing a decoder would wait for those of the parent.
 
-    `gc.freeze` exempts what the parent left to the garbage collector, FFmpeg's codecs among it."""
+    `gc.freeze` exempts garbage of the parent, also FFmpeg's codecs, from collection."""
     gc.freeze()
     for decoder in list(_decoders):
         decoder.keep_open()

@@ -108,8 +108,8 @@ class StandardEncoder(BaseEncoder):
         return result
 
     def _begin_gop(self, luma: Plane) -> EncodeResult:
-        """Another encoder where the quality or the kind of picture is another: what the previous
-        one held back."""
+        """Open a new encoder if the quality or the kind of picture changes. Returns the output that
+        the previous encoder held back."""
         from gvcodec.base.drawn_pictures import is_drawn  # decoders need none of it
 
         result = EncodeResult()

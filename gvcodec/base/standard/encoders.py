@@ -19,9 +19,11 @@ from typing import Protocol
 
 from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
 from gvcodec.bases import standard_of
+from gvcodec.bitstream.metadata import SVT_AV1, VVENC_H266
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
-from gvcodec.sink.ffmpeg import (
+from gvcodec.types import UNSPECIFIED_COLOUR, Colour, Planes
+from gvcodec.util.ffmpeg import (
     SVT,
     VVENC,
     Version,
@@ -30,8 +32,6 @@ from gvcodec.sink.ffmpeg import (
     run_ffmpeg,
     svt_version,
 )
-from gvcodec.source.metadata import SVT_AV1, VVENC_H266
-from gvcodec.types import Colour, Planes
 
 #: SVT-AV1's tools for screens serve all pictures (docs/results.md). Releases before this one take
 #: two to seven times as long with them: there only small pictures at slow presets get them.
@@ -68,7 +68,6 @@ _MAX_RATE = Fraction(240)
 #: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's
 #: own header knows.
 _SUPPORTED_CICP = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
-_UNSPECIFIED = 2
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
 
@@ -136,7 +135,7 @@ def open_encoder(
 
 
 def encoder_version(codec: str) -> tuple[int, ...]:
-    """The encoder of a base and its version: `gvcodec.source.metadata.Metadata.encoder`."""
+    """The encoder of a base and its version: `gvcodec.bitstream.metadata.Metadata.encoder`."""
     return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *svt_version(find_ffmpeg(SVT)))
 
 
@@ -150,7 +149,7 @@ def _preset(codec: str, settings: Settings) -> int:
 def _colour_tags(colour: Colour) -> Colour:
     codes = (colour.primaries, colour.transfer, colour.matrix)
     p, t, m = (
-        code if code in supported else _UNSPECIFIED
+        code if code in supported else UNSPECIFIED_COLOUR
         for code, supported in zip(codes, _SUPPORTED_CICP, strict=True)
     )
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
@@ -253,9 +252,9 @@ _REFUSED = {
 def parse_params(codec: str, text: str) -> tuple[str, ...]:
     """Options of SVT-AV1 or VVenC by their own names, `tune=0:sharpness=2`, one by one.
 
-    What would break what a stream promises (frames that every machine decodes alike, keyframes
-    where the container has them), or what another option says, is refused with the reason; names
-    and values that the encoder does not know are found by coding one picture. Raises
+    Options that would break a guarantee of the stream (frames that every machine decodes alike,
+    keyframes where the container has them) or contradict another option are refused with the
+    reason; one picture is encoded to find names and values that the encoder does not know. Raises
     `UsageError`."""
     params = tuple(text.split(":")) if text else ()
     for param in params:

@@ -16,9 +16,9 @@ from typing import IO, NoReturn
 
 import av
 
-from gvcodec.sink.ffmpeg import Process, raw_input
-from gvcodec.source.planes import samples_of
+from gvcodec.planes import samples_of
 from gvcodec.types import Colour, Planes
+from gvcodec.util.ffmpeg import Process, raw_input
 from gvcodec.util.process import leave_realtime
 
 _IVF_HEADER, _IVF_FRAME, _IVF_MARK = 32, 12, b"DKIF"

@@ -1,7 +1,8 @@
 """The painter with gradients. In: base frames and source. Out: changes of weights for one video.
 
     network    the painter in torch, for fitting and training (`filters`: its parts)
-    objective  what is minimised: pixels, band energies, perceptual distance, flicker
+    deltas     changes of weights as a `fit` payload has them
+    objective  the loss: pixels, band energies, perceptual distance, flicker
     fit        fitting to the GOPs of a video; `samples` are its frames, `pool` its processes
 
 Only encoders and training import it: it needs torch."""

@@ -15,7 +15,7 @@ def round_through(x: Tensor) -> Tensor:
 
 
 def whole(sums: Tensor) -> Tensor:
-    """Sums of whole numbers, in double precision without what a fast convolution may leave."""
+    """Sums of whole numbers, in double precision without rounding errors of fast convolutions."""
     return round_through(sums) if sums.dtype == torch.float64 else sums
 
 
@@ -28,7 +28,7 @@ def times(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _filter(x: Tensor, taps: tuple[int, ...], axis: int, step: int = 1) -> Tensor:
-    """Of (B, C, h, w), edges repeated; axis 0 is down."""
+    """Filter (B, C, h, w), edges repeated; axis 0 is down."""
     kernel = x.new_tensor(taps).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
     reach = len(taps) // 2 * step
     padded = F.pad(x, (0, 0, reach, reach) if axis == 0 else (reach, reach, 0, 0), mode="replicate")
@@ -175,7 +175,7 @@ class Layer(Requantiser):
         return weight, round_through(self.bias / self.unit)
 
     def load_integers(self, weight: Tensor, bias: Tensor) -> None:
-        """Parameters that stand for these integers."""
+        """Set the parameters to these integers."""
         self.weight.copy_(weight.to(self.grid) * self.grid.view(-1, 1, 1, 1))
         self.bias.copy_(bias.to(self.unit) * self.unit)
 

@@ -1,13 +1,13 @@
 """Fitting: adapt a small part of the painter to one video and send the change as integers.
 
-The encoder holds base frames and sources, so it can measure what the painter should have done.
+The encoder holds base frames and sources, so it can measure the painter's error.
 `fit` takes random crops of short runs, lowers the logarithm of the perceptual losses of `Objective`
 on them, so that no crop counts more than another, over the tensors of `payload.GROUPS`, and then
 quantises: steps follow the sensitivity of each tensor (Adam's second moments), their common factor
 is chosen by validation crops and real bytes, and the other steps are taken with rounded weights
-(straight-through). Only the last layers move, so what the others see of a crop is computed once
-(`pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
-lower the perceptual loss of the base codec by `RATE_SLOPE` per cent.
+(straight-through). Only the last layers change, so the activations of the others are computed
+once for each crop (`pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more
+stream would lower the perceptual loss of the base codec by `RATE_SLOPE` per cent.
 
 The result is sent only if it beats the shipped weights, and base frames that are clearly nearer, on
 crops of runs that were not used for fitting, in all of the loss and in its perceptual parts, which
@@ -98,11 +98,11 @@ _VALIDATED = 4
 _FIT_SHARE = 0.6  # of the steps go to fitting before weights are rounded
 _FACTORS = (0.1, 0.3)
 _ONLY_FACTOR = 0.2  # of a fit that ends before
-#: A look at the held-out crops after `FIRST_CHECK` steps is a forecast: what has lowered the loss
-#: by less than this part, bytes left out, will not pay.
+#: A look at the held-out crops after `FIRST_CHECK` steps is a forecast: a fit that has lowered
+#: the loss by less than this part, bytes left out, will not pay.
 _LEAST_GAIN = 0.005
 #: Base frames are shown instead where their loss is below this part of the painted frames'. The
-#: small network sees too little of what painting gains: at 0.91 to 1.08 painted frames are 12 to
+#: small network underestimates the gain of painting: at 0.91 to 1.08 painted frames are 12 to
 #: 27 % nearer by LPIPS-Alex and 5 to 21 % by DISTS, at 0.80 and 0.85 (a blurred keyboard, which
 #: paint makes rough) DISTS gains nothing (six training clips, q 39 to 60).
 _BASE_NEARER = 0.9
@@ -133,7 +133,7 @@ def make_objective(
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(
-        # One by one: what is kept of a source belongs to a crop, not to a batch.
+        # One by one: maps of a source are cached for a crop, not for a batch.
         PerceptualLoss(weights=weights, is_batched=False).to(device),
         LossWeights(energy=0.0, contrast=_CONTRAST),
         colour=colour,
@@ -258,8 +258,8 @@ class Fitter:
 
 
 class _PayloadChoice:
-    """Payloads that may be sent, each with what its pictures cost on held-out crops and its bytes
-    of a stream of `stream_bytes`. `shipped`: parts of the loss of the shipped weights."""
+    """Payloads that may be sent, each with its loss on held-out crops and its bytes of a stream of
+    `stream_bytes`. `shipped`: parts of the loss of the shipped weights."""
 
     def __init__(self, shipped_parts: dict[str, float], stream_bytes: int) -> None:
         self._shipped, self._stream_bytes = shipped_parts, stream_bytes

@@ -2,8 +2,8 @@
 with gradients. Decoding never uses it (`video`).
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
-let gradients pass as if they did nothing. In double precision what comes out is exactly the
-definition's on any device: sums are rounded to the whole numbers that they are, so it does not
+let gradients pass as if they did nothing. In double precision the output is exactly that
+of the definition on any device: sums are rounded to the whole numbers that they are, so it does not
 matter how a convolution is done. In single precision it may differ by one in rare samples.
 Parameters are floats: a weight is `round(parameter / grid)`, with one grid for each output, so that
 learning rates mean the same for every layer. Planes are float 0…1 (10-bit code / 1023): luma

@@ -105,8 +105,8 @@ class Pool:
     def batch(
         self, numbers: Sequence[int]
     ) -> tuple[Batch, list[FrameObservation], list[Reference]]:
-        """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
-        their sources."""
+        """The crops `numbers` as one batch, the painter's observations of their frames, and
+        the maps of their sources."""
         for n in numbers:
             if n not in self.cache:
                 crop = self._join([n])

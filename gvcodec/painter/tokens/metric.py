@@ -63,8 +63,8 @@ class PerceptualMetric:
     def distances(
         self, source: Planes, painted: Sequence[Planes], windows: Sequence[Window]
     ) -> NDArray[np.float64]:
-        """Of each painted picture by window, (pictures, windows), as decoders show them; takes
-        about 30 MB a thread."""
+        """Distances of painted pictures by window, (pictures, windows), as decoders show them;
+        takes about 30 MB a thread."""
         pictures = [_contiguous(planes) for planes in painted]
         return self._network.distances(
             _contiguous(source), pictures, windows, self._colour, self._threads

@@ -2,7 +2,7 @@
 loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
-from what the encoder (`encoder`) finds, led by the small network of the metric
+from the tokens of `encoder`, led by the small network of the metric
 (`metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
 that took no part then decides about sending them (`trial`).
 """
@@ -262,7 +262,7 @@ class TokenSearch:
         )
 
     def prepare(self, sample: GopSample) -> None:
-        """As `EncodedTokens.prepare`."""
+        """See `EncodedTokens.prepare`."""
         self.token_encoder.prepare(sample)
 
     def find(self, sample: GopSample, size: int) -> bytes | None:

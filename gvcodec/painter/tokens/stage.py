@@ -46,7 +46,7 @@ class GopTokens(NamedTuple):
 
 class TokenStage:
     """Finds tokens, and regions that are not painted, for each GOP of a video once its base frames
-    are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
+    are there; `finish` gives them by the GOP's first frame. `payloads`: results of an earlier pass
     has chosen, by the frame from which on they hold.
 
     Raises `WrongModelError` where the painter or the metric's network is missing, `UsageError`
@@ -79,7 +79,7 @@ class TokenStage:
     def send_base(self, number: int, planes: Planes, size: int) -> None:
         """The base frame of a number, `size` bytes of its packet or 0."""
         for gop in self._sampler.send_base(number, planes, size):
-            # Maps of the metric come and go while encoders hold what they keep.
+            # The metric allocates and frees maps while encoders hold long-lived blocks.
             keep_large_blocks()
             self._find_tokens(gop)
             map_large_blocks()
@@ -122,7 +122,7 @@ class Finder(Protocol):
 
 
 def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
-    """As the configuration says."""
+    """The finder of tokens that the configuration names."""
     stream = (
         header.format,
         header.base,
@@ -151,8 +151,8 @@ def without_tokens(payloads: Mapping[int, bytes]) -> dict[int, bytes]:
 
 
 def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -> dict[int, bytes]:
-    """Payloads of `fit` packets by the frame from which on they hold, with what was found for each
-    GOP by its first frame. A GOP that is too short has the strength of the previous one."""
+    """Payloads of `fit` packets by the frame from which on they hold, with the tokens of each GOP
+    by its first frame. A GOP that is too short has the strength of the previous one."""
     result, strength = dict(payloads), None
     for first, gop in sorted(tokens.items()):
         before = [frame for frame in payloads if frame <= first]
@@ -164,7 +164,7 @@ def add_tokens(payloads: Mapping[int, bytes], tokens: Mapping[int, GopTokens]) -
 
 def _join(payload: bytes, gop: GopTokens) -> bytes:
     """The payload of a GOP. Where only some regions have the texture of a slide, the others are
-    painted, whatever an earlier pass decided for the whole picture."""
+    painted, even if an earlier pass decided otherwise for the whole picture."""
     regions = gop.unpainted_regions
     share = 0.0 if regions is None else float(regions.mean())
     if share == 1 or (payload == IDENTITY and share == 0):

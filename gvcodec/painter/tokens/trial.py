@@ -43,7 +43,7 @@ FLICKER_PRICE = 0.1
 #: Largest flicker of a steered GOP (change between frames beyond the source's), in parts of that of
 #: the unsteered one.
 MAX_FLICKER = 1.03
-#: The same for each window: tokens beyond it are not sent, whatever they gain. At 1.03 for each
+#: The same for each window: tokens beyond it are never sent. At 1.03 for each
 #: window nearly half of the gain is lost, because windows that hardly flicker have much of it.
 MAX_WINDOW_FLICKER = 1.5
 #: Allowance of both, in 0…1, where unsteered pictures are still.
@@ -73,13 +73,13 @@ class WindowMetric(Protocol):
     def distances(
         self, source: Planes, painted_frames: Sequence[Planes], windows: Sequence[Window]
     ) -> Numbers:
-        """Of each painted picture by window, (pictures, windows); planes in 10 bits."""
+        """Distances of painted pictures by window, (pictures, windows); planes in 10 bits."""
         ...
 
 
 class WindowCosts(NamedTuple):
-    """Of windows (W,): the loss, and the flicker (change between frames beyond the source's), in
-    0…1."""
+    """Costs of windows (W,): the loss, and the flicker (change between frames beyond the source's),
+    in 0…1."""
 
     loss: Numbers
     flicker: Numbers

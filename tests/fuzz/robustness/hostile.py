@@ -8,7 +8,7 @@ import numpy as np
 
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.source.codec_parameters import make_head
+from gvcodec.tracks.codec_parameters import make_head
 from tests.fuzz.robustness.sealed import (
     EXTREMES,
     header_fields,

@@ -10,7 +10,8 @@ import numpy as np
 import gvcodec
 from gvcodec.bitstream import Kind, Packet
 from gvcodec.codec.gops import BASE_WEIGHTS
-from gvcodec.source.tracks import TrackCopier, TrackPacket
+from gvcodec.tracks.copier import TrackCopier
+from gvcodec.tracks.packets import TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import sound_of
 from tests.conftest import rewritten

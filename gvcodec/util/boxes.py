@@ -19,6 +19,7 @@ from gvcodec.errors import DamagedStreamError
 #: Ids of Matroska elements.
 EBML, SEGMENT, TRACKS, TRACK, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
 VOID, CHECKSUM = 0xEC, 0xBF
+SEEK_HEAD, INFO, TAGS, VIDEO = 0x114D9B74, 0x1549A966, 0x1254C367, 0xE0
 #: Bytes of the longest id and size.
 HEAD_BYTES = 12
 _LONGEST_ID = 4

@@ -178,4 +178,4 @@ def _decode(field: Cursor) -> str:
 def printable(text: str) -> str:
     """Without control characters, since texts are shown on terminals, and of Unicode alone."""
     text = text.encode(errors="surrogateescape").decode(errors="replace")
-    return "".join(" " if is_control(one) else one for one in text).strip()
+    return "".join(" " if is_control(character) else character for character in text).strip()

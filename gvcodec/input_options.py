@@ -1,4 +1,5 @@
-"""Options about an input: `InputOptions`."""
+"""Options about an input: `InputOptions`, and the forms that their values take on the command line
+(frame rates, `opus:24k`, code points of H.273). Parsers raise `argparse.ArgumentTypeError`."""
 
 from __future__ import annotations
 
@@ -7,15 +8,42 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from gvcodec.source.sound_coding import parse_sound
 from gvcodec.types import CODE_POINTS, Colour
+from gvcodec.util.messages import parse_amount
 from gvcodec.util.options import add_option_docs, option, picture_size
 
 DEFAULT_RATE = Fraction(25)
 _NTSC = ("23.976", "23.98", "29.97", "59.94", "119.88")
-_MOST_RATE, _MOST_PARTS = 1000, 1_000_000
+_MOST_FRAME_RATE, _MOST_PARTS = 1000, 1_000_000
 _RANGES = {"limited": False, "tv": False, "full": True, "pc": True}
 _MOST_CODE = 255
+#: Values of `--sound` besides "opus" and "opus:RATE".
+COPY, NONE = "copy", "none"
+_OPUS = "opus"
+#: Bits a second that libopus takes.
+LEAST_OPUS_RATE, MOST_OPUS_RATE = 6_000, 510_000
+
+
+def opus_rate(sound: str) -> int | None:
+    """Bits a second: 0 of "opus", None if nothing is coded. Raises `ValueError`."""
+    if sound in (COPY, NONE):
+        return None
+    name, colon, rate = sound.partition(":")
+    if name != _OPUS or (colon and not rate.isdecimal()):
+        raise ValueError(f"{sound!r} is not copy, none, opus or opus:RATE")
+    if colon and not LEAST_OPUS_RATE <= int(rate) <= MOST_OPUS_RATE:
+        raise ValueError(
+            f"Opus takes {LEAST_OPUS_RATE} to {MOST_OPUS_RATE} bits a second, not {rate}"
+        )
+    return int(rate) if colon else 0
+
+
+def parse_sound(text: str) -> str:
+    """ "opus:24k" as "opus:24000" (bits a second). Raises `ValueError`."""
+    name, colon, rate = text.partition(":")
+    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
+    opus_rate(sound)
+    return sound
 
 
 def _frame_rate(text: str) -> Fraction:
@@ -28,7 +56,7 @@ def _frame_rate(text: str) -> Fraction:
     elif "/" not in text:
         # Programs print a quotient with all the digits that they have.
         rate = rate.limit_denominator(_MOST_PARTS)
-    if not 0 < rate <= _MOST_RATE:
+    if not 0 < rate <= _MOST_FRAME_RATE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate like 24 or 30000/1001")
     return rate
 
@@ -60,8 +88,8 @@ def _code_point(kind: str, flag: str) -> Any:
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What a user says of an input that does not say it itself, or not rightly, and what is wanted
-    of it; None = nothing.
+    """Properties of an input that it does not state, or states wrongly, and changes of it; None:
+    not set.
 
     Code points of H.273 for `primaries`, `transfer` and `matrix`; `chroma_location` as in `Colour`.
     Frames and sound before `until` seconds after the first frame are wanted; a `scale` (width,

@@ -4,7 +4,7 @@
     process.write(data)
     process.finish()
 
-It is $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg` on $PATH."""
+It is $GVCODEC_FFMPEG, the program of `imageio-ffmpeg`, or `ffmpeg` on $PATH."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def find_ffmpeg(name: str, kind: str = "encoder") -> str:
     for program in _candidates():
         if holds(program, kind, name):
             return program
-    if named := os.environ.get(FFMPEG_VARIABLE):
-        raise UsageError(f"{named} has no {kind} {name}", code="package-missing")
+    if chosen := os.environ.get(FFMPEG_VARIABLE):
+        raise UsageError(f"{chosen} has no {kind} {name}", code="package-missing")
     what = "H.266 is encoded" if name == VVENC else f"{name} is done"
     raise UsageError(
         f"{what} by an ffmpeg with {name}: pip install imageio-ffmpeg, or name one in "
@@ -71,8 +71,8 @@ def svt_version(program: str) -> Version:
     prints its version when it starts: one picture is coded."""
     picture = ("-f", "lavfi", "-i", "color=s=64x64:r=1:d=1")
     ended = run_ffmpeg(program, *picture, "-c:v", SVT, "-preset", "10", "-f", "null", "-")
-    _, named, text = ended.stderr.partition("SVT-AV1 Encoder Lib")
-    match = _NAMED_VERSION.search(text) if named and ended.returncode == 0 else None
+    _, banner, text = ended.stderr.partition("SVT-AV1 Encoder Lib")
+    match = _NAMED_VERSION.search(text) if banner and ended.returncode == 0 else None
     return tuple(int(part) for part in match.groups("0")) if match else ()
 
 
@@ -198,8 +198,8 @@ def _listen(stream: IO[bytes], messages: bytearray) -> None:
 
 
 def _candidates() -> Iterator[str]:
-    named = os.environ.get(FFMPEG_VARIABLE)
-    for program in [named] if named else [_find_carried(), "ffmpeg"]:
+    chosen = os.environ.get(FFMPEG_VARIABLE)
+    for program in [chosen] if chosen else [_find_carried(), "ffmpeg"]:
         if program and (path := find_program(program)):
             yield path
 

@@ -1,5 +1,4 @@
-"""Heads of Matroska and MP4 files that carry the codec parameters of a copied track, and display
-sizes of Matroska files, which PyAV's muxer does not write.
+"""Heads of Matroska and MP4 files that carry the codec parameters of a copied track.
 
 The bytes come from an untrusted stream. FFmpeg gets the format, opens no file, address or
 decoder by itself, and sees only heads without packed codec parameters, attachments and
@@ -9,30 +8,28 @@ tables of samples, all of which can take thousands of times their own size.
     template = open_head(head).streams[0]     # for an output stream"""
 
 import io
-import math
 from collections.abc import Sequence
-from fractions import Fraction
 from itertools import takewhile
-from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.stream import Stream
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.source.boxes import (
+from gvcodec.util.boxes import (
     CHECKSUM,
     CLUSTER,
     EBML,
-    HEAD_BYTES,
+    INFO,
+    SEEK_HEAD,
     SEGMENT,
+    TAGS,
     TRACK,
     TRACKS,
     VOID,
     bodies,
     boxes,
     element,
-    element_head,
     elements,
     rewrite,
 )
@@ -53,8 +50,7 @@ _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
 #: Names the data in errors.
 _SOURCE = "tracks: codec parameters"
-#: Seek head, void, information, tracks, tags, cluster, checksum.
-_IN_SEGMENT = frozenset({0x114D9B74, VOID, 0x1549A966, TRACKS, 0x1254C367, CLUSTER, CHECKSUM})
+_IN_SEGMENT = frozenset({SEEK_HEAD, VOID, INFO, TRACKS, TAGS, CLUSTER, CHECKSUM})
 #: `ContentEncodings`: codec parameters that are packed.
 _PACKED = 0x6D80
 _DELAY = 0x56AA
@@ -209,69 +205,3 @@ def _check_mp4(head: bytes, begin: int, end: int, inside: bytes = b"") -> None:
 
 def _format(kind: bytes) -> str:
     return "".join(takewhile(str.isprintable, kind.decode("latin-1")))
-
-
-_VIDEO = 0xE0
-#: Width and height at which a video is shown, and their unit.
-_SHOWN = (0x54B0, 0x54BA, 0x54B2)
-#: Bytes at the beginning of a file that hold the element of its tracks.
-_BEGINNING = 1 << 16
-_MOST = (1 << 16) - 1
-
-
-def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
-    """Width and height of the shape in which a picture is shown, not smaller than it."""
-    shape = Fraction(width, height) * sar
-    times = max(1, math.ceil(Fraction(height, shape.denominator)))
-    ratio = shape.numerator * times, shape.denominator * times
-    return ratio if max(ratio) <= _MOST else (min(_MOST, round(width * sar)), height)
-
-
-def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
-    """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
-    nothing moves. None if it does not fit."""
-    at, identity, tracks = 0, 0, b""
-    while identity != TRACKS:
-        head = element_head(data[at : at + HEAD_BYTES])
-        if head is None:
-            return None
-        identity = head.identity
-        at += head.head_bytes
-        if identity != SEGMENT:
-            if head.body_bytes is None or head.body_bytes > len(data) - at:
-                return None
-            tracks = data[at : at + head.body_bytes]
-            at += head.body_bytes
-    try:
-        new = _with_size(tracks, size)
-    except DamagedStreamError:
-        return None
-    # An element that means nothing has two bytes at least.
-    padding = len(tracks) - len(new)
-    if padding < 0 or padding == 1 or padding > 128:
-        return None
-    new += bytes([VOID, 0x80 | padding - 2]) + bytes(padding - 2) if padding else b""
-    return data[: at - len(tracks)] + new + data[at:]
-
-
-def write_display_size(path: Path, size: tuple[int, int]) -> bool:
-    """Write a display size into a Matroska file. False if it does not fit."""
-    with open(path, "r+b") as file:
-        if (changed := with_display_size(file.read(_BEGINNING), size)) is None:
-            return False
-        file.seek(0)
-        file.write(changed)
-    return True
-
-
-def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
-    numbers = (side.to_bytes((side.bit_length() + 7) // 8) for side in size)
-    shown = b"".join(element(name, side) for name, side in zip(_SHOWN, numbers, strict=False))
-
-    def change(identity: int, body: bytes) -> bytes | None:
-        if identity in (TRACK, _VIDEO):
-            body = rewrite(body, _SOURCE, change)
-            return body + shown if identity == _VIDEO else body
-        return None if identity in (CHECKSUM, VOID, *_SHOWN) else body
-
-    return rewrite(tracks, _SOURCE, change)

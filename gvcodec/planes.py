@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gvcodec.bitstream import MAX_PIXELS, MAX_SIDE
 from gvcodec.errors import UsageError
-from gvcodec.types import Colour, Plane, Planes, VideoFormat
+from gvcodec.types import UNSPECIFIED_COLOUR, Colour, Plane, Planes, VideoFormat
 from gvcodec.util.kinds import check_kind, repr_short
 
 #: Place of the first chroma sample in luma samples from the first luma sample, (right, down), by
@@ -134,7 +134,6 @@ _SCALER = (
     | Interpolation.FULL_CHR_H_INP
 )
 _LIMITED, _FULL = 1, 2
-_UNSPECIFIED = 2
 _BT709, _BT601 = 1, 5
 #: swscale's matrix for a CICP matrix; an unspecified one goes by the picture's height.
 _SWSCALE = {1: _BT709, 2: _BT601, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
@@ -242,7 +241,7 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
 
 
 def checksum(frame: av.VideoFrame) -> int:
-    """Of every fourth line of the first plane."""
+    """CRC-32 of every fourth line of the first plane."""
     plane, kind = frame.planes[0], frame.format
     bits = 8 * -(-kind.components[0].bits // 8) if kind.is_planar else kind.padded_bits_per_pixel
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
@@ -334,7 +333,7 @@ def _rgb_frame(planes: Planes, colour: Colour, kind: str) -> av.VideoFrame:
 
 def matrix_of(colour: Colour, height: int) -> int:
     """CICP matrix of a picture of this height."""
-    return colour.matrix if colour.matrix != _UNSPECIFIED else rgb_matrix(height)
+    return colour.matrix if colour.matrix != UNSPECIFIED_COLOUR else rgb_matrix(height)
 
 
 def rgb_matrix(height: int) -> int:
@@ -343,7 +342,7 @@ def rgb_matrix(height: int) -> int:
 
 
 def _swscale_matrix(cicp: int) -> int:
-    """swscale's name of a CICP matrix; those it does not know are taken as BT.601."""
+    """swscale's name of a CICP matrix; BT.601 for a matrix that it does not have."""
     return _SWSCALE.get(cicp, _BT601)
 
 

@@ -31,8 +31,8 @@ def sample_bytes(stream: Stream) -> int:
 
 def silence(stream: Stream) -> bytes:
     """A sample of silence of all channels, of PCM; nothing for other codecs."""
-    one = _SILENCE.get(stream.codec_context.name, b"\0") if stream.codec_context else b"\0"
-    return one * (sample_bytes(stream) // len(one))
+    sample = _SILENCE.get(stream.codec_context.name, b"\0") if stream.codec_context else b"\0"
+    return sample * (sample_bytes(stream) // len(sample))
 
 
 def is_frame(stream: Stream, data: bytes) -> bool:
@@ -84,7 +84,8 @@ _SKIP: Final = "skip_samples"
 
 
 class SoundClock:
-    """Of a stream. Subtitles, and sound whose sample rate is unknown, keep their source's ticks."""
+    """The clock of a stream. Subtitles, and sound whose sample rate is unknown, keep their source's
+    ticks."""
 
     def __init__(self, stream: Stream) -> None:
         context = stream.codec_context

@@ -1,5 +1,5 @@
-"""Tags of containers: reads them, gives tags and chapters to a muxer, and knows what a kind of file
-loses. `kind` is FFmpeg's name of a muxer."""
+"""Tags of containers: reads them, gives tags and chapters to a muxer, and lists those that a kind
+of file loses. `kind` is FFmpeg's name of a muxer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.stream import Stream
 
-from gvcodec.source.metadata import MICROSECOND, NAME_ROOM, Metadata, printable
+from gvcodec.bitstream.metadata import MICROSECOND, NAME_ROOM, Metadata, printable
 
 #: Arguments with which `av.open` reads text that is not valid UTF-8. PyAV 19 needs none.
 ANY_TEXT: dict[str, Any] = (
@@ -24,9 +24,9 @@ _GAPLESS = ("mp4", "mov")
 def texts_of(*sources: av.container.Container | Stream) -> dict[str, str]:
     """Tags that say something; those of later sources count."""
     texts = {name: text for source in sources for name, text in source.metadata.items()}
-    # Matroska's are in capitals, whatever they were.
+    # Matroska stores all names in capitals.
     names = {name: name.lower() if name.isupper() else name for name in texts}
-    return {names[name]: shown for name, text in texts.items() if (shown := printable(text))}
+    return {names[name]: value for name, text in texts.items() if (value := printable(text))}
 
 
 def title_of(stream: Stream) -> str:
@@ -77,9 +77,12 @@ def lost_metadata(metadata: Metadata, kind: str) -> list[str]:
     chapters = () if kind in _GAPLESS else metadata.chapters
     tags = tuple(sorted(tag for tag in metadata.tags if tag[0].lower() not in written))
     names = tuple(name for name in metadata.names if f"track {name[1]}" not in written)
-    lost = Metadata(title, chapters, tags=tags, names=names)
-    gaps = any(one.end < other.begin for one, other in itertools.pairwise(metadata.chapters))
-    return [*lost.parts(), *["gaps between chapters"] * (gaps and kind in _GAPLESS)]
+    left_out = Metadata(title, chapters, tags=tags, names=names)
+    gaps = any(
+        chapter.end < following.begin
+        for chapter, following in itertools.pairwise(metadata.chapters)
+    )
+    return [*left_out.parts(), *["gaps between chapters"] * (gaps and kind in _GAPLESS)]
 
 
 def _readable_tags(metadata: Metadata, kind: str, as_list: bool) -> set[str]:
@@ -93,9 +96,9 @@ def _readable_tags(metadata: Metadata, kind: str, as_list: bool) -> set[str]:
             trial.metadata.update({"title": metadata.title} | dict(metadata.tags))
             trial.start_encoding()
         with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
-            said = {"track title": title_of(written.streams[0])}
-            said |= {"track language": written.streams[0].language or ""} | texts_of(written)
-            return {name.lower() for name, text in said.items() if text}
+            labels = {"track title": title_of(written.streams[0])}
+            labels |= {"track language": written.streams[0].language or ""} | texts_of(written)
+            return {name.lower() for name, text in labels.items() if text}
     except (av.FFmpegError, ValueError):
         # MPEG-TS, GIF and APNG say nothing.
         return set()

@@ -3,7 +3,7 @@
     SoundCoder(streams, 48_000)  # bits a second; instead of a `TrackCopier`
 
 Subtitles are copied. Sound that is Opus of at most this rate already is copied too. Samples that
-the source hides are gone; those that Opus puts before the sound (6.5 ms) are marked as hidden.
+the source hides are gone; samples that Opus adds before the sound (6.5 ms) are marked as hidden.
 
 FFmpeg's decoder, resampler and encoder run in this process. A process of ffmpeg was tried: fed with
 packets in NUT it codes AAC 23 ms late and refuses ALAC and TTA; fed with samples it takes the place
@@ -20,10 +20,11 @@ from typing import cast
 import av
 from av.stream import Stream
 
-from gvcodec.source.codec_parameters import fitting_head
-from gvcodec.source.sound_clock import skipped_samples
-from gvcodec.source.tracks import Track, TrackCopier, TrackPacket, track_of
-from gvcodec.util.messages import parse_amount
+from gvcodec.input_options import MOST_OPUS_RATE
+from gvcodec.tracks.codec_parameters import fitting_head
+from gvcodec.tracks.copier import TrackCopier, track_of
+from gvcodec.tracks.packets import Track, TrackPacket
+from gvcodec.tracks.sound_clock import skipped_samples
 
 #: Layouts of mapping family 1, by their number of channels.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -41,39 +42,14 @@ def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
     return layout.name, _SEPARATE
 
 
-#: Values of `--sound` besides "opus" and "opus:RATE".
-COPY, NONE = "copy", "none"
-_OPUS = "opus"
 #: Bits a second of a channel where no rate is given: clear speech, and music without harm at a
 #: first hearing.
 _USUAL_RATE = 24_000
-#: Bits a second that libopus takes.
-LEAST_RATE, MOST_RATE = 6_000, 510_000
 _RATE = 48_000
 #: Samples of a packet of 20 ms.
 _FRAME = 960
 #: Samples by which times may be off before there is a hole, or samples are left out.
 _JITTER = _RATE // 50
-
-
-def opus_rate(sound: str) -> int | None:
-    """Bits a second: 0 of "opus", None if nothing is coded. Raises `ValueError`."""
-    if sound in (COPY, NONE):
-        return None
-    name, colon, rate = sound.partition(":")
-    if name != _OPUS or (colon and not rate.isdecimal()):
-        raise ValueError(f"{sound!r} is not copy, none, opus or opus:RATE")
-    if colon and not LEAST_RATE <= int(rate) <= MOST_RATE:
-        raise ValueError(f"Opus takes {LEAST_RATE} to {MOST_RATE} bits a second, not {rate}")
-    return int(rate) if colon else 0
-
-
-def parse_sound(text: str) -> str:
-    """ "opus:24k" as "opus:24000" (bits a second). Raises `ValueError`."""
-    name, colon, rate = text.partition(":")
-    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
-    opus_rate(sound)
-    return sound
 
 
 class SoundCoder(TrackCopier):
@@ -88,8 +64,8 @@ class SoundCoder(TrackCopier):
         context = stream.codec_context
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
-        rate = self._rate or min(MOST_RATE, _USUAL_RATE * context.layout.nb_channels)
-        source_rate = getattr(stream, "bit_rate", None) or MOST_RATE + 1
+        rate = self._rate or min(MOST_OPUS_RATE, _USUAL_RATE * context.layout.nb_channels)
+        source_rate = getattr(stream, "bit_rate", None) or MOST_OPUS_RATE + 1
         if context.name in ("opus", "libopus") and source_rate <= rate:
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context.layout, rate)
@@ -111,7 +87,7 @@ class SoundCoder(TrackCopier):
 
 
 class _OpusCoder:
-    """Of one stream, in samples of 48 kHz. Sound without a hole and of one format is a run."""
+    """Codes one stream, in samples of 48 kHz. Sound without a hole and of one format is a run."""
 
     def __init__(self, layout: av.AudioLayout, rate: int) -> None:
         self._layout, family = coded_layout(layout)
@@ -124,7 +100,7 @@ class _OpusCoder:
         self._form: tuple[str, str, int] | None = None
         self._encoder: av.AudioCodecContext | None = None
         #: Where the run began, how much the encoder got.
-        self._origin = self._given = 0
+        self._origin = self._samples_sent = 0
         #: When the sound that came so far ends.
         self._end: Fraction | None = None
 
@@ -175,12 +151,12 @@ class _OpusCoder:
         self._encoder.time_base = Fraction(1, _RATE)
         self._encoder.options = self._options
         self._encoder.open()
-        self._origin, self._given = origin, 0
+        self._origin, self._samples_sent = origin, 0
 
     def _encode(self, frame: av.AudioFrame) -> Iterator[_OpusPacket]:
         assert self._encoder is not None
-        frame.pts, frame.time_base = self._given, Fraction(1, _RATE)
-        self._given += frame.samples
+        frame.pts, frame.time_base = self._samples_sent, Fraction(1, _RATE)
+        self._samples_sent += frame.samples
         for packet in self._encoder.encode(frame):
             yield self._place(packet)
 
