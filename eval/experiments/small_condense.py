@@ -37,7 +37,7 @@ from gvcodec.condense.making import CondensedClips
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.model import LARGEST, Codec, Grid, rate_mix
 from gvcodec.models import read_arrays
-from gvcodec.source.planes import planes_from_rgb
+from gvcodec.planes import planes_from_rgb
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb
 from training.gvc1d.pictures import PictureNetwork

@@ -29,7 +29,7 @@ from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.budgets import cost_of
 from gvcodec.gvc1d.frame_coder import RATE_STEPS, Frame, FrameCoder
 from gvcodec.gvc1d.weights import read_network
-from gvcodec.source.planes import Scaler
+from gvcodec.planes import Scaler
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
