@@ -180,13 +180,14 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cache", type=Path, help="folder of python -m training lp_comp")
     parser.add_argument("--weights", type=Path, help="weights of LP-Comp (the shipped ones)")
+    parser.add_argument("--model", type=Path, help="GVC1D network whose tokens LP-Comp reads")
     parser.add_argument("--seeds", type=int, default=5, help="orders of the clips (5)")
     add_out(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Writes xcomp.json and table.md."""
-    learned, _, held_out = split(read_clips(options.cache))
+    learned, _, held_out = split(read_clips(options.cache, options.model))
     best = load(options.weights or LP_COMP.find())
     rows = measure(held_out, learned, best, options.seeds)
     write_json(options.out / "xcomp.json", rows)

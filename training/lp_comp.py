@@ -37,6 +37,7 @@ from gvcodec.source.reader import VideoReader
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm
 from training.card import write_arrays, write_card
+from training.gvc1d.pictures import PictureNetwork
 from training.loop import Loop, Schedule, Work
 from training.summary_material import crop_at_random
 
@@ -93,30 +94,31 @@ def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
     write_arrays(target, latents=latents.reshape(shape).astype(np.float16))
 
 
-def fill(clips: Path, cache: Path) -> None:
-    """Caches missing data: pictures, and latent tokens by the shipped tokenizer."""
-    latents = latents_of(cache)
+def fill(clips: Path, cache: Path, model: Path | None = None) -> None:
+    """Caches missing data: pictures, and latent tokens by the shipped tokenizer, or by the GVC1D
+    network of a file."""
+    latents = latents_of(cache, model)
     latents.mkdir(parents=True, exist_ok=True)
     reader: FrameTokens | None = None
     for path in sorted(clips.glob("*.mp4")):
         pictures, features = cache / f"{path.stem}.npz", latents / f"{path.stem}.npz"
         if features.is_file():
             continue
-        reader = reader or FrameTokens()
+        reader = reader or FrameTokens(PictureNetwork(model) if model else None)
         if not pictures.is_file():
             cache_pictures(path, pictures, reader)
         cache_latents(pictures, features, reader)
         log_line(path.name)
 
 
-def latents_of(cache: Path) -> Path:
-    return cache / model_id(TOKENIZER.find()).hex()
+def latents_of(cache: Path, model: Path | None = None) -> Path:
+    return cache / model_id(model or TOKENIZER.find()).hex()
 
 
-def read_clips(cache: Path) -> list[Clip]:
+def read_clips(cache: Path, model: Path | None = None) -> list[Clip]:
     """All clips of the cache that have `FRAMES` frames, by name."""
     clips = []
-    for path in sorted(latents_of(cache).glob("*.npz")):
+    for path in sorted(latents_of(cache, model).glob("*.npz")):
         with np.load(path) as features, np.load(cache / path.name) as arrays:
             parts = arrays["patches"], features["latents"], arrays["pooled"]
             if parts[0].shape[1] == FRAMES:
@@ -152,13 +154,17 @@ def match_losses(
 
 class Frames(Work):
     def __init__(
-        self, parts: tuple[list[Clip], list[Clip], list[Clip]], seed: int, out: Path | None = None
+        self,
+        parts: tuple[list[Clip], list[Clip], list[Clip]],
+        seed: int,
+        out: Path | None = None,
+        model: Path | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self._learn, self._validation, self._held_out = parts
         self._network = LpComp(self._learn[0].latents.shape[-1])
         self.model: nn.Module = self._network
-        self._rng, self._out = np.random.default_rng(seed), out
+        self._rng, self._out, self._tokens_by = np.random.default_rng(seed), out, model
         self._best = float("inf")
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -214,7 +220,8 @@ class Frames(Work):
             return
         best = load(path)
         networks = {"begin": LpComp(best.enter.in_features), "trained": best}
-        card: dict[str, Any] = {"tokenizer": model_id(TOKENIZER.find()).hex()}
+        identity = model_id(self._tokens_by or TOKENIZER.find()).hex()
+        card: dict[str, Any] = {"tokenizer": identity}
         card |= {
             "clips": len(self._learn),
             "held_out_clips": [clip.name for clip in self._held_out],
@@ -261,6 +268,13 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
     return figures
 
 
+def train(cache: Path, out: Path, minutes: float, seed: int = 0, model: Path | None = None) -> None:
+    """On the clips of the cache; writes state, weights and card to `out`."""
+    work = Frames(split(read_clips(cache, model)), seed, out, model)
+    schedule = Schedule(_RATE, 0, _STEPS, 50, average=0.98, decay=0.05, validate_minutes=0.4)
+    Loop(work, schedule, out).run(minutes)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -269,10 +283,9 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="state and weights")
     add("--minutes", type=float, default=4.0, help="minutes of training; 0: cache only (4)")
     add("--seed", type=int, default=0)
+    add("--model", type=Path, help="latent tokens by this GVC1D network, not by the tokenizer")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
-    fill(options.clips, options.cache)
+    fill(options.clips, options.cache, options.model)
     if options.minutes:
-        work = Frames(split(read_clips(options.cache)), options.seed, options.out)
-        schedule = Schedule(_RATE, 0, _STEPS, 50, average=0.98, decay=0.05, validate_minutes=0.4)
-        Loop(work, schedule, options.out).run(options.minutes)
+        train(options.cache, options.out, options.minutes, options.seed, options.model)

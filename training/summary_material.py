@@ -63,8 +63,8 @@ _LEAST, _GAIN = 0.6, 0.25
 _CRF = "38"
 
 
-def frames_of(path: Path) -> list[Planes]:
-    with VideoReader(path, frames=LONGEST) as reader:
+def frames_of(path: Path, longest: int = LONGEST) -> list[Planes]:
+    with VideoReader(path, frames=longest) as reader:
         wide = [_wide(frame.planes) for frame in reader]
     return [_scaled(planes, reader.format.colour) for planes in wide]
 
@@ -140,19 +140,31 @@ def material_of(
     forms = frames[::STRIDE], decoded, decoded
     cropped = [embedded([crop_at_random(f, rng, True) for f in some]) for some in forms]
     found["crops"] = np.stack(cropped)
+    asked, at, moving, starts = questions_of(frames, rng)
+    found["asked"] = np.stack([embedded(some) for some in asked])
+    found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
+    found["asked_clips"] = np.stack([[embedded(clip) for clip in same] for same in moving])
+    found["clips_at"] = starts
+    return found
+
+
+Questions = tuple[
+    list[list[Planes]], NDArray[np.int64], list[list[list[Planes]]], NDArray[np.int64]
+]
+
+
+def questions_of(frames: list[Planes], rng: np.random.Generator) -> Questions:
+    """Frames as they are, cropped, and mirrored and coded again, 3 lists of 4, with their numbers;
+    clips of `CLIP_FRAMES` frames cropped, and coded again, 2 lists of 2, with those of their first
+    frames."""
     at = np.sort(rng.choice([n for n in range(len(frames)) if n % STRIDE], _ASKED, replace=False))
     plain = [frames[n] for n in at]
     asked = [plain, [crop_at_random(f, rng, False) for f in plain]]
     asked.append([recode(mirrored(f)) for f in plain])
-    found["asked"] = np.stack([embedded(some) for some in asked])
-    found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
     starts = rng.integers(0, len(frames) - (CLIP_FRAMES - 1) * CLIP_STEP, _ASKED_CLIPS)
-    moving = [[frames[n + CLIP_STEP * i] for i in range(CLIP_FRAMES)] for n in starts]
-    alike = np.stack([embedded(_crop_alike(clip, rng)) for clip in moving])
-    recoded = np.stack([embedded([recode(f) for f in clip]) for clip in moving])
-    found["asked_clips"] = np.stack([alike, recoded])
-    found["clips_at"] = starts
-    return found
+    clips = [[frames[n + CLIP_STEP * i] for i in range(CLIP_FRAMES)] for n in starts]
+    cropped = [_crop_alike(clip, rng) for clip in clips]
+    return asked, at, [cropped, [[recode(f) for f in clip] for clip in clips]], starts
 
 
 def _crop_alike(clip: list[Planes], rng: np.random.Generator) -> list[Planes]:

@@ -11,8 +11,18 @@ export class SeekBar {
     this.bar = bar;
     this.input = bar.querySelector("input");
     this.preview = bar.querySelector("#preview");
-    this.input.addEventListener("input", () => seek(Number(this.input.value), true));
-    this.input.addEventListener("change", () => seek(Number(this.input.value), false));
+    this.dragged = false;
+    this.input.addEventListener("input", () => {
+      this.dragged = true;
+      seek(Number(this.input.value), true);
+    });
+    // An end at the value of the beginning has no change event.
+    for (const name of ["change", "pointerup", "pointercancel"]) {
+      this.input.addEventListener(name, () => {
+        if (this.dragged) seek(Number(this.input.value), false);
+        this.dragged = false;
+      });
+    }
     bar.addEventListener("pointermove", ({ clientX }) => this.point(clientX));
     for (const name of ["pointerleave", "pointercancel"]) bar.addEventListener(name, () => this.leave());
     bar.addEventListener("pointerup", ({ pointerType }) => pointerType === "touch" && this.leave());
@@ -37,7 +47,8 @@ export class SeekBar {
 
   show(frame, time) {
     if (frame === this.shown) return;
-    this.shown = this.input.value = frame;
+    this.shown = frame;
+    if (!this.dragged) this.input.value = frame;
     this.input.style.setProperty("--at", this.share(frame));
     this.input.setAttribute("aria-valuetext", clock(time));
   }

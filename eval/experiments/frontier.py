@@ -3,7 +3,7 @@ ROWS.csv --picture FILE.svg`.
 
 The rows come from `eval.experiments.kept_out all`, each codec a process with one thread, with
 
-    --codecs svt:p2:scm=0,…,svt:p8:scm=0,preset:2,…,preset:8,fast,best,vvenc
+    --codecs svt:p2:scm=0,…,svt:p8:scm=0,preset:2,…,preset:8,fast,tokens,best,vvenc
 
 Bits are BD-rates by LPIPS-Alex, DISTS and PSNR-Y against SVT-AV1's preset 4, times those of all
 qualities together over its. A codec is on the frontier where none takes both less time and fewer
@@ -38,7 +38,7 @@ _GROUPS = (("480p", "720p"), ("1080p",))
 _FAMILIES = (
     ("SVT-AV1", "svt:", "#2b9348"),
     ("gvcodec, painted, preset", "preset:", "#d7263d"),
-    ("--speed", ("fast", "gvcodec", "best"), "#f08a24"),
+    ("--speed, --tokens on", ("fast", "gvcodec", "tokens", "best"), "#f08a24"),
     ("VVenC slow", "vvenc", "#7b4bd6"),
 )
 
@@ -131,7 +131,7 @@ def _draw_panel(axes: Axes, title: str, group: list[Place]) -> None:
     from matplotlib.ticker import NullLocator
 
     for label, begins, colour in _FAMILIES:
-        line = "" if label == "--speed" else "-"
+        line = "" if label.startswith("--speed") else "-"
         points = [
             (place.time(), share, place.codec)
             for place in group

@@ -12,6 +12,7 @@ qualities, near `TARGETS`:
                     at one strength; strength:32:24: at that one (noise, keep); preset:6: at that
                     preset; untextured: the base at SVT-AV1's own settings
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
+    gvc1d           base gvc1d with its shipped network
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low);
                     svtav1-tuned: CDEF and restoration off, ac-bias=4
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
@@ -101,6 +102,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},
     "vvc:slow": {"base": "vvc", "preset": 1},
+    "gvc1d": {"base": "gvc1d"},
     "1/2": {"scale": Fraction(1, 2)},
     "3/4": {"scale": Fraction(3, 4)},
 }
@@ -159,7 +161,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> En
         encoder = Encoder(fmt, replace(config, **settings))
         encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
-    outputs = {"base": True, "painted": False}
+    outputs = {"": True} if name == "gvc1d" else {"base": True, "painted": False}
     return len(data), {n: functools.partial(decode, data, base) for n, base in outputs.items()}
 
 

@@ -143,6 +143,27 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
         assert page.run("player.shown.painted === null")
 
 
+def test_a_drag_of_the_seek_bar_shows_keyframes_and_then_the_exact_frame(
+    play: Play, tmp_path: Path
+) -> None:
+    """Also if it ends where it began, which is no change of the bar's value."""
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with play(path, "--fidelity", shown="window.player?.timeline?.times.size === 2") as page:
+        x, y, width, _ = middle(page, "bar")
+        first = page.run("player.gops[player.timeline.gopOf(8)].first")
+        assert 0 < first < 8
+        for begin in (0.1, 0.75):
+            page.mouse.move(x + begin * width, y)
+            page.mouse.down()
+            page.mouse.move(x + 0.3 * width, y)
+            page.until("player.wanted === undefined && player.shown.frame === 0")
+            page.mouse.move(x + 0.75 * width, y)
+            page.until(f"player.wanted === undefined && player.shown.frame === {first}")
+            assert page.run("document.getElementById('seek').value") == "8"
+            page.mouse.up()
+            page.until("player.wanted === undefined && player.shown.frame === 8")
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_what_was_found_is_marked_and_the_best_of_it_shown_first(tab, tmp_path, native):
     path = STREAMS["vvc"] if native else tmp_path / "a.gvc"

@@ -1,0 +1,286 @@
+"""Search with the tokenizer and with a GVC1D network for natural video:
+`python -m eval.experiments.small_search VIDEOS CACHE --photos DIR --model WEIGHTS`.
+
+Clips that no method has learned from (those of the card of `summary`) are coded at q 60 and joined
+in random order; every method spends one hundredth of the bytes (`eval.search`). Questions are
+frames as they are, cropped, and mirrored and coded again, and clips cropped and coded again. Photos
+that move are there forwards and backwards: only the order of frames tells these apart.
+
+    small             shipped; reads neither network
+    lp, tokenizer     shipped: LP-Comp on the tokenizer's features
+    lp, network       LP-Comp trained on the network's features (`--minutes`)
+    lp, again         LP-Comp trained like this on the tokenizer's features
+    discriminants of  latent tokens alone, by Fisher's discriminants of the learned clips
+
+VIDEOS also serves to learn. CACHE keeps pictures and features; features of another network are
+added, the rest is read. Rows have 95 % bootstrap intervals over clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.experiments.small_condense import read_facts
+from eval.search import ASKED, CLIPS, Method, answer, join, questions, twins_of
+from eval.tools import append_rows
+from gvcodec.api.decoded_frames import decode_planes
+from gvcodec.models import LP_COMP, SUMMARY, model_id
+from gvcodec.retrieval.compressor import Compressor
+from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
+from gvcodec.retrieval.lp_comp import LpComp, load
+from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.types import Planes
+from gvcodec.util.messages import log_line
+from training import lp_comp
+from training.card import write_arrays
+from training.gvc1d.pictures import PictureNetwork
+from training.summary import Clip, learn
+from training.summary_material import (
+    FORMAT,
+    STRIDE,
+    WAYS,
+    encode,
+    frames_of,
+    move_photo,
+    questions_of,
+)
+
+#: Frames of a video, as many as photos have.
+FRAMES = 48
+Q = 60
+#: Random orders of the joined clips; draws of the bootstrap.
+ORDERS, DRAWS = 3, 2000
+#: What is reported: kinds of questions, and the field of an answer.
+FIGURES = {
+    "Recall@1": (ASKED, "recall@1"),
+    "frame": (ASKED[:1], "recall@1"),
+    "crop": (ASKED[1:2], "recall@1"),
+    "mirrored recoding": (ASKED[2:], "recall@1"),
+    "within 0.2 s": (ASKED, "near"),
+    "clip Recall@1": (CLIPS, "recall@1"),
+    "clip within 0.2 s": (CLIPS, "near"),
+    "order": (CLIPS, "order"),
+}
+OUTPUT = Path("docs/data/gvc1d-small-search.csv")
+FIELDS = ("method", "step", "training seed", "figure", "per cent", "low", "high", "clips")
+
+Array = NDArray[Any]
+
+
+def held_out() -> set[str]:
+    """Clips that the shipped weights have not learned from."""
+    card = json.loads(SUMMARY.find().with_suffix(".json").read_text())
+    return set(card["held_out_clips"])
+
+
+def cache_pictures(name: str, frames: list[Planes], target: Path) -> None:
+    """Coded frames and questions as pictures of 256², with the bytes of the stream."""
+    stream = encode(frames, Q)
+    coded = list(decode_planes(stream, fidelity=True, threads=1))[::STRIDE]
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    asked, asked_at, clips, clips_at = questions_of(frames, rng)
+
+    def pictures(some: list[Planes]) -> Array:
+        return np.stack([thumbnail(planes, FORMAT.colour, Lp.side) for planes in some])
+
+    write_arrays(
+        target,
+        coded=pictures(coded),
+        asked=np.stack([pictures(some) for some in asked]),
+        asked_at=asked_at,
+        clips=np.stack([[pictures(clip) for clip in same] for same in clips]),
+        clips_at=clips_at,
+        size=np.array(len(stream)),
+    )
+
+
+def fill(videos: Path, photos: Path | None, cache: Path, count: int) -> None:
+    """Caches pictures of at most `count` videos and of as many photos."""
+    cache.mkdir(parents=True, exist_ok=True)
+    apart = held_out()
+    clips = [(path.stem, path, 1) for path in sorted(videos.glob("*.mp4")) if path.stem in apart]
+    clips = clips[:count]
+    if photos:
+        own = {name.rpartition("-")[0] for name in apart if name.rpartition("-")[2] in WAYS}
+        chosen = [path for path in sorted(photos.glob("*.jpg")) if path.stem in own][:count]
+        clips += [(f"{p.stem}-{name}", p, way) for p in chosen for name, way in WAYS.items()]
+    for name, path, way in clips:
+        target = cache / f"{name}.npz"
+        if not target.is_file():
+            moving = path.suffix == ".mp4"
+            frames = frames_of(path, FRAMES) if moving else move_photo(path)[::way]
+            cache_pictures(name, frames, target)
+            log_line(name)
+
+
+def add_features(cache: Path, kind: str, features: Callable[[Array], Array]) -> None:
+    """Caches features (N, …), fp16, of all pictures, next to them in the folder `kind`."""
+    folder = cache / kind
+    folder.mkdir(exist_ok=True)
+    for path in sorted(cache.glob("*.npz")):
+        if (folder / path.name).is_file():
+            continue
+        with np.load(path) as held:
+            found = {}
+            for key in ("coded", "asked", "clips"):
+                pictures = held[key]
+                flat = features(pictures.reshape(-1, *pictures.shape[-3:])).astype(np.float16)
+                found[key] = flat.reshape(*pictures.shape[:-3], *flat.shape[1:])
+        write_arrays(folder / path.name, **found)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Held-out clips as `eval.search` reads them, by kind of features, and bytes of streams."""
+
+    clips: dict[str, list[Clip]]
+    sizes: list[int]
+
+
+def read(cache: Path, kinds: Sequence[str]) -> Material:
+    """Clips whose features of all kinds are there. The kind `A + B` has both, flat."""
+    clips: dict[str, list[Clip]] = {kind: [] for kind in kinds}
+    sizes = []
+    for path in sorted(cache.glob("*.npz")):
+        with np.load(path) as held:
+            at, clips_at = held["asked_at"], held["clips_at"]
+            sizes.append(int(held["size"]))
+        for kind in kinds:
+            parts = [np.load(cache / part / path.name) for part in kind.split(" + ")]
+            joined = {key: _join([part[key] for part in parts]) for key in parts[0].files}
+            forms, asked = joined["coded"][None], joined["asked"]
+            clips[kind].append(
+                Clip(path.stem, path.stem, forms, asked, at, joined["clips"], clips_at)
+            )
+    return Material(clips, sizes)
+
+
+def _join(parts: Sequence[Array]) -> Array:
+    """Features (…, tokens, features) as they are; those of several networks flat, (…, numbers)."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.reshape(*part.shape[:-2], -1) for part in parts], -1)
+
+
+def lp_vectors(model: LpComp, small: Small) -> Callable[[Any], NDArray[np.float32]]:
+    """Of flat patch tokens (16 tokens) and latent features (32 tokens); `small` narrows patches."""
+    width = 16 * len(small.compress.centre)  # type: ignore[attr-defined]
+
+    @torch.inference_mode()
+    def vectors(tokens: Any) -> NDArray[np.float32]:
+        flat = np.asarray(tokens, np.float32)
+        patches = small.narrow(flat[:, :width].reshape(len(flat), 16, -1))
+        latents = flat[:, width:].reshape(len(flat), 32, -1)
+        both = model.tokens(torch.from_numpy(patches), torch.from_numpy(latents))
+        return np.asarray(model(both).numpy())
+
+    return vectors
+
+
+def discriminants_of(clips: Sequence[lp_comp.Clip]) -> Compressor:
+    """Of latent features alone, from the forms of the frames of these clips."""
+    empty = np.zeros(0, np.int64)
+    forms = [clip.latents.numpy() for clip in clips]
+    return Compressor(learn([Clip("", "", one, one[:0], empty, one[:0], empty) for one in forms]))
+
+
+def ask(clips: Sequence[Clip], sizes: Sequence[int], method: Method) -> dict[str, list[Array]]:
+    """By figure, answers of each clip in all orders of the joined clips."""
+    found: dict[str, list[list[float]]] = {name: [[] for _ in clips] for name in FIGURES}
+    for seed in range(ORDERS):
+        order = np.random.default_rng(seed).permutation(len(clips))
+        mixed = [clips[n] for n in order]
+        parts = [method.vectors(clip.forms[0]) for clip in mixed]
+        lengths = [STRIDE * len(part) for part in parts]
+        joined = join(parts, lengths, [sizes[n] for n in order])
+        twins = twins_of([clip.name for clip in mixed])
+        for one in questions(mixed, method):
+            row = answer(one, method.rank(one.vectors, joined), joined, twins)
+            for name, (kinds, key) in FIGURES.items():
+                if one.kind in kinds and row[key] is not None:
+                    found[name][int(order[one.clip])].append(float(row[key]))
+    return {name: [np.array(own) for own in clips] for name, clips in found.items()}
+
+
+def interval(answers: Sequence[Array]) -> tuple[float, float, float, int]:
+    """Mean and bootstrap bounds in per cent over clips, and their number."""
+    means = np.array([100 * own.mean() for own in answers if len(own)])
+    draws = np.random.default_rng(0).integers(0, len(means), (DRAWS, len(means)))
+    low, high = np.percentile(means[draws].mean(1), (2.5, 97.5))
+    return float(means.mean()), float(low), float(high), len(means)
+
+
+def methods_of(learn_cache: Path, model: Path, weights: Path) -> dict[str, tuple[str, Method]]:
+    """By name the kind of features and the method; `weights`: folder of trained LP-Comps."""
+    network, small = model_id(model).hex(), Small()
+    lps = {
+        "lp, tokenizer": ("tokenizer", LP_COMP.find()),
+        "lp, network": (network, weights / network / LP_COMP.name),
+        "lp, again": ("tokenizer", weights / "tokenizer" / LP_COMP.name),
+    }
+    methods = {"small": ("patches", Method(small.compress))}
+    for name, (kind, path) in lps.items():
+        methods[name] = f"patches + {kind}", Method(lp_vectors(load(path), small))
+    for name, kind, of in (("tokenizer", "tokenizer", None), ("network", network, model)):
+        learned, validation, _ = lp_comp.split(lp_comp.read_clips(learn_cache, of))
+        compress = discriminants_of([*learned, *validation])
+        methods[f"discriminants of {name}"] = kind, Method(compress)
+    return methods
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Fills the cache and trains LP-Comp on both kinds of latent tokens, as far as missing."""
+    learned, asked = options.cache / "learn", options.cache / "asked"
+    identity = model_id(options.model).hex()
+    for of, name in ((None, "tokenizer"), (options.model, identity)):
+        lp_comp.fill(options.videos, learned, of)
+        out = options.cache / "lp" / name
+        if not (out / LP_COMP.name).with_suffix(".json").is_file():
+            out.mkdir(parents=True, exist_ok=True)
+            lp_comp.train(learned, out, options.minutes, options.seed, of)
+    fill(options.videos, options.photos, asked, options.count)
+    reader = FrameTokens()
+    add_features(asked, "patches", reader.patches)
+    add_features(asked, "tokenizer", reader.latents)
+    add_features(asked, identity, FrameTokens(PictureNetwork(options.model)).latents)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m eval.experiments.small_search")
+    add = parser.add_argument
+    add("videos", type=Path, metavar="VIDEOS", help="folder of videos")
+    add("cache", type=Path, metavar="CACHE", help="folder for pictures, features and LP-Comp")
+    add("--photos", type=Path, metavar="DIR", help="photos to be moved")
+    add("--model", type=Path, required=True, help="weights of the GVC1D network")
+    add("--count", type=int, default=40, help="held-out videos and photos at most (40)")
+    add("--minutes", type=float, default=4.0, help="minutes of training an LP-Comp (4)")
+    add("--seed", type=int, default=0, help="of this training")
+    add("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    prepare(options)
+    methods = methods_of(options.cache / "learn", options.model, options.cache / "lp")
+    kinds = dict.fromkeys(kind for kind, _ in methods.values())
+    material, facts = read(options.cache / "asked", list(kinds)), read_facts(options.model)
+    for name, (kind, method) in methods.items():
+        for figure, answers in ask(material.clips[kind], material.sizes, method).items():
+            if any(len(own) for own in answers):
+                own = facts if "network" in name else ["", ""]
+                mean, low, high, count = interval(answers)
+                row = [name, *own, figure, *(round(x, 1) for x in (mean, low, high)), count]
+                append_rows(options.output, FIELDS, [row])
+                print(*row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
