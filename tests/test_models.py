@@ -26,5 +26,5 @@ def test_a_file_that_is_not_there_is_called_what_it_is(weights: WeightFile, tmp_
 def test_a_missing_shipped_file_names_the_folders(tmp_path, monkeypatch):
     folders = [tmp_path / "first", tmp_path / "second"]
     monkeypatch.setattr(models, "shipped_folders", lambda: folders)
-    with pytest.raises(WrongModelError, match=r"first.*gvc1d-mini\.safetensors, .*second"):
+    with pytest.raises(WrongModelError, match=r"first.*gvc1d-small\.safetensors, .*second"):
         models.GVC1D.find()

@@ -8,7 +8,7 @@ import pytest
 
 import gvcodec
 from gvcodec.config import SPEEDS, EncoderConfig
-from gvcodec.models import GVC1D
+from gvcodec.models import GVC1D_MINI
 from gvcodec.option_rules import TOKENS
 from tests.clips import make_clip
 
@@ -27,7 +27,7 @@ VALUES = {
     "painter": ({"painter": "off"},),
     "look": ({"look": 0}, {"look": 80}),
     "fit_by": (FITTED,),
-    "model": ({"model": str(GVC1D.find()), "base": "gvc1d"},),
+    "model": ({"model": str(GVC1D_MINI.find()), "base": "gvc1d"},),
     "device": (FITTED,),
     "keyint": ({"keyint": 3}, {"keyint": 0, "base": "vvc"}),
     "low_delay": ({"low_delay": True},),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conformance.network_inputs import TINY, save_tiny
+from gvcodec import models
 from gvcodec.bases import index_of
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.gvc1d import base_codec
@@ -27,11 +28,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
 
 
-@pytest.fixture(scope="module")
-def pictures() -> Tensor:
+def smooth_pictures(height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     coarse = torch.rand(2, 3, 6, 9, generator=generator)
-    return torch.nn.functional.interpolate(coarse, (50, 71), mode="bicubic").clamp(0, 1)
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Tensor:
+    return smooth_pictures(50, 71)
 
 
 def test_what_is_decoded_is_what_forward_shows(weights: Path, pictures: Tensor) -> None:
@@ -52,8 +57,14 @@ def test_what_is_decoded_is_what_forward_shows(weights: Path, pictures: Tensor) 
         assert 0 < 8 * len(packet) - bits < 64
 
 
-def test_the_shipped_network_draws_the_picture(pictures: Tensor) -> None:
-    model = GVC1DPictures(q=10)
+@pytest.mark.parametrize(
+    ("network", "size"), [(models.GVC1D_MINI, (50, 71)), (models.GVC1D, (256, 256))]
+)
+def test_a_shipped_network_draws_the_picture(
+    network: models.WeightFile, size: tuple[int, int]
+) -> None:
+    pictures = smooth_pictures(*size)
+    model = GVC1DPictures(network.find(), q=10)
     with torch.no_grad():
         direct = model(pictures)
     packed = model.compress(pictures)
