@@ -45,8 +45,9 @@ def read_size(clip: Any, name: str) -> tuple[int, int]:
         raise MediaError(f"{name}: cannot be read ({error})") from None
 
 
-def describe_small(small: Sequence[tuple[str, int, int]], side: int) -> str:
-    """One line about clips (name, width, height) that are too small for crops of `side`²."""
+def describe_small(small: Sequence[tuple[str, int, int]], side: int, part: str = "crops") -> str:
+    """One line about clips (name, width, height) that are too small for crops, or another `part`,
+    of `side`²."""
     name, width, height = small[0]
     others = f" (and {len(small) - 1} more)" if len(small) > 1 else ""
-    return f"{name}{others}: {width}×{height} is too small, crops have {side}×{side} samples"
+    return f"{name}{others}: {width}×{height} is too small, {part} have {side}×{side} samples"

@@ -21,6 +21,7 @@ from gvcodec.gvc1d.model import Config, Grid
 from gvcodec.gvc1d.weights import read_network
 from training import world
 from training.alarms import Alarm
+from training.files import read_size
 from training.gvc1d import train
 from training.gvc1d.cost import count_multiplications
 from training.gvc1d.data import FolderClips, draw_recall, list_sources, open_data, read_crop
@@ -214,7 +215,20 @@ def test_shards_give_the_crops_of_their_files(tmp_path: Path) -> None:
         list_sources(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mini", "ablation", "small", "large"])
+def test_a_crop_beyond_the_picture_repeats_its_edge(tmp_path: Path) -> None:
+    """As `encode` does for incomplete windows."""
+    _write_clip(tmp_path / "film_a.mkv", 1)
+    (source,) = list_sources(tmp_path)
+    width, height = read_size(source.open(), source.name)
+    y, u, v = read_crop(source, np.random.default_rng(4), 2, 192, least=64)
+    assert width < 192 and height < 192 and y.shape == (2, 192, 192) and u.shape == (2, 96, 96)
+    assert (y[:, height:] == y[:, height - 1 : height]).all() and y[:, :height].std() > 0
+    assert (v[:, :, width // 2 :] == v[:, :, width // 2 - 1 : width // 2]).all()
+    with pytest.raises(MediaError, match="smaller than 192"):
+        read_crop(source, np.random.default_rng(4), 2, 192)
+
+
+@pytest.mark.parametrize("name", ["mini", "ablation", "small", "small-512", "large"])
 def test_every_configuration_says_what_it_costs(name: str, capsys) -> None:
     train.main([str(ROOT / f"training/configs/{name}.toml"), "--cost", "--teraflops", "0.03"])
     lines = capsys.readouterr().out.splitlines()

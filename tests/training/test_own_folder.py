@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("clips")
     for name in NAMES:
         make_clip(place / f"{name}.mp4", 256)
-    make_clip(place / "thumb_1.mp4", 64)
+    make_clip(place / "thumb_1.mp4", 48)
     return place
 
 
@@ -80,12 +80,12 @@ def test_material_names_the_clip_that_is_too_small(folder: Path, tmp_path: Path,
     words = ["--data", folder, "--cache", tmp_path / "cache", "--minutes", 0]
     assert run("material", *words) == 0
     (line, split) = capsys.readouterr().out.splitlines()
-    assert "thumb_1.mp4: 64×64" in line and "256×256" in line
+    assert "thumb_1.mp4: 48×48" in line and "256×256" in line
     assert split.startswith("4 clips, 0 of them held out") and "--held-out" in split
     alone = tmp_path / "alone"
     alone.mkdir()
-    make_clip(alone / "thumb_1.mp4", 64)
-    for data, what in ((alone, "thumb_1.mp4: 64×64"), (tmp_path, "no videos"), ("none", "folder")):
+    make_clip(alone / "thumb_1.mp4", 48)
+    for data, what in ((alone, "thumb_1.mp4: 48×48"), (tmp_path, "no videos"), ("none", "folder")):
         assert run("material", "--data", data, "--cache", tmp_path / "no") == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert what in line
@@ -140,11 +140,12 @@ def test_gvc1d_trains_two_steps(folder: Path, tmp_path: Path, capsys) -> None:
     data = f'kind = "folder"\npath = "{folder}"\nsize = 128'
     config.write_text(CONFIG.replace('kind = "world"', data))
     assert run("gvc1d", config, "--out", out, "--steps", 2, "--held-out", 0.3) == 0
-    assert "left out: thumb_1.mp4: 64×64 is too small" in capsys.readouterr().err
+    assert "left out: thumb_1.mp4: 48×48 is too small" in capsys.readouterr().err
     assert (out / "weights.safetensors").is_file()
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["step"] == 2
-    config.write_text(config.read_text().replace("size = 128", "size = 320"))
+    text = config.read_text().replace("size = 128", "size = 320")
+    config.write_text(text.replace("[model]", "[model]\nwindow = 320"))
     assert run("gvc1d", config, "--out", tmp_path / "b", "--held-out", 0.3) == 2
     assert "320×320" in capsys.readouterr().err.splitlines()[-1]
     config.write_text(CONFIG)

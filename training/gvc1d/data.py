@@ -133,10 +133,12 @@ class WorldClips:
 @dataclass
 class FolderClips:
     """Crops of `size` luma samples of all videos and pictures below `path`, and in shards (.tar)
-    there. Those named in `training/held_out.txt`, and those of `held_out` (a share of the sources
-    by the first words of their names, or a file of beginnings of names), only validate. The first
-    `MOST_CHECKED` clips are opened at the start, and a line names clips that are too small. Raises
-    `MediaError` where there is nothing to train or to validate on, `UsageError`."""
+    there. Sources that are smaller, but not than a window, are extended as the codec extends them,
+    so that incomplete windows train too. Those named in `training/held_out.txt`, and those of
+    `held_out` (a share of the sources by the first words of their names, or a file of beginnings of
+    names), only validate. The first `MOST_CHECKED` clips are opened at the start, and a line names
+    clips that are too small. Raises `MediaError` where there is nothing to train or to validate on,
+    `UsageError`."""
 
     path: str
     window: int
@@ -172,13 +174,15 @@ class FolderClips:
         files = [*self._files[False], *self._files[True]]
         for source in files[:MOST_CHECKED]:
             width, height = read_size(source.open(), source.name)
-            if min(width, height) < self.size:
+            if min(width, height) < self.window:
                 small.append((source, width, height))
         if not small:
             return
-        line = describe_small([(source.name, w, h) for source, w, h in small], self.size)
+        line = describe_small(
+            [(source.name, w, h) for source, w, h in small], self.window, "windows"
+        )
         if len(small) == len(files):
-            raise UsageError(f"{self.path}: {line}: a smaller `size` in [data]")
+            raise UsageError(f"{self.path}: {line}: a smaller `window` in [model]")
         print(f"left out: {line}", file=sys.stderr, flush=True)
         names = {source for source, _, _ in small}
         for side, sources in self._files.items():
@@ -203,7 +207,7 @@ class FolderClips:
         while len(drawn) < clips:
             file = files[int(rng.integers(len(files)))]
             try:
-                drawn.append(read_crop(file, rng, frames, self.size))
+                drawn.append(read_crop(file, rng, frames, self.size, self.window))
             except MediaError:
                 faults += 1
                 if faults > 50 + clips:
@@ -250,10 +254,11 @@ def list_sources(root: Path) -> list[Source]:
 
 
 def read_crop(
-    source: Source, rng: np.random.Generator, frames: int, size: int
+    source: Source, rng: np.random.Generator, frames: int, size: int, least: int = 0
 ) -> tuple[NDArray[np.float32], ...]:
     """y [F, size, size] and both chroma planes of half the size, from a random place and time; a
-    picture, or a shorter clip, repeats its last frame. Raises `MediaError`."""
+    picture, or a shorter clip, repeats its last frame, and a smaller one its last row and column.
+    Raises `MediaError`, also for sides below `least` (0: `size`)."""
     import av
 
     share, across, down = rng.uniform(), rng.uniform(), rng.uniform()
@@ -265,8 +270,8 @@ def read_crop(
             if stream.duration and stream.time_base and frames > 1:
                 container.seek(int(share * 0.9 * stream.duration), stream=stream)
             for frame in container.decode(stream):
-                if min(frame.width, frame.height) < size:
-                    raise MediaError(f"{source.name}: smaller than {size} samples")
+                if min(frame.width, frame.height) < (least or size):
+                    raise MediaError(f"{source.name}: smaller than {least or size} samples")
                 planes.append(_crop_of(frame, size, across, down))
                 if len(planes) == frames:
                     break
@@ -280,15 +285,21 @@ def read_crop(
 
 
 def _crop_of(frame: Any, size: int, across: float, down: float) -> tuple[NDArray[np.float32], ...]:
-    left = int(across * (frame.width - size)) // 2 * 2
-    top = int(down * (frame.height - size)) // 2 * 2
+    width, height = min(size, frame.width // 2 * 2), min(size, frame.height // 2 * 2)
+    left = int(across * (frame.width - width)) // 2 * 2
+    top = int(down * (frame.height - height)) // 2 * 2
     samples = frame.reformat(format="yuv420p", dst_color_range="MPEG").to_ndarray()
     luma = samples[: frame.height]
     half = frame.width // 2, frame.height // 2
     chroma = samples[frame.height :].reshape(2, half[1], half[0])
-    parts = [luma[top : top + size, left : left + size]]
-    parts += [c[top // 2 : (top + size) // 2, left // 2 : (left + size) // 2] for c in chroma]
-    return tuple((part.astype(np.float32) * 4 - BLACK) / RANGE for part in parts)
+    parts = [luma[top : top + height, left : left + width]]
+    parts += [c[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] for c in chroma]
+    planes: list[NDArray[np.float32]] = []
+    for part, side in zip(parts, (size, size // 2, size // 2), strict=True):
+        missing = [(0, side - length) for length in part.shape]
+        levels = np.pad(part, missing, "edge").astype(np.float32)
+        planes.append(((levels * 4 - BLACK) / RANGE).astype(np.float32, copy=False))
+    return tuple(planes)
 
 
 def _draw_validation() -> Validation:
