@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from eval.experiments.kept_out import BANDS, by_clip, size_of
+from eval.experiments.kept_out import BANDS, TARGETS, by_clip, size_of
 from eval.metrics import METRICS
 from eval.points.bd import bd_rate
 from eval.report.figures import SETTINGS
@@ -92,7 +92,9 @@ def _bits(
             [(float(r["bpp"]), float(r[name])) for r in curve if r[name]]
             for curve in (anchor[clip], rows)
         )
-        percent = bd_rate(theirs, ours, METRICS[name].higher_is_better, _RATES).percent
+        percent = bd_rate(
+            theirs, ours, METRICS[name].higher_is_better, _RATES, len(TARGETS)
+        ).percent
         if percent is not None:
             percents[clip] = percent
     return percents

@@ -34,6 +34,11 @@ def test_a_codec_is_beaten_where_another_is_faster_and_smaller() -> None:
     assert [is_beaten(place, found) for place in found] == [False, True, False]
 
 
+def test_three_rates_suffice() -> None:
+    found = places([*rows(ANCHOR, 1, 4)[:3], *rows("fast", 0.7, 2)[:3]])
+    assert found[0].share("lpips_alex") == pytest.approx(-30, abs=1)
+
+
 def test_clips_that_lack_a_quality_do_not_count() -> None:
     assert [p.codec for p in places([*rows(ANCHOR, 1, 4), *rows("fast", 0.7, 2)[:3]])] == [ANCHOR]
 
