@@ -14,7 +14,7 @@ stream, original = source.with_suffix(".gvc"), source.with_suffix(".q0.gvc")
 lpips = Lpips("alex")
 numbers = [0, 5, 12]
 
-# A stream of the best quality replaces the source, so that both are read alike.
+# A stream of the best quality replaces the source, so that both are read in the same way.
 gvcodec.encode_file(source, original, q=0, fit=0, preset=8, frames=20, overwrite=True)
 
 

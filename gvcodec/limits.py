@@ -148,8 +148,8 @@ def memory_note(header: Header, is_painted: bool) -> str:
 def memory_limit(
     header: Header, is_painted: bool, limits: Limits, enforce_rlimit: bool = True
 ) -> Iterator[None]:
-    """With `hold` this process is held to the limits, once its libraries are loaded: allocations
-    beyond them fail (`MemoryError`). Linux only."""
+    """With `enforce_rlimit` this process is held to the limits, once its libraries are loaded:
+    allocations beyond them fail (`MemoryError`). Linux only."""
     if not enforce_rlimit or not sys.platform.startswith("linux"):
         yield
         return

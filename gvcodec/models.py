@@ -59,7 +59,7 @@ class WeightFile:
     variable: str = ""
 
     def find(self, path: str | Path | None = None) -> Path:
-        """The file `given`, that of `variable`, or the shipped one. Raises `WrongModelError`."""
+        """The file at `path`, that of `variable`, or the shipped one. Raises `WrongModelError`."""
         override = path or os.environ.get(self.variable)
         places = (
             [Path(override)] if override else [folder / self.name for folder in shipped_folders()]
@@ -124,7 +124,7 @@ def find_model(identity: bytes, what: str, extra_places: Sequence[str | Path] = 
 
 def list_models(extra_places: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]]]:
     """Files and folders in the order in which they are looked through, each with its model files.
-    Raises `MediaError` for one in `given` that is not there."""
+    Raises `MediaError` for one of `extra_places` that does not exist."""
     return [(place, _files(place)) for place in _places(extra_places)]
 
 
@@ -138,9 +138,9 @@ def _embedded_folder() -> Path:
 
 
 def load_embedded_model(data: bytes, expected_id: bytes | None) -> None:
-    """Let `find_model` find a model that a file brings along, which it calls `wanted`. Raises
-    `DamagedStreamError` where it is another. Its content is checked when it is opened, as of
-    every file."""
+    """Let `find_model` find a model that a file brings along, under `expected_id`. Raises
+    `DamagedStreamError` for another model. Its content is checked when it is opened, as of every
+    file."""
     digest = hashlib.sha256(data).digest()
     if digest[:_ID_BYTES] != expected_id:
         raise DamagedStreamError("model: not the one that the header names", code="model-packet")

@@ -144,7 +144,7 @@ _ROUNDED = Fraction(1, 50)
 
 
 class Scaler:
-    """Pictures of another size: `wanted` is (width, height), one of them 0 = by the shape of the
+    """Pictures of another size: `target` is (width, height), one of them 0 = by the shape of the
     picture, or a factor that gives even sides. `format`: of the scaled video. Raises `UsageError`
     for sizes out of bounds."""
 

@@ -144,8 +144,9 @@ def quantised(vectors: Tensor) -> Tensor:
 def match_losses(
     model: LpComp, queries: Tensor, keys: Tensor, answers: Tensor
 ) -> dict[str, Tensor]:
-    """Cross-entropies of `asked` (Q, 64), whose answers are the rows `wanted` (Q,) of `keys`
-    (N, 64), by attention and by cosines; segments of QC-Comp need no loss: softmaxes multiply."""
+    """Cross-entropies of `queries` (Q, 64), whose answers are the rows `answers` (Q,) of
+    `keys` (N, 64), by attention and by cosines; segments of QC-Comp need no loss: softmaxes
+    multiply."""
     q, k = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
     attention = model.sharpness * (q @ model.ask) @ (k @ model.look).T
     logits = {"attention": attention, "cosine": q @ k.T / TEMPERATURE}

@@ -18,7 +18,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def model_file(stream: Stream, role: int, identity: str) -> bytes | None:
-    """The model named `wanted`: from the stream, else from the folder; None: there is none."""
+    """The model of this `identity`, from the stream, else from the folder; None if missing."""
     embedded = None
     for payload in stream.models:
         if payload[0] == role:

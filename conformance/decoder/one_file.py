@@ -44,7 +44,7 @@ class Unit:
 
     @property
     def plain(self) -> list[tuple[int, bytes]]:
-        """The frame as in a bundle: (type, body), 255 where these are no plain OBUs."""
+        """The frame as in a bundle: (type, body), 255 where these are not plain OBUs."""
         reserved = any(head & 0x85 for head, _ in self.frame)
         if reserved or len(self.frame) > 16 or any(len(body) >> 24 for _, body in self.frame):
             return [(255, self.payload)]

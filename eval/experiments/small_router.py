@@ -77,9 +77,9 @@ def survey(coder: FrameCoder, frames: Sequence[Planes], rate: int) -> Survey:
     for planes in frames:
         analysis = coder.analyse(planes, rate)
         frame = Frame(rate, full, np.rint(analysis.values).astype(np.int32))
-        began = time.process_time()
+        begin = time.process_time()
         costs.append(np.log(np.maximum(cost_of(coder.estimate(frame, analysis), rate), 1e-3)))
-        seconds += time.process_time() - began
+        seconds += time.process_time() - begin
         inputs.append(inputs_of(frame.tokens, rate / RATE_STEPS))
         coder.encode(frame)
     windows = len(frames) * coder.windows
@@ -128,16 +128,19 @@ def main(words: Sequence[str] | None = None) -> None:
     videos = sorted(options.videos.glob("*.mp4"), key=lambda path: zlib.crc32(path.name.encode()))
     videos = videos[: options.count]
     material, seconds = gather(videos, options.model)
-    head, held = router.train(material), material.held_out
-    began = time.process_time()
+    head, held_out = router.train(material), material.held_out
+    begin = time.process_time()
     with torch.no_grad():
-        head(held.seen)
-    own = (time.process_time() - began) / len(held.wanted)
-    figures = [router.explained(head, held), router.explained(router.fit_ridge(material), held)]
-    figures += [router.explained(head, held, change) for change in ("zeroed", "shuffled")]
-    counts = [len(videos), sum(len(part.wanted) for part in material), len(held.wanted)]
+        head(held_out.seen)
+    router_seconds = (time.process_time() - begin) / len(held_out.wanted)
+    figures = [
+        router.explained(head, held_out),
+        router.explained(router.fit_ridge(material), held_out),
+    ]
+    figures += [router.explained(head, held_out, change) for change in ("zeroed", "shuffled")]
+    counts = [len(videos), sum(len(part.wanted) for part in material), len(held_out.wanted)]
     row = [*read_facts(options.model), *counts, *(round(x, 3) for x in figures)]
-    row += [f"{seconds:.4f}", f"{own:.7f}"]
+    row += [f"{seconds:.4f}", f"{router_seconds:.7f}"]
     append_rows(options.output, FIELDS, [row])
     print(*row)
 

@@ -130,13 +130,13 @@ def add_features(cache: Path, kind: str, features: Callable[[Array], Array]) -> 
     for path in sorted(cache.glob("*.npz")):
         if (folder / path.name).is_file():
             continue
-        with np.load(path) as held:
-            found = {}
+        with np.load(path) as cached:
+            arrays = {}
             for key in ("coded", "asked", "clips"):
-                pictures = held[key]
+                pictures = cached[key]
                 flat = features(pictures.reshape(-1, *pictures.shape[-3:])).astype(np.float16)
-                found[key] = flat.reshape(*pictures.shape[:-3], *flat.shape[1:])
-        write_arrays(folder / path.name, **found)
+                arrays[key] = flat.reshape(*pictures.shape[:-3], *flat.shape[1:])
+        write_arrays(folder / path.name, **arrays)
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def read(cache: Path, kinds: Sequence[str]) -> Material:
     clips: dict[str, list[Clip]] = {kind: [] for kind in kinds}
     sizes = []
     for path in sorted(cache.glob("*.npz")):
-        with np.load(path) as held:
-            at, clips_at = held["asked_at"], held["clips_at"]
-            sizes.append(int(held["size"]))
+        with np.load(path) as cached:
+            at, clips_at = cached["asked_at"], cached["clips_at"]
+            sizes.append(int(cached["size"]))
         for kind in kinds:
             parts = [np.load(cache / part / path.name) for part in kind.split(" + ")]
             joined = {key: _join([part[key] for part in parts]) for key in parts[0].files}
@@ -196,7 +196,7 @@ def discriminants_of(clips: Sequence[lp_comp.Clip]) -> Compressor:
 
 def ask(clips: Sequence[Clip], sizes: Sequence[int], method: Method) -> dict[str, list[Array]]:
     """By figure, answers of each clip in all orders of the joined clips."""
-    found: dict[str, list[list[float]]] = {name: [[] for _ in clips] for name in FIGURES}
+    scores: dict[str, list[list[float]]] = {name: [[] for _ in clips] for name in FIGURES}
     for seed in range(ORDERS):
         order = np.random.default_rng(seed).permutation(len(clips))
         mixed = [clips[n] for n in order]
@@ -204,17 +204,17 @@ def ask(clips: Sequence[Clip], sizes: Sequence[int], method: Method) -> dict[str
         lengths = [STRIDE * len(part) for part in parts]
         joined = join(parts, lengths, [sizes[n] for n in order])
         twins = twins_of([clip.name for clip in mixed])
-        for one in questions(mixed, method):
-            row = answer(one, method.rank(one.vectors, joined), joined, twins)
+        for question in questions(mixed, method):
+            row = answer(question, method.rank(question.vectors, joined), joined, twins)
             for name, (kinds, key) in FIGURES.items():
-                if one.kind in kinds and row[key] is not None:
-                    found[name][int(order[one.clip])].append(float(row[key]))
-    return {name: [np.array(own) for own in clips] for name, clips in found.items()}
+                if question.kind in kinds and row[key] is not None:
+                    scores[name][int(order[question.clip])].append(float(row[key]))
+    return {name: [np.array(values) for values in clips] for name, clips in scores.items()}
 
 
 def interval(answers: Sequence[Array]) -> tuple[float, float, float, int]:
     """Mean and bootstrap bounds in per cent over clips, and their number."""
-    means = np.array([100 * own.mean() for own in answers if len(own)])
+    means = np.array([100 * values.mean() for values in answers if len(values)])
     draws = np.random.default_rng(0).integers(0, len(means), (DRAWS, len(means)))
     low, high = np.percentile(means[draws].mean(1), (2.5, 97.5))
     return float(means.mean()), float(low), float(high), len(means)
@@ -274,10 +274,10 @@ def main(words: Sequence[str] | None = None) -> None:
     material, facts = read(options.cache / "asked", list(kinds)), read_facts(options.model)
     for name, (kind, method) in methods.items():
         for figure, answers in ask(material.clips[kind], material.sizes, method).items():
-            if any(len(own) for own in answers):
-                own = facts if "network" in name else ["", ""]
+            if any(len(values) for values in answers):
+                training = facts if "network" in name else ["", ""]
                 mean, low, high, count = interval(answers)
-                row = [name, *own, figure, *(round(x, 1) for x in (mean, low, high)), count]
+                row = [name, *training, figure, *(round(x, 1) for x in (mean, low, high)), count]
                 append_rows(options.output, FIELDS, [row])
                 print(*row, flush=True)
 

@@ -246,7 +246,7 @@ def _spool(stream: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO:
 
 class _FileDecoder:
     """A stream in decoding, from its first wanted frame on. `losses`: findings of `repair`;
-    `indexed`: the stream at any place, None for a pipe."""
+    `seekable_source`: the stream at any place, None for a pipe."""
 
     def __init__(
         self,

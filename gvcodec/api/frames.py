@@ -215,8 +215,8 @@ def encode(
 class ImageSource:
     """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.Source`.
 
-    `most`: how many are taken. `expected`: their number, None while unknown. Raises `UsageError`,
-    `MediaError`."""
+    `max_frames`: at most so many. `expected_frames`: their number, None while unknown. Raises
+    `UsageError`, `MediaError`."""
 
     start_pts = 0
     end: int | None = None

@@ -1,4 +1,4 @@
-"""Base layers: codecs whose frames are integers, decoded alike everywhere. In: frames in display
+"""Base layers: codecs whose frames are integers, the same on every machine. In: frames in display
 order. Out: packets in decode order (one packet a frame, maybe delayed), and base frames in display
 order; a decoder takes the packets.
 
@@ -84,7 +84,7 @@ class BaseEncoder(ABC):
         yield self.flush()
 
     def set_q_offset(self, offset: float) -> None:
-        """From the next GOP on `base_q` is larger by `offset`; for bases that take zones."""
+        """From the next GOP on the quantizer is larger by `offset`; for bases that take zones."""
         raise NotImplementedError
 
 

@@ -56,7 +56,7 @@ class FrameCount:
 
 
 class Driver:
-    """Runs one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
+    """Runs one batch. `on_end`: called for every file with its error, "" = none. `errors`: by the
     names of the jobs that failed. `fail_fast`: the first of these ends the batch. `rules`: finished
     files take the places of their sources by these, None = they stay in OUT."""
 

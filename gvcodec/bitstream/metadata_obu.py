@@ -141,8 +141,8 @@ class UnitHash:
 
 
 def hash_of_tracks(tracks: Iterable[bytes], is_described: bool, is_ordered: bool) -> bytes:
-    """Hash of the SHA-256 of each track, over the data of all its packets. `described`: the tracks
-    match the `sound` entry; `ordered`: all packets have times that rise in each track."""
+    """Hash of the SHA-256 of each track, over the data of all its packets. `is_described`: the
+    tracks match the `sound` entry; `is_ordered`: all packets have times that rise in each track."""
     flags = bytes([is_described | is_ordered << 1])
     return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
 

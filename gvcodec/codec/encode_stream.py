@@ -73,9 +73,9 @@ def encode_stream(
     `output`, which is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
-    bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
-    frames are painted. Returns the writer, which knows the sizes. Raises errors of the
-    encoder and the source."""
+    bytes, in low delay frame by frame. Without `writes_painted_hash` there is no
+    `painted` packet, for which all frames are painted. Returns the writer, which knows the sizes.
+    Raises errors of the encoder and the source."""
     painted: PaintedHash | None = None
     if writes_painted_hash and paints_exactly(encoder.header):
         painted = PaintedHash(encoder.header, encoder.config, encoder.report_painted)
@@ -156,8 +156,8 @@ PAINTED_BYTES = len(Packet(Kind.PAINTED, bytes(HASH_BYTES)).pack()) + 1
 
 
 def add_painted(data: bytes, config: EncoderConfig, report: Callable[[int], None]) -> bytes:
-    """The stream that `encode_stream` would have made with `paints`. `tell` receives how many
-    frames are painted."""
+    """The stream that `encode_stream` would have made with `writes_painted_hash`. `report` receives
+    how many frames are painted."""
     reader, output = Reader(io.BytesIO(data)), io.BytesIO()
     if not paints_exactly(reader.header):
         return data

@@ -59,8 +59,9 @@ class MeanPsnr:
 
 
 class FrameHash:
-    """The hash of a sequence of frames, as packets have it. With `aside`, which has one thread, it
-    is made while the caller goes on; a frame must not change then. At most one frame waits."""
+    """The hash of a sequence of frames, as packets have it. With an `executor`, which has one
+    thread, it is computed while the caller goes on; a frame must not change then. At most one frame
+    waits."""
 
     def __init__(self, executor: Executor | None) -> None:
         self._hash = hashlib.sha256()

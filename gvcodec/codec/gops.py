@@ -59,8 +59,8 @@ class Gop:
 
 class GopSource:
     """GOPs of a stream, one after another. `metadata`: payload of that packet, once the first GOP
-    was given. `end`: when the last frame ends, in ticks, once all were given. `on_error` is called
-    with timestamps that cannot be read, which then count as lost."""
+    was given. `end`: when the last frame ends, in ticks, once all were given. `report_error` is
+    called with timestamps that cannot be read, which then count as lost."""
 
     def __init__(
         self,

@@ -81,7 +81,7 @@ def compare(
 ) -> Comparison:
     """Compare the decoded `stream` with `peers` at the bytes of its video.
 
-    `say` gets a line for each finished codec, `watch` the progress of a peer. `input_options`:
+    `log_line` gets a line for each finished codec, `watch` the progress of a peer. `input_options`:
     missing properties of the source. `blind`: a page that asks which of two clips looks better and
     hides which is which. Raises `UsageError` for a peer that is unknown or not in any ffmpeg, a
     source of other frames, or a clip too long to hold in memory; `MediaError`,

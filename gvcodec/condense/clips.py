@@ -78,7 +78,7 @@ def pictures_of(path: Path, frames: int, side: int) -> NDArray[np.uint8]:
 
 
 def evenly(count: int, count_out: int) -> NDArray[np.int64]:
-    """`wanted` places from the first to the last of `count`; the middle one for 1."""
+    """`count_out` places from the first to the last of `count`; the middle one for 1."""
     if count_out == 1:
         return np.array([count // 2])
     return np.rint(np.linspace(0, count - 1, count_out)).astype(np.int64)

@@ -51,7 +51,7 @@ class SplicedTracks:
         shift: Fraction,
         is_joined: bool = False,
     ) -> None:
-        """Pass on packets of these seconds, `shift` seconds later; drop earlier ones. `joined`:
+        """Pass on packets of these seconds, `shift` seconds later; drop earlier ones. `is_joined`:
         another stream may follow."""
         reader = self._reader
         if reader is None:

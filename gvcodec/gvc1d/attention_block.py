@@ -90,7 +90,7 @@ class Transformer:
         return self._linear(f"{name}.key_value", self._norm(f"{name}.attention_norm", context))
 
     def _mix(self, name: str, x: Any, x_norm: Any, key_value: Any, visible: Any = None) -> Any:
-        """Attention and perceptron of a block: x [B, N, D], `own` its norm, keys and values
+        """Attention and perceptron of a block: x [B, N, D], `x_norm` its norm, keys and values
         [B, K, 2D]."""
         batch, length, width = x.shape
         query = self._split_heads(self._linear(f"{name}.query", x_norm))

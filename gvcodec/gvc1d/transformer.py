@@ -93,8 +93,8 @@ class Block(nn.Module):
 
 
 class LocalAttention(Block):
-    """A block over the places of each window: `[B, W, S, D]`. Latent slots (places `first` to
-    `first + tokens`) and the patches of their own regions attract each other: a learned amount,
+    """A block over the places of each window: `[B, W, S, D]`. Latent slots and the patches of their
+    own regions attract each other: a learned amount,
     1.5 at the beginning, is added to their logits."""
 
     def __init__(self, width: int, heads: int) -> None:

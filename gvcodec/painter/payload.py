@@ -67,7 +67,7 @@ class Delta:
 
 
 def in_groups(mask: int, available: Container[str]) -> list[str]:
-    """Tensors of the groups whose bits are set in `mask`, of those that a painter has, `known`."""
+    """Tensors of the groups whose bits are set in `mask`, of the `available` ones of a painter."""
     groups = (group for i, group in enumerate(GROUPS) if mask >> i & 1)
     return [name for group in groups for name in group if name in available]
 

@@ -110,7 +110,7 @@ def temporal_loss(
 
 
 def fidelity_guard(luma: Tensor, base_frame: Tensor, source: Tensor, tolerance_db: float) -> Tensor:
-    """Loss of luma PSNR beyond `allowed`, in dB, `(B,)`; planes as good as 60 dB may be repainted
+    """Loss of luma PSNR beyond `tolerance_db`, `(B,)`; planes as good as 60 dB may be repainted
     freely."""
     ours, base = ((x - source).square().mean((1, 2, 3)) + 1e-6 for x in (luma, base_frame))
     return F.relu(10 * torch.log10(ours / base) - tolerance_db)

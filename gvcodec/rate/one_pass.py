@@ -158,7 +158,7 @@ def encode_pass(
     writes_painted_hash: bool = True,
 ) -> EncodePass:
     """Encode the first `frames` frames. `base_encoder` and `fit_payloads` as for `Encoder`,
-    `paints` as for `encode_stream`. Raises the encoder's errors."""
+    `writes_painted_hash` as for `encode_stream`. Raises the encoder's errors."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(

@@ -117,8 +117,8 @@ SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
 
 
 class TooSmallError(UsageError):
-    """Nothing fits into `limit` bytes: the smallest file has `least` (text), `copied` of them sound
-    and subtitles of these `kinds`. `smallest`: that file, None if only a trial was made."""
+    """Nothing fits into `limit` bytes: the smallest file has `least` (text), `track_bytes` of them
+    sound and subtitles of these `kinds`. `smallest`: that file, None if only a trial was made."""
 
     default_code = "size-unreachable"
 

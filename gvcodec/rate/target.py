@@ -242,7 +242,7 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
 
 def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> RatedFile | None:
     """Continue from the trials with the painter fitted, until decoded frames meet the target.
-    `met`: trials met it."""
+    `is_met`: trials met it."""
     target, close = aim.target, METRICS[aim.target.metric].tolerance
     best: RatedFile | None = None
     files: list[RatedFile] = []

@@ -192,7 +192,7 @@ def version_stamp(path: str) -> dict[str, Any]:
 
 
 def content_id(path: str, facts: dict[str, Any]) -> str:
-    """A hash of a file's bytes, or its store's (`known`: its stamp)."""
+    """A hash of a file's bytes, or its store's (`facts`: its stamp)."""
     tag = next((facts[name] for name in _CONTENT_TAGS if name in facts), None)
     if tag is not None:
         return hashlib.sha256(f"{tag} {facts['size']}".encode()).hexdigest()

@@ -129,3 +129,38 @@ def test_nouns_verbs_and_longer_names_are_no_participles() -> None:
         "ResolvedConfig",
     ):
         assert not is_participle(name)
+
+
+#: Words in backticks of docstrings that are not names in their file: of Python, of the formats, of
+#: weight files and of other programs, and keywords that a function passes on.
+_OTHER_WORDS = set(
+    """with fork timing style sound subtitle mpvd sha256sum stamp cores creation_time location
+    artist stride keys mark_lost target_of ops_exact log_lambda_offset bitrate video_bitrate max_size
+    min_gain ignore_errors allow_damaged""".split()  # noqa: SIM905
+)
+
+
+def _identifiers(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield from value.split(".")
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and len(text) < 40:
+            yield from re.findall(r"\w+", text)
+
+
+def test_names_in_docstrings_exist() -> None:
+    """A parameter that is renamed takes its description along."""
+    folders = ("gvcodec", "training", "conformance", "eval", "scripts")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    trees = {path: ast.parse(path.read_text()) for path in paths}
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    defined = {n.name for tree in trees.values() for n in ast.walk(tree) if isinstance(n, kinds)}
+    stale = []
+    for path, tree in trees.items():
+        names = defined | _OTHER_WORDS | set(_identifiers(tree))
+        for node in (node for node in ast.walk(tree) if isinstance(node, kinds)):
+            words = re.findall(r"`([a-z_][a-z_0-9]*)`", ast.get_docstring(node) or "")
+            stale += [f"{path.name}: {node.name}: {word}" for word in words if word not in names]
+    assert not stale

@@ -146,7 +146,7 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
 def test_a_drag_of_the_seek_bar_shows_keyframes_and_then_the_exact_frame(
     play: Play, tmp_path: Path
 ) -> None:
-    """Also if it ends where it began, which is no change of the bar's value."""
+    """Also if it ends where it began: then the bar's value does not change."""
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with play(path, "--fidelity", shown="window.player?.timeline?.times.size === 2") as page:
         x, y, width, _ = middle(page, "bar")

@@ -118,7 +118,7 @@ def base_decoder(
 _decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
 
 
-def _keep_open_in_child() -> None:
+def _free_nothing_of_parent() -> None:
     """`fork` copies no threads: closing a decoder would wait for those of the parent.
 
     `gc.freeze` exempts garbage of the parent, also FFmpeg's codecs, from collection."""
@@ -128,7 +128,7 @@ def _keep_open_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_open_in_child)
+    os.register_at_fork(after_in_child=_free_nothing_of_parent)
 
 
 def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:

@@ -252,7 +252,7 @@ _REFUSED = {
 def parse_params(codec: str, text: str) -> tuple[str, ...]:
     """Options of SVT-AV1 or VVenC by their own names, `tune=0:sharpness=2`, one by one.
 
-    Options that would break a guarantee of the stream (frames that every machine decodes alike,
+    Options that would break a guarantee of the stream (the same frames on every machine,
     keyframes where the container has them) or contradict another option are refused with the
     reason; one picture is encoded to find names and values that the encoder does not know. Raises
     `UsageError`."""

@@ -107,7 +107,7 @@ class PipeEncoder:
         yield from self._finish(0)
 
     def _finish(self, unfinished_count: int) -> Iterator[tuple[bytes, bool]]:
-        """Wait for the oldest GOPs until `left` are unfinished."""
+        """Wait for the oldest GOPs until `unfinished_count` are unfinished."""
         while len(self._gops) > unfinished_count:
             yield from self._gops[0].finish()
             self._gops.popleft()

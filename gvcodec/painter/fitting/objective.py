@@ -234,8 +234,8 @@ class Objective:
         reference_luma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
-        of the base frames. `seen`: the frames as `observe_run` sees them, or the seed of the
-        noise. `held` `(B, 1, H, W)`: luma of pictures whose PSNR-Y is held (`hold`)."""
+        of the base frames. `observed_or_seed`: the frames as `observe_run` sees them, or the
+        seed of the noise. `reference_luma` `(B, 1, H, W)`: pictures whose PSNR-Y the loss holds."""
         if painter is None:
             frames = batch.base[0].shape[1]
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]

@@ -204,8 +204,8 @@ class Descent:
         strength: Strength,
         start: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Integers (rows, columns, D) of regions, not rounded, from `start` on, by the runs of a
-        GOP that are `learned`; `start` itself where no window is large enough."""
+        """Integers (rows, columns, D) of regions, not rounded, from `start` on, by the runs
+        `run_numbers` of a GOP; `start` itself where no window is large enough."""
         painter, windows = self.painter_at(strength), self.windows
         if not windows:
             return start

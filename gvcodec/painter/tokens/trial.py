@@ -120,8 +120,8 @@ class GopTrial:
         size: int,
         kinds_tried: Sequence[int] = (3,),
     ) -> Tokens:
-        """Of each window the tokens that serve it best: of the integers (rows, columns, D), not
-        rounded, that were `found`, and how many kinds of them. `size`: bytes of the GOP."""
+        """The best tokens for each window, of `candidates`: integers (rows, columns, D), not
+        rounded, each with `kinds_tried` numbers of kinds. `size`: bytes of the GOP."""
         assert self._model.tokens is not None
         selected = no_tokens(self._height, self._width, self._model.tokens.dims)
         options = [
