@@ -112,6 +112,19 @@ def test_torch_and_exact_operations_agree() -> None:
     np.testing.assert_allclose(values[0], values[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("visible", [None, np.array([1, 3, 6], np.int32)])
+def test_attention_of_torch_is_the_same_in_half_precision(visible) -> None:
+    torch = pytest.importorskip("torch")
+    from gvcodec.gvc1d import ops_torch
+
+    random = torch.Generator().manual_seed(4)
+    parts = [torch.randn(2, 2, n, 8, generator=random) for n in (3, 6, 6)]
+    exact = ops_exact.attention(*(part.numpy() for part in parts), visible)
+    half = ops_torch.attention(*(part.bfloat16() for part in parts), visible)
+    np.testing.assert_allclose(ops_torch.attention(*parts, visible), exact, atol=1e-5)
+    np.testing.assert_allclose(half.float(), exact, atol=0.05)
+
+
 def test_patches_and_planes_are_inverse() -> None:
     rng = np.random.default_rng(5)
     y, u, v = (rng.uniform(size=(1, h, w)) for h, w in ((64, 96), (32, 48), (32, 48)))

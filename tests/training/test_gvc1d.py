@@ -78,6 +78,16 @@ def test_a_run_that_is_stopped_goes_on_exactly(config: Path, tmp_path: Path) -> 
     assert (_weights(tmp_path / "other")["query"] != first["query"]).any()
 
 
+def test_half_precision_changes_the_steps_little(config: Path, tmp_path: Path) -> None:
+    exact = train.Trainer(read_settings(config), tmp_path / "exact")
+    config.write_text(CONFIG.replace("warm_up = 2", "warm_up = 2\nbfloat16 = true"))
+    half = train.Trainer(read_settings(config), tmp_path / "half")
+    for _ in range(4):
+        figures = exact.train_step(), half.train_step()
+    assert figures[0] != figures[1]
+    assert figures[1]["J"] == pytest.approx(figures[0]["J"], rel=0.02)
+
+
 def test_a_run_begins_with_the_weights_of_a_file(config: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train.main([str(config), "--out", str(first), "--steps", "1"])

@@ -228,11 +228,14 @@ def lambda_of(rates: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update of a matrix is made orthogonal (Jordan et al., 2024); AdamW for the
-    rest: tables, gains, biases, the layers at both ends."""
+    """Momentum whose update of a matrix is made orthogonal (Jordan et al., 2024), in `precision`;
+    AdamW for the rest: tables, gains, biases, the layers at both ends."""
 
-    def __init__(self, groups: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, groups: list[dict[str, Any]], precision: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(groups, {"lr": 1e-3, "scale": 1.0, "matrix": False})
+        self.precision = precision
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -243,16 +246,15 @@ class Muon(torch.optim.Optimizer):
                 update = self._step_matrix if group["matrix"] else self._step_adam
                 update(value, value.grad, self.state[value], group["lr"])
 
-    @staticmethod
-    def _step_matrix(value: Tensor, slope: Tensor, state: dict[str, Any], rate: float) -> None:
+    def _step_matrix(
+        self, value: Tensor, slope: Tensor, state: dict[str, Any], rate: float
+    ) -> None:
         if not state:
             state["momentum"] = torch.zeros_like(value)
         state["momentum"].lerp_(slope, 0.05)
-        update = slope.lerp(state["momentum"], 0.95)
+        update = orthogonalize(slope.lerp(state["momentum"], 0.95).to(self.precision))
         value.mul_(1 - 0.01 * rate)
-        value.add_(
-            orthogonalize(update), alpha=-rate * max(1, value.shape[0] / value.shape[1]) ** 0.5
-        )
+        value.add_(update, alpha=-rate * max(1, value.shape[0] / value.shape[1]) ** 0.5)
 
     @staticmethod
     def _step_adam(value: Tensor, slope: Tensor, state: dict[str, Any], rate: float) -> None:
@@ -294,7 +296,7 @@ def make_optimizer(network: Network, settings: Settings) -> torch.optim.Optimize
             {"params": matrices, "matrix": True, "scale": MATRIX_SCALE},
             {"params": rest},
         ]
-        return Muon(groups)
+        return Muon(groups, torch.bfloat16 if settings.bfloat16 else torch.float32)
     everything: list[dict[str, Any]] = [{"params": list(weights.values()), "scale": 1.0}]
     return torch.optim.AdamW(everything, betas=(0.9, 0.98), weight_decay=0.01)
 
