@@ -4,7 +4,6 @@
 |---|---|---|
 | `GVC1D` | gvc1d-small | base gvc1d: the network of the papers, for natural video |
 | `GVC1D_MINI` | gvc1d-mini | the same, for the miniature world |
-| `TOKENIZER` | tokenizer | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
@@ -78,7 +77,6 @@ GVC1D = WeightFile("gvc1d-small.safetensors", "the network of base gvc1d", form=
 GVC1D_MINI = WeightFile(
     "gvc1d-mini.safetensors", "the network of the miniature world", form="gvc1d-6"
 )
-TOKENIZER = WeightFile("tokenizer.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
 PAINTER_TOKENS = WeightFile("painter-tokens.safetensors", "the painter that tokens steer")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
@@ -91,7 +89,7 @@ SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_MINI, TOKENIZER, PAINTER, PAINTER_TOKENS, GUIDE, TOKEN_METRIC, TOKEN_ENCODER),
+    *(GVC1D, GVC1D_MINI, PAINTER, PAINTER_TOKENS, GUIDE, TOKEN_METRIC, TOKEN_ENCODER),
     *(ROUTER, SUMMARY, LP_COMP),
 )
 

@@ -38,7 +38,6 @@ from torch import Tensor, nn
 from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import PATCH
@@ -66,6 +65,7 @@ from training.held_out import add_option, list_sha256, parse_held_out
 from training.loop import Loop, Schedule, Work
 from training.material import WINDOW
 from training.settings import parse_run, time_limit
+from training.transformer import Block
 
 #: Side of the receptive field of `style`, in luma samples.
 PLACE = 8
@@ -131,8 +131,8 @@ class TokenEncoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(FEATURES, width)
         self.position = nn.Parameter(torch.randn(1, (WINDOW // PATCH) ** 2, width) * 0.02)
-        self.local = nn.ModuleList([Block(width, _HEADS, 1.0, plain=True) for _ in range(local)])
-        self.over = nn.ModuleList([Block(width, _HEADS, 1.0, plain=True) for _ in range(over)])
+        self.local = nn.ModuleList([Block(width, _HEADS) for _ in range(local)])
+        self.over = nn.ModuleList([Block(width, _HEADS) for _ in range(over)])
         self.head = nn.Linear(width, DIMS)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

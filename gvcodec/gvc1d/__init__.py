@@ -10,13 +10,5 @@ frames. Coding takes exact arithmetic and no torch; only training does.
     budgets          how many tokens each window is sent with
     weights          its weight file
     compressai       the network under the names of CompressAI (an extra)
-
-Tokens of single pictures, which search, router and condensed sets read (torch):
-
-    tokenizer        pictures to tokens and back; weights and configuration on disk
-    config           sizes of a network
-    token_network    the network: encoder, decoder, steps, training's price of bits
-    picture          4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
-    transformer      attention in windows and across them
-    direct           patterns that tokens stand for from the start
+    tokenizer        tokens of single pictures, for search, router and condensed sets (torch)
 """

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gvcodec.gvc1d.model import Prediction
+
+#: Least probability of an integer in estimates: at most 24 bits.
+LEAST_PROBABILITY = 2.0**-24
+
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return functional.linear(x, weight.T, bias)
@@ -64,3 +69,16 @@ def rate_mix(rate: Tensor, points: int) -> Tensor:
     places = low.long()[:, None]
     mix.scatter_(1, places, (1 - (rate - low))[:, None])
     return mix.scatter_(1, places + 1, (rate - low)[:, None])
+
+
+def estimate_bits(tokens: Tensor, prediction: Prediction) -> Tensor:
+    """Bits of each integer: the Laplace mass of [token - 1/2, token + 1/2]. All [..., C]."""
+    index = prediction.scale.float().clamp(0, 63)
+    deviation = 64.0 * torch.exp2((index - 63) / 6)
+    distance = (tokens.float() - prediction.mean.float()).abs()
+    inside = torch.exp(-(distance - 0.5).clamp(min=0) / deviation)
+    outside = torch.exp(-(distance + 0.5) / deviation)
+    # Nearer than 1/2 the interval holds the peak.
+    near = 1 - 0.5 * torch.exp(-(0.5 - distance).clamp(min=0) / deviation) - 0.5 * outside
+    mass = torch.where(distance < 0.5, near, 0.5 * (inside - outside))
+    return -mass.clamp(min=LEAST_PROBABILITY).log2()

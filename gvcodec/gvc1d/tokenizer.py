@@ -1,125 +1,143 @@
-"""Latent tokens of single pictures, for search and condensed sets.
+"""Latent tokens of single pictures by GVC1D's network, for search, router and condensed sets.
 
-tokenizer = Tokenizer()
-tokens = tokenizer.encode([planes, …])       # values [N, W, K, C], features [N, W, K, D]
-luma, chroma = tokenizer.decode(tokens.values, width, height)
+    tokenizer = Tokenizer(rate=7)
+    tokens = tokenizer.encode([planes, …])   # values [N, W, T, C], features [N, W, RUNS, 2D]
+    luma, chroma = tokenizer.decode(tokens.values, width, height)
+
+N pictures of W windows, each coded as a keyframe: context and memory are those of the first state.
+Arithmetic is torch's, so values may differ between machines; `exact` is the network that files are
+coded with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.errors import MediaError, NewerModelError
-from gvcodec.gvc1d.config import TokenizerConfig
-from gvcodec.gvc1d.picture import crop, from_planes, pad
-from gvcodec.models import TOKENIZER, read_arrays, read_weights, save_weights
+from gvcodec.gvc1d import ops_exact, ops_torch
+from gvcodec.gvc1d.frame_coder import BLACK, RANGE
+from gvcodec.gvc1d.model import LARGEST, Codec, Grid, State, from_patches, grid_of, to_patches
+from gvcodec.gvc1d.weights import read_network
+from gvcodec.models import GVC1D
 from gvcodec.types import Planes
 
-if TYPE_CHECKING:
-    from gvcodec.gvc1d.token_network import TokenNetwork
-
-
-def save_model(model: TokenNetwork, path: Path) -> None:
-    """Write weights and configuration, to a temporary name first."""
-    weights = {name: tensor for name, tensor in model.state_dict().items()}
-    save_weights(weights, path, {"config": model.config.to_json()})
-
-
-def read_config(path: Path) -> TokenizerConfig:
-    """Raises `NewerModelError` for a configuration of later networks, `MediaError` for a file
-    without one."""
-    try:
-        text = read_arrays(path, ())[1].get("config", "")
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a model of gvc1d ({error})") from None
-    if not text:
-        raise MediaError(f"{path}: not a model of gvc1d (no configuration in it)")
-    try:
-        return TokenizerConfig.from_json(text)
-    except MediaError as error:
-        # Streams name a model by its hash: nothing in it is damaged.
-        raise NewerModelError(f"{path}: {error}") from None
-
-
-def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> TokenNetwork:
-    """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
-    precision where that is faster. The same file gives the same object again. Raises
-    `WrongModelError`, `MediaError`."""
-    file = TOKENIZER.find(path)
-    return _load(file, file.stat().st_mtime_ns, device, fast)
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, stamp: int, device: str, fast: bool) -> TokenNetwork:
-    from gvcodec.gvc1d.token_network import TokenNetwork
-
-    model = TokenNetwork(read_config(path))
-    try:
-        model.load({name: tensor.float() for name, tensor in read_weights(path).items()})
-    except (KeyError, RuntimeError, OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
-    model.fast = fast
-    return model.eval().requires_grad_(False).to(device)
-
-
+#: Features are of as many runs of tokens, since LP-Comp reads 32 latent tokens. Tokens begin in the
+#: Z-order of patches, so a run is a region of its window.
+RUNS = 32
 #: Pictures that are coded at once.
 _BATCH = 8
+#: The level at which decoded planes have sample 1: 255 of 8 bits.
+_WHITE = 1020
 
 
 class Tokens(NamedTuple):
-    """Tokens of N pictures with W windows of K tokens: `values` `[N, W, K, C]`; of the encoder
-    `features` `[N, W, K, D]`, which leave its last layer, and `keys` `[N, W, K, D]` of its last
-    local one."""
+    """Tokens of N pictures with W windows of T tokens: `values` [N, W, T, C], and `features`
+    [N, W, RUNS, 2D] of what leaves the encoder's last layer."""
 
     values: NDArray[np.int16]
     features: NDArray[np.float32]
-    keys: NDArray[np.float32]
+
+
+class _SlotCodec(Codec):
+    """Keeps what leaves the encoder's last layer: `slots` [B, W, T, D]."""
+
+    slots: Tensor
+
+    def _windows(self, name: str, layers: str, x: Any, slots: int, state: State, at: Any) -> Any:
+        outputs = super()._windows(name, layers, x, slots, state, at)
+        if name == "encoder":
+            self.slots = outputs
+        return outputs
+
+
+def region_features(slots: Tensor) -> Tensor:
+    """Means and deviations of `RUNS` runs of tokens: [N, W, T, D] to [N, W, RUNS, 2D]. With fewer
+    tokens, each is a run of its own."""
+    runs = slots.unflatten(2, (min(RUNS, slots.shape[2]), -1))
+    return torch.cat([runs.mean(3), runs.std(3, correction=0)], -1)
 
 
 class Tokenizer:
-    """`path`: weights (the shipped ones), `rate`: 0 = fine … 7, `fast`: in half precision where
-    that is faster. Raises `MediaError`."""
+    """`path`: weights (the shipped ones), `rate`: 0 = fine … 7, of the network's rates. Raises
+    `WrongModelError`, `MediaError`."""
 
-    def __init__(
-        self, path: Path | None = None, device: str = "cpu", rate: int = 3, fast: bool = False
-    ) -> None:
-        self.model = load_model(path, device, fast)
-        self.device, self.rate = device, rate
-        self.dim = self.model.config.encoder.width
+    def __init__(self, path: Path | None = None, rate: float = 3) -> None:
+        self.path = GVC1D.find(path)
+        self.config, self.weights = read_network(self.path)
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in self.weights.items()}
+        self.model = _SlotCodec(self.config, tensors, ops_torch)
+        self.rate = rate
+        self._mix = ops_torch.rate_mix(torch.tensor([float(rate)]), 8)
+
+    @cached_property
+    def exact(self) -> Codec:
+        """The same network in exact arithmetic, on arrays."""
+        return Codec(self.config, self.weights, ops_exact)
 
     @torch.no_grad()
     def encode(self, pictures: Sequence[Planes]) -> Tokens:
         """Tokens of pictures of one size, 10 bits."""
         parts = []
         for first in range(0, len(pictures), _BATCH):
-            part = list(pictures[first : first + _BATCH])
-            source = pad(from_planes(part, self.device), self.model.config.window)
-            y, features = self.model.analyse(source, self.rate)
-            tensors = (y.round().short(), features.slots.float(), features.keys.float())
-            parts.append([x.cpu().numpy() for x in tensors])
+            values, slots = self._encode(pictures[first : first + _BATCH])
+            features = region_features(slots).numpy()
+            parts.append((values.numpy().astype(np.int16), features))
         return Tokens(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _encode(self, pictures: Sequence[Planes]) -> tuple[Tensor, Tensor]:
+        """Integers [N, W, T, C] and slots [N, W, T, D]."""
+        height, width = pictures[0][0].shape
+        grid, window = grid_of(width, height, self.config), self.config.window
+        sides = window, window // 2, window // 2
+        stacks = [np.stack(same) for same in zip(*pictures, strict=True)]
+        y, u, v = (_whole_windows(one, side) for one, side in zip(stacks, sides, strict=True))
+        patches = to_patches(y, u, v, self.config, ops_torch)
+        state = self.model.first_state(len(pictures), grid)
+        values = self.model.encode(patches, state, self._mix, grid)
+        return values.round().clamp(-LARGEST, LARGEST), self.model.slots
 
     def decode(
         self, values: Tensor | NDArray[np.int16], width: int, height: int
     ) -> tuple[Tensor, Tensor]:
-        """Luma `[N, 1, H, W]` and chroma `[N, 2, H/2, W/2]` in 0…1 (sample 255), of tokens
-        `[N, W, K, C]`; differentiable."""
-        tokens = torch.as_tensor(values).to(self.device).float()
-        window = self.model.config.window
-        size = height + -height % window, width + -width % window
-        picture = self.model.synthesise(tokens, *size, self.rate)
-        return crop(picture, height + height % 2, width + width % 2)
+        """Luma [N, 1, H, W] and chroma [N, 2, H/2, W/2] in 0…1 (sample 255), of tokens
+        [N, W, T, C]; differentiable."""
+        tokens, grid = torch.as_tensor(values).float(), grid_of(width, height, self.config)
+        shown, _ = self.model.decode(
+            tokens, torch.ones_like(tokens[..., :1]), self._state(tokens, grid), self._mix, grid
+        )
+        planes = from_patches(shown, grid, self.config, ops_torch)
+        y, u, v = ((BLACK + RANGE * plane) / _WHITE for plane in planes)
+        rows, columns = (height + 1) // 2, (width + 1) // 2
+        chroma = torch.stack([u, v], 1)[..., :rows, :columns]
+        return y[:, None, : 2 * rows, : 2 * columns], chroma
 
-    def bits(self, values: Tensor | NDArray[np.int16]) -> Tensor:
-        """Rate term of training for tokens, `[N, W]`; differentiable. Files are coded tighter."""
-        tokens = torch.as_tensor(values).to(self.device).float()
-        rate = torch.full((len(tokens),), self.rate, device=tokens.device)
-        return self.model.prior(tokens, rate)
+    def bits(self, values: Tensor | NDArray[np.int16], columns: int = 1) -> Tensor:
+        """Bits of windows [N, W]; see `token_bits`."""
+        return self.token_bits(values, columns).sum((2, 3))
+
+    def token_bits(self, values: Tensor | NDArray[np.int16], columns: int = 1) -> Tensor:
+        """Bits of integers [N, W, T, C] by the autoregressive entropy model; `columns` windows lie
+        side by side. Differentiable."""
+        tokens = torch.as_tensor(values).float()
+        grid = Grid(tokens.shape[1] // columns, columns)
+        prediction = self.model.predict(tokens, self._state(tokens, grid), self._mix, grid)
+        return ops_torch.estimate_bits(tokens, prediction)
+
+    def _state(self, tokens: Tensor, grid: Grid) -> State:
+        return self.model.first_state(len(tokens), grid)
+
+
+def _whole_windows(planes: NDArray[Any], side: int) -> Tensor:
+    """10-bit planes [N, H, W] as samples, the last row and column repeated up to windows of this
+    side."""
+    samples = torch.from_numpy((planes.astype(np.float32) - BLACK) / RANGE)
+    down, along = (-n % side for n in samples.shape[1:])
+    return F.pad(samples[:, None], (0, along, 0, down), "replicate")[:, 0]

@@ -37,7 +37,7 @@ from torch import Tensor, distributed, nn
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
-from gvcodec.gvc1d.model import RATES, Config, Grid, Prediction, from_patches, to_patches
+from gvcodec.gvc1d.model import RATES, Config, Grid, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from gvcodec.gvc1d.weights import read_network
 from training.alarms import Alarm
@@ -49,8 +49,6 @@ from training.gvc1d.variants import PARTS, make_codec
 from training.held_out import add_option
 from training.world import SHOT_FRAMES, SIZE
 
-#: Least probability of an integer while training: at most 24 bits.
-LEAST_PROBABILITY = 2.0**-24
 #: Clips whose patches give the components to begin with.
 _START_CLIPS = 64
 #: Integers beyond this are pulled back weakly.
@@ -145,19 +143,6 @@ class Outcome(NamedTuple):
     memory: Tensor | None
 
 
-def estimate_bits(tokens: Tensor, prediction: Prediction) -> Tensor:
-    """Bits of each integer: the Laplace mass of [token - 1/2, token + 1/2]. All [..., C]."""
-    index = prediction.scale.float().clamp(0, 63)
-    deviation = 64.0 * torch.exp2((index - 63) / 6)
-    distance = (tokens.float() - prediction.mean.float()).abs()
-    inside = torch.exp(-(distance - 0.5).clamp(min=0) / deviation)
-    outside = torch.exp(-(distance + 0.5) / deviation)
-    # Nearer than 1/2 the interval holds the peak.
-    near = 1 - 0.5 * torch.exp(-(0.5 - distance).clamp(min=0) / deviation) - 0.5 * outside
-    mass = torch.where(distance < 0.5, near, 0.5 * (inside - outside))
-    return -mass.clamp(min=LEAST_PROBABILITY).log2()
-
-
 class Network(nn.Module):
     """The codec over whole clips, with gradients through all frames."""
 
@@ -197,7 +182,7 @@ class Network(nn.Module):
             if change is not None:
                 tokens = change(tokens, frame)
             prediction = codec.predict(tokens * sent, state, mix, grid)
-            frame_bits = estimate_bits(tokens, prediction) * sent
+            frame_bits = ops_torch.estimate_bits(tokens, prediction) * sent
             decoded, features = codec.decode(tokens, sent, state, mix, grid)
             state = codec.advance(state, tokens, sent, features, grid)
             frames.append(decoded)
