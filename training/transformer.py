@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """`x` [B, N, D] looks at itself. Written out: with a gradient, this is faster on processors than
-    torch's fused form for the few places of a window."""
+    """`x` [B, N, D] looks at itself. Written out: with a gradient and few places this is faster on
+    processors than torch's fused form."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
