@@ -3,7 +3,7 @@ Out: a `.gvset` file of a few small clips on which a network can still be traine
 
     clips        clips as small pictures with labels, from a list or from a folder per class
     clip_streams clips as GOPs of one stream, real bytes counted
-    codes        clips as latent codes of the tokenizer, by rANS
+    codes        clips as latent codes of a GVC1D network, by its entropy model
     learning     a small classifier that sees the order of frames; training, accuracy and loss
     choosing     choice of clips, frames per clip and quality
     selector     choice of frames by a ConvNet and straight-through Gumbel-Softmax
@@ -11,7 +11,7 @@ Out: a `.gvset` file of a few small clips on which a network can still be traine
     making       the three methods, from clips to the bytes of the file
     gvset        the file and its reader, `CondensedSet`
 
-`gvset` needs NumPy and the core only (for codes, torch and the tokenizer); `clips` and
+`gvset` needs NumPy and the core only (for codes, torch and a GVC1D network); `clips` and
 `clip_streams` need no torch.
 """
 

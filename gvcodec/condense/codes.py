@@ -1,62 +1,77 @@
-"""Clips as latent codes: the K frames of a clip lie side by side in one window of the tokenizer
-(`gvcodec.gvc1d.tokenizer`), whose integers are coded by the rANS of `gvcodec.entropy.streams`.
+"""Clips as latent codes of a GVC1D network: the frames of a clip lie side by side in one window,
+and only their tokens are stored, coded by the network's entropy model in exact arithmetic.
 
-    codes of a set = var bytes of tables  zlib of the tables  rANS packet  u32 CRC-32 of all before
+    codes of a set = rANS packet  u32 CRC-32 of the packet
 
-A table is the scale index (`gvcodec.entropy.streams`) of a token, or of each channel of it,
-whichever gives fewer bytes; means are 0. The decoder is frozen; its pictures are equal on all
-machines up to rounding. Raises `DamagedStreamError`, `WrongModelError`. Functions that decode
-import torch."""
+A window has 4 x 4 tiles. Tokens begin in the Z-order of patches, so frame k lies in tile k of the
+Z-order and has the tokens k * T / 16 to (k + 1) * T / 16 - 1. The other tokens are those of a grey
+window. A packet holds groups of `GROUP` clips; a group is token by token, clip by clip.
+
+    codes    int16 [N, K * T / 16, C]     pictures    uint8 [N, K, side, side, 3]
+
+Codes are equal on all machines, pictures up to rounding. Raises `DamagedStreamError`,
+`WrongModelError`. `WindowCodes` imports torch.
+"""
 
 from __future__ import annotations
 
-import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.entropy import streams
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.models import find_model
 from gvcodec.planes import planes_from_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gvcodec.gvc1d.model import Codec, Predictor
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
-WINDOW = 256
-_MOST_VALUES, _MOST_FRAMES, _MOST_TOKENS, _MOST_CHANNELS = 1 << 23, 64, 256, 64
+#: Clips that are coded together: few enough for the memory of their predictions (4 MB each).
+GROUP = 16
+#: Tiles along each side of a window, and in it.
+_TILES = 4
+MOST_FRAMES = _TILES**2
+#: Level of the samples around the frames.
+_GREY = 128
+#: Largest set: a million clips, four million integers; largest side of pictures; finest to coarsest
+#: rate.
+_MOST_CLIPS, _MOST_VALUES, _MOST_SIDE, _LAST_RATE = 1 << 20, 1 << 22, 256, 7
+#: Pictures are decoded for as many clips at once.
+_SHOWN = 8
 
 Values = NDArray[np.int16]
+Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The manifest of codes: `tokenizer` (hexadecimal id of its file) and its `rate`, `clips` of
-    `count` pictures of `side` pixels, `tokens` of `channels` integers each."""
+    """The manifest of codes: `network` (hexadecimal id of its file) and its `rate` (0 to 7),
+    `clips` of `count` pictures of `side` pixels, `tokens` of each clip."""
 
-    tokenizer: str
+    network: str
     rate: int
     clips: int
     count: int
     side: int
     tokens: int
-    channels: int
 
     @staticmethod
     def of(fields: Any) -> Form:
         """Parse a manifest. Raises `DamagedStreamError` for values out of range."""
         try:
             form = Form(**fields)
-            bytes.fromhex(form.tokenizer)
+            bytes.fromhex(form.network)
             bounds = {
-                "rate": (0, 63), "clips": (1, 1 << 20), "count": (1, _MOST_FRAMES),
-                "side": (2, WINDOW), "tokens": (1, _MOST_TOKENS), "channels": (1, _MOST_CHANNELS),
+                "rate": (0, _LAST_RATE), "clips": (1, _MOST_CLIPS), "count": (1, MOST_FRAMES),
+                "side": (2, _MOST_SIDE), "tokens": (1, _MOST_VALUES),
             }  # fmt: skip
             numbers = asdict(form)
             good = all(
@@ -64,149 +79,213 @@ class Form:
                 for name, (low, high) in bounds.items()
             )
         except (TypeError, ValueError) as error:
-            raise DamagedStreamError(
-                f"condensed set: codes cannot be read ({error})", code="condensed-set"
-            ) from None
-        if not good or form.clips * form.tokens * form.channels > _MOST_VALUES:
-            raise DamagedStreamError("condensed set: codes out of range", code="condensed-set")
+            raise _damaged(f"codes cannot be read ({error})") from None
+        if not good or form.clips * form.tokens > _MOST_VALUES:
+            raise _damaged("codes out of range")
         return form
 
 
-def pack(values: Values) -> bytes:
-    """Bytes of the codes (N, tokens, channels) of all clips."""
-    rows = np.asarray(values, np.int32)
-    each = np.abs(rows).mean(0)  # [tokens, channels]
-    return min((_pack(rows, means) for means in (each.mean(1, keepdims=True), each)), key=len)
-
-
-def _pack(rows: NDArray[np.int32], means: NDArray[np.float64]) -> bytes:
-    table = streams.scale_index(means)
-    code_bytes = streams.encode(
-        rows.reshape(1, -1), _spread(table, rows.shape), np.zeros((1, rows.size), np.int16)
-    )[0]
-    tables = zlib.compress(table.tobytes(), 9)
-    data = encode_var(len(tables)) + tables + code_bytes
-    return data + zlib.crc32(data).to_bytes(4, "little")
-
-
-def unpack(data: bytes, form: Form) -> Values:
-    """Codes (N, tokens, channels). Raises `DamagedStreamError`."""
-    if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little") or len(data) < 5:
-        raise DamagedStreamError(
-            "condensed set: checksum of the codes differs", code="condensed-set"
-        )
-    cursor = Cursor(data[:-4], "condensed set")
-    try:
-        compressed = cursor.take(cursor.var(1 << 16))
-        table = np.frombuffer(
-            zlib.decompressobj().decompress(compressed, 1 << 16), np.uint8
-        ).reshape(form.tokens, -1)  # fmt: skip
-    except (zlib.error, ValueError) as error:
-        raise DamagedStreamError(
-            f"condensed set: tables cannot be read ({error})", code="condensed-set"
-        ) from None
-    shape = form.clips, form.tokens, form.channels
-    if table.shape[1] not in (1, form.channels) or table.max() > streams.MOST_SCALE:
-        raise DamagedStreamError("condensed set: tables out of range", code="condensed-set")
-    zeros = np.zeros((1, math.prod(shape)), np.int16)
-    values, whole = streams.decode([cursor.take(len(cursor))], _spread(table, shape), zeros)
-    if not whole[0] or np.abs(values.astype(np.int64)).max() > np.iinfo(np.int16).max:
-        raise DamagedStreamError(
-            "condensed set: codes do not end with their last value", code="condensed-set"
-        )
-    return values.reshape(shape).astype(np.int16)
-
-
-def _spread(table: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A table for each integer of all clips."""
-    return np.ascontiguousarray(np.broadcast_to(table, shape)).reshape(1, -1)
-
-
-def tiles(count: int) -> int:
-    """Pictures along each side of a window of `count` pictures."""
-    return math.ceil(math.sqrt(count))
-
-
-def tokenize(tokenizer: Tokenizer, clips: NDArray[np.uint8]) -> Values:
-    """Codes (N, tokens, channels) of clips (N, K, side, side, 3)."""
-    windows = [planes_from_rgb(lay_out(clip)) for clip in clips]
-    return tokenizer.encode(windows).values[:, 0]
-
-
-def lay_out(clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures (K, side, side, 3) side by side, row by row: (256, 256, 3)."""
-    import torch.nn.functional as F
-    from torch import from_numpy
-
-    along = tiles(len(clip))
-    side = WINDOW // along
-    x = F.interpolate(
-        from_numpy(clip).permute(0, 3, 1, 2).float(), (side, side), mode="bicubic", antialias=True
-    )
-    window = np.full((WINDOW, WINDOW, 3), 128, np.uint8)
-    for number, picture in enumerate(x.clamp(0, 255).round().permute(0, 2, 3, 1).numpy()):
-        top, left = side * (number // along), side * (number % along)
-        window[top : top + side, left : left + side] = picture
-    return window
-
-
-def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> Tensor:
-    """Pictures (N, K, side, side, 3), 0…255, of codes (N, tokens, channels); differentiable."""
-    import torch.nn.functional as F
-
-    from gvcodec.util.colour import SMALL
-    from gvcodec.util.tensors import to_rgb
-
-    # Planes of the tokenizer have sample 1020 at 1.
-    luma, chroma = (x * (1020 / 1023) for x in tokenizer.decode(values[:, None], WINDOW, WINDOW))
-    rgb = 255 * to_rgb(luma, chroma, SMALL)  # [N, 3, 256, 256]
-    along = tiles(count)
-    tile = WINDOW // along
-    rgb = rgb[:, :, : tile * along, : tile * along]
-    rgb = rgb.unflatten(3, (along, tile)).unflatten(2, (along, tile))  # [N, 3, rows, h, columns, w]
-    cells = rgb.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)[:, :count]  # [N, K, 3, h, w]
-    small = F.interpolate(cells.flatten(0, 1), (side, side), mode="bilinear", antialias=True)
-    return small.clamp(0, 255).view(len(values), count, 3, side, side).permute(0, 1, 3, 4, 2)
-
-
 class WindowCodes:
-    """Codes of clips by this tokenizer, as `gvcodec.condense.joint.CodeSpace`."""
+    """Codes of clips by this tokenizer, as `gvcodec.condense.joint.CodeSpace`. Raises
+    `WrongModelError` if the tiles of its network's windows have no tokens of their own."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        config = tokenizer.config
+        side = config.window // config.patch
+        whole = side >= _TILES and side & (side - 1) == 0 and config.tokens % MOST_FRAMES == 0
+        if not whole or config.tokens > config.patches:
+            raise WrongModelError(
+                f"{tokenizer.path}: tiles of its windows have no tokens of their own"
+            )
+        self._tokenizer, self._window = tokenizer, config.window
+        self._tile, self._run = config.window // _TILES, config.tokens // MOST_FRAMES
+        self._known: dict[bytes, tuple[NDArray[np.int16], NDArray[np.uint8]]] = {}
 
-    def tokenize(self, clips: NDArray[np.uint8]) -> Values:
-        return tokenize(self._tokenizer, clips)
+    # ------------------------------------------------------------------------- codes and pictures
 
-    def bits(self, values: Tensor) -> Tensor:
-        return self._tokenizer.bits(values[:, None]).sum()
+    def tokenize(self, clips: Pictures) -> Values:
+        """Codes [N, K * T / 16, C] of clips (N, K, side, side, 3), K at most 16."""
+        windows = [planes_from_rgb(self.lay_out(clip)) for clip in clips]
+        values = self._tokenizer.encode(windows).values[:, 0]
+        return values[:, : clips.shape[1] * self._run]
+
+    def lay_out(self, clip: Pictures) -> Pictures:
+        """The window (256, 256, 3) of a clip (K, side, side, 3)."""
+        import torch.nn.functional as F
+        from torch import from_numpy
+
+        frames = from_numpy(clip).permute(0, 3, 1, 2).float()
+        x = F.interpolate(frames, (self._tile, self._tile), mode="bicubic", antialias=True)
+        tiles = x.clamp(0, 255).round().permute(0, 2, 3, 1).numpy()
+        window = self._grey_window()
+        for (top, left), tile in zip(self._corners(len(tiles)), tiles, strict=True):
+            window[top : top + self._tile, left : left + self._tile] = tile
+        return window
 
     def synthesise(self, values: Tensor, count: int, side: int) -> Tensor:
-        return synthesise(self._tokenizer, values, count, side)
+        """Pictures (N, count, side, side, 3), 0…255, of codes [N, count * T / 16, C];
+        differentiable."""
+        import torch
+        import torch.nn.functional as F
+
+        from gvcodec.util.colour import SMALL
+        from gvcodec.util.tensors import to_rgb
+
+        grey = torch.from_numpy(self._grey_tokens[values.shape[1] :]).expand(len(values), -1, -1)
+        tokens = torch.cat([values, grey], 1)[:, None]  # [N, 1, T, C]
+        planes = self._tokenizer.decode(tokens, self._window, self._window)
+        # Planes of the tokenizer have sample 1020 at 1.
+        luma, chroma = (plane * (1020 / 1023) for plane in planes)
+        rgb = 255 * to_rgb(luma, chroma, SMALL)  # [N, 3, window, window]
+        frames = []
+        for top, left in self._corners(count):
+            large = rgb[:, :, top : top + self._tile, left : left + self._tile]
+            frames.append(F.interpolate(large, (side, side), mode="bilinear", antialias=True))
+        return torch.stack(frames, 1).clamp(0, 255).permute(0, 1, 3, 4, 2)
+
+    def show(self, values: Values, count: int, side: int) -> list[Pictures]:
+        """Clips (count, side, side, 3) of codes."""
+        import torch
+
+        clips: list[Pictures] = []
+        with torch.inference_mode():
+            for part in torch.from_numpy(values.astype(np.float32)).split(_SHOWN):
+                pictures = self.synthesise(part, count, side)
+                clips += list(pictures.round().to(torch.uint8).numpy())
+        return clips
+
+    def _corners(self, count: int) -> list[tuple[int, int]]:
+        """Top and left of the first tiles in Z-order."""
+        rows = [(number >> 1 & 1) + (number >> 2 & 2) for number in range(count)]
+        columns = [(number & 1) + (number >> 1 & 2) for number in range(count)]
+        return [(self._tile * r, self._tile * c) for r, c in zip(rows, columns, strict=True)]
+
+    def _grey_window(self) -> Pictures:
+        return np.full((self._window, self._window, 3), _GREY, np.uint8)
+
+    @cached_property
+    def _grey_tokens(self) -> NDArray[np.float32]:
+        """[T, C] of a grey window, by exact arithmetic: pictures of all machines need them."""
+        from gvcodec.gvc1d import ops_exact
+        from gvcodec.gvc1d.frame_coder import RATE_STEPS, FrameCoder
+
+        size = self._window, self._window
+        coder = FrameCoder(self._tokenizer.config, self._tokenizer.weights, ops_exact, size)
+        rate = round(self._tokenizer.rate * RATE_STEPS)
+        values = coder.analyse(planes_from_rgb(self._grey_window()), rate).values[0]
+        return np.rint(values).astype(np.float32)
+
+    # ------------------------------------------------------------------------------ entropy coding
+
+    def bits(self, values: Tensor) -> Tensor:
+        """Estimated bits of codes, all together; differentiable. Later tokens do not change the
+        estimate of earlier ones."""
+        import torch.nn.functional as F
+
+        count, tokens = values.shape[1], self._tokenizer.config.tokens
+        whole = F.pad(values, (0, 0, 0, tokens - count))[:, None]
+        return self._tokenizer.token_bits(whole)[:, :, :count].sum()
 
     def pack(self, values: Values) -> bytes:
-        return pack(values)
+        """Bytes of the codes of all clips."""
+        from gvcodec.gvc1d.frame_coder import IntegerWriter
+
+        self._predict(values)
+        writer = IntegerWriter()
+        for first in range(0, len(values), GROUP):
+            clips = values[first : first + GROUP]
+            tables = [self._known[clip.tobytes()] for clip in clips]
+            means, scales = (np.stack(part, 1) for part in zip(*tables, strict=True))
+            writer.code(clips.transpose(1, 0, 2), means, scales)  # [tokens, clips, C]
+        packet = writer.finish()
+        return packet + zlib.crc32(packet).to_bytes(4, "little")
+
+    def unpack(self, data: bytes, clips: int, count: int) -> Values:
+        """Codes of `clips` clips of `count` frames. Raises `DamagedStreamError`."""
+        from gvcodec.gvc1d.frame_coder import IntegerReader
+
+        tokens = count * self._run
+        if clips * tokens * self._tokenizer.config.channels > _MOST_VALUES:
+            raise _damaged("codes out of range")
+        packet = data[:-4]
+        if len(data) < 5 or zlib.crc32(packet) != int.from_bytes(data[-4:], "little"):
+            raise _damaged("checksum of the codes differs")
+        try:
+            reader = IntegerReader(packet)
+            groups = [
+                self._read(reader, min(GROUP, clips - first), tokens)
+                for first in range(0, clips, GROUP)
+            ]
+            reader.finish()
+        except DamagedStreamError as error:
+            raise _damaged(f"codes cannot be read ({error})") from None
+        return np.concatenate(groups)
+
+    def _read(self, reader: Any, clips: int, tokens: int) -> Values:
+        """Codes of a group."""
+        from gvcodec.gvc1d.frame_coder import choose_tables
+
+        predictor, earlier = self._start(clips)
+        values = np.empty((clips, tokens, earlier.shape[2]), np.int16)
+        for token in range(tokens):
+            mean, scale = predictor.next(earlier)
+            integers = reader.integers(*choose_tables(mean[:, 0], scale[:, 0]))
+            if np.abs(integers.astype(np.int64)).max() > np.iinfo(np.int16).max:
+                raise DamagedStreamError("an integer beyond 16 bits")
+            values[:, token] = integers
+            earlier = integers[:, None].astype(np.float32)
+        return values
+
+    def _predict(self, values: Values) -> None:
+        """Remember means in eighths and scale indices [tokens, C] of clips that are new."""
+        from gvcodec.gvc1d.frame_coder import choose_tables
+
+        new = {clip.tobytes(): clip for clip in values}
+        keys = [key for key in new if key not in self._known]
+        for first in range(0, len(keys), GROUP):
+            own = keys[first : first + GROUP]
+            clips = np.stack([new[key] for key in own])
+            predictor, earlier = self._start(len(clips))
+            tables = []
+            for integers in clips.transpose(1, 0, 2):
+                mean, scale = predictor.next(earlier)
+                tables.append(choose_tables(mean[:, 0], scale[:, 0]))
+                earlier = integers[:, None].astype(np.float32)
+            means, scales = (np.stack(part, 1) for part in zip(*tables, strict=True))
+            self._known |= dict(zip(own, zip(means, scales, strict=True), strict=True))
+
+    def _start(self, clips: int) -> tuple[Predictor, NDArray[np.float32]]:
+        """A predictor for windows of clips, and the integers [clips, 1, C] before the first."""
+        from gvcodec.gvc1d.model import Grid, rate_mix
+
+        exact: Codec = self._tokenizer.exact
+        grid = Grid(1, 1)
+        mix = rate_mix(self._tokenizer.rate)
+        predictor = exact.start_prediction(exact.first_state(clips, grid), mix, grid)
+        return predictor, np.zeros((clips, 1, exact.config.channels), np.float32)
+
+    def check(self, form: Form) -> None:
+        """Raises `DamagedStreamError` for a form of another network's codes."""
+        if form.tokens != form.count * self._run:
+            raise _damaged("its codes do not fit its network")
 
 
-def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
-    """Decode codes to clips (K, side, side, 3)."""
-    import torch
-
+def open_codes(form: Form) -> WindowCodes:
+    """The codes of the network that a set names. Raises `WrongModelError` if it is missing,
+    `MediaError` if it is no network of GVC1D."""
+    path = find_model(bytes.fromhex(form.network), "the network of a condensed set")
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
-    path = find_model(bytes.fromhex(form.tokenizer), "the tokenizer of a condensed set")
-    tokenizer = Tokenizer(path, rate=form.rate, fast=True)
-    config = tokenizer.model.config
-    if (form.tokens, form.channels) != (config.tokens, config.channels) or (
-        form.rate >= config.rates
-    ):
-        raise DamagedStreamError(
-            "condensed set: its codes do not fit its tokenizer", code="condensed-set"
-        )
-    pictures = []
-    with torch.inference_mode():
-        for at in range(0, len(values), 8):
-            part = torch.from_numpy(values[at : at + 8].astype(np.float32))
-            batch = synthesise(tokenizer, part, form.count, form.side)
-            pictures += list(batch.round().to(torch.uint8).numpy())
-    return pictures
+    space = WindowCodes(Tokenizer(path, rate=form.rate))
+    space.check(form)
+    return space
+
+
+def decode(data: bytes, form: Form) -> Sequence[Pictures]:
+    """Clips (count, side, side, 3) of the codes of a set."""
+    space = open_codes(form)
+    return space.show(space.unpack(data, form.clips, form.count), form.count, form.side)
+
+
+def _damaged(what: str) -> DamagedStreamError:
+    return DamagedStreamError(f"condensed set: {what}", code="condensed-set")

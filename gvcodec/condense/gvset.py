@@ -1,18 +1,19 @@
 """A condensed data set in one file: manifest, stream, and the place of each clip in it.
 
     file = 89 47 56 53  u8 version  var size  zlib of a JSON manifest of this size  u32 CRC-32
-        of all before  a gvcodec stream (version 1) or codes (version 2)
+        of all before  a gvcodec stream (version 1) or codes (version 3)
 
     manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…},
         "codes": {…}}
 
-A clip is a GOP of the stream, K of T frames; the stream's index locates them. Version 2 has `codes`
-(`gvcodec.condense.codes`) and needs torch and the tokenizer.
+A clip is a GOP of the stream, K of T frames; the stream's index locates them. Version 3 has `codes`
+(`gvcodec.condense.codes`) and needs torch and the network that they name.
 
     data = CondensedSet("small.gvset")            # for torch.utils.data.DataLoader, too
     pictures, label = data[3]                     # (T, side, side, 3) uint8, int
 
-Raises `MediaError`, `DamagedStreamError`.
+Raises `MediaError`, `DamagedStreamError`, `WrongModelError`; `FormatVersionError` for version 2,
+codes of a network that left with release 1.0.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.condense.clip_streams import decode
-from gvcodec.condense.codes import Form, pictures_of
-from gvcodec.condense.codes import unpack as unpack_codes
-from gvcodec.errors import DamagedStreamError, MediaError
+from gvcodec.condense import clip_streams, codes
+from gvcodec.condense.codes import Form
+from gvcodec.errors import (
+    DamagedStreamError,
+    FormatVersionError,
+    MediaError,
+    WrongModelError,
+)
 
-MAGIC, STREAM, CODES = b"\x89GVS", 1, 2
+MAGIC, STREAM, RETIRED, CODES = b"\x89GVS", 1, 2, 3
 _MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
 
 
@@ -60,11 +65,19 @@ def pack(
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Manifest, its `codes` a `Form` or None, and stream or codes."""
+    """Manifest, its `codes` a `Form` or None, and stream or codes. Raises `DamagedStreamError`,
+    `FormatVersionError`."""
     cursor = Cursor(data, "condensed set")
     if cursor.take(min(4, len(cursor))) != MAGIC:
         raise DamagedStreamError("not a condensed set (wrong first bytes)", code="condensed-set")
-    if (version := cursor.uint(1)) not in (STREAM, CODES):
+    version = cursor.uint(1)
+    if version == RETIRED:
+        raise FormatVersionError(
+            "condensed set of version 2 (codes of the separate tokenizer): only release 1.0 "
+            "reads it",
+            code="header-version",
+        )
+    if version not in (STREAM, CODES):
         raise DamagedStreamError(
             f"condensed set of version {version}, this program reads {STREAM} and {CODES}",
             code="condensed-set",
@@ -107,14 +120,9 @@ class CondensedSet:
             raise MediaError(f"{path}: {error.strerror}") from error
         try:
             manifest, stream = unpack(data)
-            form: Form | None = manifest["codes"]
-            clips = pictures_of(form, unpack_codes(stream, form)) if form else decode(stream)
-            if len(clips) != len(manifest["labels"]):
-                raise DamagedStreamError(
-                    f"{len(clips)} clips for {len(manifest['labels'])} labels", code="condensed-set"
-                )
-        except DamagedStreamError as error:
-            raise DamagedStreamError(f"{path}: {error}") from error
+            clips = _decode(stream, manifest["codes"], len(manifest["labels"]))
+        except (DamagedStreamError, FormatVersionError, WrongModelError) as error:
+            raise type(error)(f"{path}: {error}") from error
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.labels: list[int] = manifest["labels"]
         self.info: dict[str, Any] = manifest.get("info", {})
@@ -128,6 +136,15 @@ class CondensedSet:
     def __getitem__(self, index: int) -> tuple[Any, int]:
         pictures = repeat(self._clips[index], self.frames)
         return (self._transform(pictures) if self._transform else pictures), self.labels[index]
+
+
+def _decode(stream: bytes, form: Form | None, labels: int) -> Sequence[NDArray[np.uint8]]:
+    """The clips, one for each label; a number of codes is checked before they are decoded."""
+    clips = [] if form else clip_streams.decode(stream)
+    count = form.clips if form else len(clips)
+    if count != labels:
+        raise DamagedStreamError(f"{count} clips for {labels} labels", code="condensed-set")
+    return codes.decode(stream, form) if form else clips
 
 
 def repeat(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:

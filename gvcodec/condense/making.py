@@ -31,11 +31,10 @@ from gvcodec.models import model_id
 _VALIDATION, _STEPS, _JUDGED = 0.2, 300, 900
 #: Numbers of frames of a clip to try, in this order.
 _COUNTS = (2, 4, 1)
-#: Frames of a clip in codes, and the tokenizer's coarsest rate: codes of four frames of Motion8 are
-#: limited by their number, not by their steps (at rates 3, 5, 7 mean squared errors of 1044, 1057,
-#: 1104 in 208, 148, 95 bytes).
+#: Frames of a clip in codes, a quadrant of a window, and the network's coarsest rate: both measured
+#: on Motion8 with an early state of the network and codes that were not optimised.
 _JOINT_COUNT, _JOINT_RATE = 4, 7
-#: Training steps of a network per step of codes, which takes a second.
+#: Training steps of a network per step of codes, which takes far longer.
 _JOINT_EVERY = 5
 
 
@@ -138,10 +137,9 @@ def make_joint(
 ) -> Maker:
     """Codes, optimised for the first budget; for later ones the last clips are dropped."""
     from gvcodec.gvc1d.tokenizer import Tokenizer
-    from gvcodec.models import TOKENIZER
 
-    path = TOKENIZER.find()
-    space = codes.WindowCodes(Tokenizer(path, rate=_JOINT_RATE, fast=True))
+    tokenizer = Tokenizer(rate=_JOINT_RATE)
+    space, name = codes.WindowCodes(tokenizer), model_id(tokenizer.path).hex()
     order = herding_order(learn, features(network, learn.pictures))
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]
     optimised: list[CodedSet] = []
@@ -153,11 +151,11 @@ def make_joint(
                 optimise(learn, order, space, count, byte_budget, step_share, seed, parts)
             )
         values = optimised[0].fitting(byte_budget)
-        name, clips = model_id(path).hex(), len(values)
-        form = codes.Form(name, _JOINT_RATE, clips, count, side, *values.shape[1:])
-        pictures = np.stack(codes.pictures_of(form, values))
+        clips, tokens = values.shape[:2]
+        form = codes.Form(name, _JOINT_RATE, clips, count, side, tokens)
+        pictures = np.stack(space.show(values, count, side))
         clip_indices = np.array(order[:clips])
-        return CondensedClips(clip_indices, pictures, float(_JOINT_RATE), codes.pack(values), form)
+        return CondensedClips(clip_indices, pictures, float(_JOINT_RATE), space.pack(values), form)
 
     return make
 

@@ -126,7 +126,7 @@ class FrameCoder:
 
     def encode(self, frame: Frame) -> tuple[bytes, Planes]:
         """The packet of a frame, and the picture that a decoder shows of it."""
-        coder = _Writer()
+        coder = IntegerWriter()
         self._code_head(coder, frame)
         mean, scale = self._predict(frame.tokens, frame.rate)
         for token in range(self.config.tokens):
@@ -134,7 +134,7 @@ class FrameCoder:
             coder.code(frame.tokens[at, token], mean[at, token], scale[at, token])
         return coder.finish(), self._show(frame)
 
-    def _code_head(self, coder: _Writer, frame: Frame) -> None:
+    def _code_head(self, coder: IntegerWriter, frame: Frame) -> None:
         partial = bool((frame.lengths < self.config.tokens).any())
         coder.code_integer(frame.rate, self._rate, _SAME_SCALE)
         coder.code_integer(int(partial), 0, _SAME_SCALE)
@@ -146,7 +146,7 @@ class FrameCoder:
 
     def decode(self, packet: bytes) -> tuple[Frame, Planes]:
         """The fields of a packet, and its picture. Raises `DamagedStreamError`."""
-        coder = _Reader(packet)
+        coder = IntegerReader(packet)
         rate, lengths = _read_head(coder, self._rate, self._lengths, self.config.tokens)
         tokens = np.zeros((self.windows, self.config.tokens, self.config.channels), np.int32)
         mix = rate_mix(rate / RATE_STEPS)
@@ -154,7 +154,7 @@ class FrameCoder:
         earlier = np.zeros((1, self.windows, self.config.channels), np.float32)
         for token in range(int(lengths.max(initial=0))):
             prediction = predictor.next(earlier)
-            mean, scale = _quantize(prediction.mean[0], prediction.scale[0])
+            mean, scale = choose_tables(prediction.mean[0], prediction.scale[0])
             at = lengths > token
             tokens[at, token] = coder.integers(mean[at], scale[at])
             earlier = tokens[None, :, token].astype(np.float32)
@@ -171,7 +171,7 @@ class FrameCoder:
         values = tokens[None].astype(np.float32)
         mix = rate_mix(rate / RATE_STEPS)
         prediction = self.codec.predict(values, self.state, mix, self.grid)
-        return _quantize(prediction.mean[0], prediction.scale[0])
+        return choose_tables(prediction.mean[0], prediction.scale[0])
 
     def _show(self, frame: Frame) -> Planes:
         """The picture of a frame; the state advances."""
@@ -225,7 +225,7 @@ def read_lengths(
     for is_keyframe, packet in packets:
         if is_keyframe:
             rate, lengths = first
-        rate, lengths = _read_head(_Reader(packet), rate, lengths, config.tokens)
+        rate, lengths = _read_head(IntegerReader(packet), rate, lengths, config.tokens)
         all_lengths.append(lengths)
     return all_lengths
 
@@ -235,7 +235,9 @@ def _first_head(windows: int, tokens: int) -> tuple[int, Integers]:
     return RATE_END // 2, np.full(windows, tokens, np.int32)
 
 
-def _read_head(coder: _Reader, rate: int, lengths: Integers, tokens: int) -> tuple[int, Integers]:
+def _read_head(
+    coder: IntegerReader, rate: int, lengths: Integers, tokens: int
+) -> tuple[int, Integers]:
     """Rate and lengths [W] of the next frame, from those of the previous one."""
     rate = coder.integer(rate, _SAME_SCALE)
     if not 0 <= rate <= RATE_END:
@@ -264,15 +266,15 @@ def laplace_bits(distance: Any, scale: Integers, ops: Any) -> Any:
     return ops.log(np.maximum(mass, np.float32(2.0**-24))) * np.float32(-1 / 0.69314718)
 
 
-def _quantize(mean: Any, scale: Any) -> tuple[Integers, Integers]:
+def choose_tables(mean: Any, scale: Any) -> tuple[Integers, Integers]:
     """Table choices: means in eighths (int16), scale indices 0..63 (uint8)."""
     limit = _MEAN_STEPS * LARGEST
     eighths = np.clip(np.rint(mean * np.float32(_MEAN_STEPS)), -limit, limit).astype(np.int16)
     return eighths, np.clip(np.rint(scale), 0, _core.SCALES - 1).astype(np.uint8)
 
 
-class _Writer:
-    """Collects integers with their tables."""
+class IntegerWriter:
+    """Collects integers with their tables (means in eighths, scale indices) for one rANS packet."""
 
     def __init__(self) -> None:
         self._values: list[Any] = []
@@ -296,8 +298,9 @@ class _Writer:
         return packet
 
 
-class _Reader:
-    """The inverse, integer by integer."""
+class IntegerReader:
+    """The inverse, integer by integer; `finish` raises `DamagedStreamError` if the packet does not
+    end with its last one."""
 
     def __init__(self, packet: bytes) -> None:
         self._decoder = _core.IntegerDecoder(packet)
@@ -313,4 +316,4 @@ class _Reader:
 
     def finish(self) -> None:
         if not self._decoder.finished:
-            raise DamagedStreamError("a frame of gvc1d does not end with its last integer")
+            raise DamagedStreamError("integers of gvc1d do not end with their last one")

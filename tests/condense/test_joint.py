@@ -1,14 +1,13 @@
-"""VideoCompressa: the selector, codes and their bytes, and the optimisation of both with a task."""
+"""VideoCompressa: the selector, and its optimisation together with codes and a task."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gvcodec.condense import CondensedSet, choosing, codes, gvset, joint, making
+from gvcodec.condense import CondensedSet, choosing, codes, joint, making
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.selector import (
     COLD,
@@ -19,22 +18,11 @@ from gvcodec.condense.selector import (
     temperature_at,
     train_selector,
 )
-from gvcodec.errors import DamagedStreamError, WrongModelError
-from gvcodec.gvc1d.config import TokenizerConfig, Transformer
-from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
-from gvcodec.models import TOKENIZER, model_id, shipped_folders
+from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.models import shipped_folders
+from tests.condense.networks import CHANNELS, RUN
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run
-from tests.errors import raises
-from tests.gvc1d.models import make_model
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sizes = Transformer(32, 2, 1, 1)
-    path = tmp_path_factory.mktemp("models") / TOKENIZER.name
-    save_model(make_model(TokenizerConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
-    return path
 
 
 @pytest.fixture
@@ -109,75 +97,6 @@ def test_the_selector_learns_which_frames_tell_the_class() -> None:
     assert (choose_places(train_selector(clips, 0, 0), clips, 2) == wanted).mean() < 0.6
 
 
-def values_of(count: int) -> np.ndarray:
-    scale = np.linspace(4, 0.2, 512).reshape(32, 16)
-    return np.rint(np.random.default_rng(0).laplace(0, scale, (count, 32, 16))).astype(np.int16)
-
-
-def form_of(values: np.ndarray, tokenizer: str = "00" * 8, side: int = 32) -> codes.Form:
-    return codes.Form(tokenizer, 3, len(values), 4, side, *values.shape[1:])
-
-
-@pytest.mark.parametrize("count", [1, 40])
-def test_codes_come_back_and_cost_about_their_entropy(count: int) -> None:
-    values = values_of(count)
-    data = codes.pack(values)
-    assert np.array_equal(codes.unpack(data, form_of(values)), values)
-    if count == 40:
-        scale = np.linspace(4, 0.2, 512)[:, None]
-        edges = np.arange(-60, 61) + 0.5
-        below = np.where(edges < 0, np.exp(edges / scale), 2 - np.exp(-edges / scale)) / 2
-        p = np.maximum(np.diff(below, axis=1), 1e-12)
-        bits = -(p * np.log2(p)).sum()  # of one clip
-        assert 0.95 * bits * count < 8 * len(data) < 1.15 * bits * count
-    assert len(codes.pack(np.zeros_like(values))) < 60
-
-
-def test_damaged_codes_are_refused() -> None:
-    values = values_of(3)
-    good, form = codes.pack(values), form_of(values)
-    for at in range(0, len(good), 7):
-        data = bytearray(good)
-        data[at] ^= 0x21
-        with pytest.raises(DamagedStreamError):
-            codes.unpack(bytes(data), form)
-    for cut in (0, 3, len(good) // 2, len(good) - 1):
-        with pytest.raises(DamagedStreamError):
-            codes.unpack(good[:cut], form)
-    with pytest.raises(DamagedStreamError):
-        codes.unpack(good, replace(form, clips=2))
-    known = asdict(form)
-    for change in (
-        {"clips": 0}, {"clips": 1 << 40}, {"count": 65}, {"side": 1 << 20}, {"tokens": True},
-        {"channels": 9.5}, {"tokenizer": "zz"}, {"rate": -1}, {"more": 1}, {"clips": 1 << 20},
-    ):  # fmt: skip
-        with pytest.raises(DamagedStreamError) as caught:
-            codes.Form.of(known | change)
-        assert "\n" not in str(caught.value)
-    for value in (None, [], 3, {}):
-        with pytest.raises(DamagedStreamError):
-            codes.Form.of(value)
-
-
-def test_frames_lie_side_by_side_and_come_back(weights: Path) -> None:
-    tokenizer = Tokenizer(weights, rate=0)
-    ramp = np.linspace(30, 220, 32)
-    clip = np.empty((4, 32, 32, 3), np.uint8)
-    for number, picture in enumerate(clip):
-        picture[:] = (ramp[:, None, None] if number % 2 else ramp[None, :, None]) / (1 + number / 3)
-    window = codes.lay_out(clip)
-    assert window.shape == (256, 256, 3)
-    assert abs(int(window[200, 64, 0]) - int(clip[2, 18, 16, 0])) < 8
-    values = torch.from_numpy(codes.tokenize(tokenizer, clip[None])).float()
-    values.requires_grad_(True)
-    shown = codes.synthesise(tokenizer, values, 4, 32)
-    assert shown.shape == (1, 4, 32, 32, 3)
-    error = np.abs(shown[0].detach().numpy() - clip).mean()
-    assert error < 0.35 * np.abs(clip.astype(float) - clip.mean()).mean()
-    shown.mean().backward()
-    assert values.grad is not None and float(values.grad.abs().sum()) > 0
-
-
 def test_codes_selector_and_task_move_together(weights: Path) -> None:
     space, clips = codes.WindowCodes(Tokenizer(weights, rate=5)), moving(12, 3)
     order, room = list(range(12)), 1 << 20
@@ -197,7 +116,7 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
     assert [moved(one) for one in (both, frozen, fixed, apart)] == [True, True, False, True]
     changed = [bool(one.change.detach().abs().sum() > 0) for one in (both, frozen, fixed, apart)]
     assert changed == [True, False, True, True] and fixed.places.tolist() == [[3, 4]] * 12
-    assert both.values.shape == (12, 32, 16)
+    assert both.values.shape == (12, 2 * RUN, CHANNELS)
     untouched = made(select=False, learn=False).values  # of the same frames as `fixed`
     assert not np.array_equal(fixed.values, untouched)
     # The task's gradient reaches the selector through what is decoded.
@@ -220,15 +139,16 @@ def test_codes_learned_for_other_frames_are_forgotten(weights: Path) -> None:
 
 
 def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
-    made = joint.CodedSet(moving(6, 3), codes.WindowCodes(Tokenizer(weights, rate=5)), 2, 1000)
+    space = codes.WindowCodes(Tokenizer(weights, rate=5))
+    made = joint.CodedSet(moving(6, 3), space, 2, 1000)
     made.weigh(made.values)
     with torch.no_grad():
-        values = torch.from_numpy(made.values).float()[:, None]
-        bits = float(Tokenizer(weights, rate=5).bits(values).sum())
-    assert made._bytes_a_bit == pytest.approx(len(codes.pack(made.values)) / bits, rel=1e-3)
-    fewer = made.fitting(len(codes.pack(made.values)) // 2)
-    assert 1 <= len(fewer) < 6
-    assert len(codes.pack(made.values[: len(fewer) + 1])) > len(codes.pack(made.values)) // 2
+        bits = float(space.bits(torch.from_numpy(made.values).float()))
+    size = len(space.pack(made.values))
+    assert made._bytes_a_bit == pytest.approx(size / bits, rel=1e-3)
+    fewer = made.fitting(size // 2)
+    assert 1 <= len(fewer) < 6 and len(space.pack(fewer)) <= size // 2
+    assert len(space.pack(made.values[: len(fewer) + 1])) > size // 2
 
 
 @pytest.mark.parametrize("method", ["selector", "joint"])
@@ -246,27 +166,3 @@ def test_condense_by_every_method(tmp_path, monkeypatch, shipped, method) -> Non
     assert data[0][0].shape == (8, 32, 32, 3) and data[0][0].dtype == np.uint8
     run(*command, code=1)  # exists
     run(*command[:-1], "nothing", "-y", code=2)
-
-
-def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> None:
-    values = values_of(2) // 8
-    path = tmp_path / "a.gvset"
-    form = form_of(values, model_id(shipped).hex())
-
-    def write(form: codes.Form) -> None:
-        path.write_bytes(gvset.pack(codes.pack(values), ["a", "b"], [0, 1], 8, {}, form))
-
-    write(form)
-    data = CondensedSet(path)
-    tokenizer = Tokenizer(shipped, rate=3, fast=True)
-    with torch.no_grad():
-        wanted = codes.synthesise(tokenizer, torch.from_numpy(values).float(), 4, 32)
-    assert np.abs(data[1][0][:4].astype(float) - wanted[1].numpy()).max() <= 0.51
-    assert np.array_equal(data[1][0][4:], data[1][0][:4])
-    write(replace(form, rate=60))
-    with raises(DamagedStreamError, "condensed-set"):
-        CondensedSet(path)
-    write(replace(form, tokenizer="00" * 8))
-    with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):
-        CondensedSet(path)
-    assert gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]["codes"] is None
