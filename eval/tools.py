@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import CALLERS_PATH
+from gvcodec.models import read_arrays
 from gvcodec.util.ffmpeg import holds
 from gvcodec.util.process import leave_realtime
 
@@ -195,3 +196,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def read_facts(model: Path) -> list[str]:
+    """Steps and seed of a network's training, from the metadata of its weight file."""
+    metadata = read_arrays(model, ())[1]
+    return [metadata.get(name, "") for name in ("steps", "seed")]

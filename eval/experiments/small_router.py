@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.experiments.small_condense import read_facts
-from eval.tools import EvalError, append_rows
+from eval.tools import EvalError, append_rows, read_facts
 from gvcodec.allocation.router import magnitudes
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.budgets import cost_of

@@ -30,9 +30,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.experiments.small_condense import read_facts
 from eval.search import ASKED, CLIPS, Method, answer, join, questions, twins_of
-from eval.tools import append_rows
+from eval.tools import append_rows, read_facts
 from gvcodec.api.decoded_frames import decode_planes
 from gvcodec.models import LP_COMP, SUMMARY, model_id
 from gvcodec.retrieval.compressor import Compressor

@@ -1,4 +1,4 @@
-"""Search, condensed sets and router on a GVC1D network: the shipped miniature one, and a random one
+"""Search and router on a GVC1D network: the shipped miniature one, and a random one
 with windows of natural video."""
 
 import json
@@ -7,16 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import save_file
 
 from eval.experiments import small_router, small_search
-from eval.experiments.miniature_condense import make_clips
-from eval.experiments.small_condense import COUNT, RATE, QuadrantCodes, make, read_facts
 from eval.search import Method
-from eval.tools import EvalError
-from gvcodec import _core
-from gvcodec.condense.joint import Parts
+from eval.tools import read_facts
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.frame_coder import (
     DISTORTION_UNIT,
@@ -25,7 +20,7 @@ from gvcodec.gvc1d.frame_coder import (
     FrameCoder,
     lambda_of,
 )
-from gvcodec.gvc1d.model import Codec, Config, Grid, initial_weights, rate_mix
+from gvcodec.gvc1d.model import Config, initial_weights
 from gvcodec.gvc1d.weights import FORM, read_network
 from gvcodec.retrieval.embedders import Small
 from gvcodec.retrieval.lp_comp import LpComp
@@ -37,7 +32,6 @@ from training.summary_material import CLIP_STEP, STRIDE
 
 MODEL = Path(__file__).resolve().parents[2] / "checkpoints/gvc1d-mini.safetensors"
 SIDE = 16
-RAW = Parts(select=False, learn=False)
 
 
 def write_network(path: Path, **sizes: int) -> Path:
@@ -51,79 +45,6 @@ def write_network(path: Path, **sizes: int) -> Path:
 def levels_of(clip: world.Clip) -> list[Planes]:
     planes = zip(clip.y, clip.u, clip.v, strict=True)
     return [tuple((64 + np.rint(876 * p)).astype(np.uint16) for p in frame) for frame in planes]
-
-
-def frames_of_clips() -> np.ndarray:
-    """Two clips (2, COUNT, 16, 16, 3) of the miniature world."""
-    large = make_clips(7, 2).pictures[:, :COUNT].astype(float)
-    return large.reshape(2, COUNT, SIDE, 2, SIDE, 2, 3).mean((3, 5)).round().astype(np.uint8)
-
-
-def test_codes_of_a_quadrant_decode_to_its_tokens_and_have_the_estimated_size() -> None:
-    space = QuadrantCodes(MODEL)
-    values, config = space.tokenize(frames_of_clips()), space.network.config
-    assert values.shape == (2, config.tokens // 4, config.channels)
-    data = space.pack(values)
-    bits = float(space.bits(torch.from_numpy(values).float()))
-    assert 0.9 * bits < 8 * len(data) < 1.05 * bits + 8 * 10
-    # As a decoder reads it: each token by the tables that the earlier ones give.
-    decoder, codec = (
-        _core.IntegerDecoder(data[:-4]),
-        Codec(config, space.network.weights, ops_exact),
-    )
-    for clip in values:
-        state = codec.first_state(1, Grid(1, 1))
-        predictor = codec.start_prediction(state, rate_mix(RATE), Grid(1, 1))
-        earlier = np.zeros((1, 1, config.channels), np.float32)
-        for token in clip:
-            mean, scale = predictor.next(earlier)
-            tables = np.rint(scale).clip(0, 63).astype(np.uint8), np.rint(8 * mean).astype(np.int16)
-            read = decoder.decode(*(table.ravel() for table in tables))
-            assert read.tolist() == token.tolist()
-            earlier = read.reshape(earlier.shape).astype(np.float32)
-    assert decoder.finished
-
-
-def test_pictures_of_a_quadrant_resemble_the_frames_and_gradients_reach_the_codes() -> None:
-    space, frames = QuadrantCodes(MODEL, rate=0), frames_of_clips()
-    values = torch.from_numpy(space.tokenize(frames)).float().requires_grad_()
-    pictures = space.synthesise(values, COUNT, SIDE)
-    assert pictures.shape == frames.shape
-    own, other = (
-        float((pictures.detach() - torch.from_numpy(x)).square().mean())
-        for x in (frames.astype(np.float32), frames[::-1].astype(np.float32))
-    )
-    assert own < 0.7 * other
-    pictures.square().mean().backward()
-    assert values.grad is not None and float(values.grad.abs().sum()) > 0
-
-
-def test_a_network_without_tokens_for_a_quadrant_is_refused(tmp_path) -> None:
-    config = Config(64, 32, 8, 2, 16, 2, 1, "L", "L", 1, memory=0)
-    metadata = {"form": FORM, "config": json.dumps(asdict(config))}
-    save_file(initial_weights(config, 0), tmp_path / "w.safetensors", metadata)
-    with pytest.raises(EvalError):
-        QuadrantCodes(tmp_path / "w.safetensors")
-
-
-class _Trial:
-    """As much of `eval.condense.Trial` as `make` reads."""
-
-    steps, seed = 0, 0
-
-    def __init__(self) -> None:
-        self.rest = make_clips(1000, 12)
-        self.seen = np.random.default_rng(0).normal(size=(12, 4))
-
-
-def test_a_set_holds_as_many_clips_as_fit() -> None:
-    space, trial = QuadrantCodes(MODEL), _Trial()
-    few, more = (make(trial, space, room, RAW) for room in (25, 40))  # type: ignore[arg-type]
-    for condensed, room in ((few, 25), (more, 40)):
-        assert len(condensed.stream) <= room and condensed.pictures.shape[1:] == (COUNT, 32, 32, 3)
-        assert len(condensed.clips) == len(condensed.pictures)
-    assert len(few.clips) < len(more.clips)
-    assert few.clips.tolist() == more.clips[: len(few.clips)].tolist()
 
 
 def test_facts_come_from_the_metadata(tmp_path) -> None:
