@@ -39,8 +39,8 @@ GROUP = 16
 #: Tiles along each side of a window, and in it.
 _TILES = 4
 MOST_FRAMES = _TILES**2
-#: Level of the samples around the frames.
-_GREY = 128
+#: Samples around the frames: RGB of 8 bits, and the same as 10-bit luma and chroma.
+_GREY, _GREY_LUMA, _GREY_CHROMA = 128, 504, 512
 #: Largest set: a million clips, four million integers; largest side of pictures; finest to coarsest
 #: rate.
 _MOST_CLIPS, _MOST_VALUES, _MOST_SIDE, _LAST_RATE = 1 << 20, 1 << 22, 256, 7
@@ -117,7 +117,7 @@ class WindowCodes:
         frames = from_numpy(clip).permute(0, 3, 1, 2).float()
         x = F.interpolate(frames, (self._tile, self._tile), mode="bicubic", antialias=True)
         tiles = x.clamp(0, 255).round().permute(0, 2, 3, 1).numpy()
-        window = self._grey_window()
+        window = np.full((self._window, self._window, 3), _GREY, np.uint8)
         for (top, left), tile in zip(self._corners(len(tiles)), tiles, strict=True):
             window[top : top + self._tile, left : left + self._tile] = tile
         return window
@@ -160,20 +160,17 @@ class WindowCodes:
         columns = [(number & 1) + (number >> 1 & 2) for number in range(count)]
         return [(self._tile * r, self._tile * c) for r, c in zip(rows, columns, strict=True)]
 
-    def _grey_window(self) -> Pictures:
-        return np.full((self._window, self._window, 3), _GREY, np.uint8)
-
     @cached_property
     def _grey_tokens(self) -> NDArray[np.float32]:
         """[T, C] of a grey window, by exact arithmetic: pictures of all machines need them."""
         from gvcodec.gvc1d import ops_exact
         from gvcodec.gvc1d.frame_coder import RATE_STEPS, FrameCoder
 
-        size = self._window, self._window
-        coder = FrameCoder(self._tokenizer.config, self._tokenizer.weights, ops_exact, size)
-        rate = round(self._tokenizer.rate * RATE_STEPS)
-        values = coder.analyse(planes_from_rgb(self._grey_window()), rate).values[0]
-        return np.rint(values).astype(np.float32)
+        tokenizer, size, half = self._tokenizer, (self._window,) * 2, (self._window // 2,) * 2
+        coder = FrameCoder(tokenizer.config, tokenizer.weights, ops_exact, size)
+        luma, chroma = np.full(size, _GREY_LUMA, np.uint16), np.full(half, _GREY_CHROMA, np.uint16)
+        analysis = coder.analyse((luma, chroma, chroma), round(tokenizer.rate * RATE_STEPS))
+        return np.rint(analysis.values[0]).astype(np.float32)
 
     # ------------------------------------------------------------------------------ entropy coding
 
