@@ -49,7 +49,6 @@ from gvcodec.types import Colour
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import to_rgb
 from training import world
-from training.gvc1d.train import estimate_bits
 
 SIDE, FRAMES, COUNT = 32, 8, 4
 #: Of the network's rates, 0 (finest) to 7.
@@ -115,7 +114,7 @@ class FrameCodes:
         state, total = self._codec.first_state(len(values), self._grid), values.new_zeros(())
         for tokens in self._frames(values):
             prediction = self._codec.predict(tokens, state, self._mix, self._grid)
-            total = total + estimate_bits(tokens, prediction).sum()
+            total = total + ops_torch.estimate_bits(tokens, prediction).sum()
             state = self._next(tokens, state)[1]
         return total
 

@@ -22,7 +22,7 @@ from gvcodec.gvc1d import ops_torch
 from gvcodec.gvc1d.model import RATES, Codec, Config, Grid, from_patches, to_patches
 from gvcodec.gvc1d.weights import read_network
 from training import world
-from training.gvc1d.train import distortion, estimate_bits, lambda_of
+from training.gvc1d.train import distortion, lambda_of
 
 PARTS = ("memory", "short_term", "local", "global", "autoregression")
 
@@ -68,7 +68,11 @@ def costs(codec: Codec, config: Config, planes: Any, change: Any = None) -> torc
         patches = to_patches(*picture, config, ops_torch)
         tokens = codec.encode(patches, state, mix, grid).round()
         tokens = tokens if change is None else change(tokens)
-        bits = estimate_bits(tokens, codec.predict(tokens, state, mix, grid)).flatten(1).sum(1)
+        bits = (
+            ops_torch.estimate_bits(tokens, codec.predict(tokens, state, mix, grid))
+            .flatten(1)
+            .sum(1)
+        )
         shown, features = codec.decode(tokens, present, state, mix, grid)
         state = codec.advance(state, tokens, present, features, grid)
         decoded = [p[:, None] for p in from_patches(shown, grid, config, ops_torch)]
