@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
 from gvcodec.models import find_model
 from gvcodec.planes import planes_from_rgb
 
@@ -41,9 +41,10 @@ _TILES = 4
 MOST_FRAMES = _TILES**2
 #: Samples around the frames: RGB of 8 bits, and the same as 10-bit luma and chroma.
 _GREY, _GREY_LUMA, _GREY_CHROMA = 128, 504, 512
-#: Largest set: a million clips, four million integers; largest side of pictures; finest to coarsest
-#: rate.
-_MOST_CLIPS, _MOST_VALUES, _MOST_SIDE, _LAST_RATE = 1 << 20, 1 << 22, 256, 7
+#: Largest set: a million clips, four million integers, a billion pixels; largest side of pictures;
+#: the coarsest rate.
+_MOST_CLIPS, _MOST_VALUES, _MOST_PIXELS = 1 << 20, 1 << 22, 1 << 30
+_MOST_SIDE, _LAST_RATE = 256, 7
 #: Pictures are decoded for as many clips at once.
 _SHOWN = 8
 
@@ -82,6 +83,8 @@ class Form:
             raise _damaged(f"codes cannot be read ({error})") from None
         if not good or form.clips * form.tokens > _MOST_VALUES:
             raise _damaged("codes out of range")
+        if form.clips * form.count * form.side**2 > _MOST_PIXELS:
+            raise _damaged("pictures out of range")
         return form
 
 
@@ -101,13 +104,17 @@ class WindowCodes:
         self._tile, self._run = config.window // _TILES, config.tokens // MOST_FRAMES
         self._known: dict[bytes, tuple[NDArray[np.int16], NDArray[np.uint8]]] = {}
 
+    def count_tokens(self, count: int) -> int:
+        """Tokens of a clip of so many frames."""
+        return count * self._run
+
     # ------------------------------------------------------------------------- codes and pictures
 
     def tokenize(self, clips: Pictures) -> Values:
         """Codes [N, K * T / 16, C] of clips (N, K, side, side, 3), K at most 16."""
         windows = [planes_from_rgb(self.lay_out(clip)) for clip in clips]
         values = self._tokenizer.encode(windows).values[:, 0]
-        return values[:, : clips.shape[1] * self._run]
+        return values[:, : self.count_tokens(clips.shape[1])]
 
     def lay_out(self, clip: Pictures) -> Pictures:
         """The window (256, 256, 3) of a clip (K, side, side, 3)."""
@@ -201,7 +208,7 @@ class WindowCodes:
         """Codes of `clips` clips of `count` frames. Raises `DamagedStreamError`."""
         from gvcodec.gvc1d.frame_coder import IntegerReader
 
-        tokens = count * self._run
+        tokens = self.count_tokens(count)
         if clips * tokens * self._tokenizer.config.channels > _MOST_VALUES:
             raise _damaged("codes out of range")
         packet = data[:-4]
@@ -261,20 +268,19 @@ class WindowCodes:
         predictor = exact.start_prediction(exact.first_state(clips, grid), mix, grid)
         return predictor, np.zeros((clips, 1, exact.config.channels), np.float32)
 
-    def check(self, form: Form) -> None:
-        """Raises `DamagedStreamError` for a form of another network's codes."""
-        if form.tokens != form.count * self._run:
-            raise _damaged("its codes do not fit its network")
-
 
 def open_codes(form: Form) -> WindowCodes:
     """The codes of the network that a set names. Raises `WrongModelError` if it is missing,
-    `MediaError` if it is no network of GVC1D."""
-    path = find_model(bytes.fromhex(form.network), "the network of a condensed set")
+    `DamagedStreamError` if the form does not fit the file of this id."""
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
-    space = WindowCodes(Tokenizer(path, rate=form.rate))
-    space.check(form)
+    path = find_model(bytes.fromhex(form.network), "the network of a condensed set")
+    try:
+        space = WindowCodes(Tokenizer(path, rate=form.rate))
+    except (MediaError, WrongModelError) as error:
+        raise _damaged(f"its network has no such codes ({error})") from None
+    if form.tokens != space.count_tokens(form.count):
+        raise _damaged("its codes do not fit its network")
     return space
 
 

@@ -12,7 +12,7 @@ from gvcodec.condense import CondensedSet, codes, gvset
 from gvcodec.errors import DamagedStreamError, FormatVersionError, WrongModelError
 from gvcodec.gvc1d.model import initial_weights
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.models import MODELS_VARIABLE, model_id
+from gvcodec.models import GVC1D_MINI, MODELS_VARIABLE, PAINTER, model_id
 from gvcodec.planes import planes_from_rgb
 from tests.condense.networks import CHANNELS, RUN, SMALL, write_network
 from tests.errors import raises
@@ -148,7 +148,7 @@ def test_manifests_out_of_range_are_refused() -> None:
     for change in (
         {"clips": 0}, {"clips": 1 << 40}, {"count": 17}, {"side": 1 << 20}, {"tokens": True},
         {"tokens": 9.5}, {"network": "zz"}, {"network": 3}, {"rate": -1}, {"rate": 8},
-        {"more": 1}, {"clips": 1 << 20},
+        {"more": 1}, {"clips": 1 << 20}, {"clips": 1 << 17, "side": 256},
     ):  # fmt: skip
         with raises(DamagedStreamError, "condensed-set"):
             codes.Form.of(known | change)
@@ -175,6 +175,10 @@ def test_a_set_of_codes_names_its_network(tmp_path, monkeypatch, weights, space)
     assert np.array_equal(data[1][0][4:], data[1][0][:4])
     for change in ({"tokens": 3}, {"count": 2}, {"clips": 3}):
         write_set(path, space, values, replace(form, **change))
+        with raises(DamagedStreamError, "condensed-set"):
+            CondensedSet(path)
+    for other in (PAINTER, GVC1D_MINI):  # no network of GVC1D; no tokens of tiles
+        write_set(path, space, values, replace(form, network=model_id(other.find()).hex()))
         with raises(DamagedStreamError, "condensed-set"):
             CondensedSet(path)
     write_set(path, space, values, replace(form, network="00" * 8))
