@@ -38,7 +38,7 @@ from gvcodec.errors import (
     WrongModelError,
 )
 
-MAGIC, STREAM, RETIRED, CODES = b"\x89GVS", 1, 2, 3
+MAGIC, STREAM, OLD_CODES, CODES = b"\x89GVS", 1, 2, 3
 _MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
 
 
@@ -71,7 +71,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     if cursor.take(min(4, len(cursor))) != MAGIC:
         raise DamagedStreamError("not a condensed set (wrong first bytes)", code="condensed-set")
     version = cursor.uint(1)
-    if version == RETIRED:
+    if version == OLD_CODES:
         raise FormatVersionError(
             "condensed set of version 2 (codes of the separate tokenizer): only release 1.0 "
             "reads it",
