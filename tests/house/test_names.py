@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 #: Participles that are names all the same, each with its reason.
 ALLOWED = {
     "cut": "command, and the function of its name",
-    "known": "parameter of a network, whose weight files have its name",
     "read": "codec verb (in the present tense)",
     "hidden": "hidden layer",
     "left": "direction",
