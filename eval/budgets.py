@@ -1,12 +1,13 @@
 """Compares token budgets (`--alloc`): `python -m eval budgets CLIP… --out FILE`.
 
-The tokenizer decodes windows of single pictures (512×512, four windows) from prefixes of 0, 1, 2,
-3 … tokens, and each arm is a choice among them, those between interpolated: PSNR-Y at equal numbers
-of tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
-predicted; `shuffled` puts the counts by ELBO at random places; `oracle` is the best choice of all
-by the squared errors themselves; `uniqueness` (of the encoder's outputs, and of its keys) without
-fusion of frames, which needs previous frames. Several clips are also measured together: budgets
-among scenes.
+GVC1D's network codes single pictures (512×512) and decodes their windows from prefixes of 0, 1, 2,
+3 … of 32 runs of tokens. Each arm is a choice among them, those between interpolated: PSNR-Y at
+equal numbers of tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of windows with
+all tokens, measured (the J of `gvcodec.gvc1d.budgets`) or predicted; `rd` by the J's distortion of
+every prefix; `shuffled` puts the counts by ELBO at random places; `oracle` is the best choice of
+all by the squared errors of luma themselves; `uniqueness` (of the encoder's outputs) without fusion
+of frames, which needs previous frames. Several clips are also measured together: budgets among
+scenes.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import numpy as np
 
 from eval.frames import read_frames
 from eval.token_budgets import allocate
-from gvcodec.allocation.patches import WINDOW
 from gvcodec.allocation.router import Router, negative_elbo
 from gvcodec.allocation.uniqueness import compress
+from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, RANGE, RATE_STEPS, lambda_of
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.models import TOKENIZER, model_id
+from gvcodec.models import model_id
 from gvcodec.types import Planes
 
-#: Tokens that windows are decoded with.
+#: Runs of tokens that windows are decoded from.
 _PREFIXES = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 FIELDS = (
     "what", "clip", "size", "base q", "budgets", "bytes", "bpp", "LPIPS-Alex", "PSNR-Y", "seconds",
@@ -39,8 +40,8 @@ SIZE = (512, 512)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--tokens", type=int, default=8, help="tokens a window on average (8)")
-    parser.add_argument("--model", help="weights of the tokenizer (the shipped ones)")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens a window on average (64)")
+    parser.add_argument("--model", type=Path, help="weights of a GVC1D network (the shipped ones)")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--out", type=Path, default=Path("budgets.csv"), help="rows are added")
 
@@ -70,67 +71,71 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def window_rows(
-    frames: Sequence[Planes], tokens: int, model: str | None
+    frames: Sequence[Planes], tokens: int, model: Path | None
 ) -> Iterator[dict[str, Any]]:
     """PSNR-Y of each arm at `tokens` a window on average."""
-    path = Path(model) if model else TOKENIZER.find()
-    tokenizer = Tokenizer(path)
-    values, features, keys = look(tokenizer, frames)
-    count = values.shape[2]
-    prefixes = [n for n in _PREFIXES if n <= count]
-    squared, absolute = [], []
-    for n in prefixes:
-        prefix = values * (np.arange(count) < n)[:, None]
-        luma = tokenizer.decode(prefix, *SIZE)[0].numpy()[:, 0]
-        missed = np.stack([planes[0] for planes in frames]) / 1020 - luma
-        squared.append(_by_window(missed**2))
-        absolute.append(_by_window(np.abs(missed)))
-    curves = np.stack(squared, -1), np.stack(absolute, -1)  # F, W, prefixes
-    error, missed = (
-        np.apply_along_axis(lambda c: np.interp(np.arange(count + 1), prefixes, c), -1, curve)
+    tokenizer = Tokenizer(model)
+    config = tokenizer.config
+    values, features = tokenizer.encode(frames)
+    runs = features.shape[2]
+    run = config.tokens // runs
+    prefixes = [n for n in _PREFIXES if n <= runs]
+    curves = np.stack([errors_of(tokenizer, values, frames, n * run) for n in prefixes], -1)
+    luma, distortion = (
+        np.apply_along_axis(lambda c: np.interp(np.arange(runs + 1), prefixes, c), -1, curve)
         for curve in curves
+    )  # F, W, runs + 1
+    columns = SIZE[0] // config.window
+    bits = np.concatenate(
+        [tokenizer.bits(values[[n]], columns).numpy() for n in range(len(values))]
     )
-    bits = tokenizer.bits(values).numpy().astype(np.float64)
-    price = float(missed[..., -1].mean() / max(bits.mean(), 1e-9))
-    elbo = negative_elbo(bits, missed[..., -1], price)
-    router = Router.find(model_id(path))
-    total = tokens * bits.size
+    elbo = negative_elbo(bits, distortion[..., -1], lambda_of(round(tokenizer.rate * RATE_STEPS)))
+    router = Router.find(model_id(tokenizer.path))
+    total = round(tokens * bits.size / run)
     arms = {name: allocate(features, elbo, name, total) for name in ("uniform", "elbo")}
-    for name, compared in (("uniqueness", features), ("uniqueness of keys", keys)):
-        flat = compared.reshape(len(compared), -1, compared.shape[-1])
-        prefix = compress(flat, total, frame_threshold=-1.0).mask
-        arms[name] = prefix.reshape(values.shape[:3]).sum(-1)
-    arms["rd (L1)"] = allocate(features, missed, "rd", total)
+    flat = features.reshape(len(features), -1, features.shape[-1])
+    prefix = compress(flat, total, frame_threshold=-1.0).mask
+    arms["uniqueness"] = prefix.reshape(features.shape[:3]).sum(-1)
+    arms["rd"] = allocate(features, distortion, "rd", total)
     shuffled = np.random.default_rng(1).permutation(arms["elbo"].ravel())
     arms["shuffled"] = shuffled.reshape(bits.shape)
-    arms["oracle"] = best_counts(error, total)
+    arms["oracle"] = best_counts(luma, total)
     if router is not None:
-        predicted = router.predict(values, tokens / count)
+        predicted = router.predict(values, tokenizer.rate)
         arms["router"] = allocate(features, predicted, "elbo", total)
     for name, counts in arms.items():
-        error_at_budget = np.take_along_axis(error, counts[..., None], -1).mean()
+        error_at_budget = np.take_along_axis(luma, counts[..., None], -1).mean()
         yield {
             "base q": tokens,
             "budgets": name,
             "PSNR-Y": f"{-10 * np.log10(error_at_budget):.3f}",
-        } | {"bytes": "", "bpp": f"{counts.mean():.2f} tokens"}
+        } | {"bytes": "", "bpp": f"{run * counts.mean():.2f} tokens"}
 
 
-def look(
-    tokenizer: Tokenizer, frames: Sequence[Planes]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For single frames: tokens (F, W, K, C), the encoder's outputs and the keys of its last
-    local layer (F, W, K, D)."""
-    encodings = [tokenizer.encode([planes]) for planes in frames]
-    values, features, keys = (np.concatenate(part) for part in zip(*encodings, strict=True))
-    return values, features, keys
+def errors_of(
+    tokenizer: Tokenizer, values: np.ndarray, frames: Sequence[Planes], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of windows (F, W) decoded from their first `count` tokens: mean squared error of luma, at
+    1020 = 1, and distortion of all planes in units of J."""
+    window = tokenizer.config.window
+    rows = []
+    for number, planes in enumerate(frames):
+        luma, chroma = tokenizer.decode(values[[number]], *SIZE, count)
+        sums = [
+            _by_window(np.square(shown.numpy() - plane / 1020), side)
+            for plane, shown, side in zip(
+                planes, (luma[0, 0], *chroma[0]), (window, window // 2, window // 2), strict=True
+            )
+        ]
+        rows.append((sums[0] / window**2, (1020 / RANGE) ** 2 * sum(sums) / DISTORTION_UNIT))
+    luma_errors, distortions = (np.stack(part) for part in zip(*rows, strict=True))
+    return luma_errors, distortions
 
 
-def _by_window(values: np.ndarray) -> np.ndarray:
-    """Means of pictures (F, H, W) by window, (F, windows)."""
-    frames, height, width = values.shape
-    split = values.reshape(frames, height // WINDOW, WINDOW, width // WINDOW, WINDOW)
-    return split.mean((2, 4)).reshape(frames, -1)
+def _by_window(plane: np.ndarray, side: int) -> np.ndarray:
+    """Sums of a plane by window, row by row."""
+    height, width = plane.shape
+    return plane.reshape(height // side, side, width // side, side).sum((1, 3)).ravel()
 
 
 def best_counts(errors: np.ndarray, total: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from eval.arguments import add_out
 from eval.search import Joined, interval, join
 from eval.tools import markdown, write_json, write_text
-from gvcodec.models import LP_COMP
+from gvcodec.models import GVC1D, LP_COMP
 from gvcodec.retrieval.compressor import DIM, lengthen
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.making import SHARE
@@ -180,7 +180,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cache", type=Path, help="folder of python -m training lp_comp")
     parser.add_argument("--weights", type=Path, help="weights of LP-Comp (the shipped ones)")
-    parser.add_argument("--model", type=Path, help="GVC1D network whose tokens LP-Comp reads")
+    parser.add_argument(
+        "--model", type=Path, help="weights of the GVC1D network (the shipped ones)"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="orders of the clips (5)")
     add_out(parser)
 
@@ -188,7 +190,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Writes xcomp.json and table.md."""
     learned, _, held_out = split(read_clips(options.cache, options.model))
-    best = load(options.weights or LP_COMP.find())
+    best = load(LP_COMP.find(options.weights), GVC1D.find(options.model))
     rows = measure(held_out, learned, best, options.seeds)
     write_json(options.out / "xcomp.json", rows)
     write_text(options.out / "table.md", table(rows))

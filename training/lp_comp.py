@@ -4,11 +4,12 @@
 
 The frozen networks look once at `FRAMES` frames of each clip, 256×256, in three forms: as they are,
 coded, and changed (another part of the picture, mirrored, brighter or darker). The cache keeps
-pictures and tokens; with another tokenizer, the tokens are computed again. A step asks for single
-frames of some clips in one form among all frames of all these clips in another, rounded as in a
-file; training starts from the shipped discriminants. The loss is the cross-entropy of the right
-frame, by attention and by cosines. Clips that were not training clips of the discriminants are held
-out; of the others a sixth, by name, validates, and the weights of the best validation are written.
+pictures and tokens; with another GVC1D network, the tokens are computed again. A step asks for
+single frames of some clips in one form among all frames of all these clips in another, rounded as
+in a file; training starts from the shipped discriminants. The loss is the cross-entropy of the
+right frame, by attention and by cosines. Clips that were not training clips of the discriminants
+are held out; of the others a sixth, by name, validates, and the weights of the best validation are
+written.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.clip_streams import decode, encode
-from gvcodec.models import LP_COMP, SUMMARY, TOKENIZER, model_id, save_weights
+from gvcodec.models import GVC1D, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
@@ -37,7 +38,6 @@ from gvcodec.source.reader import VideoReader
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm
 from training.card import write_arrays, write_card
-from training.gvc1d.pictures import PictureNetwork
 from training.loop import Loop, Schedule, Work
 from training.summary_material import crop_at_random
 
@@ -95,8 +95,7 @@ def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
 
 
 def fill(clips: Path, cache: Path, model: Path | None = None) -> None:
-    """Caches missing data: pictures, and latent tokens by the shipped tokenizer, or by the GVC1D
-    network of a file."""
+    """Caches missing data: pictures, and latent tokens by a GVC1D network (the shipped one)."""
     latents = latents_of(cache, model)
     latents.mkdir(parents=True, exist_ok=True)
     reader: FrameTokens | None = None
@@ -104,7 +103,7 @@ def fill(clips: Path, cache: Path, model: Path | None = None) -> None:
         pictures, features = cache / f"{path.stem}.npz", latents / f"{path.stem}.npz"
         if features.is_file():
             continue
-        reader = reader or FrameTokens(PictureNetwork(model) if model else None)
+        reader = reader or FrameTokens(model)
         if not pictures.is_file():
             cache_pictures(path, pictures, reader)
         cache_latents(pictures, features, reader)
@@ -112,7 +111,11 @@ def fill(clips: Path, cache: Path, model: Path | None = None) -> None:
 
 
 def latents_of(cache: Path, model: Path | None = None) -> Path:
-    return cache / model_id(model or TOKENIZER.find()).hex()
+    return cache / network_id(model)
+
+
+def network_id(model: Path | None = None) -> str:
+    return model_id(GVC1D.find(model)).hex()
 
 
 def read_clips(cache: Path, model: Path | None = None) -> list[Clip]:
@@ -199,7 +202,8 @@ class Frames(Work):
         figures = judge(average, self._validation)
         if figures["loss"] < self._best and self._out is not None:
             self._best = figures["loss"]
-            save_weights(dict(average.state_dict()), self._out / LP_COMP.name)
+            metadata = {"network": network_id(self._tokens_by)}
+            save_weights(dict(average.state_dict()), self._out / LP_COMP.name, metadata)
         return figures
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
@@ -221,8 +225,7 @@ class Frames(Work):
             return
         best = load(path)
         networks = {"begin": LpComp(best.enter.in_features), "trained": best}
-        identity = model_id(self._tokens_by or TOKENIZER.find()).hex()
-        card: dict[str, Any] = {"tokenizer": identity}
+        card: dict[str, Any] = {"network": network_id(self._tokens_by)}
         card |= {
             "clips": len(self._learn),
             "held_out_clips": [clip.name for clip in self._held_out],
@@ -284,7 +287,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="state and weights")
     add("--minutes", type=float, default=4.0, help="minutes of training; 0: cache only (4)")
     add("--seed", type=int, default=0)
-    add("--model", type=Path, help="latent tokens by this GVC1D network, not by the tokenizer")
+    add("--model", type=Path, help="weights of the GVC1D network (the shipped ones)")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     fill(options.clips, options.cache, options.model)

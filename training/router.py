@@ -1,13 +1,15 @@
-"""Trains InfoTok's router (`gvcodec.allocation.router`): from tokens to -ELBO.
+"""Trains InfoTok's router (`gvcodec.allocation.router`): from integers of windows to -ELBO.
 
     python -m training router FOLDER --out DIR --minutes 3
 
-The frozen tokenizer codes a picture of each video and photo below FOLDER, in an order drawn by
-name, as far as the processor minutes go, and decodes it from all tokens and from the prefixes that
-windows get at one of the lower base rates, varied by their loss; bits and L1 error of a decode are
-the window's -ELBO. The head begins as the ridge regression of its logarithm; a hidden layer is kept
-as far as it helps windows of other sources. The card is of held-out sources, with zeroed and with
-shuffled tokens too. Alarm: less than `_ALIVE` explained.
+`--alloc elbo` gives a window tokens in proportion to L = -ELBO, the J of the window with all its
+tokens (`gvcodec.gvc1d.budgets`), for which it decodes them and predicts their bits. The router
+predicts log L from the encoder's integers. GVC1D's network codes frames of each video and photo
+below FOLDER, in an order drawn by name, as far as the processor minutes go. The head begins as the
+ridge regression of log L; a hidden layer is kept as far as it helps windows of other sources. The
+card has the share of the variance of log L that the router explains on windows of held-out sources,
+by the ridge alone, with inputs zeroed and shuffled, and the processor time of both ways to L, per
+window. Alarm: less than `_ALIVE` explained.
 """
 
 from __future__ import annotations
@@ -22,17 +24,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.allocation.router import BASE_RATES, magnitudes, negative_elbo, training_counts
-from gvcodec.errors import UsageError
-from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.models import ROUTER, TOKENIZER, model_id, save_weights
-from gvcodec.planes import planes_from_frame
+from gvcodec.allocation.router import magnitudes
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d import ops_exact
+from gvcodec.gvc1d.budgets import cost_of
+from gvcodec.gvc1d.frame_coder import RATE_STEPS, Frame, FrameCoder
+from gvcodec.gvc1d.weights import read_network
+from gvcodec.models import GVC1D, ROUTER, model_id, read_arrays, save_weights
+from gvcodec.planes import Scaler
+from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
 from training.alarms import Alarm
@@ -41,20 +46,32 @@ from training.files import list_clips
 from training.held_out import is_held_out
 from training.loop import Loop, Schedule, Work
 
-#: The picture of a clip is one of its first `_FIRST`, scaled to fit into `_WINDOWS` windows.
-_FIRST, _WINDOWS = 48, (3, 2)
-#: Share of the sources that the tokenizer never learned from (`TrainConfig.held_out`), and with
-#: those that decide how long the head learns.
+#: Windows of height that pictures are scaled to.
+_ROWS = 1
+#: Frames that are coded one after the other, so far apart: a keyframe and one that follows it.
+FRAMES, STEP = 2, 2
+#: Coded rates, in turn: the middle one of the network and two next to it.
+RATES = tuple(rate * RATE_STEPS for rate in (3, 4, 5))
+#: Share of the sources that are held out, and with those that decide how long the head learns.
 _HELD_OUT, _APART = 0.12, 0.3
 #: Weights of the ridge, a share of the inputs' variance.
 _RIDGES = (0.001, 0.01, 0.1, 0.3, 1.0)
 _HIDDEN, _STEPS, _LOOK, _RATE, _DECAY = 32, 200, 10, 1e-3, 0.1
-#: Share of the variance of log(-ELBO) between windows that the router has to explain.
+#: Share of the variance of log L between windows that the router has to explain.
 _ALIVE = 0.2
 
 
+class Survey(NamedTuple):
+    """Of M windows: the router's inputs (M, RUNS + 1) and log L (M,); processor seconds to L, of a
+    window."""
+
+    inputs: NDArray[np.float32]
+    costs: NDArray[np.float64]
+    seconds: float
+
+
 class Windows(NamedTuple):
-    """Of M windows: the router's inputs (M, K + 1) and log(-ELBO) (M,)."""
+    """Of M windows: the router's inputs (M, RUNS + 1) and log L (M,)."""
 
     seen: Tensor
     wanted: Tensor
@@ -88,7 +105,7 @@ class Head(nn.Module):
         self.linear.weight.data[0], self.linear.bias.data[0] = solved, usual
 
     def forward(self, seen: Tensor) -> Tensor:
-        """log(-ELBO) (M,)."""
+        """log L (M,)."""
         seen = self._normalise(seen)
         logs: Tensor = (self.linear(seen) + self.out(self.hidden(seen).relu()))[:, 0]
         return logs
@@ -103,73 +120,67 @@ class Head(nn.Module):
         return line | hidden | out
 
 
-def picture(path: Path, window: int) -> Planes:
-    """Of a clip or photo (10 bits), reduced to about as many windows as `_WINDOWS`."""
-    number = zlib.crc32(path.name.encode()) % _FIRST
-    with av.open(str(path)) as container:
-        *_, frame = itertools.islice(container.decode(video=0), number + 1)
-    across, down = (side * window for side in _WINDOWS)
-    part = min(1.0, across / frame.width, down / frame.height)
-    width, height = (max(16, int(n * part) // 2 * 2) for n in (frame.width, frame.height))
-    small = frame.reformat(width, height, format="yuv420p10le", interpolation="AREA")
-    return planes_from_frame(small)
+def read_frames(path: Path, window: int) -> list[Planes]:
+    """`FRAMES` frames of a video, `STEP` apart, or a photo, `_ROWS` windows high and with whole
+    windows of width. Raises `MediaError`."""
+    with VideoReader(path, frames=FRAMES * STEP) as reader:
+        fmt, height = reader.format, _ROWS * window
+        columns = max(1, round(fmt.width * height / fmt.height / window))
+        scaler = Scaler(fmt, (columns * window, height))
+        return [scaler.apply(frame.planes) for frame in itertools.islice(reader, 0, None, STEP)]
 
 
-@torch.no_grad()
-def survey(
-    tokenizer: Tokenizer, planes: Planes, rates: Sequence[float]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """At each of R rates: magnitudes (R, W, K + 1); bits and sums of L1 in 0…1 (2, R, W)."""
-    values = tokenizer.encode([planes]).values
-    tokens = values.shape[2]
-    everything = _errors(tokenizer, values, planes)
-    seen, found = [], []
-    for rate in rates:
-        counts = training_counts(everything, everything.mean(), tokens, np.array(rate))
-        kept = values * (np.arange(tokens) < counts[..., None])[..., None]
-        seen.append(magnitudes(values[0], rate))
-        bits = tokenizer.bits(kept)[0].numpy().astype(np.float64)
-        found.append((bits, _errors(tokenizer, kept, planes)[0]))
-    return np.stack(seen), np.stack(found, 1)
+def survey(coder: FrameCoder, frames: Sequence[Planes], rate: int) -> Survey:
+    """All windows of frames that are coded one after the other at a coded rate."""
+    full = np.full(coder.windows, coder.config.tokens, np.int32)
+    inputs, costs, seconds = [], [], 0.0
+    for planes in frames:
+        analysis = coder.analyse(planes, rate)
+        frame = Frame(rate, full, np.rint(analysis.values).astype(np.int32))
+        began = time.process_time()
+        costs.append(np.log(np.maximum(cost_of(coder.estimate(frame, analysis), rate), 1e-3)))
+        seconds += time.process_time() - began
+        inputs.append(magnitudes(frame.tokens, rate / RATE_STEPS))
+        coder.encode(frame)
+    windows = len(frames) * coder.windows
+    return Survey(np.concatenate(inputs), np.concatenate(costs), seconds / windows)
 
 
-def _errors(tokenizer: Tokenizer, values: NDArray[np.int16], planes: Planes) -> NDArray[np.float64]:
-    """L1 of luma by window, (1, W)."""
-    height, width = planes[0].shape
-    shown = tokenizer.decode(values, width, height)[0][0, 0].numpy()[:height, :width]
-    missed = np.abs(shown - planes[0].astype(np.float32) / 1020)
-    side = tokenizer.model.config.window
-    rows = np.add.reduceat(missed, np.arange(0, height, side), 0)
-    return np.add.reduceat(rows, np.arange(0, width, side), 1).reshape(1, -1).astype(np.float64)
+class Gathered(NamedTuple):
+    """Windows of `clips` videos and photos; processor seconds to L, of a window."""
+
+    material: Material
+    clips: int
+    seconds: float
 
 
-def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple[Material, float]:
-    """Windows of the clips, as far as the time goes, and the price of a bit: with it bits and
-    errors weigh the same on average. Unreadable clips are left out."""
+def gather(clips: Sequence[Path], model: Path, minutes: float) -> Gathered:
+    """Windows of the clips, as far as the time goes. Unreadable clips are left out. Raises
+    `UsageError` for too few of them."""
+    config, weights = read_network(model)
     began = time.process_time()
-    seen, found, groups = [], [], []
-    for number, path in enumerate(clips):
+    surveys, groups = [], []
+    for path in clips:
         if time.process_time() - began > 60 * minutes:
             break
         try:
-            planes = picture(path, tokenizer.model.config.window)
-        except (av.FFmpegError, ValueError, IndexError) as error:
-            log_line(f"{path}: {error}")
+            frames = read_frames(path, config.window)
+        except MediaError as error:
+            log_line(str(error))
             continue
-        rates = BASE_RATES[0], BASE_RATES[1 + number % (len(BASE_RATES) - 1)]
-        inputs, costs = survey(tokenizer, planes, rates)
-        seen.append(inputs.reshape(-1, inputs.shape[-1]))
-        found.append(costs.reshape(2, -1))
-        groups.append(np.full(len(seen[-1]), group_of(path)))
+        height, width = frames[0][0].shape
+        coder = FrameCoder(config, weights, ops_exact, (width, height))
+        surveys.append(survey(coder, frames, RATES[len(surveys) % len(RATES)]))
+        groups.append(np.full(len(surveys[-1].costs), group_of(path)))
+        log_line(f"{path.name}: {len(groups[-1])} windows")
     group = np.concatenate(groups) if groups else np.zeros(0)
     if len(np.unique(group)) < len(Material._fields):
         raise UsageError("too few clips: some are learned from, some decide, some are held out")
-    bits, errors = np.concatenate(found, 1)
-    price = float(errors.mean() / max(bits.mean(), 1e-9))
-    wanted = np.log(np.maximum(negative_elbo(bits, errors, price), 1e-3)).astype(np.float32)
-    every = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(wanted)
-    parts = [Windows(*(x[torch.from_numpy(group == n)] for x in every)) for n in range(3)]
-    return Material(*parts), price
+    seen = torch.from_numpy(np.concatenate([one.inputs for one in surveys]))
+    costs = torch.from_numpy(np.concatenate([one.costs for one in surveys]).astype(np.float32))
+    places = [torch.from_numpy(group == place) for place in range(len(Material._fields))]
+    material = Material(*(Windows(seen[at], costs[at]) for at in places))
+    return Gathered(material, len(surveys), float(np.mean([one.seconds for one in surveys])))
 
 
 def group_of(path: Path) -> int:
@@ -215,7 +226,7 @@ def train(material: Material, seed: int = 1) -> Head:
 
 @torch.no_grad()
 def explained(head: Head, windows: Windows, change: str = "") -> float:
-    """Share of the variance of log(-ELBO) predicted; `change`: "zeroed" (mean) or "shuffled"."""
+    """Share of the variance of log L predicted; `change`: "zeroed" (mean) or "shuffled"."""
     seen, wanted = windows.seen.clone(), windows.wanted
     if change == "zeroed":
         seen[:, :-1] = head.centre[:-1]
@@ -225,35 +236,49 @@ def explained(head: Head, windows: Windows, change: str = "") -> float:
     return float(1 - (head(seen) - wanted).pow(2).mean() / wanted.var(correction=0))
 
 
+def figures_of(head: Head, material: Material) -> dict[str, float]:
+    """Shares explained of held-out windows, and processor seconds of the router, of a window."""
+    held_out = material.held_out
+    figures = {
+        "explained": explained(head, held_out),
+        "ridge_alone": explained(fit_ridge(material), held_out),
+    } | {change: explained(head, held_out, change) for change in ("zeroed", "shuffled")}
+    began = time.process_time()
+    with torch.no_grad():
+        head(held_out.seen)
+    seconds = (time.process_time() - began) / len(held_out.wanted)
+    return {name: round(value, 3) for name, value in figures.items()} | {
+        "seconds_of_router": round(seconds, 7)
+    }
+
+
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training router", description=__doc__)
     parser.add_argument("clips", type=Path, metavar="FOLDER", help="folder of videos and photos")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=3.0, help="minutes of training (3)")
-    parser.add_argument("--model", type=Path, help="weights of the tokenizer (the shipped ones)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="minutes of coding (3)")
+    parser.add_argument(
+        "--model", type=Path, help="weights of the GVC1D network (the shipped ones)"
+    )
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     began = time.process_time()
-    model = options.model or TOKENIZER.find()
-    clips = list_clips(options.clips, ("devtest",))
-    clips = [path for path in clips if path.is_file()]
+    model = GVC1D.find(options.model)
+    clips = [path for path in list_clips(options.clips, ("devtest",)) if path.is_file()]
     clips.sort(key=lambda path: zlib.crc32(path.name.encode()))
-    material, price = gather(clips, Tokenizer(model), options.minutes)
+    material, count, seconds = gather(clips, model, options.minutes)
     head = train(material)
-    held = material.held_out
-    figures = {change: explained(head, held, change) for change in ("", "zeroed", "shuffled")}
-    log_line(", ".join(f"{change or 'explained'} {value:.3f}" for change, value in figures.items()))
-    if not figures[""] >= _ALIVE:
-        raise Alarm(f"the router explains {figures['']:.2f} of held-out windows' variance")
+    figures = figures_of(head, material)
+    log_line(", ".join(f"{name} {value:g}" for name, value in figures.items()))
+    if not figures["explained"] >= _ALIVE:
+        raise Alarm(f"the router explains {figures['explained']:.2f} of held-out windows' variance")
     options.out.mkdir(parents=True, exist_ok=True)
-    identity = model_id(model).hex()
-    save_weights(head.weights(), options.out / ROUTER.name, {"tokenizer": identity})
-    figures = {
-        "explained": figures.pop(""),
-        "ridge_alone": explained(fit_ridge(material), held),
-    } | figures
-    card: dict[str, object] = {"tokenizer": identity, "bit_price": price}
+    identity, facts = model_id(model).hex(), read_arrays(model, ())[1]
+    save_weights(head.weights(), options.out / ROUTER.name, {"network": identity})
+    card: dict[str, object] = {"network": identity}
+    card |= {f"network_{name}": facts[name] for name in ("steps", "seed") if name in facts}
+    card |= {"clips": count}
     card["windows"] = {name: len(part.wanted) for name, part in material._asdict().items()}
-    card |= {name: round(value, 3) for name, value in figures.items()}
+    card |= figures | {"seconds_to_elbo": round(seconds, 4)}
     minutes = (time.process_time() - began) / 60
     write_card(options.out / ROUTER.name, head, _STEPS, minutes, **card)

@@ -5,6 +5,6 @@ window of each frame.
     router.py       InfoTok: windows get tokens in proportion to bits + distortion, or a prediction
     patches.py      features of luma alone, without an encoder
 
-Tokens of a window are ordered from coarse to fine, so a count is a prefix that decodes. Everything
-here runs in the encoder: a stream holds counts or masks as integers and a decoder needs none of it.
+A count is a prefix of the tokens of a window. Everything here runs in the encoder: a stream holds
+counts or masks as integers and a decoder needs none of it.
 """

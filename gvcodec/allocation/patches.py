@@ -1,7 +1,7 @@
-"""Features of luma alone, for budgets without the tokenizer or torch.
+"""Features of luma alone, for budgets without a network.
 
-A 256×256 window has 32 areas of 64×32 samples, one for each token's place. The feature of an area
-is the means of its 8×8 blocks minus the window's mean, and the mean magnitude of its gradients.
+A 256×256 window has 32 areas of 64×32 samples. The feature of an area is the means of its 8×8
+blocks minus the window's mean, and the mean magnitude of its gradients.
 """
 
 from __future__ import annotations

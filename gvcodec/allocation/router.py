@@ -1,16 +1,14 @@
 """InfoTok: a window gets tokens in proportion to its evidence lower bound.
 
 Ye et al., "InfoTok: Adaptive Discrete Video Tokenizer via Information-Theoretic Compression", ICLR
-2026 (arXiv 2512.16975). -ELBO of a window is its code length plus its distortion, in the paper the
-L1 error of the decode of all tokens. With its mean over windows seen before, E[ELBO], a window gets
+2026 (arXiv 2512.16975). -ELBO of a window is its code length plus its distortion with all tokens.
+With its mean over windows, E[ELBO], a window gets
 
     N = clip(β · ELBO / E[ELBO], K/16, K)        of K tokens
 
-so that code length follows information (Shannon). `Router` predicts -ELBO from the encoder's
-output, without a decode; the package `training` fits it. It reads the tokens and not the
-transformer's features, from which layer norms remove the contrast of a window: they explain 0.36 of
-the variance of log(-ELBO), tokens 0.9. Shapes: W windows of K tokens with C channels; a leading F
-for several frames.
+so that code length follows information (Shannon). `Router` predicts it from the integers of the
+encoder, without a decode and without a pass of the entropy model; `python -m training router` fits
+it. Shapes: W windows of T tokens with C channels; leading dimensions for several frames.
 """
 
 from __future__ import annotations
@@ -27,40 +25,20 @@ from gvcodec.models import ROUTER, read_arrays
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
-#: Weight of the previous running mean per frame, as in the paper.
-DECAY = 0.95
+#: Inputs of the router are of as many runs of tokens, each a region of its window.
+RUNS = 32
 #: Least share of all tokens of a window, as in the paper.
 FLOOR = 16
-#: Shares of all tokens that training draws, as in the paper.
-BASE_RATES = (1.0, 0.75, 0.5, 0.25)
 
 
 def negative_elbo(bits: Floats, distortion: Floats, bit_price: float) -> NDArray[np.float64]:
-    """-ELBO of windows in bits: code length plus L1 error divided by the distortion per bit."""
+    """-ELBO of windows in bits: code length plus distortion divided by the distortion per bit."""
     return np.asarray(bits, np.float64) + np.asarray(distortion, np.float64) / bit_price
 
 
-class RunningMean:
-    """E[ELBO] of the windows so far: each frame moves it by 1 - `DECAY`, the first sets it."""
-
-    def __init__(self, value: float | None = None) -> None:
-        self.value = value
-
-    def update(self, elbo: Floats) -> float:
-        """The mean with the windows of one more frame, (W,)."""
-        now = float(np.mean(elbo))
-        self.value = now if self.value is None else DECAY * self.value + (1 - DECAY) * now
-        return self.value
-
-
-def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
-    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape."""
-    counts = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
-    return np.rint(np.clip(counts, tokens / FLOOR, tokens)).astype(np.int64)
-
-
 def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
-    """`route` with the β whose counts sum to `total`, exactly if the clip allows it.
+    """N = clip(β · ELBO / E[ELBO], K/16, K), K = `tokens`, with the β whose counts sum to `total`,
+    exactly if the clip allows it; `elbo` of any shape.
 
     If not even K/16 for each fits into `total`, the windows of least -ELBO get nothing."""
     flat = np.asarray(elbo, np.float64).ravel()
@@ -82,20 +60,18 @@ def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
     return counts.reshape(np.shape(elbo))
 
 
-def training_counts(losses: Floats, mean: float, tokens: int, rates: Floats) -> Counts:
-    """Token counts for training, of the shape of `losses`: each window's base rate r of
-    `BASE_RATES` varied by its loss, N = clip(r · K · loss / E[loss], K/16, K), so that every length
-    is seen with the windows that will have it."""
-    return route(np.asarray(rates) * np.asarray(losses, np.float64), mean, tokens, tokens)
-
-
 def magnitudes(values: Floats, rate: float) -> NDArray[np.float32]:
-    """Inputs of the router for windows with tokens `values` (..., K, C): log(1 + |value|) of each
-    token, the mean of its channels, and the share `rate` of all tokens that windows get on average,
-    (..., K + 1)."""
+    """Inputs of the router for windows with integers `values` (..., T, C): the mean of
+    log(1 + |value|) in each of `RUNS` runs of tokens (each token, with fewer of them), and the
+    network's `rate`, 0 = fine … 7: (..., RUNS + 1). Raises `ValueError` for a T without such
+    runs."""
+    tokens = np.shape(values)[-2]
+    if tokens > RUNS and tokens % RUNS:
+        raise ValueError(f"{tokens} tokens are not {RUNS} runs of the same length")
     logs = np.log1p(np.abs(np.asarray(values, np.float32))).mean(-1)
-    share = np.full((*logs.shape[:-1], 1), rate, np.float32)
-    return np.concatenate([logs, share], -1)
+    means = logs.reshape(*logs.shape[:-1], min(RUNS, tokens), -1).mean(-1)
+    rates = np.full((*means.shape[:-1], 1), rate, np.float32)
+    return np.concatenate([means, rates], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +79,7 @@ class Router:
     """Predicts log(-ELBO) of windows from normalised `magnitudes`: a linear map plus one hidden
     layer.
 
-    `centre`, `scale`, `linear` (K + 1); `hidden` (H, K + 1), `hidden_bias` (H); `out` (H),
+    `centre`, `scale`, `linear` (RUNS + 1); `hidden` (H, RUNS + 1), `hidden_bias` (H); `out` (H),
     `out_bias` (1)."""
 
     centre: NDArray[np.float32]
@@ -115,14 +91,14 @@ class Router:
     out_bias: NDArray[np.float32]
 
     @staticmethod
-    def find(tokenizer: bytes) -> Router | None:
-        """The shipped router, if it was trained for the tokenizer of this id."""
+    def find(network: bytes) -> Router | None:
+        """The shipped router, if it was trained for the GVC1D network of this id."""
         try:
             path = ROUTER.find()
         except WrongModelError:
             return None
         metadata = read_arrays(path, ())[1]
-        return Router.read(path) if metadata.get("tokenizer") == tokenizer.hex() else None
+        return Router.read(path) if metadata.get("network") == network.hex() else None
 
     @staticmethod
     def read(path: Path) -> Router:
@@ -138,13 +114,13 @@ class Router:
             raise ValueError(f"{path}: the router's parts do not fit together")
         return router
 
-    def predict(self, values: Floats, rate: float = 1.0) -> NDArray[np.float64]:
-        """-ELBO (...), of any unit, of windows (..., K, C) that get the share `rate` of all tokens
-        on average. Raises `ValueError` for another K."""
+    def predict(self, values: Floats, rate: float) -> NDArray[np.float64]:
+        """-ELBO (...), in units of J (`gvcodec.gvc1d.frame_coder`), of windows with integers
+        (..., T, C) at a rate of the network. Raises `ValueError` for another number of runs."""
         features = magnitudes(values, rate)
         if features.shape[-1] != self.centre.size:
             raise ValueError(
-                f"{features.shape[-1] - 1} tokens, {self.centre.size - 1} are expected"
+                f"{features.shape[-1] - 1} runs of tokens, {self.centre.size - 1} are expected"
             )
         features = (features - self.centre) * self.scale
         units = np.maximum(features @ self.hidden.T + self.hidden_bias, 0)  # (..., H)

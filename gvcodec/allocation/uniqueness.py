@@ -8,7 +8,7 @@ in this order to the frames of a GOP:
                                                 └─ Spatial Dynamic Compression ─► kept tokens
 
 Shapes: F frames of N tokens (all windows of a frame side by side) with D features and C channels.
-Features are the outputs of the tokenizer's encoder, or the keys of its last attention. A feature of
+Features are what leaves the encoder (`gvcodec.gvc1d.tokenizer`, of runs of tokens). A feature of
 zeros resembles nothing.
 """
 

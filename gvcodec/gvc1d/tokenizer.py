@@ -105,13 +105,20 @@ class Tokenizer:
         return values.round().clamp(-LARGEST, LARGEST), self.model.slots
 
     def decode(
-        self, values: Tensor | NDArray[np.int16], width: int, height: int
+        self,
+        values: Tensor | NDArray[np.int16],
+        width: int,
+        height: int,
+        count: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Luma [N, 1, H, W] and chroma [N, 2, H/2, W/2] in 0…1 (sample 255), of tokens
-        [N, W, T, C]; differentiable."""
+        [N, W, T, C], or the first `count` of each window; differentiable."""
         tokens, grid = torch.as_tensor(values).float(), grid_of(width, height, self.config)
+        sent = torch.ones_like(tokens[..., :1])
+        if count is not None:
+            sent[:, :, count:] = 0
         shown, _ = self.model.decode(
-            tokens, torch.ones_like(tokens[..., :1]), self._state(tokens, grid), self._mix, grid
+            tokens * sent, sent, self._state(tokens, grid), self._mix, grid
         )
         planes = from_patches(shown, grid, self.config, ops_torch)
         y, u, v = ((BLACK + RANGE * plane) / _WHITE for plane in planes)

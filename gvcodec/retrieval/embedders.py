@@ -3,8 +3,8 @@ bytes.
 
     small   the shipped small perceptual network: pictures and clips as queries, no
         download, NumPy alone
-    lp      LP-Comp of XComp on the tokenizer's latent tokens (`gvcodec.retrieval.lp_comp`),
-        torch
+    lp      LP-Comp of XComp on latent tokens of GVC1D's network
+        (`gvcodec.retrieval.lp_comp`), torch
 
 `register` adds another one, which may take words: `examples/search_by_words.py` has one for CLIP
 models. An embedder's packages are imported when it is created. Raises `WrongModelError` (exit code
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
-from gvcodec.models import GUIDE, LP_COMP, SUMMARY, TOKENIZER, model_id
+from gvcodec.models import GUIDE, GVC1D, LP_COMP, SUMMARY, model_id
 from gvcodec.planes import planes_from_rgb
 from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.retrieval.ranking import Attention
@@ -182,15 +182,21 @@ class Small(_OfPictures):
 
 class FrameTokens:
     """Inputs of LP-Comp from RGB (N, 256, 256, 3) uint8: `patches` (N, 16, features) of the small
-    perceptual network, and features of `latents` (N, 32, features). `tokenizer`: instead of the
-    shipped one."""
+    perceptual network, and features of `latents` (N, 32, features), of runs of tokens of GVC1D's
+    network. `network`: its weights (the shipped ones). Raises `WrongModelError` for a network with
+    other windows or too few tokens."""
 
-    def __init__(self, tokenizer: Any = None) -> None:
-        if tokenizer is None:
-            from gvcodec.gvc1d.tokenizer import Tokenizer
+    def __init__(self, network: Path | None = None) -> None:
+        from gvcodec.gvc1d.tokenizer import RUNS, Tokenizer
 
-            tokenizer = Tokenizer()
-        self._tokenizer, self.small = tokenizer, Small()
+        self._tokenizer, self.small = Tokenizer(network), Small()
+        config = self._tokenizer.config
+        if config.window != Lp.side or config.tokens % RUNS:
+            raise WrongModelError(
+                f"{self._tokenizer.path}: embedder lp reads {RUNS} runs of tokens of windows of "
+                f"{Lp.side}×{Lp.side}",
+                code="not-a-model",
+            )
 
     def patches(self, rgb: Pictures) -> Any:
         half = rgb.reshape(len(rgb), SMALL_SIDE, 2, SMALL_SIDE, 2, 3).mean((2, 4))
@@ -201,20 +207,24 @@ class FrameTokens:
 
 
 class Lp(_OfPictures):
-    """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures scaled to one window of the tokenizer."""
+    """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures scaled to one window of GVC1D's
+    network."""
 
     name, side = "lp", 2 * SMALL_SIDE
     dim, step = DIM, Small.step
 
-    def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
-        """`checkpoint` and `tokenizer`: instead of the shipped ones."""
+    def __init__(
+        self, checkpoint: str | Path | None = None, network: str | Path | None = None
+    ) -> None:
+        """`checkpoint`, and `network` of GVC1D: instead of the shipped ones. Raises
+        `WrongModelError` for a checkpoint that was made for another network."""
         import torch
 
         from gvcodec.retrieval.lp_comp import load
 
-        path = LP_COMP.find(checkpoint)
-        self.model, self.id, self._torch = load(path), lp_id(path), torch
-        self._read = FrameTokens(tokenizer)
+        path, weights = LP_COMP.find(checkpoint), GVC1D.find(network)
+        self.model, self.id, self._torch = load(path, weights), lp_id(path, weights), torch
+        self._read = FrameTokens(weights)
 
     def frames(self, rgb: Pictures) -> Any:
         read = self._read
@@ -261,10 +271,10 @@ def shipped_ids() -> dict[bytes, str]:
     return names
 
 
-def lp_id(checkpoint: Path | None = None) -> bytes:
-    """Id of embedder `lp`: of its checkpoint and of its tokenizer, since its vectors depend on
+def lp_id(checkpoint: Path | None = None, network: Path | None = None) -> bytes:
+    """Id of embedder `lp`: of its checkpoint and of GVC1D's network, since its vectors depend on
     both. Raises `WrongModelError`."""
-    files = LP_COMP.find(checkpoint), TOKENIZER.find()
+    files = LP_COMP.find(checkpoint), GVC1D.find(network)
     return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
 
 

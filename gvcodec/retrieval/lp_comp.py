@@ -1,13 +1,14 @@
 """LP-Comp of XComp (arXiv 2604.14149): all tokens of a frame become one token, layer by layer.
 
     picture 256×256 ─► small perceptual network ─► 16 patch tokens ─┐
-                    └► tokenizer (gvc1d) ────────► 32 latent tokens ┴► L causal layers ─► 1 token
+                    └► GVC1D's network ──────────► 32 latent tokens ┴► L causal layers ─► 1 token
 
-A frame has K = 48 tokens, patches first. Layer i of L is causal self-attention and an MLP; after it
+A frame has K = 48 tokens, patches first; a latent token is the mean and deviation of a run of the
+network's (`gvcodec.gvc1d.tokenizer`). Layer i of L is causal self-attention and an MLP; after it
 the last `goal(i, K, L)` tokens remain (later ones have seen the earlier ones): 41, 25, 8, 1. The
 last token is added to the frame's discriminants (`gvcodec.retrieval.compressor`), with weights that
 begin at zero: before training the result equals embedder `small`. The picture is scaled to one
-window of the tokenizer, so K does not depend on its size.
+window of the network, so K does not depend on its size.
 
 Trained by `python -m training lp_comp`. Importing this module imports torch."""
 
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.errors import WrongModelError
+from gvcodec.models import model_id, read_arrays
 from gvcodec.retrieval.compressor import DIM
 
 PATCHES, LATENTS = 16, 32
@@ -84,18 +86,21 @@ def _lengthen(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1])
 
 
-def load(path: Path) -> LpComp:
-    """The network of a checkpoint. Raises `WrongModelError`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def load(path: Path, network: Path | None = None) -> LpComp:
+    """LP-Comp of a checkpoint; `network`: weights of the GVC1D network whose tokens it has to have
+    been trained on. Raises `WrongModelError`."""
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        arrays, metadata = read_arrays(path)
+        weights = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
         model = LpComp(weights["enter.weight"].shape[1])
         model.load_state_dict(weights)
-    except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise WrongModelError(
             f"{path}: not a checkpoint of embedder lp ({reason})", code="not-a-model"
         ) from None
+    if network is not None and metadata.get("network") != model_id(network).hex():
+        raise WrongModelError(
+            f"{path}: made for another network than {network}", code="not-a-model"
+        )
     return model.eval()

@@ -1,26 +1,20 @@
-"""Networks of the tokenizer that tests make: small, of random weights."""
+"""Networks of random weights that tests make, as files."""
 
-import torch
+import json
+from dataclasses import asdict
+from pathlib import Path
 
-from gvcodec.gvc1d.config import TokenizerConfig, Transformer
-from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.token_network import TokenNetwork
+from safetensors.numpy import save_file
 
-_SIZES = {"window": 64, "tokens": 8, "memory": 2, "queries": 2}
-_SIZES |= {"head_width": 8, "head_blocks": 1}
-TINY = TokenizerConfig(Transformer(32, 2, 1, 1), Transformer(32, 2, 1, 1), **_SIZES)
+from gvcodec.gvc1d.model import Config, initial_weights
+from gvcodec.gvc1d.weights import FORM
 
-
-def make_model(config: TokenizerConfig = TINY, seed: int = 0) -> TokenNetwork:
-    torch.manual_seed(seed)
-    return TokenNetwork(config).eval()
+#: Windows of natural video, whose tokens are as many as LP-Comp reads; one layer.
+WIDE = Config(256, 32, 32, 2, 16, 2, 1, "L", "L", 1, memory=0)
 
 
-def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:
-    generator = torch.Generator().manual_seed(seed)
-
-    def plane(channels: int, h: int, w: int) -> torch.Tensor:
-        coarse = torch.rand(batch, channels, 4, 4, generator=generator)
-        return torch.nn.functional.interpolate(coarse, (h, w), mode="bicubic").clamp(0, 1)
-
-    return Picture(plane(1, height, width), plane(2, height // 2, width // 2))
+def write_network(path: Path, config: Config = WIDE, seed: int = 0) -> Path:
+    """Untrained weights, as if after 12 steps with seed 3."""
+    metadata = {"form": FORM, "config": json.dumps(asdict(config)), "steps": "12", "seed": "3"}
+    save_file(initial_weights(config, seed), path, metadata)
+    return path

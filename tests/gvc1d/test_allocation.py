@@ -162,18 +162,9 @@ def test_a_gop_never_sends_more_than_its_budget() -> None:
 # InfoTok
 
 
-def test_router_gives_tokens_by_elbo_within_its_limits() -> None:
-    elbo = np.array([[0.0, 1.0, 3.0], [10.0, 5.0, 100.0]])
-    for value, count in zip(elbo.ravel(), router.route(elbo, 5.0, 32, 12.0).ravel(), strict=True):
-        assert count == round(min(32, max(2, 12 * value / 5)))
+def test_elbo_is_bits_and_distortion_at_a_price() -> None:
     bits = np.array([10.0, 20.0])
     assert router.negative_elbo(bits, np.array([4.0, 0.0]), 0.5).tolist() == [18.0, 20.0]
-
-
-def test_running_mean_keeps_nineteen_parts_of_twenty() -> None:
-    mean = router.RunningMean()
-    assert mean.update(np.array([2.0, 4.0])) == 3
-    assert mean.update(np.array([13.0])) == pytest.approx(0.95 * 3 + 0.05 * 13)
 
 
 @pytest.mark.parametrize("total", [0, 5, 48, 100, 300, 767, 768, 5000])
@@ -190,12 +181,14 @@ def test_counts_by_elbo_come_to_the_budget(total: int) -> None:
             assert np.abs(found[inside] - elbo[inside] * share).max() <= 1.5
 
 
-def test_training_varies_base_rates_by_loss() -> None:
-    rates = np.array(router.BASE_RATES)
-    assert router.training_counts(np.ones(4), 1.0, 32, rates).tolist() == [32, 24, 16, 8]
-    for loss in (0.01, 0.5, 9.0):
-        found = router.training_counts(np.full(4, loss), 1.0, 32, rates)
-        assert found.tolist() == [round(min(32, max(2, r * 32 * loss))) for r in rates]
+def test_inputs_of_the_router_are_of_runs_of_tokens() -> None:
+    values = np.random.default_rng(2).integers(-9, 10, (2, 3, 256, 4))
+    found = router.magnitudes(values, 4)
+    assert found.shape == (2, 3, router.RUNS + 1) and (found[..., -1] == 4).all()
+    run = np.log(1 + np.abs(values[1, 2, 8 * 5 : 8 * 6])).mean()
+    assert found[1, 2, 5] == pytest.approx(run, rel=1e-5)
+    with pytest.raises(ValueError, match="48 tokens are not 32 runs"):
+        router.magnitudes(values[:, :, :48], 4)
 
 
 def test_router_predicts_as_written_down(tmp_path: Path) -> None:
@@ -206,15 +199,15 @@ def test_router_predicts_as_written_down(tmp_path: Path) -> None:
     save_file(parts, tmp_path / "router.safetensors")
     head = router.Router.read(tmp_path / "router.safetensors")
     values = rng.integers(-9, 10, (2, 3, 8, 4))
-    found = head.predict(values, 0.75)
+    found = head.predict(values, 3.5)
     assert found.shape == (2, 3)
-    seen = np.append(np.log(1 + np.abs(values[1, 2])).mean(1), 0.75)
+    seen = np.append(np.log(1 + np.abs(values[1, 2])).mean(1), 3.5)
     seen = (seen - parts["centre"]) * parts["scale"]
     units = parts["hidden"] @ seen + parts["hidden_bias"]
     expected = np.exp(parts["linear"] @ seen + np.maximum(units, 0) @ parts["out"] + 0.5)
     assert found[1, 2] == pytest.approx(expected, rel=1e-4)
     with pytest.raises(ValueError, match="8 are expected"):
-        head.predict(values[:, :, :3])
+        head.predict(values[:, :, :3], 3.5)
     save_file(parts | {"out": np.zeros(4, np.float32)}, tmp_path / "odd.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
         router.Router.read(tmp_path / "odd.safetensors")

@@ -3,8 +3,8 @@
 import functools
 import json
 import math
-import types
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from gvcodec.condense.clip_streams import decode, encode
 from gvcodec.errors import WrongModelError
-from gvcodec.models import LP_COMP
+from gvcodec.models import GVC1D, GVC1D_MINI, LP_COMP, model_id, save_weights
 from gvcodec.planes import planes_from_rgb, rgb_matrix
 from gvcodec.retrieval import embedders, lp_comp
 from gvcodec.retrieval.embedders import FrameTokens
@@ -24,19 +24,15 @@ from gvcodec.types import Colour
 from scripts.demo_clip import frames as demo_frames
 from tests.clips import write_pictures
 from tests.conftest import run
-from training.lp_comp import FRAMES, Clip, Frames, judge, match_losses
+from tests.gvc1d.models import WIDE, write_network
+from training.lp_comp import FORMS, FRAMES, Clip, Frames, fill, judge, match_losses, read_clips
 
 FEATURES = 24
 
 
-class Tokenizer:
-    """Instead of the shipped one: tokens are means of cells of luma, weighed at random."""
-
-    def encode(self, pictures: list[Any]) -> Any:
-        luma = np.stack([y for y, _, _ in pictures]).astype(np.float32) / 1023
-        cells = luma.reshape(len(luma), 8, 32, 4, 64).mean((2, 4)).reshape(len(luma), 1, 32, 1)
-        weights = np.random.default_rng(0).normal(size=FEATURES)
-        return types.SimpleNamespace(features=np.float32(np.tanh(cells * 5 * weights)))
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_network(tmp_path_factory.mktemp("network") / GVC1D.name)
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -107,14 +103,14 @@ def test_vectors_are_those_of_the_formula() -> None:
     assert not np.allclose(found[0], define(model, tokens[0][::-1]), atol=0.1)
 
 
-def test_it_begins_as_the_shipped_discriminants() -> None:
+def test_it_begins_as_the_shipped_discriminants(network: Path) -> None:
     rgb = pictures(2)
     half = np.uint8(np.rint(rgb.reshape(2, 128, 2, 128, 2, 3).mean((2, 4))))
     wanted = embedders.make("small").query(half)
     torch.manual_seed(1)
-    model = LpComp(FEATURES)
+    model = LpComp(2 * WIDE.width)
     with torch.no_grad():
-        read = FrameTokens(Tokenizer())
+        read = FrameTokens(network)
         narrow = torch.from_numpy(read.small.narrow(read.patches(rgb)))
         found = model(model.tokens(narrow, torch.from_numpy(read.latents(rgb)))).numpy()
     assert np.allclose(found, wanted, atol=1e-3)
@@ -173,6 +169,68 @@ def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_reads_the_network_that_it_was_trained_on(
+    network: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(2)
+    model, path = LpComp(2 * WIDE.width), tmp_path / LP_COMP.name
+    torch.nn.init.normal_(model.last.weight, std=0.3)
+    save_weights(model.state_dict(), path, {"network": model_id(network).hex()})
+    lp, rgb = embedders.Lp(path, network), pictures(3)
+    vectors = lp.query(rgb)
+    assert vectors.shape == (3, 64) and lp.id == embedders.lp_id(path, network)
+    # Vectors of a frame depend on its latent tokens.
+    patches = torch.from_numpy(lp._read.small.narrow(lp._read.patches(rgb)))
+    latents = torch.from_numpy(lp._read.latents(rgb))
+    for own, close in ((latents, True), (latents.flip(0), False)):
+        with torch.no_grad():
+            found = lp.model(lp.model.tokens(patches, own)).numpy()
+        assert np.allclose(found, vectors, atol=0.02) == close
+    other = write_network(tmp_path / GVC1D.name, seed=1)
+    assert embedders.lp_id(path, other) != lp.id
+    for metadata in ({"network": model_id(other).hex()}, None):
+        save_weights(model.state_dict(), tmp_path / "other.safetensors", metadata)
+        with pytest.raises(WrongModelError, match="made for another network") as caught:
+            embedders.Lp(tmp_path / "other.safetensors", network)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_other_windows_or_fewer_tokens_is_refused(tmp_path: Path) -> None:
+    few = write_network(tmp_path / "few.safetensors", replace(WIDE, tokens=24))
+    for path in (GVC1D_MINI.find(), few):
+        with pytest.raises(WrongModelError, match="32 runs of tokens") as caught:
+            FrameTokens(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_training_reads_the_latent_tokens_of_a_network(network: Path, tmp_path: Path) -> None:
+    cache, videos = tmp_path / "cache", tmp_path / "videos"
+    cache.mkdir()
+    videos.mkdir()
+    shape = len(FORMS), FRAMES
+    rgb = np.random.default_rng(0).integers(0, 256, (*shape, 256, 256, 3), np.uint8)
+    patches = np.zeros((*shape, PATCHES, 64), np.float16)
+    np.savez(cache / "a.npz", pictures=rgb, patches=patches, pooled=patches[:, :, 0])
+    (videos / "a.mp4").touch()  # its pictures are cached
+    fill(videos, cache, network)
+    (clip,) = read_clips(cache, network)
+    assert clip.latents.shape == (*shape, LATENTS, 2 * WIDE.width)
+    wanted = FrameTokens(network).latents(rgb[1])
+    assert np.allclose(clip.latents[1].numpy(), wanted, rtol=1e-2, atol=1e-2)
+    other = write_network(tmp_path / "w.safetensors", seed=1)
+    assert not read_clips(cache, other)
+    # Weights and card name the network.
+    work = Frames(([clip], [clip], [clip]), 0, tmp_path, network)
+    work.validate(work.model)
+    work.write(work.model, 5, 0.1)
+    weights = tmp_path / LP_COMP.name
+    assert lp_comp.load(weights, network).enter.in_features == 2 * WIDE.width
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["network"] == model_id(network).hex() and card["steps"] == 5
+    with pytest.raises(WrongModelError):
+        lp_comp.load(weights, other)
+
+
 @functools.cache
 def demo_pictures() -> list[np.ndarray]:
     return [*demo_frames(72, step=6)]
@@ -197,8 +255,8 @@ def thumbnail_of(picture: np.ndarray) -> np.ndarray:
 
 
 def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
-    whole = judge(lp_comp.load(LP_COMP.find()), [demo])["loss"]
-    zeroed, mixed = (lp_comp.load(LP_COMP.find()) for _ in "ab")
+    whole = judge(lp_comp.load(LP_COMP.find(), GVC1D.find()), [demo])["loss"]
+    zeroed, mixed = (lp_comp.load(LP_COMP.find(), GVC1D.find()) for _ in "ab")
     with torch.no_grad():
         zeroed.last.weight.zero_()
         zeroed.last.bias.zero_()
@@ -210,7 +268,7 @@ def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
 
 def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None:
     """QC-Comp's projections: a frame as it is asks for the coded one."""
-    shipped = lp_comp.load(LP_COMP.find())
+    shipped = lp_comp.load(LP_COMP.find(), GVC1D.find())
     with torch.no_grad():
         forms = zip(demo.patches.float(), demo.latents.float(), strict=True)
         asked, keys, _ = (shipped(shipped.tokens(*form)) for form in forms)

@@ -1,21 +1,27 @@
 """Training of the router and of the guide network."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from conformance.network_inputs import save_tiny
 from gvcodec import perceptual
-from gvcodec.allocation.router import BASE_RATES, Router
+from gvcodec.allocation.router import RUNS, Router
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
-from gvcodec.models import GUIDE, save_weights
+from gvcodec.gvc1d import ops_exact
+from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, RANGE, RATE_STEPS, FrameCoder, lambda_of
+from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.gvc1d.weights import read_network
+from gvcodec.models import GUIDE, GVC1D, GVC1D_MINI, ROUTER, model_id, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
-from tests.clips import make_clip
-from tests.gvc1d.models import TINY, make_model
-from training import perceptual_layers, router
+from tests.clips import make_clip, write_clip
+from tests.gvc1d.models import WIDE, write_network
+from training import perceptual_layers, router, world
 from training.alarms import Alarm
 from training.perceptual import agreement, refine
 from training.perceptual_layers import fit_layers
@@ -23,12 +29,12 @@ from training.perceptual_pairs import GRADIENT_UNIT, Pairs, judge_pair
 
 
 def material(tokens: int = 8, learn: int = 400, bend: float = 0.5) -> router.Material:
-    """log(-ELBO) that follows from the tokens, in part along a bend, and a little noise."""
+    """log L that follows from the tokens, in part along a bend, and a little noise."""
     rng = np.random.default_rng(0)
     parts = []
     for count in (learn, 150, 150):
         seen = rng.gamma(1.0, 1.0, (count, tokens + 1)).astype(np.float32)
-        seen[:, -1] = rng.choice(BASE_RATES, count)
+        seen[:, -1] = rng.choice([0.25, 0.5, 0.75, 1.0], count)
         bent = bend * np.maximum(seen[:, 0] - 1, 0)
         wanted = 6 + bent + 0.5 * seen[:, 3] - seen[:, -1] + 0.1 * rng.normal(size=count)
         parts.append(router.Windows(torch.from_numpy(seen), torch.from_numpy(wanted).float()))
@@ -66,21 +72,36 @@ def test_it_begins_as_the_ridge_regression_and_is_never_worse_where_it_decides()
     assert router.explained(trained, few.validate) >= router.explained(begin, few.validate)
 
 
-def test_a_survey_measures_every_base_rate(tmp_path) -> None:
-    torch.manual_seed(0)
-    save_model(make_model(), tmp_path / "tiny.safetensors")
-    tokenizer = Tokenizer(tmp_path / "tiny.safetensors")
-    seen, found = router.survey(tokenizer, make_clip(120, 70, 1)[0], BASE_RATES)
-    rates, count = len(BASE_RATES), 4  # 2 × 2 windows of 64
-    assert seen.shape == (rates, count, TINY.tokens + 1)
-    assert found.shape == (2, rates, count) and (found >= 0).all()
-    assert seen[:, 0, -1].tolist() == list(BASE_RATES)
-    values = tokenizer.encode([make_clip(120, 70, 1)[0]]).values
-    assert (values != 0).any() and found[0, 0].sum() >= found[0, -1].sum()
-    shown = tokenizer.decode(values, 120, 70)[0][0, 0].numpy()[:70, :120]
-    missed = np.abs(shown - make_clip(120, 70, 1)[0][0] / 1020.0)
-    everything = router._errors(tokenizer, values, make_clip(120, 70, 1)[0])
-    assert everything[0, 3] == pytest.approx(missed[64:, 64:].sum(), rel=1e-4)
+def test_a_survey_has_the_cost_of_whole_windows_and_inputs_of_runs() -> None:
+    model = GVC1D_MINI.find()
+    config, weights = read_network(model)
+    coder, rate = FrameCoder(config, weights, ops_exact, (128, 64)), 4 * RATE_STEPS
+    clip = world.draw(7, 2, [[0, 0], [0, 9]])
+    levels = ((64 + np.rint(876 * p)).astype(np.uint16) for p in (clip.y, clip.u, clip.v))
+    frames = [(y[:64], u[:32], v[:32]) for y, u, v in zip(*levels, strict=True)]
+    found = router.survey(coder, frames, rate)
+    assert found.inputs.shape == (4, config.tokens + 1) and (found.inputs[:, -1] == 4).all()
+    assert found.seconds > 0
+    # J of the windows of the first frame, by the network in torch.
+    network = Tokenizer(model, 4)
+    tokens = network.encode(frames[:1]).values
+    assert np.allclose(found.inputs[:2, :-1], np.log1p(np.abs(tokens[0])).mean(2), atol=0.05)
+    shown = network.decode(tokens, 128, 64)
+    error = np.zeros(2)
+    for plane, own in zip(frames[0], (shown[0][0, 0], *shown[1][0]), strict=True):
+        missed = np.square((1020 * own.numpy() - plane) / RANGE)
+        error += missed.reshape(len(missed), 2, -1).sum((0, 2))
+    bits = network.bits(tokens, 2)[0].numpy()
+    cost = error / DISTORTION_UNIT + lambda_of(rate) * bits
+    assert np.exp(found.costs[:2]) == pytest.approx(cost, 0.05)
+
+
+def test_frames_are_scaled_to_whole_windows(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mkv", make_clip(150, 64, 4))
+    shapes = [planes[0].shape for planes in router.read_frames(tmp_path / "a.mkv", 32)]
+    assert shapes == [(32, 64)] * router.FRAMES
+    Image.new("RGB", (40, 90)).save(tmp_path / "a.png")
+    assert [y.shape for y, _, _ in router.read_frames(tmp_path / "a.png", 32)] == [(32, 32)]
 
 
 def test_clips_of_a_source_stay_together() -> None:
@@ -89,12 +110,8 @@ def test_clips_of_a_source_stay_together() -> None:
     assert found[::2] == found[1::2] and set(found) == {0, 1, 2}
 
 
-def test_the_program_runs_on_videos_and_photos_and_its_alarm_goes_off(tmp_path) -> None:
-    """Random weights tell little: weights are written or the alarm says why, never a traceback."""
-    from PIL import Image
-
-    torch.manual_seed(0)
-    save_model(make_model(), tmp_path / "tiny.safetensors")
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "clips"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -102,21 +119,44 @@ def test_the_program_runs_on_videos_and_photos_and_its_alarm_goes_off(tmp_path) 
         picture = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8).repeat(24, 0).repeat(24, 1)
         Image.fromarray(picture // (1 + i % 5)).save(folder / f"source{i}-x.png")
     (folder / "source3-damaged.png").write_bytes(b"no picture")
-    words = [str(folder), "--out", str(tmp_path / "out")]
-    words += ["--model", str(tmp_path / "tiny.safetensors")]
-    try:
-        router.main(words)
-    except Alarm as alarm:
-        assert "held-out windows" in str(alarm)
-    else:
-        card = json.loads((tmp_path / "out" / "router.json").read_text())
-        assert card["explained"] >= 0.2 and set(card["windows"]) == set(router.Material._fields)
-        Router.read(tmp_path / "out" / "router.safetensors")
+    return folder
+
+
+def test_the_program_writes_a_router_of_its_network_and_a_card(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_network(tmp_path / GVC1D.name, replace(WIDE, window=32, patch=8, tokens=64))
+    monkeypatch.setattr(router, "_ALIVE", -1e9)  # untrained weights may say nothing
+    words = [str(photos), "--out", str(tmp_path / "out"), "--model", str(model)]
+    router.main(words)
+    card = json.loads((tmp_path / "out" / "router.json").read_text())
+    identity = model_id(model)
+    assert card["network"] == identity.hex() and card["clips"] == 24
+    assert [card["network_steps"], card["network_seed"]] == ["12", "3"]
+    assert set(card["windows"]) == set(router.Material._fields)
+    assert sum(card["windows"].values()) == 24
+    assert {"explained", "ridge_alone", "zeroed", "shuffled"} <= set(card)
+    assert card["seconds_to_elbo"] > 0 and card["seconds_of_router"] >= 0
+    monkeypatch.setattr(type(ROUTER), "find", lambda *_: tmp_path / "out" / "router.safetensors")
+    found = Router.find(identity)
+    assert found is not None and found.centre.size == RUNS + 1
+    assert Router.find(bytes(8)) is None
+
+
+def test_a_router_that_explains_too_little_is_not_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_tiny(tmp_path / "tiny.safetensors")
+    words = ["--out", str(tmp_path / "out"), "--model", str(model)]
+    monkeypatch.setattr(router, "_ALIVE", 1.01)
+    with pytest.raises(Alarm, match="held-out windows"):
+        router.main([str(photos), *words])
+    assert not (tmp_path / "out").exists()
     only = tmp_path / "one"
     only.mkdir()
-    (folder / "source1-x.png").rename(only / "source1-x.png")
+    (photos / "source1-x.png").rename(only / "source1-x.png")
     with pytest.raises(UsageError, match="too few clips"):
-        router.main([str(only), *words[1:]])
+        router.main([str(only), *words])
 
 
 WIDTHS = (6, 8, 10, 10, 8)
