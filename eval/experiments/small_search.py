@@ -1,16 +1,14 @@
-"""Search with the tokenizer and with a GVC1D network for natural video:
-`python -m eval.experiments.small_search VIDEOS CACHE --photos DIR --model WEIGHTS`.
+"""Search by the shipped embedders and by tokens of GVC1D's network alone:
+`python -m eval.experiments.small_search VIDEOS CACHE --photos DIR`.
 
 Clips that no method has learned from (those of the card of `summary`) are coded at q 60 and joined
 in random order; every method spends one hundredth of the bytes (`eval.search`). Questions are
 frames as they are, cropped, and mirrored and coded again, and clips cropped and coded again. Photos
 that move are there forwards and backwards: only the order of frames tells these apart.
 
-    small             shipped; reads neither network
-    lp, tokenizer     shipped: LP-Comp on the tokenizer's features
-    lp, network       LP-Comp trained on the network's features (`--minutes`)
-    lp, again         LP-Comp trained like this on the tokenizer's features
-    discriminants of  latent tokens alone, by Fisher's discriminants of the learned clips
+    small                     reads the small perceptual network
+    lp                        LP-Comp: reads both networks (`--weights`: another checkpoint)
+    discriminants of network  latent tokens alone, by Fisher's discriminants of the learned clips
 
 VIDEOS also serves to learn. CACHE keeps pictures and features; features of another network are
 added, the rest is read. Rows have 95 % bootstrap intervals over clips.
@@ -33,7 +31,7 @@ from numpy.typing import NDArray
 from eval.search import ASKED, CLIPS, Method, answer, join, questions, twins_of
 from eval.tools import append_rows, read_facts
 from gvcodec.api.decoded_frames import decode_planes
-from gvcodec.models import LP_COMP, SUMMARY, model_id
+from gvcodec.models import GVC1D, LP_COMP, SUMMARY
 from gvcodec.retrieval.compressor import Compressor
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
@@ -42,7 +40,6 @@ from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
 from training import lp_comp
 from training.card import write_arrays
-from training.gvc1d.pictures import PictureNetwork
 from training.summary import Clip, learn
 from training.summary_material import (
     FORMAT,
@@ -219,62 +216,50 @@ def interval(answers: Sequence[Array]) -> tuple[float, float, float, int]:
     return float(means.mean()), float(low), float(high), len(means)
 
 
-def methods_of(learn_cache: Path, model: Path, weights: Path) -> dict[str, tuple[str, Method]]:
-    """By name the kind of features and the method; `weights`: folder of trained LP-Comps."""
-    network, small = model_id(model).hex(), Small()
-    lps = {
-        "lp, tokenizer": ("tokenizer", LP_COMP.find()),
-        "lp, network": (network, weights / network / LP_COMP.name),
-        "lp, again": ("tokenizer", weights / "tokenizer" / LP_COMP.name),
+def methods_of(cache: Path, model: Path, weights: Path) -> dict[str, tuple[str, Method]]:
+    """By name the kind of features and the method. `cache`: of clips to learn from; `weights`: of
+    LP-Comp, made for the GVC1D network `model`."""
+    small, network = Small(), lp_comp.network_id(model)
+    learned, validation, _ = lp_comp.split(lp_comp.read_clips(cache, model))
+    lp = lp_vectors(load(weights, model), small)
+    return {
+        "small": ("patches", Method(small.compress)),
+        "lp": (f"patches + {network}", Method(lp)),
+        "discriminants of network": (network, Method(discriminants_of([*learned, *validation]))),
     }
-    methods = {"small": ("patches", Method(small.compress))}
-    for name, (kind, path) in lps.items():
-        methods[name] = f"patches + {kind}", Method(lp_vectors(load(path), small))
-    for name, kind, of in (("tokenizer", "tokenizer", None), ("network", network, model)):
-        learned, validation, _ = lp_comp.split(lp_comp.read_clips(learn_cache, of))
-        compress = discriminants_of([*learned, *validation])
-        methods[f"discriminants of {name}"] = kind, Method(compress)
-    return methods
 
 
-def prepare(options: argparse.Namespace) -> None:
-    """Fills the cache and trains LP-Comp on both kinds of latent tokens, as far as missing."""
-    learned, asked = options.cache / "learn", options.cache / "asked"
-    identity = model_id(options.model).hex()
-    for of, name in ((None, "tokenizer"), (options.model, identity)):
-        lp_comp.fill(options.videos, learned, of)
-        out = options.cache / "lp" / name
-        if not (out / LP_COMP.name).with_suffix(".json").is_file():
-            out.mkdir(parents=True, exist_ok=True)
-            lp_comp.train(learned, out, options.minutes, options.seed, of)
+def prepare(options: argparse.Namespace, model: Path) -> None:
+    """Fills the cache as far as missing."""
+    lp_comp.fill(options.videos, options.cache / "learn", model)
+    asked = options.cache / "asked"
     fill(options.videos, options.photos, asked, options.count)
-    reader = FrameTokens()
+    reader = FrameTokens(model)
     add_features(asked, "patches", reader.patches)
-    add_features(asked, "tokenizer", reader.latents)
-    add_features(asked, identity, FrameTokens(PictureNetwork(options.model)).latents)
+    add_features(asked, lp_comp.network_id(model), reader.latents)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m eval.experiments.small_search")
     add = parser.add_argument
     add("videos", type=Path, metavar="VIDEOS", help="folder of videos")
-    add("cache", type=Path, metavar="CACHE", help="folder for pictures, features and LP-Comp")
+    add("cache", type=Path, metavar="CACHE", help="folder for pictures and features")
     add("--photos", type=Path, metavar="DIR", help="photos to be moved")
-    add("--model", type=Path, required=True, help="weights of the GVC1D network")
+    add("--model", type=Path, help="weights of the GVC1D network (the shipped ones)")
+    add("--weights", type=Path, help="weights of LP-Comp (the shipped ones)")
     add("--count", type=int, default=40, help="held-out videos and photos at most (40)")
-    add("--minutes", type=float, default=4.0, help="minutes of training an LP-Comp (4)")
-    add("--seed", type=int, default=0, help="of this training")
     add("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(words)
     torch.set_num_threads(1)
-    prepare(options)
-    methods = methods_of(options.cache / "learn", options.model, options.cache / "lp")
+    model, weights = GVC1D.find(options.model), LP_COMP.find(options.weights)
+    prepare(options, model)
+    methods = methods_of(options.cache / "learn", model, weights)
     kinds = dict.fromkeys(kind for kind, _ in methods.values())
-    material, facts = read(options.cache / "asked", list(kinds)), read_facts(options.model)
+    material, facts = read(options.cache / "asked", list(kinds)), read_facts(model)
     for name, (kind, method) in methods.items():
         for figure, answers in ask(material.clips[kind], material.sizes, method).items():
             if any(len(values) for values in answers):
-                training = facts if "network" in name else ["", ""]
+                training = ["", ""] if name == "small" else facts
                 mean, low, high, count = interval(answers)
                 row = [name, *training, figure, *(round(x, 1) for x in (mean, low, high)), count]
                 append_rows(options.output, FIELDS, [row])

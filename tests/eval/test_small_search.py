@@ -1,45 +1,22 @@
-"""Search and router on a GVC1D network: the shipped miniature one, and a random one
-with windows of natural video."""
+"""Search by the shipped embedders and by tokens of a GVC1D network, on clips with known answers."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from eval.experiments import small_router, small_search
+from eval.experiments import small_search
 from eval.search import Method
 from eval.tools import read_facts
-from gvcodec.gvc1d import ops_exact
-from gvcodec.gvc1d.frame_coder import (
-    DISTORTION_UNIT,
-    RANGE,
-    RATE_STEPS,
-    FrameCoder,
-    lambda_of,
-)
-from gvcodec.gvc1d.model import Config, initial_weights
-from gvcodec.gvc1d.weights import FORM, read_network
+from gvcodec.errors import WrongModelError
+from gvcodec.models import LP_COMP, model_id, save_weights
 from gvcodec.retrieval.embedders import Small
 from gvcodec.retrieval.lp_comp import LpComp
 from gvcodec.types import Planes
+from tests.gvc1d.models import write_network
 from training import lp_comp, world
-from training.gvc1d.pictures import PictureNetwork
 from training.summary import Clip
 from training.summary_material import CLIP_STEP, STRIDE
-
-MODEL = Path(__file__).resolve().parents[2] / "checkpoints/gvc1d-mini.safetensors"
-SIDE = 16
-
-
-def write_network(path: Path, **sizes: int) -> Path:
-    """A random network of one layer with windows of 256²."""
-    config = Config(256, 32, 32, 2, 16, 2, 1, "L", "L", 1, memory=0, **sizes)
-    metadata = {"form": FORM, "config": json.dumps(asdict(config)), "steps": "12", "seed": "3"}
-    save_file(initial_weights(config, 0), path, metadata)
-    return path
 
 
 def levels_of(clip: world.Clip) -> list[Planes]:
@@ -47,11 +24,8 @@ def levels_of(clip: world.Clip) -> list[Planes]:
     return [tuple((64 + np.rint(876 * p)).astype(np.uint16) for p in frame) for frame in planes]
 
 
-def test_facts_come_from_the_metadata(tmp_path) -> None:
+def test_facts_come_from_the_metadata(tmp_path: Path) -> None:
     assert read_facts(write_network(tmp_path / "w.safetensors")) == ["12", "3"]
-
-
-# ------------------------------------------------------------------------------------------ search
 
 
 def clips(count: int, noise: float) -> list[Clip]:
@@ -120,42 +94,27 @@ def test_an_untrained_lp_comp_gives_the_shipped_discriminants() -> None:
     assert np.allclose(vectors, small.compress(patches), atol=1e-3)
 
 
-def test_lp_comp_reads_the_latent_tokens_of_a_network(tmp_path) -> None:
+def test_methods_read_the_features_of_one_network(tmp_path: Path) -> None:
     model, cache = write_network(tmp_path / "w.safetensors"), tmp_path / "cache"
-    cache.mkdir()
-    shape = len(lp_comp.FORMS), lp_comp.FRAMES
-    pictures = np.random.default_rng(0).integers(0, 256, (*shape, 256, 256, 3), np.uint8)
-    patches = np.zeros((*shape, 16, 64), np.float16)
-    np.savez(cache / "a.npz", pictures=pictures, patches=patches, pooled=patches[:, :, 0])
-    assert lp_comp.latents_of(cache, model) != lp_comp.latents_of(cache)
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "videos/a.mp4").touch()  # its pictures are cached
-    lp_comp.fill(tmp_path / "videos", cache, model)
-    (clip,) = lp_comp.read_clips(cache, model)
-    assert clip.latents.shape == (*shape, 32, 2 * 16) and float(clip.latents.float().std()) > 0
-    assert not lp_comp.read_clips(cache)
-
-
-# ------------------------------------------------------------------------------------------ router
-
-
-def test_the_survey_has_the_cost_of_whole_windows_and_inputs_of_runs() -> None:
-    config, weights = read_network(MODEL)
-    coder, rate = FrameCoder(config, weights, ops_exact, (128, 64)), 4 * RATE_STEPS
-    clip = world.draw(7, 2, [[0, 0], [0, 9]])
-    frames = [(y[:64], u[:32], v[:32]) for y, u, v in levels_of(clip)]
-    found = small_router.survey(coder, frames, rate)
-    assert found.inputs.shape == (4, config.tokens + 1) and (found.inputs[:, -1] == 4).all()
-    assert found.seconds > 0
-    # J of the windows of the first frame, by the network in torch.
-    network = PictureNetwork(MODEL, 4)
-    tokens = network.encode(frames[:1]).values
-    assert np.allclose(found.inputs[:2, :-1], np.log1p(np.abs(tokens[0])).mean(2), atol=0.05)
-    shown = network.decode(tokens, 128, 64)
-    error = np.zeros(2)
-    for plane, own in zip(frames[0], (shown[0][0, 0], *shown[1][0]), strict=True):
-        missed = np.square((1020 * own.numpy() - plane) / RANGE)
-        error += missed.reshape(len(missed), 2, -1).sum((0, 2))
-    bits = network.bits(tokens, 2)[0].numpy()
-    cost = error / DISTORTION_UNIT + lambda_of(rate) * bits
-    assert np.exp(found.costs[:2]) == pytest.approx(cost, 0.05)
+    features = lp_comp.latents_of(cache, model)
+    features.mkdir(parents=True)
+    rng, shape = np.random.default_rng(0), (len(lp_comp.FORMS), lp_comp.FRAMES)
+    for number in range(6):
+        patches = rng.normal(size=(*shape, 16, 64)).astype(np.float16)
+        latents = rng.normal(size=(*shape, 32, 80)).astype(np.float16)
+        np.savez(cache / f"{number}.npz", patches=patches, pooled=patches[:, :, 0])
+        np.savez(features / f"{number}.npz", latents=latents)
+    weights, own = tmp_path / LP_COMP.name, model_id(model).hex()
+    save_weights(LpComp(80).state_dict(), weights, {"network": own})
+    methods = small_search.methods_of(cache, model, weights)
+    assert {name: kind for name, (kind, _) in methods.items()} == {
+        "small": "patches",
+        "lp": f"patches + {own}",
+        "discriminants of network": own,
+    }
+    tokens = rng.normal(size=(3, 32, 80))
+    assert methods["discriminants of network"][1].vectors(tokens).shape == (3, 64)
+    other = write_network(tmp_path / "other.safetensors", seed=1)
+    (cache / model_id(other).hex()).symlink_to(features)
+    with pytest.raises(WrongModelError, match="another network"):
+        small_search.methods_of(cache, other, weights)
