@@ -24,9 +24,6 @@ from gvcodec.allocation.router import route_to
 from gvcodec.allocation.uniqueness import TokenSelection, compress, frame_budgets
 from gvcodec.option_rules import METHODS
 
-#: Tokens of a window.
-TOKENS = 32
-
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 

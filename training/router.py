@@ -159,7 +159,8 @@ def gather(clips: Sequence[Path], model: Path, minutes: float) -> Gathered:
     `UsageError` for too few of them."""
     config, weights = read_network(model)
     began = time.process_time()
-    surveys, groups = [], []
+    surveys: list[Survey] = []
+    groups: list[NDArray[np.int64]] = []
     for path in clips:
         if time.process_time() - began > 60 * minutes:
             break

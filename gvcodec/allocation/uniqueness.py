@@ -62,8 +62,8 @@ def uniqueness(features: Features, others: Features | None = None) -> NDArray[np
 
 
 def subtract_mean(features: Features) -> NDArray[np.float64]:
-    """Features (F, ..., D) less their mean over the GOP. Tokens of this encoder are similar (their
-    cosines are above 0.95); without the mean the paper's thresholds fit."""
+    """Features (F, ..., D) less their mean over the GOP. Those of this encoder are similar (most
+    cosines within a frame are above 0.8); less the mean they lie around 0."""
     wide = features.astype(np.float64)
     result: NDArray[np.float64] = wide - wide.mean(tuple(range(wide.ndim - 1)))
     return result

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -35,26 +32,3 @@ def default_torch_settings() -> Iterator[None]:
         if not torch.is_grad_enabled():
             stack.enter_context(torch.enable_grad())
         yield
-
-
-@contextlib.contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Within the context torch uses `threads` threads, 0 = its own choice."""
-    import torch
-
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def half_precision(device: torch.device | str) -> torch.autocast:
-    """bfloat16 for the network's products, on devices that are twice as fast with it."""
-    import torch
-
-    kind = torch.device(device).type
-    fast = kind != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=fast)
