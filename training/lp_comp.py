@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.clip_streams import decode, encode
+from gvcodec.errors import UsageError
 from gvcodec.models import GVC1D, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
@@ -273,8 +274,12 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
 
 
 def train(cache: Path, out: Path, minutes: float, seed: int = 0, model: Path | None = None) -> None:
-    """On the clips of the cache; writes state, weights and card to `out`."""
-    work = Frames(split(read_clips(cache, model)), seed, out, model)
+    """On the clips of the cache; writes state, weights and card to `out`. Raises `UsageError` for
+    too few clips."""
+    learn, validation, held_out = split(read_clips(cache, model))
+    if not learn or not validation:
+        raise UsageError("too few clips: some are learned from, a sixth validates")
+    work = Frames((learn, validation, held_out), seed, out, model)
     schedule = Schedule(_RATE, 0, _STEPS, 50, average=0.98, decay=0.05, validate_minutes=0.4)
     Loop(work, schedule, out).run(minutes)
 

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec.condense.clip_streams import decode, encode
-from gvcodec.errors import WrongModelError
+from gvcodec.errors import UsageError, WrongModelError
 from gvcodec.models import GVC1D, GVC1D_MINI, LP_COMP, model_id, save_weights
 from gvcodec.planes import planes_from_rgb, rgb_matrix
 from gvcodec.retrieval import embedders, lp_comp
@@ -25,7 +25,17 @@ from scripts.demo_clip import frames as demo_frames
 from tests.clips import write_pictures
 from tests.conftest import run
 from tests.gvc1d.models import WIDE, write_network
-from training.lp_comp import FORMS, FRAMES, Clip, Frames, fill, judge, match_losses, read_clips
+from training.lp_comp import (
+    FORMS,
+    FRAMES,
+    Clip,
+    Frames,
+    fill,
+    judge,
+    match_losses,
+    read_clips,
+    train,
+)
 
 FEATURES = 24
 
@@ -219,6 +229,8 @@ def test_training_reads_the_latent_tokens_of_a_network(network: Path, tmp_path: 
     assert np.allclose(clip.latents[1].numpy(), wanted, rtol=1e-2, atol=1e-2)
     other = write_network(tmp_path / "w.safetensors", seed=1)
     assert not read_clips(cache, other)
+    with pytest.raises(UsageError, match="too few clips"):
+        train(cache, tmp_path, 0.1, 0, network)
     # Weights and card name the network.
     work = Frames(([clip], [clip], [clip]), 0, tmp_path, network)
     work.validate(work.model)
