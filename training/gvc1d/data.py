@@ -193,8 +193,10 @@ class FolderClips:
         return *planes, torch.zeros(batch.clips, batch.frames, dtype=torch.long)
 
     def validation(self) -> Validation:
+        """Fewer clips where crops have more windows."""
         rng = np.random.default_rng(0)
-        planes = self._draw(self._files[True], rng, VALIDATION_CLIPS, VALIDATION_FRAMES)
+        clips = max(2, VALIDATION_CLIPS * self.window**2 // self.size**2)
+        planes = self._draw(self._files[True], rng, clips, VALIDATION_FRAMES)
         first = torch.zeros(planes[0].shape[:2], dtype=torch.bool)
         first[:, 0] = True
         return Validation(planes, {"first": first, "next": ~first})
