@@ -18,7 +18,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongMo
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.opening import PathName, open_reader, open_sink
 from gvcodec.retrieval import embedders, making
-from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
+from gvcodec.retrieval.embedders import FORMER, Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, QueryVectors
@@ -229,7 +229,7 @@ class _QueryVectors:
         return self._embedders[name_]
 
     def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
-        names = " and ".join(sorted(name.hex() for name in file.vectors))
+        names = " and ".join(sorted(FORMER.get(name, name.hex()) for name in file.vectors))
         message = f"{file.name}: its summary was made by embedder {names}"
         return WrongModelError(
             f"{message}, which is missing here (--embedder)", code="model-missing"

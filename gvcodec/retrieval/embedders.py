@@ -100,6 +100,8 @@ def _pool(x: Floats) -> Floats:
 
 
 DEFAULT = "small"
+#: Embedders of earlier releases that this one lacks, by id.
+FORMER = {bytes.fromhex("ac9078445bb7198e"): "lp of gvcodec 1.0.0"}
 #: Side of its input pictures, in pixels.
 SMALL_SIDE = 128
 

@@ -234,6 +234,18 @@ def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes]
     run("search", query, path, "--embedder", "nothing", code=2)
 
 
+def test_a_summary_by_a_former_embedder_names_its_release(tmp_path, monkeypatch, scenes) -> None:
+    ((former, name),) = embedders.FORMER.items()
+    assert former not in embedders.shipped_ids()
+    monkeypatch.setattr(Toy, "id", former)
+    path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
+    path.write_bytes(made(scenes))
+    query.write_bytes(made(scenes[:5], summary=False))
+    error = run("search", query, path, code=4).err
+    assert f"made by embedder {name}, which is missing here" in error
+    assert name == "lp of gvcodec 1.0.0"
+
+
 def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes]) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes[:5], summary=False))
