@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,13 +50,6 @@ class _SlotCodec(Codec):
         return outputs
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, visible: Any = None) -> Tensor:
-    """Fused where nothing is trained and nothing hidden: a third of the encoder's time."""
-    if visible is not None or torch.is_grad_enabled():
-        return ops_torch.attention(query, key, value, visible)
-    return F.scaled_dot_product_attention(query, key, value)
-
-
 def region_features(slots: Tensor) -> Tensor:
     """Means and deviations of `RUNS` runs of tokens: [N, W, T, D] to [N, W, RUNS, 2D]. With fewer
     tokens, each is a run of its own."""
@@ -71,9 +63,7 @@ class PictureNetwork:
     def __init__(self, path: Path, rate: float = 3) -> None:
         self.config, self.weights = read_network(path)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in self.weights.items()}
-        ops = SimpleNamespace(**vars(ops_torch))
-        ops.attention = _attention
-        self.model = _SlotCodec(self.config, tensors, ops)
+        self.model = _SlotCodec(self.config, tensors, ops_torch)
         self.rate = rate
         self._mix = ops_torch.rate_mix(torch.tensor([float(rate)]), 8)
 
