@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.allocation.router import magnitudes
+from gvcodec.allocation.router import differences
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.budgets import cost_of
@@ -62,7 +62,7 @@ _ALIVE = 0.2
 
 
 class Survey(NamedTuple):
-    """Of M windows: the router's inputs (M, RUNS + 1) and log L (M,); processor seconds to L, of a
+    """Of M windows: the router's inputs (M, C + 1) and log L (M,); processor seconds to L, of a
     window."""
 
     inputs: NDArray[np.float32]
@@ -71,7 +71,7 @@ class Survey(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Of M windows: the router's inputs (M, RUNS + 1) and log L (M,)."""
+    """Of M windows: the router's inputs (M, C + 1) and log L (M,)."""
 
     seen: Tensor
     wanted: Tensor
@@ -140,7 +140,7 @@ def survey(coder: FrameCoder, frames: Sequence[Planes], rate: int) -> Survey:
         began = time.process_time()
         costs.append(np.log(np.maximum(cost_of(coder.estimate(frame, analysis), rate), 1e-3)))
         seconds += time.process_time() - began
-        inputs.append(magnitudes(frame.tokens, rate / RATE_STEPS))
+        inputs.append(differences(frame.tokens, rate / RATE_STEPS))
         coder.encode(frame)
     windows = len(frames) * coder.windows
     return Survey(np.concatenate(inputs), np.concatenate(costs), seconds / windows)

@@ -25,8 +25,6 @@ from gvcodec.models import ROUTER, read_arrays
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
-#: Inputs of the router are of as many runs of tokens, each a region of its window.
-RUNS = 32
 #: Least share of all tokens of a window, as in the paper.
 FLOOR = 16
 
@@ -60,26 +58,22 @@ def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
     return counts.reshape(np.shape(elbo))
 
 
-def magnitudes(values: Floats, rate: float) -> NDArray[np.float32]:
-    """Inputs of the router for windows with integers `values` (..., T, C): the mean of
-    log(1 + |value|) in each of `RUNS` runs of tokens (each token, with fewer of them), and the
-    network's `rate`, 0 = fine … 7: (..., RUNS + 1). Raises `ValueError` for a T without such
-    runs."""
-    tokens = np.shape(values)[-2]
-    if tokens > RUNS and tokens % RUNS:
-        raise ValueError(f"{tokens} tokens are not {RUNS} runs of the same length")
-    logs = np.log1p(np.abs(np.asarray(values, np.float32))).mean(-1)
-    means = logs.reshape(*logs.shape[:-1], min(RUNS, tokens), -1).mean(-1)
+def differences(values: Floats, rate: float) -> NDArray[np.float32]:
+    """Inputs of the router for windows with integers `values` (..., T, C): log(1 + mean |difference
+    of successive tokens|) of each channel, and the network's `rate`, 0 = fine … 7: (..., C + 1).
+    Tokens begin in the Z-order of patches, so differences measure detail, without brightness."""
+    steps = np.abs(np.diff(np.asarray(values, np.float32), axis=-2))
+    means = np.log1p(steps.sum(-2) / max(1, steps.shape[-2]))
     rates = np.full((*means.shape[:-1], 1), rate, np.float32)
-    return np.concatenate([means, rates], -1)
+    return np.concatenate([means, rates], -1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Predicts log(-ELBO) of windows from normalised `magnitudes`: a linear map plus one hidden
+    """Predicts log(-ELBO) of windows from normalised `differences`: a linear map plus one hidden
     layer.
 
-    `centre`, `scale`, `linear` (RUNS + 1); `hidden` (H, RUNS + 1), `hidden_bias` (H); `out` (H),
+    `centre`, `scale`, `linear` (C + 1); `hidden` (H, C + 1), `hidden_bias` (H); `out` (H),
     `out_bias` (1)."""
 
     centre: NDArray[np.float32]
@@ -116,11 +110,11 @@ class Router:
 
     def predict(self, values: Floats, rate: float) -> NDArray[np.float64]:
         """-ELBO (...), in units of J (`gvcodec.gvc1d.frame_coder`), of windows with integers
-        (..., T, C) at a rate of the network. Raises `ValueError` for another number of runs."""
-        features = magnitudes(values, rate)
+        (..., T, C) at a rate of the network. Raises `ValueError` for another C."""
+        features = differences(values, rate)
         if features.shape[-1] != self.centre.size:
             raise ValueError(
-                f"{features.shape[-1] - 1} runs of tokens, {self.centre.size - 1} are expected"
+                f"tokens of {features.shape[-1] - 1} channels, not {self.centre.size - 1}"
             )
         features = (features - self.centre) * self.scale
         units = np.maximum(features @ self.hidden.T + self.hidden_bias, 0)  # (..., H)

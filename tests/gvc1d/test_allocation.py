@@ -1,6 +1,7 @@
 """Budgets of windows: the formulas of UniComp and InfoTok against definitions written out here."""
 
 import itertools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -181,19 +182,20 @@ def test_counts_by_elbo_come_to_the_budget(total: int) -> None:
             assert np.abs(found[inside] - elbo[inside] * share).max() <= 1.5
 
 
-def test_inputs_of_the_router_are_of_runs_of_tokens() -> None:
+def test_inputs_of_the_router_are_differences_of_tokens() -> None:
     values = np.random.default_rng(2).integers(-9, 10, (2, 3, 256, 4))
-    found = router.magnitudes(values, 4)
-    assert found.shape == (2, 3, router.RUNS + 1) and (found[..., -1] == 4).all()
-    run = np.log(1 + np.abs(values[1, 2, 8 * 5 : 8 * 6])).mean()
-    assert found[1, 2, 5] == pytest.approx(run, rel=1e-5)
-    with pytest.raises(ValueError, match="48 tokens are not 32 runs"):
-        router.magnitudes(values[:, :, :48], 4)
+    found = router.differences(values, 4)
+    assert found.shape == (2, 3, 5) and (found[..., -1] == 4).all()
+    steps = [abs(b - a) for a, b in pairwise(values[1, 2, :, 1].tolist())]
+    assert found[1, 2, 1] == pytest.approx(np.log(1 + np.mean(steps)), rel=1e-5)
+    brighter = router.differences(values + 7, 4)
+    assert brighter == pytest.approx(found, rel=1e-6)
+    assert (router.differences(values[:, :, :1], 4)[..., :-1] == 0).all()
 
 
 def test_router_predicts_as_written_down(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    shapes = {"centre": 9, "scale": 9, "linear": 9, "hidden": (5, 9), "hidden_bias": 5, "out": 5}
+    shapes = {"centre": 5, "scale": 5, "linear": 5, "hidden": (6, 5), "hidden_bias": 6, "out": 6}
     parts = {k: rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
     parts["out_bias"] = np.array([0.5], np.float32)
     save_file(parts, tmp_path / "router.safetensors")
@@ -201,13 +203,14 @@ def test_router_predicts_as_written_down(tmp_path: Path) -> None:
     values = rng.integers(-9, 10, (2, 3, 8, 4))
     found = head.predict(values, 3.5)
     assert found.shape == (2, 3)
-    seen = np.append(np.log(1 + np.abs(values[1, 2])).mean(1), 3.5)
+    steps = np.abs(values[1, 2, 1:] - values[1, 2, :-1]).mean(0)
+    seen = np.append(np.log(1 + steps), 3.5)
     seen = (seen - parts["centre"]) * parts["scale"]
     units = parts["hidden"] @ seen + parts["hidden_bias"]
     expected = np.exp(parts["linear"] @ seen + np.maximum(units, 0) @ parts["out"] + 0.5)
     assert found[1, 2] == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(ValueError, match="8 are expected"):
-        head.predict(values[:, :, :3], 3.5)
+    with pytest.raises(ValueError, match="3 channels, not 4"):
+        head.predict(values[..., :3], 3.5)
     save_file(parts | {"out": np.zeros(4, np.float32)}, tmp_path / "odd.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
         router.Router.read(tmp_path / "odd.safetensors")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from conformance.network_inputs import save_tiny
 from gvcodec import perceptual
-from gvcodec.allocation.router import RUNS, Router
+from gvcodec.allocation.router import Router, differences
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, RANGE, RATE_STEPS, FrameCoder, lambda_of
@@ -28,12 +28,12 @@ from training.perceptual_layers import fit_layers
 from training.perceptual_pairs import GRADIENT_UNIT, Pairs, judge_pair
 
 
-def material(tokens: int = 8, learn: int = 400, bend: float = 0.5) -> router.Material:
+def material(channels: int = 6, learn: int = 400, bend: float = 0.5) -> router.Material:
     """log L that follows from the tokens, in part along a bend, and a little noise."""
     rng = np.random.default_rng(0)
     parts = []
     for count in (learn, 150, 150):
-        seen = rng.gamma(1.0, 1.0, (count, tokens + 1)).astype(np.float32)
+        seen = rng.gamma(1.0, 1.0, (count, channels + 1)).astype(np.float32)
         seen[:, -1] = rng.choice([0.25, 0.5, 0.75, 1.0], count)
         bent = bend * np.maximum(seen[:, 0] - 1, 0)
         wanted = 6 + bent + 0.5 * seen[:, 3] - seen[:, -1] + 0.1 * rng.normal(size=count)
@@ -50,7 +50,7 @@ def test_router_learns_and_needs_its_tokens(tmp_path) -> None:
     save_weights(head.weights(), tmp_path / "router.safetensors")
     read = Router.read(tmp_path / "router.safetensors")
     values = np.random.default_rng(1).integers(-5, 6, (5, 8, 6))
-    seen = torch.from_numpy(router.magnitudes(values, 0.5))
+    seen = torch.from_numpy(differences(values, 0.5))
     with torch.no_grad():
         expected = head(seen).exp().numpy()
     assert read.predict(values, 0.5) == pytest.approx(expected, rel=0.02)
@@ -72,7 +72,7 @@ def test_it_begins_as_the_ridge_regression_and_is_never_worse_where_it_decides()
     assert router.explained(trained, few.validate) >= router.explained(begin, few.validate)
 
 
-def test_a_survey_has_the_cost_of_whole_windows_and_inputs_of_runs() -> None:
+def test_a_survey_has_the_cost_of_whole_windows_and_inputs_of_tokens() -> None:
     model = GVC1D_MINI.find()
     config, weights = read_network(model)
     coder, rate = FrameCoder(config, weights, ops_exact, (128, 64)), 4 * RATE_STEPS
@@ -80,12 +80,13 @@ def test_a_survey_has_the_cost_of_whole_windows_and_inputs_of_runs() -> None:
     levels = ((64 + np.rint(876 * p)).astype(np.uint16) for p in (clip.y, clip.u, clip.v))
     frames = [(y[:64], u[:32], v[:32]) for y, u, v in zip(*levels, strict=True)]
     found = router.survey(coder, frames, rate)
-    assert found.inputs.shape == (4, config.tokens + 1) and (found.inputs[:, -1] == 4).all()
+    assert found.inputs.shape == (4, config.channels + 1) and (found.inputs[:, -1] == 4).all()
     assert found.seconds > 0
     # J of the windows of the first frame, by the network in torch.
     network = Tokenizer(model, 4)
     tokens = network.encode(frames[:1]).values
-    assert np.allclose(found.inputs[:2, :-1], np.log1p(np.abs(tokens[0])).mean(2), atol=0.05)
+    steps = np.abs(np.diff(tokens[0].astype(float), axis=1)).mean(1)
+    assert np.allclose(found.inputs[:2, :-1], np.log1p(steps), atol=0.1)
     shown = network.decode(tokens, 128, 64)
     error = np.zeros(2)
     for plane, own in zip(frames[0], (shown[0][0, 0], *shown[1][0]), strict=True):
@@ -139,7 +140,7 @@ def test_the_program_writes_a_router_of_its_network_and_a_card(
     assert card["seconds_to_elbo"] > 0 and card["seconds_of_router"] >= 0
     monkeypatch.setattr(type(ROUTER), "find", lambda *_: tmp_path / "out" / "router.safetensors")
     found = Router.find(identity)
-    assert found is not None and found.centre.size == RUNS + 1
+    assert found is not None and found.centre.size == WIDE.channels + 1
     assert Router.find(bytes(8)) is None
 
 
