@@ -245,9 +245,9 @@ class Frames(Work):
 
 @torch.inference_mode()
 def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[str, float]:
-    """All frames, as they are and changed, asked for among the coded frames of all clips: `loss` by
-    cosines, share whose best frame is of the right `clip`, and is the right `frame` or next to it,
-    by cosines and by attention. `shuffle`: forms have the latent tokens of different frames."""
+    """All frames, as they are and changed, asked for among the coded frames of all clips: `loss`,
+    share whose best frame is of the right `clip`, and is the right `frame` or next to it, each by
+    cosines and by attention. `shuffle`: forms have the latent tokens of different frames."""
     if not clips:
         return {}
     vectors = []
@@ -262,7 +262,7 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
     for form in ("source", "changed"):
         queries = vectors[FORMS.index(form)]
         parts = match_losses(model, queries, keys, answers)
-        figures["loss"] = figures.get("loss", 0.0) + float(parts["cosine"])
+        figures["loss"] = figures.get("loss", 0.0) + sum(map(float, parts.values()))
         q, k = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
         for name, scores in (("cosine", q @ k.T), ("qc", (q @ model.ask) @ (k @ model.look).T)):
             best = scores.argmax(1)
