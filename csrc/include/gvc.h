@@ -54,7 +54,7 @@ extern "C" {
 #endif
 
 #define GVC_VERSION_MAJOR 1
-#define GVC_VERSION_MINOR 0
+#define GVC_VERSION_MINOR 1
 
 typedef struct gvc_decoder gvc_decoder;
 
