@@ -1,7 +1,6 @@
 """Budgets of windows: the formulas of UniComp and InfoTok against definitions written out here."""
 
 import itertools
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +185,7 @@ def test_inputs_of_the_router_are_differences_of_tokens() -> None:
     values = np.random.default_rng(2).integers(-9, 10, (2, 3, 256, 4))
     found = router.differences(values, 4)
     assert found.shape == (2, 3, 5) and (found[..., -1] == 4).all()
-    steps = [abs(b - a) for a, b in pairwise(values[1, 2, :, 1].tolist())]
+    steps = [abs(b - a) for a, b in itertools.pairwise(values[1, 2, :, 1].tolist())]
     assert found[1, 2, 1] == pytest.approx(np.log(1 + np.mean(steps)), rel=1e-5)
     brighter = router.differences(values + 7, 4)
     assert brighter == pytest.approx(found, rel=1e-6)
