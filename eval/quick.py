@@ -16,7 +16,6 @@ full conditions, and takes hours. Clips are lists of 8-bit `Planes`. Codecs of `
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
-`add_noise` makes the control of tables: a peer with noise on its decoded luma.
 Raises EvalError for metrics that cannot be measured, KeyError for an unknown codec.
 """
 
@@ -36,7 +35,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.codecs import peers
 from eval.codecs.codec import Options
@@ -117,17 +115,6 @@ def wide(planes: Planes) -> Planes:
 def narrow(planes: Planes) -> Planes:
     y, u, v = (np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes)
     return y, u, v
-
-
-def add_noise(frames: Sequence[Planes], sigma: float, seed: int = 0) -> list[Planes]:
-    """Frames with Gaussian noise of `sigma` levels on luma, rounded to 8 bits; always the same."""
-    rng = np.random.default_rng(seed)
-
-    def noisy(luma: NDArray[Any]) -> NDArray[np.uint8]:
-        values = luma + sigma * rng.standard_normal(luma.shape, np.float32)
-        return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-    return [(noisy(y), u, v) for y, u, v in frames]
 
 
 def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> EncodeResult:

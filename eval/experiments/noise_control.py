@@ -28,11 +28,11 @@ from eval.colour import Planes
 from eval.frames import Loaded
 from eval.metrics import DITHERED, METRICS, sample
 from eval.metrics.pixel import psnr
+from eval.noise import add_noise
 from eval.points.bd import bd_rate, bootstrap
 from eval.quick import (
     SIZES,
     TARGETS,
-    add_noise,
     code,
     find_clip,
     measurer,
@@ -115,7 +115,7 @@ class Measurement:
         size, outputs = code(codec, frames, fmt, q)
         samples = fmt.width * fmt.height
         for output, noise in CODECS[codec]:
-            decoded = add_noise(outputs[output](), noise)
+            decoded = list(add_noise(outputs[output](), noise))
             kept = [decoded[i] for i in positions(len(frames))]
             np.savez(self.path(clip, codec, output, noise, q), *[p for f in kept for p in f])
             values = [psnr(d[0], s[0], 255) for d, s in zip(decoded, frames, strict=True)]

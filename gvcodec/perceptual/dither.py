@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 #: Standard deviation of the noise, in 8-bit levels.
-SIGMA = 2.0
+SIGMA = 6.0
 
 
 def noise(
