@@ -71,7 +71,8 @@ COMPARISONS: list[tuple[str, Codec, Codec]] = [
     *((f"tuned + noise {n:g} against tuned", (_TUNED[0], n), _TUNED) for n in NOISES),
     ("tuned + best noise against tuned", (_TUNED[0], BEST), _TUNED),
 ]
-TABLE_METRICS = ("lpips_alex_dithered", "lpips_alex", "dists_dithered", "dists", "psnr_y")
+TABLE_METRICS = ("lpips_alex_dithered", "lpips_alex_dithered_2", "lpips_alex")
+TABLE_METRICS += ("dists_dithered", "dists", "psnr_y")
 
 
 def qualities(clip: str) -> list[float]:
@@ -109,7 +110,9 @@ class Measurement:
     def encode_missing(self, clip: str, codec: str, q: float) -> None:
         """Adds the rows of PSNR-Y, and to the cache the frames that the others look at."""
         wanted = [(clip, codec, output, noise, q) for output, noise in CODECS[codec]]
-        if all((*w, "psnr_y") in self.done and self.path(*w).exists() for w in wanted):
+        complete = all((*w, m) in self.done for w in wanted for m in ("psnr_y", *self.metrics))
+        encoded = all((*w, "psnr_y") in self.done and self.path(*w).exists() for w in wanted)
+        if complete or encoded:
             return
         frames, fmt = self.source(clip)
         size, outputs = code(codec, frames, fmt, q)
@@ -164,8 +167,8 @@ def positions(frames: int) -> list[int]:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """LPIPS-Alex of all clips, then DISTS; last the DISTS that decides nothing: dithered, of noise,
-    and of the strongest noise."""
+    """LPIPS-Alex of all clips, then DISTS; last what decides nothing: dithered DISTS of noise, and
+    the strongest noise."""
     torch.set_num_threads(1)
     state, clips = Measurement(options), options.clips or names()
     for clip in clips:
@@ -173,10 +176,11 @@ def measure(options: argparse.Namespace) -> None:
             state.encode_missing(clip, codec, q)
         for metric in ("lpips_alex", "lpips_alex_dithered"):
             state.judge_missing(clip, metric, lambda noise: True)
+        state.judge_missing(clip, "lpips_alex_dithered_2", lambda noise: noise <= 1)
     for clip in clips:
         state.judge_missing(clip, "dists", lambda noise: noise < max(NOISES))
         state.judge_missing(clip, "dists_dithered", lambda noise: not noise)
-    for clip, metric in itertools.product(clips, ("dists", "dists_dithered")):
+    for clip, metric in itertools.product(clips, FRAMES):
         state.judge_missing(clip, metric, lambda noise: True)
 
 

@@ -15,7 +15,7 @@ A new metric: a record in `METRICS`, its module, its call in `Measurer`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,14 @@ if TYPE_CHECKING:
 
 #: Compare features of networks, whose weights are not shipped.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
-#: Distances of `NETWORKS` after the same noise on both pictures, by name.
-DITHERED = {"lpips_alex_dithered": "lpips_alex", "dists_dithered": "dists"}
+#: Distances of `NETWORKS` after noise on both pictures, by name.
+DITHERED = {
+    "lpips_alex_dithered": "lpips_alex",
+    "lpips_alex_dithered_2": "lpips_alex",
+    "dists_dithered": "dists",
+}
+#: Noise in levels of those that have less than `gvcodec.perceptual.dither.SIGMA`.
+_WEAK_DITHER = {"lpips_alex_dithered_2": 2.0}
 #: Of the noise; a dithered metric is the mean over them.
 DITHER_SEEDS = (1, 2)
 #: Look at a video as a whole, not at single frames.
@@ -84,6 +90,7 @@ METRICS = {
         Metric("vmaf_neg", "VMAF-NEG", "", True, 2),
         Metric("tof", "tOF", "", False, 3, every=4),
         Metric("lpips_alex_dithered", "LPIPS-Alex dithered", "", False, 4, every=8),
+        Metric("lpips_alex_dithered_2", "LPIPS-Alex dithered by 2", "", False, 4, every=8),
         Metric("dists_dithered", "DISTS dithered", "", False, 4, every=24, trained=True),
     )
 }
@@ -223,15 +230,12 @@ def network(name: str, device: str) -> Any:
 
 
 def _network_input(
-    picture: NDArray[np.float32], device: str, seed: Sequence[int] | None = None
+    picture: NDArray[np.float32], device: str, add: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """`seed`: of noise on the picture."""
+    """`add`: adds noise to a picture."""
     import torch
 
-    from gvcodec.perceptual.dither import dither
-
-    x = torch.from_numpy(picture)[None]
-    x = x if seed is None else dither(x, seed)
+    x = add(torch.from_numpy(picture)[None])
     x = x.to(device, memory_format=torch.channels_last)
     # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
     short = [max(0, 32 - s) for s in x.shape[2:]]
@@ -308,17 +312,24 @@ class Measurer:
         """A distance of `NETWORKS`, or with one seed of its noise a dithered one."""
         import torch
 
+        from gvcodec.perceptual.dither import SIGMA, dither
+
+        def add_noise(side: int, x: torch.Tensor) -> torch.Tensor:
+            if not seed:
+                return x
+            return dither(x, [seed, side, pair.index], _WEAK_DITHER.get(name, SIGMA))
+
         net, key = network(DITHERED.get(name, name), self.device), (name, pair.index, seed)
-        of_decoded, of_source = ([seed, side, pair.index] if seed else None for side in (0, 1))
+        to_decoded, to_source = (functools.partial(add_noise, side) for side in (0, 1))
         with torch.inference_mode():
             maps = self._maps.get(key) or list(
-                net.maps(_network_input(pair.rgb[1], self.device, of_source))
+                net.maps(_network_input(pair.rgb[1], self.device, to_source))
             )
             size = sum(m.numel() * m.element_size() for m in maps)
             if key not in self._maps and self._map_bytes + size <= _MAX_MAP_BYTES:
                 self._maps[key] = maps
                 self._map_bytes += size
-            decoded = _network_input(pair.rgb[0], self.device, of_decoded)
+            decoded = _network_input(pair.rgb[0], self.device, to_decoded)
             return max(0.0, float(net(decoded, maps)))
 
     def _flicker(self, pair: FramePair) -> float:

@@ -73,7 +73,7 @@ def metrics(request) -> dict[str, int]:
     if perceptual.find_weights() is None:
         pytest.skip("no weights of the perceptual metrics here")
     network.cache_clear()
-    return dict.fromkeys(DITHERED, 1)
+    return {"lpips_alex_dithered": 1, "dists_dithered": 1}
 
 
 @pytest.mark.parametrize("kind", ["flat", "textured", "drawn"])
@@ -125,5 +125,5 @@ def test_without_weights_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     monkeypatch.setattr("eval.metrics.judges.published", lambda name: (None, "not here"))
     assert set(missing([*DITHERED, "psnr_y"])) == set(DITHERED)
-    with pytest.raises(EvalError, match="LPIPS-Alex dithered, DISTS dithered cannot be measured"):
+    with pytest.raises(EvalError, match="LPIPS-Alex dithered, .*DISTS dithered cannot be measured"):
         need(DITHERED)

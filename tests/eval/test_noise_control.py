@@ -11,7 +11,7 @@ from eval.experiments import noise_control
 from eval.experiments.noise_control import BEST, change, choose_noise, curves_of
 from eval.noise import add_noise
 from eval.tools import read_rows
-from gvcodec.types import VideoFormat
+from gvcodec.types import Colour, VideoFormat
 
 RATES = (0.004, 0.016, 0.064)
 TUNED = "svtav1-tuned"
@@ -72,7 +72,8 @@ def test_a_second_run_measures_only_what_is_missing(tmp_path, monkeypatch, made_
     rng = np.random.default_rng(1)
     grey = np.full((24, 24), 128, np.uint8)
     frames = [(rng.integers(0, 255, (48, 48), np.uint8), grey, grey) for _ in range(4)]
-    fmt, encoded = VideoFormat(48, 48, Fraction(25), Fraction(1, 25)), []
+    fmt = VideoFormat(48, 48, Fraction(25), Fraction(1, 25), 8, Colour(6, 6, 6))
+    encoded = []
 
     def code(codec, source, _, q):
         encoded.append((codec, q))
@@ -91,15 +92,21 @@ def test_a_second_run_measures_only_what_is_missing(tmp_path, monkeypatch, made_
     assert count == 2 * len(noise_control.CODECS)
     rows = read_rows(options.out)
     outputs = sum(map(len, noise_control.CODECS.values()))
-    assert len(rows) == 2 * outputs * 3 and len(
-        {noise_control.Measurement.key(r) for r in rows}
-    ) == len(rows)
+    assert len({noise_control.Measurement.key(row) for row in rows}) == 2 * outputs * 3
+    assert len(rows) == 2 * outputs * 3
     assert all((row["spread"] != "") == row["metric"].endswith("dithered") for row in rows)
+
+    for path in options.cache.iterdir():
+        path.unlink()
+    noise_control.measure(options)
+    assert options.out.read_text() == text and len(encoded) == count
 
     lines = text.splitlines(keepends=True)
     options.out.write_text("".join(lines[:-5]))
     noise_control.measure(options)
-    assert options.out.read_text() == text and len(encoded) == count
+    assert options.out.read_text() == text
+    # The lost rows are of the tuned SVT-AV1 at both qualities.
+    assert encoded[count:] == [("svtav1-tuned", 3.0), ("svtav1-tuned", 9.0)]
 
 
 def test_noise_is_fixed_rounded_and_only_on_luma():
