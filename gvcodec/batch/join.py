@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from gvcodec.batch.tasks import Plan, Settings, find_coded, open_video, size_row
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.attachments import pack
 from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.edit.cat import check_compatible
@@ -150,6 +151,7 @@ def _splice(
             head = reader.header
             splicer = Splicer(stream, head, threads, NO_LIMITS)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
+            splicer.attachments = pack(video.attachments)
         check_compatible(head, reader.header, reader.name)
         gops, count = GopSource(reader.header, reader.packets(), NO_LIMITS), 0
         for gop in gops:

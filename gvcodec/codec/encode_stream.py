@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import HASH_BYTES, make_quality
 from gvcodec.bitstream.writer import Writer
@@ -31,6 +32,7 @@ class VideoSource(Protocol):
     incomplete: str
     tracks: TrackCopier | None
     metadata: Metadata
+    attachments: Sequence[Attachment]
 
     @property
     def start_pts(self) -> int: ...
@@ -56,6 +58,7 @@ def encode_source(
             yield frame.planes, frame.pts, frame.new_size, frame.captions
         encoder.send_end(source.end)
 
+    encoder.send_attachments(source.attachments)
     return encode_stream(
         encoder, output, pieces(), source.metadata.pack(), source.tracks, writes_painted_hash
     )

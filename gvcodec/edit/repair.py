@@ -11,6 +11,7 @@ from typing import BinaryIO
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, pack
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
@@ -108,6 +109,10 @@ def _write_frames(
     for gop in source:
         if not splicer.writer.frames:
             splicer.models = source.models
+            attachments, lost = attachments_of(source.attachments)
+            splicer.attachments = pack(attachments)
+            for line in lost if not tried else ():
+                result.note(line)
             try:
                 Metadata.unpack(source.metadata)
                 splicer.metadata = source.metadata

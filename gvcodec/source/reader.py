@@ -23,6 +23,7 @@ from typing import Self
 
 import av
 
+from gvcodec.bitstream.attachments import NO_ROOM, choose_fitting, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.input_options import InputOptions
 from gvcodec.planes import checksum
@@ -68,8 +69,8 @@ class VideoReader:
     does not state, and changes of it.
 
     Attributes: `format`, `expected_frames` (estimated, None when unknown), `pictures` (paths of
-    numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts` (of the
-    first frame: 0, except for a later span), `shift` (subtracted from all timestamps), `tick`
+    numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `attachments`,
+    `start_pts` (of the first frame: 0, except for a later span), `shift` (subtracted from all timestamps), `tick`
     (seconds, of the file), `end` (once all were read: when the last one ends; None = by the frame
     rate), `incomplete` (once all were read: missing frames, in words)."""
 
@@ -113,6 +114,9 @@ class VideoReader:
             self.notes.append("painting of a gvcodec file left out: decode it first to keep it")
         self._set_format(self._frames.opening, demuxer)
         self.metadata = self._read_metadata(self._frames.opening, demuxer)
+        self.attachments, left_out = choose_fitting(demuxer.attachments())
+        if left_out:
+            self.notes.append(f"{name_all(left_out)} left out: {NO_ROOM}")
         self.expected_frames = self._estimate(demuxer)
 
     def _set_format(self, frame: av.VideoFrame, demuxer: Demuxer) -> None:
