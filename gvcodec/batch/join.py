@@ -17,6 +17,7 @@ from gvcodec.batch.tasks import Plan, Settings, find_coded, open_video, size_row
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.attachments import pack
 from gvcodec.bitstream.packets import EXACT, make_quality
+from gvcodec.codec.encode_stream import count_tracks
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.edit.cat import check_compatible
 from gvcodec.edit.replace import (
@@ -122,7 +123,7 @@ def _join_into(
     size, tracks = splicer.writer.size, splicer.writer.track_size
     return {
         **size_row(plan, splicer.writer.frames, size, tracks),
-        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
+        "tracks": [tracks, *count_tracks(video)] if tracks else None,
         "notes": video.notes,
     }
 

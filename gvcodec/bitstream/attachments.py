@@ -85,6 +85,19 @@ def attachments_of(packets: Iterable[Packet]) -> tuple[list[Attachment], list[st
     return reader.finish(), reader.losses
 
 
+def guess_name(payload: bytes) -> str:
+    """What the beginning of a damaged `attachment` payload says of it."""
+    cursor = Cursor(payload, "attachment")
+    try:
+        number, offset = cursor.var(MAX_COUNT - 1), cursor.var(MAX_BYTES)
+        if offset:
+            return f"attachment {number}"
+        head = Cursor(cursor.take(cursor.var()), "head")
+        return str(_Incoming.read(head, MAX_BYTES).attachment)
+    except DamagedStreamError:
+        return "an attachment"
+
+
 def name_all(attachments: Sequence[Attachment]) -> str:
     """Attachments in words, for messages."""
     more = len(attachments) - _MOST_NAMED

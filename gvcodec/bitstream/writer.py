@@ -39,8 +39,8 @@ class Writer:
         packed = header.pack()
         stream.write(packed)
         self.size = len(packed)
-        #: Bytes of `tracks` packets and of `attachment` packets within `size`.
-        self.track_size = self.attachment_size = 0
+        #: Bytes of `tracks` and `attachment` packets within `size`.
+        self.track_size = 0
 
     @property
     def frames(self) -> int:
@@ -94,8 +94,7 @@ class Writer:
     def _flush_pending(self) -> None:
         for pending in self._pending:
             size = self._write_packet(pending)
-            self.track_size += size * (pending.kind is Kind.TRACKS)
-            self.attachment_size += size * (pending.kind is Kind.ATTACHMENT)
+            self.track_size += size * (pending.kind in (Kind.TRACKS, Kind.ATTACHMENT))
         self._pending.clear()
 
     def _write_packet(self, packet: Packet) -> int:

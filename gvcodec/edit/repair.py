@@ -104,15 +104,12 @@ def _write_frames(
 
     source = GopSource(salvage.header, record_losses(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits, models)
+    splicer.attachments = _intact(source.attachments, result)
     tracks: TrackReader | None = None
     place = 0
     for gop in source:
         if not splicer.writer.frames:
             splicer.models = source.models
-            attachments, lost = attachments_of(source.attachments)
-            splicer.attachments = pack(attachments)
-            for line in lost if not tried else ():
-                result.note(line)
             try:
                 Metadata.unpack(source.metadata)
                 splicer.metadata = source.metadata
@@ -143,6 +140,14 @@ def _write_frames(
     result.gaps[result.kept] += salvage.frames - place
     result.gaps = +result.gaps
     return result
+
+
+def _intact(packets: list[Packet], result: RepairReport) -> Iterator[Packet]:
+    """The complete ones of attachments, when they are written."""
+    attachments, losses = attachments_of(packets)
+    for line in losses:
+        result.note(line)
+    yield from pack(attachments)
 
 
 def _drop_undecodable(

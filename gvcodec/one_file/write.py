@@ -39,8 +39,8 @@ from gvcodec.one_file.demux import Demuxer
 from gvcodec.sink.feed import display_size, write_display_size
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
-from gvcodec.tracks.attached_files import choose_held
-from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of
+from gvcodec.tracks.attached_files import choose_held, read_attachments
+from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of, with_attachments
 from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line
@@ -73,7 +73,7 @@ def one_file_suffix(path: str | None) -> str:
 
 
 def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
-    """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
+    """Bytes of the file that plays everywhere, and of sound, subtitles and attachments in it."""
     with work_folder() as folder:
         path = Path(folder) / f"whole{suffix}"
         write_one_file(Reader(io.BytesIO(stream)), path, False, NO_LIMITS)
@@ -82,13 +82,17 @@ def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
 
 
 def tracks_in(path: str) -> tuple[int, int, str] | None:
-    """Bytes, packets and kinds of sound and subtitles, None without any. Raises `MediaError`."""
+    """Bytes, packets and kinds of sound, subtitles and attachments, None without any. Raises
+    `MediaError`."""
     with open(path, "rb") as file, name_errors(path), av.open(file, "r") as container:
         streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        attachments = [len(attachment.data) for attachment in read_attachments(container)]
         sizes = [packet.size for packet in container.demux(streams)] if streams else []
+        sizes += attachments
         if not any(sizes):
             return None
-        return sum(sizes), sum(size > 0 for size in sizes), kinds_of(streams)
+        kinds = with_attachments(kinds_of(streams), bool(attachments))
+        return sum(sizes), sum(size > 0 for size in sizes), kinds
 
 
 def write_one_file(

@@ -201,12 +201,14 @@ class VideoReader:
         self._demuxer.copy_tracks(end)
 
     def measure_tracks(self) -> int:
-        """Bytes of the tracks, about, without decoding. No frames can be read after that."""
+        """Bytes of tracks and attachments, about, without decoding. No frames can be read after
+        that."""
+        size = sum(len(attachment.data) for attachment in self.attachments)
         if self.tracks is None:
-            return 0
+            return size
         self.copy_tracks(self._frames.last_end())
         self.tracks.finish()
-        return len(self.tracks.pop())
+        return size + len(self.tracks.pop())
 
     @property
     def tracks(self) -> TrackCopier | None:
