@@ -173,8 +173,9 @@ class _ExactCopy:
         for payload in _timing_in(unit):
             self._timing.send(payload)
         for entry in unit.entries:
-            if entry.what is EntryType.PACKET and entry.packet.kind is not Kind.ATTACHMENT:
-                self._writer.write(entry.packet)
+            if entry.what is EntryType.PACKET:
+                if self.frames or entry.packet.kind is not Kind.ATTACHMENT:
+                    self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._copy_tracks_packet(entry.data)
         for packet in () if self.frames else self._attachments:
