@@ -208,8 +208,8 @@ def _captioned() -> bytes:
 
 
 def _attached() -> list[Attachment]:
-    """A font of two pieces; names that lead out of a folder, of joined letters and with an override
-    of direction; covers; a file that says it is a picture; equal names."""
+    """Fonts; names that lead out of a folder and of joined letters; covers, one of which is no
+    picture; equal names."""
     font = np.random.default_rng(8).integers(0, 256, 1000, np.uint8).tobytes()
     png = Image.new("RGB", (4, 3), (200, 10, 30))
     pictures = {}
