@@ -98,7 +98,9 @@ def stream_of(data: bytes) -> bytes:
     return _StreamWriter(units, pieces, sound, attachments).stream()
 
 
-def _attachments(container: av.container.InputContainer, packets: list[av.Packet]) -> list[Attached]:
+def _attachments(
+    container: av.container.InputContainer, packets: list[av.Packet]
+) -> list[Attached]:
     """Head and bytes of the attachments and covers, in the order of the file (Attachments)."""
     found, covers = [], 0
     for stream in container.streams:
@@ -135,7 +137,9 @@ def _check_whole(units: list[Unit], tracks: bytes, attachments: list[Attached]) 
             require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
             require(read.take(8) == hashlib.sha256(tracks).digest()[:8], "its tracks")
             if read.remaining >= 8:
-                joined = b"".join(head + hashlib.sha256(data).digest() for head, data in attachments)
+                joined = b"".join(
+                    head + hashlib.sha256(data).digest() for head, data in attachments
+                )
                 require(read.take(8) == hashlib.sha256(joined).digest()[:8], "its attachments")
 
 
@@ -223,7 +227,9 @@ class _StreamWriter:
         for number, (head, data) in enumerate(self.attachments):
             for at in range(0, len(data), 2**20):
                 start = var(number) + var(at) + (b"" if at else var(len(head)) + head)
-                self._packet((PACKET, bytes([NUMBERS["attachment"]]) + start + data[at : at + 2**20]))
+                self._packet(
+                    (PACKET, bytes([NUMBERS["attachment"]]) + start + data[at : at + 2**20])
+                )
 
     def _packet(self, entry: Entry) -> None:
         self._flush()

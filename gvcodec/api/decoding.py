@@ -308,7 +308,8 @@ class _FileDecoder:
         else:
             kind = "painted frame" if painted else "base frame"
             frames = f"{count_noun(frame_count, kind)} {size}"
-        return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
+        outcome, losses = (frames, *self._describe(writer)), self._attachments.losses
+        return DecodeReport(frame_count, outcome, (*self._losses, *losses))
 
     def _seek(self) -> None:
         """Finds the first requested frame and counts the rest. Raises `UsageError` where no frame
@@ -465,7 +466,6 @@ class _FileDecoder:
             lines.append("tokens off: the file's painted hash is for other pictures")
         if self._decoder.has_captions:
             lines.append(LOST_CAPTIONS)
-        lines += self._attachments.losses
         lost = [] if self._keeps_tracks else list(self._metadata.parts())
         if not self._keeps_tracks and (attachments := self._attachments.finish()):
             lost.append(name_all(attachments))

@@ -28,7 +28,7 @@ from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.token_coding import grid_of as steering_grid
 from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
-from gvcodec.tracks.packets import Track, TrackReader
+from gvcodec.tracks.packets import Track, TrackReader, with_attachments
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 
@@ -376,9 +376,9 @@ def _describe_stream(facts: Info) -> str:
     if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
     if facts.kbps is not None:
-        kinds = ["sound and subtitles"] if facts.tracks else []
-        kinds += ["attachments"] if facts.attachments else []
-        sound = f" without {' and '.join(kinds)}" if kinds else ""
+        tracks = "sound and subtitles" if facts.tracks else ""
+        kinds = with_attachments(tracks, bool(facts.attachments))
+        sound = f" without {kinds}" if kinds else ""
         parts.append(f"{facts.kbps:.4g} kb/s{sound}")
     return "; ".join([*parts, _describe_quality(facts)])
 

@@ -33,9 +33,9 @@ def high_rate_hint(bpp: float, files: str = "") -> str:
 class EncodeReport:
     """The written file: `size` bytes of `frames` frames, `notes` a line each.
 
-    `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound, subtitles and
-    attachments, their (bytes, packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
-    chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
+    `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound, subtitles and attachments,
+    their (bytes, packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality
+    that was used, chosen by rate control if there was one, a mean of chunks. `limit`: bytes of
     a size that was met; `target`, the target, and `reached`, the same with the value that the file
     has. `seconds`: how long the frames are shown. `incomplete`: the unreadable part of the source,
     in words, "" = none. `source_bytes`: size of the whole source, None if a
@@ -120,8 +120,8 @@ class EncodeReport:
 
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
-    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each (with
-    `ignore_errors`)."""
+    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each, with
+    `ignore_errors` and of incomplete attachments."""
 
     frames: int
     outcome: tuple[str, ...] = ()

@@ -120,9 +120,10 @@ class FileDigest:
     def read(data: bytes) -> FileDigest:
         """Raises `DamagedStreamError`. Bytes after the last field are for later versions."""
         cursor = Cursor(data, "metadata OBU")
-        frames, *hashes = cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES)
+        frames, units = cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES)
+        tracks = cursor.take(_HASH_BYTES)
         attachments = cursor.take(_HASH_BYTES) if len(cursor) >= _HASH_BYTES else b""
-        return FileDigest(frames, *hashes, attachments)
+        return FileDigest(frames, units, tracks, attachments)
 
 
 class UnitHash:

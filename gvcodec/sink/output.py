@@ -339,7 +339,6 @@ class FileWriter(VideoWriter):
         ]
         self._sink.process = self._make_process(self._program, words, self._encoder)
 
-
     def _attaching(self) -> Iterator[list[str]]:
         """Words for each attachment, which ffmpeg's demuxer counts after the tracks."""
         for number, attachment in enumerate(self._attachments, len(self._tracks) + 1):

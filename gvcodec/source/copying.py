@@ -13,8 +13,8 @@ from gvcodec.source.opening import of_the_same_programme
 from gvcodec.source.timeline import Timeline
 from gvcodec.tracks.attached_files import is_attached
 from gvcodec.tracks.copier import TrackCopier
-from gvcodec.tracks.tags import title_of
 from gvcodec.tracks.opus import SoundCoder
+from gvcodec.tracks.tags import title_of
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
 import av
 
-from gvcodec.bitstream.attachments import NO_ROOM, choose_fitting, name_all
+from gvcodec.bitstream.attachments import NO_ROOM, Attachment, choose_fitting, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.input_options import InputOptions
 from gvcodec.planes import checksum
@@ -70,9 +70,9 @@ class VideoReader:
 
     Attributes: `format`, `expected_frames` (estimated, None when unknown), `pictures` (paths of
     numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `attachments`,
-    `start_pts` (of the first frame: 0, except for a later span), `shift` (subtracted from all timestamps), `tick`
-    (seconds, of the file), `end` (once all were read: when the last one ends; None = by the frame
-    rate), `incomplete` (once all were read: missing frames, in words)."""
+    `start_pts` (of the first frame: 0, except for a later span), `shift` (subtracted from all
+    timestamps), `tick` (seconds, of the file), `end` (once all were read: when the last one ends;
+    None = by the frame rate), `incomplete` (once all were read: missing frames, in words)."""
 
     def __init__(
         self,
@@ -114,6 +114,7 @@ class VideoReader:
             self.notes.append("painting of a gvcodec file left out: decode it first to keep it")
         self._set_format(self._frames.opening, demuxer)
         self.metadata = self._read_metadata(self._frames.opening, demuxer)
+        self.attachments: Sequence[Attachment]
         self.attachments, left_out = choose_fitting(demuxer.attachments())
         if left_out:
             self.notes.append(f"{name_all(left_out)} left out: {NO_ROOM}")

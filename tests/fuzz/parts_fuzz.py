@@ -40,7 +40,7 @@ with instrumented(__name__):
     from gvcodec.base.standard.decoders import check_payload
     from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
-    from gvcodec.bitstream.attachments import attachments_of
+    from gvcodec.bitstream.attachments import Attachment, attachments_of
     from gvcodec.bitstream.attachments import pack as pack_attachments
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.metadata import Metadata
@@ -217,6 +217,9 @@ class _Units:
     def tracks(self) -> None:
         return None
 
+    def attachments(self) -> list[Attachment]:
+        return []
+
     def describe(self) -> Metadata:
         return Metadata("", ())
 
@@ -240,7 +243,9 @@ def units(data: bytes) -> None:
 
 
 _ALL = header, timing, metadata, tracks, fitted, summary, standard, painting
-PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, attachments, varint, units)}
+PARTS: dict[str, Callable[[bytes], None]] = {
+    f.__name__: f for f in (*_ALL, attachments, varint, units)
+}
 
 
 def one_input(part: str, data: bytes) -> None:
