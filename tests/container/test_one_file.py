@@ -529,7 +529,7 @@ def test_a_packet_that_is_lost_between_frames_is_noticed(stream, tmp_path) -> No
 
     def with_another(packets: list[Packet]) -> list[Packet]:
         at = [place for place, packet in enumerate(packets) if packet.is_frame][12]
-        return [*packets[:at], Packet(Kind.EXTRA, b"of a later version", 70), *packets[at:]]
+        return [*packets[:at], Packet(Kind.EXTRA, b"of a later version", 100), *packets[at:]]
 
     path = written(rewritten(stream, with_another), tmp_path / "a.mp4")
     other = changed(path, tmp_path / "b.mp4", {12: without})
