@@ -262,9 +262,9 @@ def _attachment_packets() -> list[Packet]:
         packet(13, 0, b"abc", head(3, b"a\nline\xe2\x80\xaeby line")),
         packet(14, 0, b"abc", encode_var(3) + b"\0" + encode_var(90) + b"short"),
         packet(15, 0, b"abc", head((1 << 26) - 11, b"more than there is room for")),
-        packet(1024, 0, b"abc", head(3, b"number 1024")),
+        packet(512, 0, b"abc", head(3, b"number 512")),
         Packet(Kind.ATTACHMENT, b""),
-        packet(1023, 0, b"abc", head(3, b"the last")),
+        packet(511, 0, b"abc", head(3, b"the last")),
         packet(16, 0, b"abc", head(3, b"after the last")),
     ]
 

@@ -28,7 +28,7 @@ class Attachments:
             self.open = None
 
     def _read(self, read: Bytes) -> None:
-        number, offset = read.var(0, 1023), read.var(0, MOST)
+        number, offset = read.var(0, 511), read.var(0, MOST)
         if number != self.last:
             self.open = None
             require(number > self.last, "attachments in their order")

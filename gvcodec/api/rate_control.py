@@ -65,7 +65,7 @@ def _refuse_early(source: VideoReader, rate: Budget) -> None:
         # An estimate: the passes know better.
         limit = _LENIENT * rate.file_bytes(source.format, source.expected_frames, 0)
     if limit is not None:
-        check_sound_size(limit, source.measure_tracks(), bool(source.attachments))
+        check_sound_size(limit, source.measure_tracks())
 
 
 def _describe(rated_file: RatedFile, rate: Budget | Target) -> EncodeReport:

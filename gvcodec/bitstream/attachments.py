@@ -11,7 +11,7 @@ a line. A name is a label: nothing is opened or written by it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gvcodec.bitstream.metadata import printable
 from gvcodec.bitstream.packets import Kind, Packet
@@ -21,8 +21,9 @@ from gvcodec.util.messages import count_noun
 
 #: Bytes of all attachments of a file, and of a piece.
 MAX_BYTES, PIECE = 64 << 20, 1 << 20
-#: Attachments of a file; bytes of a name and of a media type.
-MAX_COUNT, MAX_NAME, MAX_TYPE = 1024, 1024, 255
+#: Attachments of a file, fewer than the streams that FFmpeg reads; bytes of a name and of a media
+#: type.
+MAX_COUNT, MAX_NAME, MAX_TYPE = 512, 1024, 255
 NO_ROOM = f"a file holds {MAX_COUNT} of at most {MAX_BYTES >> 20} MiB together"
 _COVER = 1
 #: The media type of an attachment that does not say its own.
@@ -92,8 +93,7 @@ def guess_name(payload: bytes) -> str:
         number, offset = cursor.var(MAX_COUNT - 1), cursor.var(MAX_BYTES)
         if offset:
             return f"attachment {number}"
-        head = Cursor(cursor.take(cursor.var()), "head")
-        return str(_Incoming.read(head, MAX_BYTES).attachment)
+        return str(_read_head(cursor, number, MAX_BYTES)[0])
     except DamagedStreamError:
         return "an attachment"
 
@@ -105,39 +105,6 @@ def name_all(attachments: Sequence[Attachment]) -> str:
     return ", ".join([*names, count_noun(more, "other attachment")] if more > 0 else names)
 
 
-@dataclass(slots=True)
-class _Incoming:
-    """An attachment of `total` bytes of which some came."""
-
-    attachment: Attachment
-    total: int
-    data: bytearray = field(default_factory=bytearray)
-
-    @staticmethod
-    def read(head: Cursor, room: int) -> _Incoming:
-        """Raises `DamagedStreamError`."""
-        total, role = head.var(room), head.uint(1)
-        try:
-            name = printable(head.take(head.var(MAX_NAME)).decode())
-            media_type = printable(head.take(head.var(MAX_TYPE)).decode())
-        except UnicodeDecodeError as error:
-            raise DamagedStreamError("a text is no UTF-8") from error
-        if not name:
-            raise DamagedStreamError("it has no name")
-        return _Incoming(Attachment(name, media_type or OPAQUE, b"", role == _COVER), total)
-
-    def add(self, offset: int, piece: bytes) -> None:
-        """Raises `DamagedStreamError`."""
-        if offset != len(self.data):
-            raise DamagedStreamError(f"{self.attachment}: a piece is missing")
-        if not 0 < len(piece) <= min(PIECE, self.total - offset):
-            raise DamagedStreamError(f"{self.attachment}: a piece has another size")
-        self.data += piece
-
-    def finish(self) -> Attachment:
-        return replace(self.attachment, data=bytes(self.data))
-
-
 class AttachmentReader:
     """Attachments from the packets of a stream, all of which may be sent; those after the first
     frame do not count. `losses`: a line for each attachment that is left out, complete after
@@ -146,8 +113,10 @@ class AttachmentReader:
     def __init__(self) -> None:
         self.losses: list[str] = []
         self._complete: list[Attachment] = []
-        #: The attachment whose pieces come, and the number of the last one.
-        self._incoming: _Incoming | None = None
+        #: The attachment whose pieces come, how many bytes it should have, and those that came; the
+        #: number of the last one, and bytes that others may have.
+        self._open: Attachment | None = None
+        self._total, self._data = 0, bytearray()
         self._number, self._room = -1, MAX_BYTES
         self._is_closed = False
 
@@ -158,7 +127,7 @@ class AttachmentReader:
             try:
                 self._read(Cursor(packet.payload, "attachment"))
             except DamagedStreamError as error:
-                self._incoming = None
+                self._open = None
                 self._note(str(error))
 
     def watch(self, packets: Iterable[Packet]) -> Iterator[Packet]:
@@ -180,26 +149,42 @@ class AttachmentReader:
                 raise DamagedStreamError(f"attachment {number} comes after {self._number}")
             if gap := number - self._number - 1:
                 self._note(f"{count_noun(gap, 'attachment')} before number {number} missing")
-            self._number = number
+            self._number, self._data = number, bytearray()
             if offset:
                 raise DamagedStreamError(f"attachment {number}: its beginning is missing")
-            head = Cursor(cursor.take(cursor.var()), f"attachment {number}")
-            self._incoming = _Incoming.read(head, self._room)
-        if self._incoming is None:
+            self._open, self._total = _read_head(cursor, number, self._room)
+        if self._open is None:
             return
-        self._incoming.add(offset, cursor.take(len(cursor)))
-        if len(self._incoming.data) == self._incoming.total:
-            self._complete.append(self._incoming.finish())
-            self._room -= self._incoming.total
-            self._incoming = None
+        piece = cursor.take(len(cursor))
+        if offset != len(self._data) or not 0 < len(piece) <= min(PIECE, self._total - offset):
+            raise DamagedStreamError(f"{self._open}: a piece is missing or has another size")
+        self._data += piece
+        if len(self._data) == self._total:
+            self._complete.append(replace(self._open, data=bytes(self._data)))
+            self._room -= self._total
+            self._open = None
 
     def _end(self) -> None:
         """The last attachment is over."""
-        if self._incoming is not None:
-            has, total = len(self._incoming.data), self._incoming.total
-            self._note(f"{self._incoming.attachment}: {has} of {total} bytes")
-            self._incoming = None
+        if self._open is not None:
+            self._note(f"{self._open}: {len(self._data)} of {self._total} bytes")
+            self._open = None
 
     def _note(self, line: str) -> None:
         if len(self.losses) < MAX_COUNT:
             self.losses.append(f"{line}: left out")
+
+
+def _read_head(cursor: Cursor, number: int, room: int) -> tuple[Attachment, int]:
+    """An attachment without its bytes, and how many of `room` it should have. Raises
+    `DamagedStreamError`."""
+    head = Cursor(cursor.take(cursor.var()), f"attachment {number}")
+    total, role = head.var(room), head.uint(1)
+    try:
+        name = printable(head.take(head.var(MAX_NAME)).decode())
+        media_type = printable(head.take(head.var(MAX_TYPE)).decode())
+    except UnicodeDecodeError as error:
+        raise DamagedStreamError(f"attachment {number}: a text is no UTF-8") from error
+    if not name:
+        raise DamagedStreamError(f"attachment {number}: it has no name")
+    return Attachment(name, media_type or OPAQUE, b"", role == _COVER), total

@@ -92,7 +92,6 @@ class VideoStats:
     frames: int
     track_bytes: int
     seconds: float | None = None
-    has_attachments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoSt
         seconds = (last - source.start_pts) * fmt.time_base + 1 / fmt.frame_rate
         if source.end is not None:
             seconds = (source.end - source.start_pts) * fmt.time_base
-        return VideoStats(fmt, frames, track_bytes, float(seconds), bool(source.attachments))
+        return VideoStats(fmt, frames, track_bytes, float(seconds))
 
 
 def encode_pass(

@@ -33,7 +33,6 @@ from gvcodec.rate.one_pass import (
     measure_video,
 )
 from gvcodec.rate.scenes import allocate_scenes
-from gvcodec.tracks.packets import with_attachments
 
 #: Steps of the index of a base without trims, and the largest step on the scale.
 _STEP, _MAX_STEP = 0.25, 0.035
@@ -114,8 +113,10 @@ class RatedFile:
 #: Bytes of an entry's header in a container, and by which sizes there may grow, at most.
 _ENTRY_BYTES = 16
 #: Advice if sound or attachments take too much of a file.
-SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
-_NO_ATTACHMENTS = ", --no-attachments drops fonts and covers"
+SMALLER_SOUND = (
+    "--sound opus:24k codes sound smaller, --no-sound drops it, --no-attachments fonts and covers"
+)
+_KINDS = "sound, subtitles and attachments"
 
 
 class TooSmallError(UsageError):
@@ -135,27 +136,18 @@ class TooSmallError(UsageError):
         self.smallest = smallest
         text = f"{limit} bytes are not enough: the smallest possible size is {least} bytes"
         if track_bytes:
-            text += f", {track_bytes} of them {kinds} ({_advice('attachments' in kinds)})"
+            text += f", {track_bytes} of them {kinds} ({SMALLER_SOUND})"
         super().__init__(text)
 
 
-def check_sound_size(limit: float, track_bytes: int, has_attachments: bool) -> None:
+def check_sound_size(limit: float, track_bytes: int) -> None:
     """Raise `UsageError` if sound, subtitles and attachments leave no bytes for a picture."""
     if track_bytes >= limit:
-        kinds = _name_kinds(has_attachments)
         raise UsageError(
-            f"{int(limit)} bytes are not enough: {kinds} alone have {track_bytes} "
-            f"({_advice(has_attachments)})",
+            f"{int(limit)} bytes are not enough: {_KINDS} alone have {track_bytes} "
+            f"({SMALLER_SOUND})",
             code="size-unreachable",
         )
-
-
-def _name_kinds(has_attachments: bool) -> str:
-    return with_attachments("sound and subtitles", has_attachments)
-
-
-def _advice(has_attachments: bool) -> str:
-    return SMALLER_SOUND + _NO_ATTACHMENTS * has_attachments
 
 
 @dataclass(slots=True)
@@ -284,7 +276,7 @@ def encode_to_budget(
     stats = measure_video(open_source, watch)
     limit = budget.file_bytes(stats.format, stats.frames, stats.track_bytes, stats.seconds)
     if container is None:
-        check_sound_size(limit, stats.track_bytes, stats.has_attachments)
+        check_sound_size(limit, stats.track_bytes)
     search = Search(open_source, config, stats, limit, watch, progress, container)
     guess = _try_presets(search)
     if config.allocates_by_scene:
@@ -327,8 +319,7 @@ def _try_presets(search: Search) -> float:
             if x >= scale.high and excess > _OUT_OF_REACH:
                 least = round(_SPARE * (encoded_pass.file_bytes + PAINTED_BYTES))
                 tracks = track_bytes if search.container is None else encoded_pass.track_bytes
-                kinds = _name_kinds(stats.has_attachments)
-                raise TooSmallError(search.limit, f"about {least}", tracks, kinds)
+                raise TooSmallError(search.limit, f"about {least}", tracks, _KINDS)
             if abs(excess) < tolerance or len(bracket.samples) >= trials:
                 break
         guess, slope = bracket.estimate, bracket.local_slope

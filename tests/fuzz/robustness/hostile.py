@@ -146,9 +146,9 @@ def bombs(seed: int) -> dict[str, bytes]:
         first = next(i for i, p in enumerate(rich) if p.is_frame)
         changed = [*rich[:first], *[Packet(kind, payload)] * count, *rich[first:]]
         found[what] = sealed_packets(head, changed, reader.base_hash or b"")
-    claims = [attachment(n, 1 << 26, b"x", bytes(10), n % 2) for n in range(1024)]
+    claims = [attachment(n, 1 << 26, b"x", bytes(10), n % 2) for n in range(512)]
     found["attachment-claims"] = sealed_packets(head, [*claims, *rich], reader.base_hash or b"")
-    small = [attachment(n, 1, b"x", b"x", 1) for n in range(1024)]
+    small = [attachment(n, 1, b"x", b"x", 1) for n in range(512)]
     found["attachments-small"] = sealed_packets(head, [*small, *rich], reader.base_hash or b"")
     assert max(map(len, found.values())) <= MEGABYTE + (1 << 18)
     return found
