@@ -308,8 +308,7 @@ class _FileDecoder:
         else:
             kind = "painted frame" if painted else "base frame"
             frames = f"{count_noun(frame_count, kind)} {size}"
-        outcome, losses = (frames, *self._describe(writer)), self._attachments.losses
-        return DecodeReport(frame_count, outcome, (*self._losses, *losses))
+        return DecodeReport(frame_count, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
         """Finds the first requested frame and counts the rest. Raises `UsageError` where no frame
@@ -464,6 +463,7 @@ class _FileDecoder:
             lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
             lines.append("tokens off: the file's painted hash is for other pictures")
+        lines += self._attachments.losses
         if self._decoder.has_captions:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())

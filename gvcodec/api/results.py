@@ -120,8 +120,8 @@ class EncodeReport:
 
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
-    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each, with
-    `ignore_errors` and of incomplete attachments."""
+    """Result of `decode_file`: `outcome` in words, part by part; `losses` a line each (with
+    `ignore_errors`)."""
 
     frames: int
     outcome: tuple[str, ...] = ()
