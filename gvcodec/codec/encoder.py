@@ -55,9 +55,9 @@ from gvcodec.codec.painter_stage import FitProgress, PainterStage
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
-from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
 from gvcodec.painter.payload_choice import painter_id
+from gvcodec.painter.samples import Gop
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process

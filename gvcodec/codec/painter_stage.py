@@ -10,9 +10,9 @@ from typing import Protocol, cast
 
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.config import ResolvedConfig
-from gvcodec.painter.fitting.samples import FitSampler, Gop, part_limit
 from gvcodec.painter.paint_strength import set_all_strengths
 from gvcodec.painter.payload_choice import FIT_NEEDS_TORCH, choose_payloads, has_torch
+from gvcodec.painter.samples import FitSampler, Gop, part_limit
 from gvcodec.painter.tokens.stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import warn_renamed

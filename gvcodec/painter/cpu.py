@@ -25,7 +25,7 @@ class CpuPainter:
 
     painter = CpuPainter(height, width, threads)
     painter.start(condition(base, scale, q), model)
-    planes = painter.paint(base_frame, vectors, own)
+    planes = painter.paint(base_frame, vectors, frame_condition)
     """
 
     def __init__(self, height: int, width: int, threads: int) -> None:

@@ -18,7 +18,7 @@ from gvcodec.util.torch_settings import default_torch_settings
 
 if TYPE_CHECKING:
     from gvcodec.config import EncoderConfig
-    from gvcodec.painter.fitting.samples import Part
+    from gvcodec.painter.samples import Part
 
 #: Why there is no fit where torch is missing.
 FIT_NEEDS_TORCH = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"

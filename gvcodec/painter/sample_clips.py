@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gvcodec import _core
 from gvcodec.painter.cpu import CpuPainter, block_vectors
-from gvcodec.painter.fitting.samples import Sample
 from gvcodec.painter.model import Ints, Model
+from gvcodec.painter.samples import Sample
 from gvcodec.types import BLOCK, Plane, Planes
 
 

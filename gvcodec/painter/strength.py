@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from gvcodec.painter.fitting.samples import Part
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.paint_strength import with_look
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas
 from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.samples import Part
 from gvcodec.painter.texture_check import has_texture_mismatch
 from gvcodec.painter.video import DEFAULT
 

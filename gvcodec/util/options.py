@@ -1,7 +1,7 @@
 """Options defined once: a field of a dataclass is a keyword of the library and an option of the
 command.
 
-    @documented
+    @add_option_docs
     @dataclass(frozen=True)
     class Settings:
         q: float = option(50, quality(67), "N", help="quality, 0 best", flags="-q")

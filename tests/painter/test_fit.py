@@ -17,9 +17,9 @@ from gvcodec.models import PAINTER
 from gvcodec.painter.fitting import fit as fitting
 from gvcodec.painter.fitting.fit import Adam, fit
 from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.samples import Part
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.payload_choice import choose_payloads
+from gvcodec.painter.samples import Part
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Planes, VideoFormat

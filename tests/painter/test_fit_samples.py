@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.painter.fitting.samples import FitSampler, Gop, Part, part_limit
+from gvcodec.painter.samples import FitSampler, Gop, Part, part_limit
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import coded, planes_equal

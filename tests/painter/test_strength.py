@@ -9,10 +9,10 @@ import pytest
 import gvcodec
 from gvcodec.models import PAINTER
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.fitting.samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.samples import Gop, Part, Sample
 from gvcodec.painter.strength import STRENGTH_STEPS, choose_strength, choose_strengths
 from gvcodec.painter.texture_check import has_texture_mismatch
 from gvcodec.types import Planes, VideoFormat

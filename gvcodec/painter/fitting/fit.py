@@ -36,7 +36,6 @@ from gvcodec.models import painter_of
 from gvcodec.painter.fitting.deltas import DeltaSteps, unpack
 from gvcodec.painter.fitting.network import PainterNetwork, condition
 from gvcodec.painter.fitting.pool import Pool, Run, prepare
-from gvcodec.painter.fitting.samples import FIRST_CHECK
 from gvcodec.painter.payload import (
     BASE,
     GROUPS,
@@ -47,6 +46,7 @@ from gvcodec.painter.payload import (
     in_groups,
     pack,
 )
+from gvcodec.painter.samples import FIRST_CHECK
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.tensors import open_device
