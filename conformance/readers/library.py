@@ -222,7 +222,7 @@ def _timing(data: bytes) -> dict[str, Any]:
     return {"digest": digest(" ".join(map(str, times)))}
 
 
-def _fitted(data: bytes) -> dict[str, Any]:
+def fitted(data: bytes) -> dict[str, Any]:
     weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
     if weights is None:
         return {"digest": digest("identity")}
@@ -268,7 +268,7 @@ PARSERS: dict[str, Callable[[bytes], dict[str, Any] | None]] = {
     "stream": _stream,
     "header": _header,
     "timing": _timing,
-    "fitted": _fitted,
+    "fitted": fitted,
     "standard": _standard,
     "varint": _varint,
     "units": _units,

@@ -8,6 +8,6 @@ In: base frames, `fit` payloads. Out: painted frames.
     samples          frames kept while a video is coded: sample clips, by parts of the video
     strength         choice of strength for each GOP, on `sample_clips`
     texture_check    base frames instead, where painted texture differs from the source; `energies`
-    payload_choice   choice of the painter, and fitting
-    fitting, tokens  folders that encoders alone import
+    torch_twin       the painter with gradients, for token search and training
+    tokens           search and trial of tokens, in encoders
 """

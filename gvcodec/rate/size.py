@@ -163,7 +163,7 @@ class Search:
     #: Full encodes so far, and their largest number (0: unknown).
     full_passes: int = 0
     most_passes: int = 0
-    #: Notes of the pass that fitted the painter, and the result of fitting at each scale.
+    #: Notes of the passes that chose strengths, and the `fit` payloads of each scale.
     notes: list[str] = field(default_factory=list)
     fit_payloads: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
@@ -179,10 +179,10 @@ class Search:
         trial: bool = False,
         stage: str = "",
     ) -> EncodePass:
-        """A pass over the video, or a trial; the first pass at a scale fits. Passes are not
-        painted: `make_file` paints the final one. `stage`: title of the progress bar."""
-        is_fitting = not trial and config.scale not in self.fit_payloads
-        if not is_fitting:
+        """A pass over the video, or a trial; the first pass at a scale chooses strengths. Passes
+        are not painted: `make_file` paints the final one. `stage`: title of the progress bar."""
+        is_choosing = not trial and config.scale not in self.fit_payloads
+        if not is_choosing:
             config = replace(config, fit=0, tokens="off" if trial else config.tokens)
         is_bounded = self.full_passes < self.most_passes
         most = f" of at most {self.most_passes}" if is_bounded else ""
@@ -200,7 +200,7 @@ class Search:
             self.progress,
             writes_painted_hash=False,
         )
-        if is_fitting:
+        if is_choosing:
             self.fit_payloads[config.scale] = encoded_pass.fit_payloads
             self.notes += encoded_pass.notes
         self.full_passes += not trial
@@ -245,10 +245,8 @@ _TRIAL_PRESET_STEP, _STEADY_PRESET = 2, 7
 #: one to the limit, in logs; with the fastest preset alone the second row holds.
 _TRIALS, _ROUGH, _STEADY_TRIALS, _CLOSE = 6, 0.4, 2, 0.08
 _NEAR = 0.08
-#: Bytes of fitted weights, which trials lack; at most a fiftieth of small files.
-_FITTED_BYTES = 250
 #: Log of the excess over the limit, at the end of the scale, that no slower preset compensates (it
-#: saves up to 0.2), and the factor for fitted weights in a refusal.
+#: saves up to 0.2), and the factor of the least size in a refusal.
 _OUT_OF_REACH, _SPARE = 0.35, 1.03
 #: Bytes of a frame that hardly changes: they do not fall with quality. Qualities that are tried
 #: then.
@@ -401,21 +399,20 @@ def _excess(search: Search, encoded_pass: EncodePass, q: float, trial: int | Non
     """Log of a pass's bytes relative to the aim."""
     config, byte_budget = search.config, search.byte_budget
     base, fmt = base_of(config.base), search.stats.format
-    fit_bytes = preset_excess = 0.0
+    preset_excess = 0.0
     if trial is not None:
-        fit_bytes = min(_FITTED_BYTES, byte_budget // 50) if config.uses_fitting else 0.0
         full = config.preset_of(fmt.width * fmt.height) or 0
         if base.standard is not None and trial - full > _TRIAL_PRESET_STEP:
             preset_excess = base.standard.quick_excess
     aim, *_ = _aims(config, q)
-    target_bytes = aim * max(1.0, byte_budget - encoded_pass.other_bytes - fit_bytes)
+    target_bytes = aim * max(1.0, byte_budget - encoded_pass.other_bytes)
     return math.log(max(1, sum(encoded_pass.frame_bytes)) / target_bytes) - preset_excess
 
 
 def _run_pass(
     search: Search, q: float, log_lambda_offset: float, trial: int | None = None
 ) -> EncodePass:
-    """`trial`: the preset of one that is neither fitted nor painted."""
+    """`trial`: the preset of one that is not painted."""
     config = replace(search.config, base_q=q).resolve()
     if trial is not None:
         config = replace(config, preset=trial, gop_q=())

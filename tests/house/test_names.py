@@ -22,7 +22,6 @@ ALLOWED = {
     "LEFT": "chroma siting",
     "PAINTED": "kind of packet, as the specification calls it",
     "coded": "callback of a progress object, public since 1.0",
-    "fitted": "callback of a progress object, public since 1.0",
     "painted": "callback of a progress object, public since 1.0",
     "compared": "field of `VerifyReport`, public since 1.0",
     "kept": "field of `RepairReport`, public since 1.0",

@@ -23,16 +23,16 @@ from gvcodec import perceptual
 from gvcodec.models import TOKEN_METRIC, painter_of
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import pad_to_patches
-from gvcodec.painter.fitting.filters import round_through
-from gvcodec.painter.fitting.fit import Adam
-from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, convert
-from gvcodec.painter.fitting.objective import Batch, observe_run, paint_observed
-from gvcodec.painter.fitting.pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.token_coding import LARGEST, MAX_STYLE_OFFSET, STEP, pack
 from gvcodec.painter.tokens.encoder import SHARES, EncodedTokens
 from gvcodec.painter.tokens.samples import GopSample
 from gvcodec.painter.tokens.trial import PSNR_PRICE, Window, trial_windows
+from gvcodec.painter.torch_twin.adam import Adam
+from gvcodec.painter.torch_twin.clips import Run, prepare
+from gvcodec.painter.torch_twin.filters import round_through
+from gvcodec.painter.torch_twin.network import FrameObservation, PainterNetwork, convert
+from gvcodec.painter.torch_twin.objective import Batch, observe_run, paint_observed
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat

@@ -20,13 +20,12 @@ from gvcodec.painter.payload import (
     join_extras,
     split_extras,
 )
-from gvcodec.painter.payload_choice import has_torch
 from gvcodec.painter.tokens.encoder import EncodedTokens
 from gvcodec.painter.tokens.samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
-from gvcodec.util.torch_settings import default_torch_settings
+from gvcodec.util.torch_settings import default_torch_settings, has_torch
 
 #: Why tokens are not searched.
 TOO_LARGE_TO_SEARCH = (
