@@ -233,7 +233,7 @@ class Encoder:
             self._decoded_frames += 1
 
     def send_end(self, pts: int | None) -> None:
-        """When the last frame ends, in ticks, where it is not shown as long as the others; after
+        """When the last frame ends, in ticks, if it is not shown as long as the others; after
         it."""
         self._end = pts
 

@@ -67,7 +67,7 @@ class CpuPainter:
 
 def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray[np.int16]:
     """Motion of a luma plane against the frame before it, estimated outside the coding loop: `(2,
-    h, w)`, (dy, dx) of each block of `BLOCK` luma pixels, where the reference has its content.
+    h, w)`, (dy, dx) of each block of `BLOCK` luma pixels, to its content in the reference.
     Whole videos are searched by `BlockMotion`, frame by frame."""
     height, width = current.shape
     motion = BlockMotion(width, height, threads)

@@ -1,9 +1,9 @@
 """Chooses how strongly each GOP is painted: as strongly as possible without visible flicker, and
-not at all where painted texture differs too much from the source's (`texture_check`).
+not at all if painted texture differs too much from the source's (`texture_check`).
 
 Flicker is the excess of `sample_clips`. The first strength of `STRENGTH_STEPS` whose painted clips
 have at most `LIMIT` times the excess of base frames is chosen, else the last one. A new strength
-costs a `fit` packet, so it is chosen again only where that packet is small compared with the GOP.
+costs a `fit` packet, so it is chosen again only if that packet is small compared with the GOP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHARE = 0.01
 def choose_strength(
     model: Model, stream: Ints, clips: SampleClips, paint_strength: int = DEFAULT
 ) -> Strength:
-    """The strength for clips of a GOP, if the dial stands at `paint_strength`."""
+    """The strength for clips of a GOP at `paint_strength`, the viewer's setting."""
     limit = LIMIT * clips.excess_of_base() + FLOOR
     *weaker, last = (with_look(strength, paint_strength) for strength in STRENGTH_STEPS)
     for strength in weaker:
@@ -51,8 +51,8 @@ def choose_strengths(
     paint_strength: int = DEFAULT,
 ) -> dict[int, bytes]:
     """Payloads of `fit` packets by the frame from which on they hold: the strength of each GOP of
-    the parts, or base frames. `area`: width and height of the video; `paint_strength`: 1…100, where
-    its dial stands."""
+    the parts, or base frames. `area`: width and height of the video; `paint_strength`: 1…100, the
+    viewer's setting."""
     payloads: dict[int, bytes] = {}
     strength, is_mismatch = with_look(NEUTRAL, paint_strength), False
     for part in parts:

@@ -34,22 +34,22 @@ from gvcodec.rate.one_pass import (
 )
 from gvcodec.rate.scenes import allocate_scenes
 
-#: Steps of the index of a base without trims, and the largest step on the scale.
+#: Steps of the index of a base without lambda offsets, and the largest step on the scale.
 _STEP, _MAX_STEP = 0.25, 0.035
-#: Places nearer to each other than this have the same bytes.
+#: Positions nearer to each other than this have the same bytes.
 _FINEST_OFFSET = 0.002
 
 
 class Scale:
     """Negative natural log of a file's bytes, from `low`, the finest index, to `high`, the coarsest
-    one or the largest trim beyond. An index has the place of the average bytes of its files
-    (`Base.rates`); between indices, and beyond the coarsest one, trims of lambda subdivide the
-    scale. So a step saves about the same share of bytes in every base."""
+    one with the largest `log_lambda_offset`. An index has the position of the average bytes of its
+    files (`Base.rates`); between indices, and beyond the coarsest one, offsets of log lambda
+    subdivide the scale. So a step saves about the same share of bytes in every base."""
 
     def __init__(self, config: EncoderConfig) -> None:
         base = base_of(config.base)
         self._standard, self._max_base_q = base.standard, config.max_base_q
-        # A trim is better between the coarsest picture of full size and the coarsest of all.
+        # An offset is better between the coarsest picture of full size and the coarsest of all.
         self._full = min(base.coarsest_full, config.max_base_q)
         self._index = [index for index, _ in base.rates]
         self._rate = [-math.log(bpp) for _, bpp in base.rates]
@@ -61,14 +61,14 @@ class Scale:
         )
 
     def position_of(self, index: float, log_lambda_offset: float) -> float:
-        """The place of an index with a trim."""
+        """The position of an index with an offset of log lambda."""
         slope = self._standard.log_lambda_slope if self._standard else 0.0
         position = float(np.interp(index, self._index, self._rate))
         return position + slope * (log_lambda_offset - self._default_offset)
 
     def settings_at(self, x: float, near: float | None = None) -> tuple[float, float]:
-        """Index and trim of a place. The index is `near` if a trim from there suffices, since the
-        least change of the index changes all frames."""
+        """Index and `log_lambda_offset` of a position. The index is `near` if an offset from there
+        suffices, since the least change of the index changes all frames."""
         index = float(np.interp(x, self._rate, self._index))
         if self._standard is None:
             return min(round(index / _STEP) * _STEP, self._max_base_q), 0.0
@@ -231,8 +231,8 @@ class Search:
 
 
 #: Share of the limit that a pass aims at, share that is enough, number of passes if one of them
-#: fits: with a trim; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of the
-#: bytes.
+#: fits: with lambda offsets; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of
+#: the bytes.
 _FINE_AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 4), (0.98, 0.95, 3), (0.985, 0.97, 7)
 _COARSE = 58.0
 #: Addition, in logs of bytes, to the steps of the last two passes if none fits yet: the last one

@@ -194,7 +194,7 @@ def test_a_search_sees_whole_windows(monkeypatch) -> None:
     clip = rough_clip(4)
     sample = GopSample(0, [list(zip(clip[:2], clip[2:], strict=True))], [[0, 0]])
     descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50)
-    (run,) = token_search.prepare(sample.runs, sample.rates, descent.place)
+    (run,) = token_search.prepare(sample.runs, sample.rates, descent.device)
     painter, (window,) = descent.painter_at(NEUTRAL), descent.windows
     look = descent.observe(painter, run, descent.moves_of(sample, 0), window, 0)
     levels = torch.zeros(1, TOKENS.dims, 16, 24, requires_grad=True)

@@ -199,7 +199,7 @@ def _normal_cdf(x: Floats) -> Floats:
 
 
 class EncodedTokens:
-    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it,
+    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` if it,
     its painter or the metric's network is missing."""
 
     def __init__(
@@ -212,7 +212,7 @@ class EncodedTokens:
         chooses_strengths: bool,
         threads: int,
     ) -> None:
-        """`paint_strength`: where the dial stands, 1…100; `chooses_strengths`: GOPs have strengths
+        """`paint_strength`: the viewer's setting, 1…100; `chooses_strengths`: GOPs have strengths
         of their own."""
         self._model = Model.load(painter_of(uses_tokens=True).find())
         assert self._model.tokens is not None

@@ -86,7 +86,7 @@ class FrameObservation:
 
 
 def convert(x: Any, dtype: torch.dtype) -> Any:
-    """A dataclass, list or tuple of tensors in another precision, where they have fractions; all
+    """A dataclass, list or tuple of tensors in another precision, if they have fractions; all
     values of `FrameObservation` are whole numbers that half has too."""
     if isinstance(x, Tensor):
         return x.to(dtype) if x.is_floating_point() else x
@@ -113,7 +113,8 @@ class PainterNetwork(nn.Module):
         self.head = Layer(s, I.HEADS, 1)
 
     def add_detail(self, x: FrameObservation) -> tuple[Tensor, Tensor, Tensor]:
-        """`OraclePainter._added` of a batch, from where `style` begins."""
+        """Luma and chroma detail of a batch, and the share kept of the previous frame's, from
+        `style` on."""
         sums = self.style.sums(x.features)
         if x.shifts is not None:
             sums = sums + x.shifts
@@ -153,7 +154,7 @@ class PainterNetwork(nn.Module):
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
 
     def extract_features(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
-        """`OraclePainter._trunk` of a batch, without `style`."""
+        """The trunk of a batch, without `style`: features (B, C, H/8, W/8)."""
         a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
         parts = (
             self.stem2.rescale(self.stem2.sums(a, 2)),
