@@ -12,8 +12,8 @@ import av
 import numpy as np
 
 from conformance.readers.answers import Answer, digest, digest_of_parts
-from conformance.readers.inputs import MODELS, REPOSITORY, Input, pieces, small_painter
-from conformance.readers.python import FORMAT, Q, frame_digest
+from conformance.readers.inputs import MODELS, REPOSITORY, Input, pieces
+from conformance.readers.python import FORMAT, fitted, frame_digest
 from gvcodec import _core
 from gvcodec.base.standard.decoders import decode_unit, open_decoder
 from gvcodec.base.standard.payloads import packet_of
@@ -220,17 +220,6 @@ def _timing(data: bytes) -> dict[str, Any]:
         timeline.send(payload)
     times = [timeline.receive() for _ in range(12)]
     return {"digest": digest(" ".join(map(str, times)))}
-
-
-def fitted(data: bytes) -> dict[str, Any]:
-    weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
-    if weights is None:
-        return {"digest": digest("identity")}
-    noise, keep, factors, deltas, levels = weights
-    text = " ".join(map(str, (noise, keep, *factors)))
-    for name, exponent, values in deltas:
-        text += f";{name} {exponent} " + " ".join(map(str, values))
-    return {"digest": digest(text + (";" + " ".join(map(str, levels)) if levels else ""))}
 
 
 def _standard(data: bytes) -> dict[str, Any] | None:

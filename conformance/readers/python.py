@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from conformance.readers.answers import Answer, digest, digest_of_parts
-from conformance.readers.inputs import MODELS, Input, pieces
-from conformance.readers.library import fitted
+from conformance.readers.inputs import MODELS, Input, pieces, small_painter
+from gvcodec import _core
 from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
@@ -146,6 +146,17 @@ def _tracks(data: bytes) -> dict[str, Any]:
         reader.send(payload)
     packets = [(p.track, p.pts, p.duration, *p.hidden, int(p.key)) for p in reader.waiting]
     return {"digest": digest(";".join(" ".join(map(str, packet)) for packet in packets))}
+
+
+def fitted(data: bytes) -> dict[str, Any]:
+    weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
+    if weights is None:
+        return {"digest": digest("identity")}
+    noise, keep, factors, deltas, levels = weights
+    text = " ".join(map(str, (noise, keep, *factors)))
+    for name, exponent, values in deltas:
+        text += f";{name} {exponent} " + " ".join(map(str, values))
+    return {"digest": digest(text + (";" + " ".join(map(str, levels)) if levels else ""))}
 
 
 def _summary(data: bytes) -> dict[str, Any]:
