@@ -5,10 +5,9 @@ process, measure; then compare rows of a CSV.
 full conditions, and takes hours. Clips are lists of 8-bit `Planes`. Codecs of `code`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
-    fast, best      the other speeds; fit: five steps of fitting; tokens, tokens:search: tokens
-                    steer the painter; unsteady: all GOPs at one strength; strength:32:24: at that
-                    one (noise, keep); preset:6: at that preset; untextured: the base at SVT-AV1's
-                    own settings
+    fast, best      the other speeds; tokens, tokens:search: tokens steer the painter; unsteady:
+                    all GOPs at one strength; strength:32:24: at that one (noise, keep); preset:6:
+                    at that preset; untextured: the base at SVT-AV1's own settings
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     gvc1d           base gvc1d with its shipped network
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low);
@@ -77,7 +76,6 @@ QUALITIES: dict[str, tuple[float, ...]] = {
 #: Options that differ from the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
-    "fit": {"fit": 5},
     "unsteady": {"fit": 0},
     "untextured": {"encoder_params": "enable-restoration=-1:ac-bias=0"},
     "tokens": {"tokens": "on"},
@@ -123,7 +121,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> En
         return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
-    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
+    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1)
     if codec.split(":")[0] == "svt":
         return _base_alone(codec, frames, fmt, config)
     name, *numbers = codec.split(":") if codec.startswith(("strength:", "preset:")) else (codec,)

@@ -5,7 +5,7 @@ A frame of each clip is coded by SVT-AV1 as base av1 calls it, then changed: noi
 levels on luma (rounded to 8 bits), blur of σ 1 on luma, the quantizer `q` + 6. Judges: LPIPS-Alex
 (`lpips_alex`) and DISTS (`dists`) of the middle of the frame, plain and dithered; those that the
 encoder uses (`encoder`), of the whole frame: the network by which tokens are
-tried, that which guides fitting (as DISTS), the mismatch of the texture check, and the
+tried, the small network of `compare` (as DISTS), the mismatch of the texture check, and the
 flicker by which the strength is chosen. Columns: clip, judge, dither (σ of noise on both pictures,
 levels), base (the distance of the coded frame), then the changes of it in per cent.
 """
@@ -100,16 +100,16 @@ def table_judges(name: str, source: Pair, fmt: VideoFormat) -> Iterator[tuple[st
 def encoder_judges(source: Pair, fmt: VideoFormat) -> Iterator[tuple[str, float, Judge]]:
     clip = replace(clip_of(source, fmt.frame_rate), matrix=fmt.colour.matrix)
     trial, windows = PerceptualMetric(fmt), trial_windows(fmt.height, fmt.width)
-    guide = perceptual.Dists(perceptual.read_weights(perceptual.GUIDE.find())).eval()
+    small = perceptual.Dists(perceptual.read_weights(perceptual.GUIDE.find())).eval()
     last = wide(source[-1])
 
     def trial_distance(frames: Pair) -> float:
         return float(trial.distances(last, [wide(frames[-1])], windows).mean())
 
-    def guide_distance(frames: Pair) -> float:
+    def small_distance(frames: Pair) -> float:
         pictures = (clip.rgb(planes) for planes in (frames[-1], source[-1]))
         with torch.inference_mode():
-            return float(guide(*(torch.from_numpy(x.copy())[None] for x in pictures)))
+            return float(small(*(torch.from_numpy(x.copy())[None] for x in pictures)))
 
     def texture_mismatch(frames: Pair) -> float:
         ours, theirs = (energies(pad_to_patches(y)) for y in (wide(frames[-1])[0], last[0]))
@@ -120,7 +120,7 @@ def encoder_judges(source: Pair, fmt: VideoFormat) -> Iterator[tuple[str, float,
         return SampleClips([sample], [[0, 0]]).excess_of_base()
 
     yield "trial of tokens", 0, trial_distance
-    yield "guide of fitting", 0, guide_distance
+    yield "small network", 0, small_distance
     yield "texture check", 0, texture_mismatch
     yield "flicker of strengths", 0, flicker
 
