@@ -3,11 +3,11 @@ eval.experiments.noise_response --clips CLIPS`.
 
 A frame of each clip is coded by SVT-AV1 as base av1 calls it, then changed: noise of σ 1/2, 1 and 2
 levels on luma (rounded to 8 bits), blur of σ 1 on luma, the quantizer `q` + 6. Judges: LPIPS-Alex
-(`lpips_alex`) and DISTS (`dists`) of the middle of the frame, plain and dithered; those that the
-encoder uses (`encoder`), of the whole frame: the network by which tokens are
-tried, the small network of `compare` (as DISTS), the mismatch of the texture check, and the
-flicker by which the strength is chosen. Columns: clip, judge, dither (σ of noise on both pictures,
-levels), base (the distance of the coded frame), then the changes of it in per cent.
+(`lpips_alex`) and DISTS (`dists`) of the middle of the frame, plain and dithered; our own
+(`encoder`), of the whole frame: the network by which tokens are tried, the small network of
+`compare` (as DISTS), the mismatch of the texture check, and the flicker by which the strength is
+chosen. Columns: clip, judge, dither (σ of noise on both pictures, levels), base (the distance of
+the coded frame), then the changes of it in per cent.
 """
 
 from __future__ import annotations
