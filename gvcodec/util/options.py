@@ -31,6 +31,8 @@ from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
+#: A short option and its value in one word.
+_ATTACHED_NUMBER = re.compile(r"-\w-?\.?\d")
 #: Other encoders' names of options.
 _MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
 #: Set by rate control, not by callers.
@@ -78,6 +80,19 @@ class RejectRepeat(argparse.Action):
         if getattr(namespace, self.dest, None) is not None:
             raise argparse.ArgumentError(self, "is given twice")
         setattr(namespace, self.dest, values)
+
+
+class ExactParser(argparse.ArgumentParser):
+    """Knows options by their whole names: not `--q` for `--quiet`, nor `-hide_banner` for `-h` with
+    the value "ide_banner". A number may follow its short option at once, as in `-q40`."""
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """What argparse takes an option for that it does not know."""
+        action = self._option_string_actions.get(option_string[:2])
+        takes_value = action is not None and action.nargs is None
+        if takes_value and _ATTACHED_NUMBER.match(option_string):
+            return super()._get_option_tuples(option_string)
+        return []
 
 
 def add_option_docs(kind: type[_T]) -> type[_T]:
