@@ -110,6 +110,12 @@ class DecodeRequest:
         group="shown",
         help="size of the written pictures, or a factor of the stream's",
     )
+    sound: str = option(
+        "copy", choices=("copy", "none"), group="sound", help="copy sound, or leave it out (copy)"
+    )
+    no_subtitles: bool = option(
+        False, group="shown", help="leave subtitles and closed captions out"
+    )
     low_delay: bool = option(
         False, group="shown", help="write every frame as soon as it is decoded"
     )
@@ -176,6 +182,14 @@ def decode_file(
         **settings,
     )
     uses_tokens = check_tokens_option(request.tokens)
+    is_still = writers.is_single_picture(request.target)
+    if is_still and (request.frames or 1) > 1:
+        raise UsageError(
+            f"{request.target}: holds one frame: put a number like %05d into the name",
+            code="output-name",
+        )
+    if is_still:
+        request = replace(request, frames=1)
     with (
         protect_inputs([] if source_name is None else [source_name]),
         ProgressBar(progress, verbose=verbose) as bar,
@@ -210,6 +224,9 @@ def decode_file(
             memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
         report = _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
+        if is_still and settings.get("frames") is None:
+            note = "a number like %05d in the name writes all frames"
+            report = replace(report, outcome=(*report.outcome, note))
         copy_time(source_name or "-", output_name or "-")
         return report
 
@@ -353,6 +370,7 @@ class _FileDecoder:
                     metadata = metadata or packet.payload
                 elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps_tracks:
                     self._tracks = TrackReader(packet.payload, self._request.limits)
+                    self._leave_out(self._tracks)
                     self._tracks.keep(begin, end)
                 elif packet.kind is Kind.TRACKS and self._tracks is not None:
                     self._tracks.send(packet.payload)
@@ -371,6 +389,8 @@ class _FileDecoder:
         first = next(frames, None)
         # Descriptions of tracks precede the first frame.
         self._tracks = self._decoder.tracks
+        if self._tracks:
+            self._leave_out(self._tracks)
         self._metadata = Metadata.unpack(self._decoder.metadata)
         frames = chain([first] if first else [], frames)
         if self._request.frames is None:
@@ -378,6 +398,12 @@ class _FileDecoder:
         # A pipe is not waited for.
         self._is_whole, self._rest = False, packets
         return islice(frames, self._request.frames)
+
+    def _leave_out(self, tracks: TrackReader) -> None:
+        """The tracks that are not wanted."""
+        request = self._request
+        unwanted = {"audio": request.sound == "none", "subtitle": request.no_subtitles}
+        tracks.leave_out(*(kind for kind, is_unwanted in unwanted.items() if is_unwanted))
 
     def _set_shift(self, first: DecodedFrame | None) -> int:
         """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""
@@ -460,7 +486,7 @@ class _FileDecoder:
             lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
             lines.append("tokens off: the file's painted hash is for other pictures")
-        if self._decoder.has_captions:
+        if self._decoder.has_captions and not request.no_subtitles:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())
         if self._dropped_packets and self._tracks:
