@@ -152,12 +152,11 @@ class _Parser(ExactParser):
         command = self.prog.partition(" ")[2]
         end = words.index("--") if "--" in words else len(words)
         for word in words[: end if command else 1]:
-            name = word.partition("=")[0]
-            if is_option(word) and name not in self._option_string_actions:
-                if not self._get_option_tuples(word):
-                    self.command = self.command or command
-                    self.options = self.options or list(self._option_string_actions)
-                    self.error(f"unrecognized arguments: {word}")
+            is_known = word.partition("=")[0] in self._option_string_actions
+            if is_option(word) and not is_known and not self._get_option_tuples(word):
+                self.command = self.command or command
+                self.options = self.options or list(self._option_string_actions)
+                self.error(f"unrecognized arguments: {word}")
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage, which may be a screen long."""

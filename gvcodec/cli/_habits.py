@@ -30,7 +30,12 @@ _NEUTRAL = {
 #: Limits of FFmpeg that 0 lifts.
 _LIMITS, _ZERO = ("-b:v", "-maxrate", "-fs"), re.compile(r"0+(\.0+)?[kKmM]?")
 _PART = {"-ss": "--start", "-to": "--to", "-t": "--duration"}
-_FRAMES = {"-vframes": "--frames", "-frames:v": "--frames", "-s": "--scale", "-threads": "--threads"}
+_FRAMES = {
+    "-vframes": "--frames",
+    "-frames:v": "--frames",
+    "-s": "--scale",
+    "-threads": "--threads",
+}
 #: The output of other programs.
 _OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.

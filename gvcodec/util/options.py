@@ -20,7 +20,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar, cast
@@ -107,13 +107,18 @@ def add_option_docs(kind: type[_T]) -> type[_T]:
 
 
 def add_options(
-    parser: argparse._ActionsContainer, *kinds: type, group: str = "", exclusive: bool = False
+    parser: argparse._ActionsContainer,
+    *kinds: type,
+    group: str = "",
+    exclusive: bool = False,
+    only: Sequence[str] = (),
 ) -> argparse._ActionsContainer:
-    """Add the options of a group, `exclusive`: one of them at most. Gives their place."""
+    """Add the options of a group, or `only` these; `exclusive`: one of them at most. Gives
+    their place."""
     group_parser = parser.add_mutually_exclusive_group() if exclusive else parser
     for option_field in (option_field for kind in kinds for option_field in fields(kind)):
         metadata = option_field.metadata
-        if metadata and metadata["group"] == group:
+        if metadata and (option_field.name in only if only else metadata["group"] == group):
             flags = metadata["flags"] or [f"--{option_field.name.replace('_', '-')}"]
             argument = dict(metadata["argument"])
             if "help" in argument:
