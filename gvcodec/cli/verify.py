@@ -119,7 +119,7 @@ def _verify_one(options: argparse.Namespace, path: str) -> None:
             "--fps and --scale name a change)",
             report,
         )
-    luma = (report.painted_psnr or report.base_psnr or (math.inf,))[0]
+    luma = (report.painted_psnr or report.base_psnr or (0.0,))[0]
     if luma < float(floor[1]):
         raise SourceDiffersError(f"{path}: PSNR-Y is {luma:.2f} dB, below {floor[1]} dB", report)
 

@@ -86,13 +86,12 @@ class Originals:
             width, height = self.enlarged_to
             yield f"{width}×{height} samples, the stream has {fmt.width}×{fmt.height}"
         least = max(self._tick, fmt.time_base)
-        for number, (there, here) in enumerate(zip(self._times, self._stream_times, strict=False)):
-            shown = (there - self._times[0]) * self._tick
-            if (
-                abs(shown - (stream_time := (here - self._header.start_pts) * fmt.time_base))
-                > least
-            ):
-                times = f"{float(shown):.3f} s, the stream's at {float(stream_time):.3f} s"
+        pairs = zip(self._times, self._stream_times, strict=False)
+        for number, (pts, stream_pts) in enumerate(pairs):
+            time = (pts - self._times[0]) * self._tick
+            stream_time = (stream_pts - self._header.start_pts) * fmt.time_base
+            if abs(time - stream_time) > least:
+                times = f"{float(time):.3f} s, the stream's at {float(stream_time):.3f} s"
                 yield f"frame {number} at {times}"
                 return
 
@@ -160,8 +159,8 @@ def verify(
 ) -> VerifyReport:
     """Check a stream: checksums, decoding, the base hash, and the painted hash unless `fidelity`.
     `original`: the source, for PSNR; from `start` seconds on, at most `frames`, with
-    `input_options`, as they were given to `encode_file`. `progress` as for `decode_file`. `hold`: the system holds this
-    process to the limit of memory meanwhile. Raises `DamagedStreamError`, `VerificationError`,
+    `input_options`, as they were given to `encode_file`. `progress` as for `decode_file`.
+    `enforce_rlimit`: the system holds this process to the limit of memory meanwhile. Raises `DamagedStreamError`, `VerificationError`,
     `WrongModelError`, `LimitError`, `MissingFileError`, `MediaError`, `UsageError`;
     `IncompleteSourceError` where all is right, but `original` is damaged or cut off, unless
     `allow_damaged`."""
@@ -192,8 +191,8 @@ def verify(
         decoder.verify(reader.base_hash)
         differences = () if originals is None else tuple(originals.differences())
     if reader.is_changed:
-        frames = count_noun(decoder.frames, "frame")
-        what = f"{frames} can be decoded, the file is not as it was written"
+        decoded = count_noun(decoder.frames, "frame")
+        what = f"{decoded} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}", code="changed-file")
     expected_hash = decoder.expected_painted_hash if painted else None
     report = VerifyReport(
