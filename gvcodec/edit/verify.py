@@ -160,10 +160,10 @@ def verify(
     """Check a stream: checksums, decoding, the base hash, and the painted hash unless `fidelity`.
     `original`: the source, for PSNR; from `start` seconds on, at most `frames`, with
     `input_options`, as they were given to `encode_file`. `progress` as for `decode_file`.
-    `enforce_rlimit`: the system holds this process to the limit of memory meanwhile. Raises `DamagedStreamError`, `VerificationError`,
-    `WrongModelError`, `LimitError`, `MissingFileError`, `MediaError`, `UsageError`;
-    `IncompleteSourceError` where all is right, but `original` is damaged or cut off, unless
-    `allow_damaged`."""
+    `enforce_rlimit`: the system holds this process to the limit of memory meanwhile. Raises
+    `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`, `MissingFileError`,
+    `MediaError`, `UsageError`; `IncompleteSourceError` where all is right, but `original` is
+    damaged or cut off, unless `allow_damaged`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None
