@@ -14,6 +14,7 @@ from gvcodec.util.deprecation import renamed_attributes
 from gvcodec.util.options import (
     add_option_docs,
     amount,
+    check_fields,
     fit_steps_type,
     integer,
     option,
@@ -219,6 +220,7 @@ class EncoderConfig:
     zone_start: float = 0.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
 
     def uses_bundles(self, samples: int) -> bool:

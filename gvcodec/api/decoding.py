@@ -48,6 +48,7 @@ from gvcodec.util.options import (
     number,
     option,
     picture_size,
+    seconds,
     split_options,
 )
 from gvcodec.util.progress import Mode, ProgressBar
@@ -78,7 +79,7 @@ class DecodeRequest:
         choices=("on", "off"),
         help="off: ignore the painter's tokens in the file, for comparison (on)",
     )
-    form: str | None = option(
+    format: str | None = option(
         None,
         None,
         "NAME",
@@ -98,8 +99,8 @@ class DecodeRequest:
         group="quality",
         help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
     )
-    start: float = 0.0
-    end: float | None = None
+    start: float = option(0.0, seconds, group="time")
+    end: float | None = option(None, seconds, group="time")
     frames: int | None = option(
         None, integer(1), "N", group="shown", help="number of frames to write (all)"
     )
@@ -125,7 +126,7 @@ class DecodeRequest:
         help="decode damaged streams: the last good frame is repeated until the next keyframe",
     )
     overwrite: bool = False
-    threads: int = 0
+    threads: int = option(0, integer(0), group="own")
     models: Sequence[str | Path] = option((), group="models")
     device: str = option(
         "cpu",
@@ -154,7 +155,7 @@ class DecodeRequest:
 
 
 @list_options(DecodeRequest)
-@renamed_keywords(hold="enforce_rlimit")
+@renamed_keywords(hold="enforce_rlimit", form="format")
 def decode_file(
     source: PathName | Readable,
     output: PathName | BinaryIO,
@@ -165,7 +166,7 @@ def decode_file(
 ) -> DecodeReport:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
     .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets
-    y4m, standard output ("-") as `form` says.
+    y4m, standard output ("-") as `format` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
@@ -275,7 +276,7 @@ class _FileDecoder:
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
-        self._keeps_tracks = writers.takes_tracks(request.target, request.form)
+        self._keeps_tracks = writers.takes_tracks(request.target, request.format)
         self._losses = losses
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;
@@ -450,7 +451,7 @@ class _FileDecoder:
             tracks=self._tracks if self._keeps_tracks else None,
             metadata=self._metadata,
             threads=request.threads,
-            form=request.form,
+            form=request.format,
         )
 
     def _drop_tracks(self) -> None:

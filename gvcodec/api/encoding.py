@@ -53,7 +53,7 @@ _SOUND_FORMS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 _FRAME_OPTIONS = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
 
 
-@list_options(Job, EncoderConfig)
+@list_options(Job, EncoderConfig, InputOptions)
 @name_keywords(Job, EncoderConfig, InputOptions)
 def encode_file(
     source: PathName | BinaryIO | Image | Iterable[Image | Planes],
@@ -63,7 +63,7 @@ def encode_file(
     sound: Sound | None = None,
     sound_rate: int | None = None,
     frame_rate: Fraction | float | None = None,
-    format: VideoFormat | None = None,
+    format: VideoFormat | str | None = None,
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
     **options: Any,
@@ -95,10 +95,17 @@ def encode_file(
     source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
     `min_gain`.
     """
-    job_options, config_options = split_options(options, Job, EncoderConfig)
+    if isinstance(format, str):
+        options["format"], format = format, None
+    kinds = (Job, EncoderConfig, InputOptions)
+    job_options, config_options, input_fields = split_options(options, *kinds)
     if are_frames(source):
         file_options = {"end": end, "input_options": input_options}
-        names = [*job_options, *(name for name, value in file_options.items() if value is not None)]
+        names = [
+            *job_options,
+            *input_fields,
+            *(name for name, value in file_options.items() if value is not None),
+        ]
         for name in names:
             if name not in _FRAME_OPTIONS:
                 raise UsageError(
@@ -127,7 +134,8 @@ def encode_file(
         )
     check_kind("end", end, "float | None")
     if end is not None:
-        input_settings = replace(input_settings, until=end)
+        input_fields["until"] = end
+    input_settings = replace(input_settings, **input_fields)
     if sound is not None and not isinstance(sound, str):
         raise UsageError(f"sound of a video file is {_SOUND_FORMS}", code="option-value")
     if sound is not None:
@@ -142,7 +150,6 @@ def encode_file(
             code="option-conflict",
         )
     result = encode_job(job)
-    kinds = (Job, EncoderConfig, InputOptions)
     result = replace(result, notes=tuple(with_keywords(note, *kinds) for note in result.notes))
     require_complete(job, result)
     return result

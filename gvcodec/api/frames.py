@@ -29,7 +29,7 @@ from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.options import list_options, name_keywords
+from gvcodec.util.options import list_options, name_keywords, split_options
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,7 @@ def encode(
     frames: Image | Iterable[Image | Planes],
     *,
     frame_rate: Fraction | float = 30,
-    format: VideoFormat | None = None,
+    format: VideoFormat | str | None = None,
     sound: Sound | None = None,
     sound_rate: int | None = None,
     config: EncoderConfig | None = None,
@@ -206,7 +206,10 @@ def encode(
     (`q=40, base="av1", fit=0`). `encode_file` writes the same to a file while frames come. Raises
     `UsageError`, and `MediaError` for sound that cannot be read.
     """
-    settings, stream = make_config(config, options), io.BytesIO()
+    if isinstance(format, str):
+        options["format"], format = format, None
+    (fields,) = split_options(options, EncoderConfig)
+    settings, stream = make_config(config, fields), io.BytesIO()
     with ImageSource(frames, frame_rate, format, sound, sound_rate) as source:
         encode_source(source, source, Encoder(source.format, settings), stream)
     return stream.getvalue()

@@ -24,21 +24,21 @@ from gvcodec.util.options import (
     amount,
     integer,
     option,
+    seconds,
     share,
-    split_options,
 )
 from gvcodec.util.progress import Mode
 
 
-def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:
+def make_config(config: EncoderConfig | None, values: Mapping[str, Any]) -> EncoderConfig:
     """Either `config` or its fields. Raises `UsageError`."""
-    if config is not None and options:
+    if config is not None and values:
         raise UsageError("give either config or its fields", code="option-conflict")
     if config is not None and not isinstance(config, EncoderConfig):
         raise UsageError(
             f"config is an EncoderConfig, not {repr_short(config)}", code="option-value"
         )
-    return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
+    return config or EncoderConfig(**values)
 
 
 _T = TypeVar("_T")
@@ -106,7 +106,7 @@ class Job:
         group="target",
         help="with --target: size limit; if the target needs more, the best quality that fits",
     )
-    start: float = 0.0
+    start: float = option(0.0, seconds, group="time")
     frames: int | None = option(
         None, integer(1), "N", group="part", help="number of frames to encode"
     )

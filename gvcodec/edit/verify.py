@@ -31,6 +31,7 @@ from gvcodec.source.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name
+from gvcodec.util.kinds import checked_keywords
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
 
@@ -142,6 +143,7 @@ class VerifyReport:
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def verify(
     source: Source,
     original: PathName | BinaryIO | None = None,
