@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Unpack, cast
 
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
@@ -53,6 +53,9 @@ from gvcodec.util.options import (
 )
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
+
+if TYPE_CHECKING:
+    from gvcodec.keywords import DecodeFileOptions
 
 #: Bytes of a repaired stream that memory holds.
 _SPOOL = 1 << 24
@@ -162,7 +165,7 @@ def decode_file(
     *,
     progress: Mode = "none",
     verbose: bool = False,
-    **options: Any,
+    **options: Unpack[DecodeFileOptions],
 ) -> DecodeReport:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
     .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets

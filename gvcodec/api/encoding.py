@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
@@ -45,6 +45,7 @@ from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image
+    from gvcodec.keywords import EncodeFileOptions
 
 _SOUND_FORMS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 
@@ -66,7 +67,7 @@ def encode_file(
     format: VideoFormat | str | None = None,
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
-    **options: Any,
+    **options: Unpack[EncodeFileOptions],
 ) -> EncodeReport:
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
@@ -95,18 +96,15 @@ def encode_file(
     source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
     `min_gain`.
     """
+    given: dict[str, Any] = {**options}
     if isinstance(format, str):
-        options["format"], format = format, None
+        given["format"], format = format, None
     kinds = (Job, EncoderConfig, InputOptions)
-    job_options, config_options, input_fields = split_options(options, *kinds)
+    job_options, config_options, input_fields = split_options(given, *kinds)
     if are_frames(source):
         file_options = {"end": end, "input_options": input_options}
-        names = [
-            *job_options,
-            *input_fields,
-            *(name for name, value in file_options.items() if value is not None),
-        ]
-        for name in names:
+        named = (name for name, value in file_options.items() if value is not None)
+        for name in (*job_options, *input_fields, *named):
             if name not in _FRAME_OPTIONS:
                 raise UsageError(
                     f"{name} cannot be used with frames of a program, only with video files",

@@ -66,7 +66,8 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         return [*arguments[1:2], "--help"]
     if "-i" in arguments and arguments[0].startswith("-"):
         arguments = ["encode", *arguments]
-    arguments = _drop_neutral(arguments)
+    if arguments and not arguments[0].startswith("-"):
+        arguments = _drop_neutral(arguments)
     ours = _OPTION_MAP.get(arguments[0], {}) if arguments else {}
     end = arguments.index("--") if "--" in arguments else len(arguments)
     escaped = [

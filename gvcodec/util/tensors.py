@@ -14,7 +14,6 @@ from torch import Tensor
 from gvcodec.errors import UsageError
 from gvcodec.types import BLOCK, Colour, Planes
 from gvcodec.util.colour import red_green_blue
-from gvcodec.util.kinds import repr_short
 
 
 def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
@@ -71,7 +70,8 @@ def open_device(name: str) -> torch.device:
         torch.ones(1, device=device).add(1).item()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"no device {repr_short(name)} here: {textwrap.shorten(str(error), 80)}", code="device"
+            f"no device {textwrap.shorten(name, 40)} here: {textwrap.shorten(str(error), 80)}",
+            code="device",
         ) from None
     return device
 
