@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
+from gvcodec.api.job import Job, is_whole, make_config, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream.writer import Writer
@@ -22,7 +22,7 @@ from gvcodec.codec.encode_stream import VideoSource, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
-from gvcodec.input_options import InputOptions, parse_sound
+from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.painter.payload_choice import has_torch
@@ -46,9 +46,6 @@ from gvcodec.util.progress import Mode, ProgressBar
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image
     from gvcodec.keywords import EncodeFileOptions
-
-_SOUND_FORMS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
-
 
 #: Keywords of `Job` that hold for frames of a program too.
 _FRAME_OPTIONS = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
@@ -133,13 +130,9 @@ def encode_file(
     check_kind("end", end, "float | None")
     if end is not None:
         input_fields["until"] = end
-    input_settings = replace(input_settings, **input_fields)
-    if sound is not None and not isinstance(sound, str):
-        raise UsageError(f"sound of a video file is {_SOUND_FORMS}", code="option-value")
     if sound is not None:
-        input_settings = replace(
-            input_settings, sound=parse_option(parse_sound, sound, _SOUND_FORMS)
-        )
+        input_fields["sound"] = sound
+    input_settings = replace(input_settings, **input_fields)
     video = cast("PathName | BinaryIO", source)
     job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
@@ -188,8 +181,6 @@ def encode_job(job: Job) -> EncodeReport:
 def _check(job: Job) -> None:
     """Raises `UsageError` for options that exclude each other, and `MissingWeightsError`."""
     rate = job.rate
-    if job.jobs is not None and job.jobs < 1:
-        raise UsageError(f"jobs is 1 or more, not {job.jobs}", code="option-value")
     if job.in_chunks and rate is not None and rate.is_global:
         raise UsageError(
             "--jobs and --resume need -q or --target, not a size or bitrate",
