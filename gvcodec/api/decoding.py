@@ -484,8 +484,13 @@ class _FileDecoder:
     def _describe(self, writer: VideoWriter) -> list[str]:
         """The checks made, and losses in the output."""
         request = self._request
-        check_name = "base hash" if self._is_whole and not self._losses else "checksums"
-        lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
+        is_whole = self._is_whole and not self._losses
+        check_name = "base hash" if is_whole else "checksums"
+        shows_file = request.look is None and request.tokens == "on" and not request.fidelity
+        if is_whole and shows_file and self._decoder.expected_painted_hash is not None:
+            check_name = "base hash and painted hash"
+        part = "" if is_whole else " (hashes are of whole files)"
+        lines = [f"{check_name} verified{part}", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
