@@ -266,8 +266,8 @@ class Driver:
         plan, cores = Plan.unpack(record["plan"]), record["cores"]
         return {"uri": job.uri, "settings": settings, "plan": plan, "cores": cores}
 
-    def _perform(self, tasks_to_run: Iterable[Task], encoded: Job | None = None) -> list[Any]:
-        """Values of tasks, in their order; `encoded`: the job whose frames they code. Raises
+    def _perform(self, tasks_to_run: Iterable[Task], job: Job | None = None) -> list[Any]:
+        """Values of tasks, in their order; `job`: the one whose frames they code. Raises
         `TaskError` or `OutputError` once one fails, `CancelledError` once the engine closes."""
         futures = [self.engine.submit(task) for task in tasks_to_run]
         # Unlike `as_completed`, a callback also reports cancelled futures.
@@ -278,8 +278,8 @@ class Driver:
             for _ in futures:
                 future = results.get()
                 value = future.result()
-                if self._count is not None and encoded is not None:
-                    self._count.add(encoded, value["frames"])
+                if self._count is not None and job is not None:
+                    self._count.add(job, value["frames"])
         finally:
             for future in futures:
                 future.cancel()

@@ -329,8 +329,10 @@ def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
         if "Fraction" in annotation and not isinstance(value, Real | tuple | list | None):
             what = "a number, a text or a size"
             raise UsageError(f"{name} is {what}, not {repr_short(value)}", code="option-type")
-    if choices and value not in choices and value not in means.values():
-        raise UsageError(f"{name} is {', '.join(choices)}, not {value!r}", code="option-value")
+    # Bases may be added: `base_of` knows them.
+    if choices and name != "base" and value not in choices and value not in means.values():
+        given = " ".join(str(value).split())
+        raise UsageError(f"{name} is {', '.join(choices)}, not {given}", code="option-value")
     if read is None or not (is_text or isinstance(value, Real | tuple | list)):
         return value
     parsed = _read(name, read, value)
@@ -346,7 +348,8 @@ def _read(name: str, read: Callable[[str], Any], value: Any) -> Any:
             text = str(Fraction(text)) if read is scale else f"{Decimal(text):f}"
         return read(text)
     except (argparse.ArgumentTypeError, ValueError, ArithmeticError) as error:
-        raise UsageError(f"{name}: {' '.join(str(error).split())}", code="option-value") from None
+        code = "option-type" if isinstance(value, str) else "option-value"
+        raise UsageError(f"{name}: {' '.join(str(error).split())}", code=code) from None
 
 
 def check_fields(settings: Any) -> None:

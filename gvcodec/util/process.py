@@ -33,8 +33,8 @@ def manage_process() -> None:
 
 
 def count_cores() -> int:
-    """Processors that this process may use: not those that its affinity (`taskset`, Slurm) or the
-    quota of its container (`docker --cpus`) takes from it."""
+    """Processors that this process may use: not those that its affinity (taskset, Slurm) or the
+    quota of its container (docker) takes from it."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, min(len(os.sched_getaffinity(0)), _count_quota()))
     return os.cpu_count() or 1

@@ -8,7 +8,7 @@ import pytest
 from gvcodec import cli
 from gvcodec.cli._habits import map_ffmpeg_options
 from tests.clips import make_clip, write_clip
-from tests.conftest import run
+from tests.conftest import in_process, run
 
 QUICK = ("--fit", "off", "--painter", "off", "--preset", "10")
 
@@ -112,6 +112,7 @@ def test_streams_of_any_spelling_without_ending_and_on_devices_are_written(film,
     for command in (["cut"], ["repair"], ["cat", "-o"]):
         words = [command[0], tmp_path / "o", *command[1:], tmp_path / "p.xyz"]
         run(*words, code=2)
+    run("condense", tmp_path, tmp_path / "p.xyz", "--size", "10k", code=2)
     assert not (tmp_path / "p.xyz").exists()
 
 
@@ -119,3 +120,10 @@ def test_files_that_are_no_videos_and_queries_that_are_no_files_are_called_so(tm
     (tmp_path / "notes.txt").write_text("Buy milk. " * 500)
     said = run("encode", tmp_path / "notes.txt", tmp_path / "o.gvc", code=1).err
     assert "notes.txt" in said and "nothing" not in said
+
+
+@pytest.mark.parametrize("program", ["eval", "training material", "training painter"])
+def test_programs_of_a_checkout_take_whole_names_too(program: str) -> None:
+    pytest.importorskip("torch")
+    for word in ("-hide_banner", "--hel"):
+        in_process("-m", *program.split(), word, code=2)
