@@ -335,12 +335,13 @@ def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
         raise UsageError(f"{name} is {', '.join(choices)}, not {given}", code="option-value")
     if read is None or not (is_text or isinstance(value, Real | tuple | list)):
         return value
-    parsed = _read(name, read, value)
+    parsed = _read(name, read, value, "str" in annotation)
     return parsed if is_text or "Fraction" in annotation or "tuple" in annotation else value
 
 
-def _read(name: str, read: Callable[[str], Any], value: Any) -> Any:
-    """A value as the command line reads it. Raises `UsageError`."""
+def _read(name: str, read: Callable[[str], Any], value: Any, takes_text: bool) -> Any:
+    """A value as the command line reads it; `takes_text`: texts are of its kind. Raises
+    `UsageError`."""
     text = "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     try:
         if isinstance(value, float):
@@ -348,8 +349,10 @@ def _read(name: str, read: Callable[[str], Any], value: Any) -> Any:
             text = str(Fraction(text)) if read is scale else f"{Decimal(text):f}"
         return read(text)
     except (argparse.ArgumentTypeError, ValueError, ArithmeticError) as error:
-        code = "option-type" if isinstance(value, str) else "option-value"
-        raise UsageError(f"{name}: {' '.join(str(error).split())}", code=code) from None
+        message = f"{name}: {' '.join(str(error).split())}"
+        if isinstance(value, str) and not takes_text:
+            raise UsageError(message, code="option-type") from None
+        raise UsageError(message, code="option-value") from None
 
 
 def check_fields(settings: Any) -> None:

@@ -88,7 +88,6 @@ def test_keywords_of_other_functions_are_checked(function, stream, tmp_path) -> 
 def test_settings_are_checked_when_they_are_made() -> None:
     for kind, values in (
         (EncoderConfig, {"q": 68}),
-        (EncoderConfig, {"base": "mpeg2"}),
         (EncoderConfig, {"keyint": "x"}),
         (InputOptions, {"scale": "large"}),
         (InputOptions, {"fps": 0}),
