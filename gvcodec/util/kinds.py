@@ -49,6 +49,10 @@ def _is_whole(value: Any) -> bool:
     return _is_number(value) and float(value).is_integer()
 
 
+def _is_bool(value: Any) -> bool:
+    return value is None or (getattr(value, "ndim", 0) == 0 and value in (0, 1))
+
+
 def _is_list_of(*kinds: type) -> Callable[[Any], bool]:
     def is_list(value: Any) -> bool:
         return isinstance(value, list | tuple) and all(isinstance(item, kinds) for item in value)
@@ -63,7 +67,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "float": ("a number", _is_number),
     "int": ("a whole number", _is_whole),
     "str": ("a text", lambda value: isinstance(value, str | os.PathLike)),
-    "bool": ("true or false", lambda value: value is None or value in (0, 1)),
+    "bool": ("true or false", _is_bool),
     "None": ("None", lambda value: value is None),
     "Limits": ("a Limits", lambda value: type(value).__name__ == "Limits"),
     "Mode": (f"{', '.join(_MODES)} or a function", lambda mode: callable(mode) or mode in _MODES),
