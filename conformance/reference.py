@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gvcodec.base import open_decoder
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import AttachmentReader
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
@@ -48,7 +49,8 @@ def answer(data: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {"metadata": None, "tracks": []}
     tracks: TrackReader | None = None
     captions: list[str] = []
-    for packet in reader.packets():
+    attached = AttachmentReader()
+    for packet in attached.watch(reader.packets()):
         if packet.is_frame and reader.header.base == "av1":
             captions.append(captions_in(packet.payload).hex())
         if packet.kind is Kind.METADATA and packet.payload and fields["metadata"] is None:
@@ -70,6 +72,10 @@ def answer(data: bytes) -> dict[str, Any]:
             fields["tracks"][copied.track]["packets"].append(packet_fields)
     if any(captions):
         fields["captions"] = captions
+    if complete := attached.finish():
+        fields["attachments"] = [
+            [a.name, a.media_type, a.is_cover, len(a.data), _sha256(a.data)] for a in complete
+        ]
     assert reader.base_hash is not None
     fields["container"] = {
         **_header(reader.header),

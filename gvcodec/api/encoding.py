@@ -18,7 +18,7 @@ from gvcodec.api.job import Job, is_whole, make_config, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream.writer import Writer
-from gvcodec.codec.encode_stream import VideoSource, encode_source
+from gvcodec.codec.encode_stream import VideoSource, count_tracks, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
@@ -261,14 +261,14 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
 
 
 def _make_report(source: VideoSource, encoder: Encoder, writer: Writer) -> EncodeReport:
-    tracks = source.tracks
+    track_packets, kinds = count_tracks(source)
     return EncodeReport(
         writer.frames,
         writer.size,
         (*source.notes, *encoder.notes),
         source.format,
         encoder.psnr_y,
-        (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        (writer.track_size, track_packets, kinds) if kinds else None,
         q=q_used(encoder.config),
         seconds=encoder.seconds,
     )

@@ -357,7 +357,7 @@ def _open_chunk(
     span = plan.span(number, seeks)
     with VideoReader(uri, settings.start, frames, span, settings.input) as reader:
         # They are copied when chunks are joined.
-        reader.tracks = None
+        reader.tracks, reader.attachments = None, []
         if number:
             reader.metadata = Metadata()
         yield reader

@@ -66,6 +66,7 @@ class Kind(IntEnum):
     PAINTED = _FIRST_SKIPPABLE + 3
     MODEL = _FIRST_SKIPPABLE + 4
     QUALITY = _FIRST_SKIPPABLE + 5
+    ATTACHMENT = _FIRST_SKIPPABLE + 6
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ from gvcodec.base import (
 )
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment, pack
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded_models import model_packets
 from gvcodec.bitstream.header import (
@@ -146,6 +147,10 @@ class Encoder:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data
         if data:
             self._order.ready.append(Packet(Kind.METADATA, data))
+
+    def send_attachments(self, attachments: Iterable[Attachment]) -> None:
+        """Fonts, covers and other files that a file has room for; before the first frame."""
+        self._order.ready += pack(attachments)
 
     def send_tracks(self, data: bytes) -> None:
         """Next bytes of the copied tracks (see `gvcodec.tracks.packets`), if any; they go after the

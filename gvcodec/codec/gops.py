@@ -87,8 +87,9 @@ class GopSource:
         self.metadata = b""
         #: Of the whole file, as its encoder measured it.
         self.psnr_y: float | None = None
-        #: `model` packets of the file.
+        #: `model` packets of the file, and `attachment` packets before its first frame.
         self.models: list[Packet] = []
+        self.attachments: list[Packet] = []
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
@@ -131,6 +132,8 @@ class GopSource:
                 self._latent = [event]
             elif event.kind is Kind.MODEL:
                 self.models.append(event)
+            elif event.kind is Kind.ATTACHMENT:
+                self.attachments += [event] if gop is None and not self._count else []
             elif event.kind is Kind.QUALITY:
                 self.psnr_y = read_quality(event)
             elif event.kind is Kind.EXTRA:
@@ -248,10 +251,11 @@ class Splicer:
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
         self.track_layout: TrackReader | None = None
-        #: Payload of the `metadata` packet and the `model` packets, to be set before the first GOP
-        #: is written.
+        #: Payload of the `metadata` packet, `model` and `attachment` packets, to be set before the
+        #: first GOP is written.
         self.metadata = b""
         self.models: list[Packet] = []
+        self.attachments: Iterable[Packet] = ()
 
     def add_tracks(self, layout: TrackReader) -> None:
         """The new stream has the tracks of this one."""
@@ -278,6 +282,8 @@ class Splicer:
             self.writer.write(model)
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
+        for attachment in self.attachments if not self.writer.frames else ():
+            self.writer.write(attachment)
         if gop.summary is not None and not gop.is_damaged:
             self.writer.write(Packet(Kind.SUMMARY, gop.summary))
         if gop.fit != self._fit:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, name_all
 from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.gops import GopSource, Splicer, pairs_of_gops
@@ -130,6 +131,7 @@ def _join(
                     if not number and not gop.first:
                         Metadata.unpack(source.metadata)
                         splicer.metadata, splicer.models = source.metadata, source.models
+                        splicer.attachments = source.attachments
                     tracks.read(gop)
                     stop = source.end if following is None else following.times[0]
                     until = None if is_last and following is None else stop * piece_tick
@@ -137,10 +139,10 @@ def _join(
                     tracks.hand_on(splicer, begin, until, shift * tick, is_joined)
                     gop.times = [round(time * piece_tick / tick) for time in gop.times]
                     splicer.write(gop, shift)
-                if number and (lost := Metadata.unpack(source.metadata)):
-                    # It belongs to the start of the file, which may be on its way already.
+                # They belong to the start of the file, which may be on its way already.
+                if number and (lost := list(_parts_at_start(source))):
                     notes.append(
-                        f"{piece.name}: {', '.join(lost.parts())} left out, the first stream's hold"
+                        f"{piece.name}: {', '.join(lost)} left out, the first stream's hold"
                     )
             except DamagedStreamError as error:
                 raise reader.name_file(error) from error
@@ -148,6 +150,13 @@ def _join(
     tracks.finish(splicer)
     splicer.finish(end)
     return CatReport(splicer.writer.frames, tuple(notes))
+
+
+def _parts_at_start(source: GopSource) -> Iterator[str]:
+    """Metadata and attachments of a stream that was read, in words."""
+    yield from Metadata.unpack(source.metadata).parts()
+    if attachments := attachments_of(source.attachments)[0]:
+        yield name_all(attachments)
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:

@@ -53,6 +53,8 @@ def extract(
         for packet in reader.packets():
             if packet.kind is Kind.METADATA and Metadata.unpack(packet.payload):
                 left_out.append("title, chapters and tags")
+            if packet.kind is Kind.ATTACHMENT and "attachments" not in left_out:
+                left_out.append("attachments")
             if packet.is_frame:
                 output.write(restore_unit(header.base, packet.payload))
                 frames += 1

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, pack
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
@@ -105,6 +106,7 @@ def _write_frames(
 
     source = GopSource(salvage.header, record_losses(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits, models)
+    splicer.attachments = _intact(source.attachments, result)
     tracks: TrackReader | None = None
     place = 0
     for gop in source:
@@ -140,6 +142,14 @@ def _write_frames(
     result.gaps[result.kept] += salvage.frames - place
     result.gaps = +result.gaps
     return result
+
+
+def _intact(packets: list[Packet], result: RepairReport) -> Iterator[Packet]:
+    """The complete ones of attachments, when they are written."""
+    attachments, losses = attachments_of(packets)
+    for line in losses:
+        result.note(line)
+    yield from pack(attachments)
 
 
 def _drop_undecodable(

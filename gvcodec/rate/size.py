@@ -112,8 +112,11 @@ class RatedFile:
 
 #: Bytes of an entry's header in a container, and by which sizes there may grow, at most.
 _ENTRY_BYTES = 16
-#: Advice if sound takes too much of a file.
-SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
+#: Advice if sound or attachments take too much of a file.
+SMALLER_SOUND = (
+    "--sound opus:24k codes sound smaller, --no-sound drops it, --no-attachments fonts and covers"
+)
+_KINDS = "sound, subtitles and attachments"
 
 
 class TooSmallError(UsageError):
@@ -138,10 +141,10 @@ class TooSmallError(UsageError):
 
 
 def check_sound_size(limit: float, track_bytes: int) -> None:
-    """Raise `UsageError` if sound and subtitles leave no bytes for a picture."""
+    """Raise `UsageError` if sound, subtitles and attachments leave no bytes for a picture."""
     if track_bytes >= limit:
         raise UsageError(
-            f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
+            f"{int(limit)} bytes are not enough: {_KINDS} alone have {track_bytes} "
             f"({SMALLER_SOUND})",
             code="size-unreachable",
         )
@@ -316,7 +319,7 @@ def _try_presets(search: Search) -> float:
             if x >= scale.high and excess > _OUT_OF_REACH:
                 least = round(_SPARE * (encoded_pass.file_bytes + PAINTED_BYTES))
                 tracks = track_bytes if search.container is None else encoded_pass.track_bytes
-                raise TooSmallError(search.limit, f"about {least}", tracks, "sound and subtitles")
+                raise TooSmallError(search.limit, f"about {least}", tracks, _KINDS)
             if abs(excess) < tolerance or len(bracket.samples) >= trials:
                 break
         guess, slope = bracket.estimate, bracket.local_slope

@@ -40,6 +40,8 @@ with instrumented(__name__):
     from gvcodec.base.standard.decoders import check_payload
     from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
+    from gvcodec.bitstream.attachments import Attachment, attachments_of
+    from gvcodec.bitstream.attachments import pack as pack_attachments
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.metadata import Metadata
     from gvcodec.bitstream.metadata_obu import insert_entries, pack, parse, parse_temporal_unit
@@ -99,6 +101,15 @@ def metadata(data: bytes) -> None:
     found.parts()
     found.during(Fraction(1), Fraction(2), Fraction(-1))
     assert Metadata.unpack(found.pack()) == found
+
+
+def attachments(data: bytes) -> None:
+    """Pieces are payloads of `attachment`."""
+    packets = [Packet(Kind.ATTACHMENT, payload) for payload in pieces(data)]
+    found, losses = attachments_of(packets)
+    assert sum(len(attachment.data) for attachment in found) <= len(data)
+    assert len(losses) <= len(packets) + len(found) + 1
+    assert attachments_of(pack_attachments(found)) == (found, [])
 
 
 def tracks(data: bytes) -> None:
@@ -206,6 +217,9 @@ class _Units:
     def tracks(self) -> None:
         return None
 
+    def attachments(self) -> list[Attachment]:
+        return []
+
     def describe(self) -> Metadata:
         return Metadata("", ())
 
@@ -229,7 +243,9 @@ def units(data: bytes) -> None:
 
 
 _ALL = header, timing, metadata, tracks, fitted, summary, standard, painting
-PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, varint, units)}
+PARTS: dict[str, Callable[[bytes], None]] = {
+    f.__name__: f for f in (*_ALL, attachments, varint, units)
+}
 
 
 def one_input(part: str, data: bytes) -> None:

@@ -37,6 +37,7 @@ class Clip:
 
     tracks = None
     metadata = Metadata()
+    attachments = ()
     start_pts = 0
     incomplete = ""
     end = None
