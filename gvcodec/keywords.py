@@ -65,6 +65,7 @@ class EncodeFileOptions(EncodeOptions, total=False):
     scale: str | float | tuple[int, int] | Fraction | None
     deinterlace: bool
     no_subtitles: bool | None
+    no_attachments: bool | None
 
 
 class DecodeFileOptions(TypedDict, total=False):
