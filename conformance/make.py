@@ -23,6 +23,8 @@ from PIL import Image
 
 import gvcodec
 from conformance import refused, vectors
+from conformance.decoder.fit import GROUPS
+from conformance.deltas import Delta, pack, sizes_of
 from conformance.inputs import steered, with_tracks
 from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
@@ -43,13 +45,10 @@ from gvcodec.one_file.write import write_one_file
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import (
     BASE,
-    GROUPS,
     IDENTITY,
-    Delta,
     FitExtras,
     join_extras,
     join_strength,
-    pack,
 )
 from gvcodec.painter.token_coding import no_tokens
 from gvcodec.painter.token_coding import pack as pack_tokens
@@ -303,7 +302,7 @@ def _grown() -> bytes:
 
 def _fitted() -> bytes:
     """Weights by hand: biases, the head's weights, strength; then the identity; then none."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(3)
 
     def payload(groups: int, strength: Strength) -> bytes:
@@ -320,7 +319,7 @@ def _fitted() -> bytes:
 def _turned() -> bytes:
     """Factors alone, with strength, with deltas: multipliers that need another shift, the largest
     and the least."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(5)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
     deltas = pack([Delta(n, v, 4) for n, v in values.items()])
@@ -375,7 +374,7 @@ def _steered(
 def _tokens() -> bytes:
     """Tokens of one window: all kinds; its own, with strength, factors and deltas; none in a `fit`
     without tokens; two kinds; no integer."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(7)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
     deltas = pack([Delta(n, v, 4) for n, v in values.items()])

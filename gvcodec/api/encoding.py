@@ -25,7 +25,6 @@ from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incom
 from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
-from gvcodec.painter.payload_choice import has_torch
 from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
@@ -42,6 +41,7 @@ from gvcodec.util.file_io import (
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, name_keywords, split_options, with_keywords
 from gvcodec.util.progress import Mode, ProgressBar
+from gvcodec.util.torch_settings import has_torch
 
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image

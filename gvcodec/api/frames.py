@@ -220,7 +220,7 @@ def encode(
 
 
 class ImageSource:
-    """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.Source`.
+    """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.VideoSource`.
 
     `max_frames`: at most so many. `expected_frames`: their number, None while unknown. Raises
     `UsageError`, `MediaError`."""

@@ -94,6 +94,8 @@ class Packet:
     @property
     def is_copied(self) -> bool:
         """Whether cutting, joining and repairing copy it with its GOP, known type or not."""
+        if self.kind is Kind.LATENT:
+            return False
         return self.type is None or _FIRST_SKIPPABLE <= EXTENDED_AT + self.type < (
             EXTENDED_AT + _FIRST_UNSAFE
         )

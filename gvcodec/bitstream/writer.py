@@ -13,9 +13,9 @@ from gvcodec.bitstream.varint import encode_var
 #: The order of packets at the start of a GOP: others are between, as they come.
 _PLACES, _BETWEEN = {Kind.SUMMARY: 0, Kind.FIT: 1, Kind.ATTACHMENT: 3}, 2
 #: Packets that need a frame after them.
-_BEFORE_FRAME = {Kind.SUMMARY, Kind.FIT, Kind.LATENT}
+_BEFORE_FRAME = {Kind.SUMMARY, Kind.FIT}
 #: Packets whose GOP depends on the next frame packet.
-_PENDING_KINDS = {*_PLACES, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
+_PENDING_KINDS = {*_PLACES, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.EXTRA}
 
 
 class Writer:
@@ -47,7 +47,10 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write any packet but `gop`, `index` and `end`."""
+        """Write any packet but `gop`, `index` and `end`. Latent tokens are left out: only release
+        1.0 decodes them."""
+        if packet.kind is Kind.LATENT:
+            return
         if packet.kind in _PENDING_KINDS:
             self._pending.append(packet)
             return
@@ -76,8 +79,8 @@ class Writer:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
-        if any(pending.kind in _BEFORE_FRAME for pending in self._pending):
-            raise ValueError("a summary, fit or latent packet without a frame after it")
+        if any(pending.kind in _FIRST for pending in self._pending):
+            raise ValueError("a summary or fit packet without a frame after it")
         self._close_bundle()
         self._flush_pending()
         self._close_gop()

@@ -30,12 +30,11 @@ BASE_WEIGHTS = bytes([16])
 class Gop:
     """Frames from one `key` to the next.
 
-    `first`: number of the first frame. `packets`: frames in decode order, each after its LATENT
-    packet, and packets that may be skipped. `times`: of the frames in display order, in ticks.
+    `first`: number of the first frame. `packets`: frames in decode order, and packets
+    that may be skipped. `times`: of the frames in display order, in ticks.
     `fit`: payload in force, None = the shipped painter. `tracks`: payloads that stood among its
     packets. `summary`: payload of that packet, None without one. `is_damaged`: its end is missing,
-    `lost_frames` frames of it as far as that is known. `lost_latents`: LATENT packets may be
-    missing.
+    `lost_frames` frames of it as far as that is known.
     """
 
     first: int
@@ -46,15 +45,10 @@ class Gop:
     summary: bytes | None = None
     is_damaged: bool = False
     lost_frames: int = 0
-    lost_latents: bool = False
 
     @property
     def frames(self) -> int:
         return sum(packet.is_frame for packet in self.packets)
-
-    def drop_latents(self) -> None:
-        """Leave out LATENT packets: one without those before it means nothing."""
-        self.packets = [packet for packet in self.packets if packet.kind is not Kind.LATENT]
 
 
 class GopSource:
@@ -78,9 +72,6 @@ class GopSource:
         self._fit: bytes | None = None
         self._tracks: list[bytes] = []
         self._summary: bytes | None = None
-        #: LATENT packet of the next frame; one may be lost since the last frame.
-        self._latent: list[Packet] = []
-        self._latent_lost = False
         #: Packets of unknown type that go with the next frame.
         self._extra: list[Packet] = []
         self._count = 0
@@ -102,9 +93,7 @@ class GopSource:
             if isinstance(event, Loss):
                 is_broken = is_broken or event.breaks_gop
                 self._summary = None
-                self._latent.clear()
                 self._extra.clear()
-                self._latent_lost |= event.loses_side_data and not event.is_proven_wrong
                 if event.loses_side_data:
                     self._timing.mark_lost()
                 if gop is not None and event.is_between_gops:
@@ -128,8 +117,6 @@ class GopSource:
                 self.metadata = self.metadata or event.payload
             elif event.kind is Kind.TRACKS:
                 self._tracks.append(event.payload)
-            elif event.kind is Kind.LATENT:
-                self._latent = [event]
             elif event.kind is Kind.MODEL:
                 self.models.append(event)
             elif event.kind is Kind.ATTACHMENT:
@@ -147,7 +134,7 @@ class GopSource:
                 gop, is_broken = Gop(self._count, self._fit), False
                 self._add(gop, event)
                 self._timing.start_gop()
-            elif gop is not None and event.kind is not Kind.PAINTED:
+            elif gop is not None and event.kind is Kind.INTER:
                 self._add(gop, event)
         if gop is not None:
             gop.packets += self._extra
@@ -155,16 +142,12 @@ class GopSource:
         self.end = self._times(1)[0]
 
     def _add(self, gop: Gop, packet: Packet) -> None:
-        """The next packet of a GOP, after the LATENT packet that came before it."""
-        if packet.is_frame:
-            # A summary anywhere in the GOP belongs to it.
-            gop.summary = self._summary if gop.summary is None else gop.summary
-            self._summary = None
-            gop.packets += self._extra + self._latent
-            self._extra, self._latent = [], []
-            gop.lost_latents |= self._latent_lost
-            self._latent_lost = False
-        gop.packets.append(packet)
+        """The next frame of a GOP, after the packets that may be skipped before it."""
+        # A summary anywhere in the GOP belongs to it.
+        gop.summary = self._summary if gop.summary is None else gop.summary
+        self._summary = None
+        gop.packets += [*self._extra, packet]
+        self._extra = []
 
     def _refuse(self, packet: Packet) -> None:
         """A packet that must be understood: an error, or left out when repairing."""
@@ -194,8 +177,6 @@ class GopSource:
             return [self._timing.receive() for _ in range(frames)]
 
     def _finish(self, gop: Gop) -> Gop:
-        if gop.lost_latents or gop.is_damaged:
-            gop.drop_latents()
         gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost_frames)

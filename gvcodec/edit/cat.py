@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -27,7 +27,10 @@ from gvcodec.util.kinds import checked_keywords
 from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
-_MAY_DIFFER = ("start_pts", "format", "time_base", "is_bundled", "embeds_models", "needs")
+_MAY_DIFFER = (
+    *("start_pts", "format", "time_base", "is_bundled", "embeds_models", "needs"),
+    "gvc1d_id",  # it is not written again
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +104,14 @@ def _join(
     limits: Limits,
 ) -> CatReport:
     first = pieces[0].header
-    expected = replace(first, gvc1d_id=token_model_of([piece.header for piece in pieces]))
     for piece in pieces[1:]:
-        check_compatible(expected, piece.header, piece.name)
+        check_compatible(first, piece.header, piece.name)
     tick = _common_tick([piece.header.format.time_base for piece in pieces])
     start = round(first.start_pts * first.format.time_base / tick)
     header = replace(
         first,
         format=replace(first.format, time_base=tick),
         start_pts=start,
-        gvc1d_id=expected.gvc1d_id,
         needs=max(piece.header.needs for piece in pieces),
     )
     splicer = Splicer(output, header, threads, limits, models)
@@ -167,11 +168,6 @@ def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
     return common if common.denominator < MAX_RATIO else min(ticks)
 
 
-def token_model_of(headers: Iterable[SequenceHeader]) -> bytes | None:
-    """The model of the tokens in any of these streams."""
-    return next((header.gvc1d_id for header in headers if header.gvc1d_id is not None), None)
-
-
 def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
     """Raise `UsageError`, with the difference, if a stream cannot be joined."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
@@ -179,8 +175,6 @@ def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) ->
             if entry.name in _MAY_DIFFER:
                 continue
             expected, actual = getattr(mine, entry.name), getattr(theirs, entry.name)
-            if entry.name == "gvc1d_id" and None in (expected, actual):
-                continue  # a GOP without tokens needs no model
             if expected != actual:
                 values = tuple(
                     value.hex() if isinstance(value, bytes) else value

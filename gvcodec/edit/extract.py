@@ -42,8 +42,6 @@ def extract(
     left_out = []
     if header.painter_id is not None:
         left_out.append("the painter")
-    if header.gvc1d_id is not None:
-        left_out.append("latent tokens")
     frames = 0
     with (
         PendingFile(path, overwrite) as pending,

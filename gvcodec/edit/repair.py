@@ -179,7 +179,6 @@ def _drop_undecodable(
             drops_all = is_second_try or sent_count == len(gop.packets)
             gop.packets = gop.packets[: 0 if drops_all else sent_count]
             gop.is_damaged = True
-            gop.drop_latents()
             _shorten(gop, header)
 
 

@@ -324,9 +324,6 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
         raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)", code="not-gvcodec")
     if not survey.is_painted:
         header = replace(header, painter_id=None)
-    if not survey.is_painted or survey.is_damaged:
-        # Tokens mean nothing without those before them.
-        header = replace(header, gvc1d_id=None)
     check(header, False, limits)
     tracks = demuxer.tracks()
     try:
@@ -472,8 +469,6 @@ class _RestWriter:
     def _is_copied(self, packet: Packet) -> bool:
         """Whether a packet is valid in the new stream. Weights are written with the GOP, metadata
         and models with the first one; hashes and PSNR belong to the whole file."""
-        if packet.kind is Kind.LATENT:
-            return self._header.gvc1d_id is not None
         return packet.kind in (Kind.SUMMARY, Kind.EXTRA)
 
     def _write_time(self, seconds: Fraction, key: bool) -> None:
