@@ -79,7 +79,7 @@ class Writer:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
-        if any(pending.kind in _FIRST for pending in self._pending):
+        if any(pending.kind in _BEFORE_FRAME for pending in self._pending):
             raise ValueError("a summary or fit packet without a frame after it")
         self._close_bundle()
         self._flush_pending()
