@@ -3,4 +3,5 @@ except the GOPs that an exact cut divides.
 
     verify, repair, extract   check a file, save its intact GOPs, write its base bitstream
     cut, cat                  a part of a stream, streams joined; `spliced_tracks`: their sound
-    replace                   a file instead of its source, after a check"""
+    replace                   a file instead of its source, after a check (`copy_check`) of all its
+                              parts (`contents`)"""

@@ -22,6 +22,7 @@ from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.tracks.packets import TrackReader
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
+from gvcodec.util.kinds import checked_keywords
 
 #: Most lines about losses.
 _MAX_LOSSES = 1000
@@ -46,6 +47,7 @@ class RepairReport:
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def repair(
     source: Source,
     output: PathName | BinaryIO,
