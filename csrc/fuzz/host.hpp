@@ -31,7 +31,7 @@ class Host {
       base.plane[p] = samples.data();
       base.stride[p] = 2 * (p ? (columns + 1) / 2 : columns);
     }
-    const gvc_code code = gvc_give_base(decoder, &base);
+    const gvc_code code = gvc_send_base(decoder, &base);
     if (code != GVC_OK) return code;
     std::vector<uint8_t> out(static_cast<size_t>(header.width) * header.height * 2);
     gvc_picture picture = {};
