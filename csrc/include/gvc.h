@@ -40,20 +40,21 @@
  * settings before memory is taken, and memory for painting is taken only when a base picture of the
  * right size has come: a file takes as much as its pictures need, whatever its header says.
  *
- * Errors: GVC_MISUSE, GVC_NO_MODEL, GVC_OTHER_HASH and GVC_DAMAGED of a base picture of another size
- * leave the decoder as it was. All others are final: later calls return them again until gvc_seek.
+ * Errors: GVC_MISUSE, GVC_NO_MODEL, GVC_OTHER_HASH and GVC_DAMAGED of a base picture of another
+ * size leave the decoder as it was. All others are final: later calls return them again until
+ * gvc_seek.
  * Every call can return GVC_OK, GVC_MISUSE, GVC_NO_MEMORY and GVC_INTERNAL. Further codes:
  *
- *                       AGAIN  END  FOREIGN  DAMAGED  NEWER  OTHER_HASH  LIMIT  UNSUPPORTED  NO_MODEL
- *     gvc_send_unit                    x        x       x                  x         x          x
- *     gvc_get_header      x                     x       x
- *     gvc_missing_model   x                     x       x                  x         x
- *     gvc_set_model                             x       x                  x         x          x
- *     gvc_next_unit       x     x               x       x                  x         x          x
- *     gvc_send_base       x                     x       x                  x                    x
- *     gvc_get_picture     x
- *     gvc_set_look                              x       x                  x         x
- *     gvc_get_hashes      x                                       x
+ *                        AGAIN END FOREIGN DAMAGED NEWER OTHER_HASH LIMIT UNSUPPORTED NO_MODEL
+ *     gvc_send_unit                   x       x      x                x        x         x
+ *     gvc_get_header       x                  x      x
+ *     gvc_missing_model    x                  x      x                x        x
+ *     gvc_set_model                           x      x                x        x         x
+ *     gvc_next_unit        x    x             x      x                x        x         x
+ *     gvc_send_base        x                  x      x                x                  x
+ *     gvc_get_picture      x
+ *     gvc_set_look                            x      x                x        x
+ *     gvc_get_hashes       x                                 x
  *
  * Versions: with the same major version, programs run with any later libgvc. gvc_settings may get
  * further fields at its end, and zeros in them are the defaults. All other structures keep their
@@ -108,7 +109,7 @@ enum {
 
 /* Zeros are the defaults. */
 typedef struct gvc_settings {
-  uint32_t size;       /* sizeof(gvc_settings) of the program; smaller: the other fields are zero */
+  uint32_t size;       /* sizeof(gvc_settings); fields beyond a smaller size are zero */
   uint32_t flags;      /* GVC_BASE_ONLY | GVC_HASH */
   int32_t threads;     /* 1…1024 that paint, with the caller's; 0: one for each processor */
   uint32_t max_fps;    /* frames for each second that the stream plays; 0: 1000 */
@@ -199,10 +200,10 @@ GVC_API uint64_t gvc_offset(const gvc_decoder* decoder);
 /* Takes the next bytes of a .gvc stream, as many as the caller likes; they are copied. Call it when
  * gvc_next_unit says GVC_AGAIN: earlier data only waits in memory. */
 GVC_API gvc_code gvc_send(gvc_decoder* decoder, const uint8_t* data, size_t size);
-/* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_FOREIGN: the
- * unit belongs to no stream of ours, so it has no place here and base pictures of it must not be
- * given. Damaged metadata is no error: its GOP gives base pictures. Hashes of a one-file are not
- * checked. Models are taken from the units. */
+/* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_FOREIGN:
+ * the unit belongs to no stream of ours, so it has no place here and base pictures of it must not
+ * be sent. Damaged metadata is no error: its GOP gives base pictures. Hashes of a one-file are not
+ * checked. */
 GVC_API gvc_code gvc_send_unit(gvc_decoder* decoder, const uint8_t* data, size_t size);
 /* No more input follows. gvc_next_unit then gives GVC_DAMAGED if the stream is cut off. */
 GVC_API gvc_code gvc_flush(gvc_decoder* decoder);
@@ -227,9 +228,9 @@ GVC_API gvc_code gvc_set_model(gvc_decoder* decoder, const uint8_t* data, size_t
 /* The next unit for the AV1 decoder. GVC_AGAIN: send more. GVC_END: there is no more. */
 GVC_API gvc_code gvc_next_unit(gvc_decoder* decoder, gvc_unit* unit);
 /* Takes the base picture of the earliest unit whose picture has not come, film grain not applied:
- * coded_width × coded_height samples of 8 or 10 bits. Scales, hashes and paints it before returning.
- * GVC_DAMAGED for another size, another number of bits (the picture is not taken, and another one
- * may be sent) or samples above 1023 (final). GVC_AGAIN: take the picture before first. */
+ * coded_width × coded_height samples of 8 or 10 bits. Scales, hashes and paints it before
+ * returning. GVC_DAMAGED for another size or number of bits (the picture is not taken, and another
+ * one may be sent), or samples above 1023 (final). GVC_AGAIN: take the picture before first. */
 GVC_API gvc_code gvc_send_base(gvc_decoder* decoder, const gvc_picture* base);
 /* Writes the next picture. The caller sets plane, stride, width, height as the header has them, and
  * bits 8 or 10, independent of the header; the library fills in the rest. Null planes: only

@@ -261,21 +261,3 @@ def test_inputs_are_protected_as_long_as_somebody_reads_them(tmp_path) -> None:
     assert refused() == [True, False]
     first.__exit__(None, None, None)
     assert refused() == [False, False]
-
-
-def test_two_encodes_at_once_protect_their_inputs(made: Path, tmp_path) -> None:
-    """The one that ends first leaves the input of the other protected, and frees its own."""
-    long, short = (copied(made, "in.mp4", tmp_path, name) for name in ("l.mp4", "s.mp4"))
-    settings = {"preset": 10, "fit": 0, "painter": False, "base": "av1"}
-    with protect_inputs([str(long)]):  # as `encode_file` does while it reads
-
-        def encode() -> None:
-            gvcodec.encode_file(short, tmp_path / "s.gvc", **settings)
-
-        thread = threading.Thread(target=encode)
-        thread.start()
-        thread.join()
-        with pytest.raises(MediaError):
-            gvcodec.encode_file(short, long, overwrite=True, **settings)
-    gvcodec.encode_file(long, short, overwrite=True, **settings)
-    assert (tmp_path / "s.gvc").exists()
