@@ -95,7 +95,7 @@ void check_planes(const gvc_picture& p) {
   for (int i = 0; i < 3; ++i) {
     const ptrdiff_t stride = p.stride[i];
     const ptrdiff_t row = ptrdiff_t{i ? (p.width + 1) / 2 : p.width} * (p.bits == 10 ? 2 : 1);
-    if (!p.plane[i]) misuse("a plane is null");
+    if (!p.plane[i]) misuse("a null pointer");
     if (stride < row && stride > -row) misuse("a stride is shorter than a row");
     if (p.bits == 10 && ((reinterpret_cast<uintptr_t>(p.plane[i]) | stride) & 1))
       misuse("samples of 10 bits are at odd addresses");
@@ -350,8 +350,9 @@ gvc_code gvc_set_model(gvc_decoder* d, const uint8_t* data, size_t size) {
   return guard_stream(d, [&] {
     FrameDecoder* frames = open_frames(*d);
     if (!frames) misuse("a model comes after the header");
+    at(data);
     try {
-      frames->set_painter({&at(data), size});
+      frames->set_painter({data, size});
     } catch (const StreamError& error) {
       throw StreamError(Fault::no_model, error.what());
     }
@@ -366,8 +367,10 @@ gvc_code gvc_next_unit(gvc_decoder* d, gvc_unit* unit) {
 gvc_code gvc_send_base(gvc_decoder* d, const gvc_picture* base) {
   return guard_stream(d, [&] {
     if (!d->frames) misuse("a base picture comes after its unit");
-    if (d->frames->current()) return at(base), GVC_AGAIN;
-    if (!d->frames->fits(at(base).width, base->height, base->bits))
+    for (void* plane : at(base).plane)
+      if (!plane) misuse("a null pointer");
+    if (d->frames->current()) return GVC_AGAIN;
+    if (!d->frames->fits(base->width, base->height, base->bits))
       return fail(d, GVC_DAMAGED, "the base picture is of another size", false);
     check_planes(*base);
     PictureView view{{}, {}, base->width, base->height, base->bits};

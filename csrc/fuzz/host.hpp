@@ -39,7 +39,8 @@ class Host {
     picture.bits = seed_ & 256 ? 8 : 10;
     for (int p = 0; p < 3; ++p) {
       picture.plane[p] = out.data();
-      picture.stride[p] = picture.bits / 8 * (p ? (header.width + 1) / 2 : header.width);
+      picture.stride[p] = p ? (header.width + 1) / 2 : header.width;
+      if (picture.bits == 10) picture.stride[p] *= 2;
     }
     require(gvc_get_picture(decoder, &picture) == GVC_OK && picture.frame >= 0);
     return GVC_OK;

@@ -167,8 +167,8 @@ int get_picture(Context* context, Picture* out) {
   reference->allocator = d.allocator;
   Picture& p = reference->whole.picture;
   p.seq_hdr = reference;
-  p.w = state.side & 128 ? state.side % 64 + 1 : 40,
-  p.h = state.side & 64 ? 2 * state.side + 1 : 24;
+  p.w = state.side & 128 ? state.side % 64 + 1 : 64;  // 64×64 for pictures of 40×24
+  p.h = state.side & 64 ? 2 * state.side + 1 : 64;
   p.layout = state.flags & kGrey && state.chance(4) ? 0 : dav1d::kLayoutI420;
   p.bpc = state.flags & kTen ? 10 : 8;
   p.m = d.queue[0];

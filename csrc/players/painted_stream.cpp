@@ -1,13 +1,14 @@
 #include "players/painted_stream.hpp"
 
+#include <dirent.h>
 #include <dlfcn.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -16,35 +17,34 @@
 namespace dav1d {
 namespace {
 
-constexpr size_t kMaxUnits = 1024;             // dav1d delays pictures by at most 256 units
-constexpr uintmax_t kMaxModelBytes = 4 << 20;  // painters have 0.1 MB
-
-namespace fs = std::filesystem;
+constexpr size_t kMaxUnits = 1024;         // dav1d delays pictures by at most 256 units
+constexpr off_t kMaxModelBytes = 4 << 20;  // painters have 0.1 MB
 
 // Whether the file at `path` is the painter. Devices, pipes and large files are not opened.
-bool set_model(gvc_decoder* decoder, const fs::path& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return false;
-  const uintmax_t size = fs::file_size(path, error);
-  if (error || size > kMaxModelBytes) return false;
-  std::vector<char> bytes(static_cast<size_t>(size));
-  if (!std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(size)))
+bool set_model(gvc_decoder* decoder, const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) || !S_ISREG(status.st_mode) || status.st_size > kMaxModelBytes)
     return false;
+  std::vector<char> bytes(static_cast<size_t>(status.st_size));
+  if (!std::ifstream(path, std::ios::binary).read(bytes.data(), status.st_size)) return false;
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   return gvc_set_model(decoder, data, bytes.size()) == GVC_OK;
 }
 
-// The painter: one of the files in $GVCODEC_MODELS, or of the models in its folders.
+// The painter: one of the files in $GVCODEC_MODELS, or of the models in its folders. Not by
+// std::filesystem, whose iterators end the program when there is no memory.
 bool set_model(gvc_decoder* decoder) {
   const char* variable = std::getenv("GVCODEC_MODELS");
   std::istringstream list(variable ? variable : "");
   for (std::string path; std::getline(list, path, ':');) {
     if (set_model(decoder, path)) return true;
-    std::error_code error;
-    for (fs::directory_iterator file(path, error), end; !error && file != end;
-         file.increment(error))
-      if (file->path().extension() == ".safetensors" && set_model(decoder, file->path()))
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+    while (const dirent* file = folder ? readdir(folder.get()) : nullptr) {
+      const char* ending = std::strrchr(file->d_name, '.');
+      if (ending && !std::strcmp(ending, ".safetensors") &&
+          set_model(decoder, path + "/" + file->d_name))
         return true;
+    }
   }
   return false;
 }

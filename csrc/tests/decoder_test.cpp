@@ -226,30 +226,32 @@ void test_planes_in_memory() {
   gvc_unit unit;
   gvc_send(host.decoder, file.data(), file.size());
   EXPECT(gvc_next_unit(host.decoder, &unit) == GVC_OK);
-  std::vector<uint16_t> samples(42 * 25);
+  constexpr int kSide = 64;  // of base pictures, the smallest that AV1 codes
+  std::vector<uint16_t> samples((kSide + 2) * (kSide + 1));
   for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<uint16_t>(i % 1000);
   const auto picture = [&](int bits, ptrdiff_t stride, size_t at) {
     gvc_picture p = {};
-    p.width = 40, p.height = 24, p.bits = bits;
+    p.width = p.height = kSide, p.bits = bits;
     for (int i = 0; i < 3; ++i)
       p.plane[i] = reinterpret_cast<uint8_t*>(samples.data()) + at, p.stride[i] = stride;
     return p;
   };
-  const ptrdiff_t row = 80;
+  const ptrdiff_t row = 2 * kSide;
   for (const gvc_picture& wrong : {picture(10, row + 1, 0), picture(10, row, 1), picture(10, 0, 0),
-                                   picture(10, row - 2, 0), picture(8, 39, 0), picture(8, -39, 0)})
+                                   picture(10, row - 2, 0), picture(8, 63, 0), picture(8, -63, 0)})
     EXPECT(gvc_send_base(host.decoder, &wrong) == GVC_MISUSE);
-  const gvc_picture upwards = picture(10, -row, 23 * static_cast<size_t>(row));
+  const gvc_picture upwards = picture(10, -row, 63 * static_cast<size_t>(row));
   EXPECT(gvc_send_base(host.decoder, &upwards) == GVC_OK);
   std::vector<uint16_t> out(40 * 24);
-  gvc_picture shown = picture(10, row, 0);
+  gvc_picture shown = picture(10, 2 * 40, 0);
+  shown.width = 40, shown.height = 24;
   for (void*& plane : shown.plane) plane = out.data();
   shown.stride[1] = 38;
   EXPECT(gvc_get_picture(host.decoder, &shown) == GVC_MISUSE);
-  shown.stride[1] = row;
+  shown.stride[1] = 40;
   shown.plane[1] = shown.plane[2] = samples.data();
   EXPECT(gvc_get_picture(host.decoder, &shown) == GVC_OK);
-  EXPECT(out[0] == 23 * 40 && out[23 * 40] == 0);
+  EXPECT(out[0] == 63 * kSide % 1000 && out[40] == 62 * kSide % 1000);
 }
 
 // Memory follows the pictures: a header may claim any size.
@@ -292,7 +294,11 @@ void test_a_wrong_environment() {
   EXPECT(gvc_next_unit(host.decoder, &unit) == GVC_OK);
   setenv("GVCODEC_CPU", std::string(300, 'x').c_str(), 1);
   const int before = gv::cpu_in_use.exchange(-1);
-  EXPECT(host.show() == GVC_INTERNAL);
+  std::vector<uint8_t> samples(64 * 64);
+  gvc_picture base = {};
+  base.width = base.height = 64, base.bits = 8;
+  for (int p = 0; p < 3; ++p) base.plane[p] = samples.data(), base.stride[p] = 64;
+  EXPECT(gvc_send_base(host.decoder, &base) == GVC_INTERNAL);
   gvc_error error;
   gvc_get_error(host.decoder, &error);
   EXPECT(error.code == GVC_INTERNAL && std::strlen(error.text) == 255);
