@@ -90,7 +90,7 @@ typedef enum gvc_code {
   GVC_OK = 0,
   GVC_AGAIN = 1,        /* nothing to give yet: send more, or take the picture first */
   GVC_END = 2,          /* the stream is complete */
-  GVC_FOREIGN = 3,        /* gvc_send_unit: an AV1 unit that no gvcodec stream owns */
+  GVC_FOREIGN = 3,      /* gvc_send_unit: an AV1 unit that no gvcodec stream owns */
   GVC_DAMAGED = -3,     /* the stream breaks the specification */
   GVC_NEWER = -4,       /* the stream is whole, but of another version of the format */
   GVC_OTHER_HASH = -5,  /* pictures differ from the encoder's */

@@ -2,6 +2,7 @@
 #if defined(__has_include)
 #if __has_include(<dav1d/dav1d.h>)
 #include <dav1d/dav1d.h>
+#if DAV1D_API_VERSION_MAJOR == 6 || DAV1D_API_VERSION_MAJOR == 7
 
 #include "players/dav1d_abi.hpp"
 
@@ -46,12 +47,11 @@ SAME(Settings, n_threads, Dav1dSettings, n_threads);
 SAME(Settings, frame_size_limit, Dav1dSettings, frame_size_limit);
 SAME(Settings, allocator, Dav1dSettings, allocator);
 
-#if DAV1D_API_VERSION_MAJOR == 6 || DAV1D_API_VERSION_MAJOR == 7
 static_assert(offsetof(Dav1dPicture, allocator_data) == allocator_data_at(DAV1D_API_VERSION_MAJOR));
-#endif
 
 #undef SAME
 
 }  // namespace dav1d
+#endif
 #endif
 #endif
