@@ -102,23 +102,24 @@ class ParsedTemporalUnit:
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and hash of the packets
-    of its sound and subtitles (`hash_of_tracks`)."""
+    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), hash of the packets of
+    its sound and subtitles (`hash_of_tracks`), and whether its stream has a `backup` packet."""
 
     frames: int
     units: bytes
     tracks: bytes
+    has_backup: bool = False
 
     def entry(self) -> Entry:
-        return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks)
+        flags = b"\1" * self.has_backup
+        return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks + flags)
 
     @staticmethod
     def read(data: bytes) -> FileDigest:
         """Raises `DamagedStreamError`. Bytes after the last field are for later versions."""
         cursor = Cursor(data, "metadata OBU")
-        return FileDigest(
-            cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES)
-        )
+        frames, units, tracks = cursor.var(_MAX_FRAMES), *(cursor.take(_HASH_BYTES) for _ in "ut")
+        return FileDigest(frames, units, tracks, len(cursor) > 0 and cursor.uint(1) & 1 == 1)
 
 
 class UnitHash:

@@ -49,6 +49,8 @@ _MOST = 1 << 26
 _CLOCK_TOLERANCE = Fraction(1, 1000)
 #: Largest difference of two such times, in seconds.
 _TIME_TOLERANCE = 2 * _CLOCK_TOLERANCE
+#: How the line about a changed file begins.
+CHANGED = "another tool changed it, or it is damaged"
 
 
 def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
@@ -64,8 +66,10 @@ def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     out.seek(0)
     if not change:
         return cast(BinaryIO, out)
-    log_line(f"{name}: another tool changed it, or it is damaged: {change}")
-    return ChangedStream(out.detach())
+    stream = ChangedStream(out.detach())
+    stream.change = f"{CHANGED}: {change}"
+    log_line(f"{name}: {stream.change}")
+    return stream
 
 
 def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> str:
@@ -187,7 +191,7 @@ class _ExactCopy:
             self._tracks.copy_until(None)
             self._write_tracks()
             track_hash = self._tracks.digest()
-        self._writer.finish(self._base_hash)
+        self._writer.finish(self._base_hash, has_backup=digest is not None and digest.has_backup)
         if digest and digest.tracks != track_hash:
             return "its sound or subtitles are not those that were written"
         return ""
@@ -385,7 +389,7 @@ class _RestWriter:
         if late := self._timing.pop_payload():
             self._writer.write(Packet(Kind.TIMING, late))
         self._write_tracks(None)
-        self._writer.finish(bytes(HASH_BYTES))
+        self._writer.finish(bytes(HASH_BYTES), has_backup=False)
         return self._writer.frames
 
     def _is_same_stream(self, header_bytes: bytes) -> bool:

@@ -19,6 +19,7 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.backup import BACKUP
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import (
     Entry,
@@ -236,7 +237,7 @@ class _Muxer:
         self._fresh: set[Kind] = set()
         self._frames = self._gop_frames = self._crc = 0
         self._hash = UnitHash()
-        self._described = False
+        self._described = self._has_backup = False
 
     @property
     def notes(self) -> list[str]:
@@ -256,6 +257,8 @@ class _Muxer:
         elif packet.is_copied:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
+        elif packet.type == BACKUP:
+            self._has_backup = True
 
     def finish(self, base_hash: bytes) -> tuple[FileDigest, list[Entry]]:
         """Write the last unit and the remaining tracks. Return its `whole` entry, without tracks,
@@ -271,7 +274,8 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.END, base_hash))
         before = list(unit.entries)
         self._hash.send(unit.payload, before)
-        whole = FileDigest(self._hash.frames, self._hash.digest(), hash_of_tracks((), False, True))
+        tracks = hash_of_tracks((), False, True)
+        whole = FileDigest(self._hash.frames, self._hash.digest(), tracks, self._has_backup)
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before
