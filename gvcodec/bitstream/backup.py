@@ -32,6 +32,8 @@ _MOST_SIZE_BYTES = 4
 #: Bytes examined at once, and places that are tried, when a backup is searched for.
 _CHUNK = 1 << 20
 _MOST_PLACES = 64
+#: Bytes at the end of a file in which it is searched for: only `gop`, index and `end` follow it.
+_MOST_SEARCHED = 1 << 24
 
 
 @dataclass(slots=True)
@@ -95,10 +97,10 @@ class Backup:
 
 
 def find_backup(stream: BinaryIO) -> Backup | None:
-    """The last backup in a seekable stream, from its position to its end; the position does not
-    change."""
-    begin = stream.tell()
+    """The last backup near the end of a seekable stream, whose position does not change."""
+    position = stream.tell()
     end, places = stream.seek(0, io.SEEK_END), 0
+    begin = max(position, end - _MOST_SEARCHED)
     try:
         while end > begin and places < _MOST_PLACES:
             start = max(begin, end - _CHUNK)
@@ -112,7 +114,7 @@ def find_backup(stream: BinaryIO) -> Backup | None:
                 at = data.rfind(_HEAD, 0, at + len(_HEAD) - 1)
             end = start
     finally:
-        stream.seek(begin)
+        stream.seek(position)
     return None
 
 

@@ -39,7 +39,7 @@ from gvcodec.bitstream.packets import (
 )
 from gvcodec.bitstream.reader import ChangedStream
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
-from gvcodec.errors import DamagedStreamError, FormatVersionError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, NotGvcodecError
 from gvcodec.util.file_io import spool_stream
 from gvcodec.util.messages import count_noun, format_time
 
@@ -156,7 +156,10 @@ class Salvage:
                 return backup.read_header()
             if find_header is None or isinstance(error, FormatVersionError):
                 raise
-            header, size = find_header(self._source)
+            try:
+                header, size = find_header(self._source)
+            except DamagedStreamError as other:
+                raise (error if isinstance(error, NotGvcodecError) else other) from None
             self._source.seek(self._begin + size)
             return header
 
