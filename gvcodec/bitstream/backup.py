@@ -87,6 +87,8 @@ class Backup:
             cursor = Cursor(inflater.decompress(payload[size:], _MOST_BYTES), "backup")
         except zlib.error as error:
             raise DamagedStreamError("backup: cannot be decompressed") from error
+        if len(payload) > size and not inflater.eof:
+            raise DamagedStreamError("backup: ends early, or is too large")
         names = {_METADATA: "metadata", _TRACKS: "tracks", _FIT: "fit"}
         while len(cursor):
             number = cursor.uint(1)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
         for line in losses:
             log_line(f"{display_name(options.input)}: {line}")
         _show(facts, options)
-        raise
+        raise DamagedStreamError(str(error)) from error
 
 
 def _show(facts: Info, options: argparse.Namespace) -> None:
