@@ -167,8 +167,8 @@ class _Repair:
                 self._structure.append(event.reason)
             elif event.reason:
                 self._report.note(event.reason)
-            self._was_damaged |= event.loses_side_data or event.breaks_gop
-            self._lost_packets |= event.loses_side_data or event.breaks_gop
+            if not event.is_structure and (event.loses_side_data or event.breaks_gop):
+                self._was_damaged = self._lost_packets = True
             if event.tracks and not self._descriptions:
                 self._descriptions += filter(None, [description_in(event.tracks)])
             yield event
