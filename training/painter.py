@@ -26,8 +26,8 @@ from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import (
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import (
     CROP,
     Batch,
     LossWeights,
@@ -121,17 +121,17 @@ class PainterWork(Work):
     def _make_objectives(self) -> list[Objective]:
         """VGG16's, if there is one, then the small network's."""
         if self.config.objective == "vgg+dists":
-            return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
+            return [self._objective(name, dists=True, alex=None) for name in _loss_networks()]
         if self.config.objective != "vgg+alex":
             raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
         alex = perceptual.lpips("alex").to(self.device)
-        return [self._objective(leader, dists=False, alex=alex) for leader in _leaders()]
+        return [self._objective(name, dists=False, alex=alex) for name in _loss_networks()]
 
-    def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
-        leading = perceptual.guide_network(leader)
-        if leading is None:
+    def _objective(self, name: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
+        network = perceptual.loss_network(name)
+        if network is None:
             raise MediaError("no weights of the perceptual losses found")
-        loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
+        loss, c = PerceptualLoss(weights=network[1]).to(self.device), self.config
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
         return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
 
@@ -237,7 +237,7 @@ class PainterWork(Work):
         self.data.rng = np.random.default_rng((self.config.seed, steps))
 
 
-def _leaders() -> list[str]:
+def _loss_networks() -> list[str]:
     """VGG16 where its weights are found, then the small network."""
     return ["vgg", "small"] if perceptual.find_weights() else ["small"]
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import ChangedStream, Packet, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, pack
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
@@ -121,6 +122,7 @@ class _Repair:
         self._report = RepairReport(notes=list(salvage.notes))
         self._splicer = Splicer(output, salvage.header, threads, limits, models)
         self._source = GopSource(salvage.header, self._events(), limits, self._report.note)
+        self._splicer.attachments = _intact(self._source.attachments, self._report)
         self._tracks = TrackSalvage(salvage.header, limits, self._report.note)
         #: Damage to structure alone; descriptions of tracks in damaged packets; whether packets
         #: were lost at any time, and since the last GOP.
@@ -198,6 +200,14 @@ class _Repair:
             self._splicer.send_track_packet(packet)
 
 
+def _intact(packets: list[Packet], result: RepairReport) -> Iterator[Packet]:
+    """The complete ones of attachments, when they are written."""
+    attachments, losses = attachments_of(packets)
+    for line in losses:
+        result.note(line)
+    yield from pack(attachments)
+
+
 def _drop_undecodable(
     gop: Gop,
     header: SequenceHeader,
@@ -225,7 +235,6 @@ def _drop_undecodable(
             drops_all = is_second_try or sent_count == len(gop.packets)
             gop.packets = gop.packets[: 0 if drops_all else sent_count]
             gop.is_damaged = True
-            gop.drop_latents()
             _shorten(gop, header)
 
 
