@@ -1,6 +1,7 @@
 """`repair` keeps whatever is intact and says what is lost, by track and time; `info` shows it."""
 
 import io
+import json
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
+from conformance.decoder import container, decode
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.backup import BACKUP, find_backup
 from gvcodec.bitstream.metadata import Metadata
@@ -221,6 +223,20 @@ def test_tools_write_one_backup(film: bytes, tmp_path: Path) -> None:
         backup = find_backup(io.BytesIO(data))
         assert backup is not None and backup.read_header() == Content(data).header
     assert (tmp_path / "back.gvc").read_bytes() == film
+
+
+def test_a_reader_of_1_0_skips_the_backup(monkeypatch) -> None:
+    """The second decoder with the packets of 1.0 alone. Release 1.0.0 itself gives the same hashes,
+    and its `cut`, `cat` and `repair` omit the packet, as the rule for types from 128 on says."""
+    path = Path(__file__).parents[2] / "conformance" / "files" / "backup.gvc"
+    types = {number: name for number, name in container.TYPES.items() if number < 69}
+    monkeypatch.setattr(container, "TYPES", types)
+    data = path.read_bytes()
+    stream = container.read_stream(data)
+    assert Reader(io.BytesIO(data)).header.needs == (1, 0)
+    assert stream.gops[-1].packets[-1].name == "skipped"
+    assert decode.answer(data) == json.loads(path.with_suffix(".json").read_text("utf-8"))
+    assert not next(p for p in Reader(io.BytesIO(data)).packets() if p.type == BACKUP).is_copied
 
 
 def test_forged_backups_are_refused_in_bounded_memory(film: bytes) -> None:
