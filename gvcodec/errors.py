@@ -112,6 +112,7 @@ CODES = {
     "no-gain": "the file saves less than asked for",
     "incomplete-source": "the source is damaged or cut off",
     "not-replaced": "the original was not replaced",
+    "source-differs": "a stream does not show what its source does, or not well enough",
     "error": "any other error",
 }
 
@@ -243,6 +244,18 @@ class NoGainError(GvcodecError):
 
     default_code = "no-gain"
     exit_code = 7
+
+
+class SourceDiffersError(GvcodecError):
+    """A stream has other frames, times or picture sizes than its source, or its quality is below
+    the floor. `result`: the function's result."""
+
+    default_code = "source-differs"
+    exit_code = 10
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class NotReplacedError(GvcodecError):

@@ -98,7 +98,9 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
         path = uris.fixed_path(name)
         if path.lower().endswith(_MANIFESTS) or path == uri:
             continue
-        root = re.split(r"[*?\[]", path, maxsplit=1)[0] if glob.has_magic(path) else f"{path}/"
+        # A folder may have the characters of a glob in its name.
+        is_glob = glob.has_magic(path) and not uri.startswith(f"{path.rstrip('/')}/")
+        root = re.split(r"[*?\[]", path, maxsplit=1)[0] if is_glob else f"{path}/"
         root = root[: root.rfind("/") + 1].rstrip("/") + "/"
         if uri.startswith(root):
             return posixpath.dirname(uri.removeprefix(root))

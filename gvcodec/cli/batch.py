@@ -14,7 +14,16 @@ from gvcodec.api.results import HIGH_BPP, high_rate_hint
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import CHUNK_TABLE, STALE, TABLE, Job, Ledger, is_file, summary_of
+from gvcodec.batch.ledger import (
+    CHUNK_TABLE,
+    STALE,
+    TABLE,
+    Job,
+    Ledger,
+    is_file,
+    losses_of,
+    summary_of,
+)
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli._replace import add_replace, rules_of
@@ -145,10 +154,12 @@ def run(options: argparse.Namespace) -> None:
         def report_job(job: Job, error: str) -> None:
             log_line(error or _outcome(ledger, job))
 
-        count = FrameCount(bar, len(jobs))
+        count = FrameCount(bar, jobs)
         Driver(engine, ledger, count, report_job, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
+    if losses := losses_of(rows):
+        log_line(f"{losses} (notes in {TABLE})")
     painted = {job.uri for job in jobs if job.settings.config.painter == "on"}
     rates = [row.get("bpp", 0.0) for row in filter(is_file, rows) if row["input"] in painted]
     count = sum(rate > HIGH_BPP for rate in rates)

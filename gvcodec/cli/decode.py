@@ -39,6 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, DecodeRequest, group="quality", exclusive=True)
     add_part(parser)
     add_options(parser, DecodeRequest, group="shown")
+    add_options(parser, DecodeRequest, group="sound", exclusive=True).add_argument(
+        "--no-sound", dest="sound", action="store_const", const="none", help="as --sound none"
+    )
     add_limits(parser)
     add_options(parser, DecodeRequest, group="device")
     add_model(parser)

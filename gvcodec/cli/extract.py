@@ -13,11 +13,10 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.opening import open_sink, open_stream
-from gvcodec.util.file_io import display_name, refuse_folder, spool_stream
+from gvcodec.util.file_io import STREAMS, display_name, refuse_folder, spool_stream
 from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
-_STREAMS = (".gvc", ".bin")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     refuse_folder(options.output)
     suffix = Path(options.output).suffix.lower()
     with open_stream(options.input) as source:
-        if suffix in _STREAMS:
+        if suffix in STREAMS:
             if isinstance(source, ChangedStream):
                 raise DamagedStreamError(
                     f"{display_name(options.input)}: {NOT_WRITTEN}", code="changed-file"

@@ -23,6 +23,7 @@ from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
 from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink, open_source
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
+from gvcodec.util.kinds import checked_keywords
 
 #: Most lines about losses.
 _MAX_LOSSES = 1000
@@ -49,6 +50,7 @@ class RepairReport:
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def repair(
     source: Source,
     output: PathName | BinaryIO,

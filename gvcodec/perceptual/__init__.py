@@ -83,8 +83,7 @@ def require_weights() -> Path:
     if folder is None:
         raise MissingWeightsError(
             "no weights for LPIPS and DISTS: in a checkout, python -m eval weights downloads them; "
-            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}; "
-            "--target psnr= needs none"
+            f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}"
         )
     return folder
 

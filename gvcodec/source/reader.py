@@ -39,6 +39,7 @@ from gvcodec.source.source_metadata import metadata_of
 from gvcodec.source.timeline import has_timestamps
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,10 @@ class VideoReader:
         if total is None and demuxer.container.duration:
             length = demuxer.container.duration
             if demuxer.kind.startswith("matroska"):
-                # It says when it ends. A recording need not begin at 0.
+                # Its end is that of the longest track, the tag says when this one ends.
+                end = parse_time(stream.metadata.get("DURATION", ""))
+                length = min(length, round(end * av.time_base) if end else length)
+                # A recording need not begin at 0.
                 length -= max(0, demuxer.container.start_time or 0)
             total = round(Fraction(length, av.time_base) * rate)
         if total is not None and self._options.until is not None:

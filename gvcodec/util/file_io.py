@@ -29,11 +29,8 @@ _STDIN, _STDOUT = 0, 1
 _PAUSE = 0.01
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
-#: Names of files that other programs open; a stream under one of them would only confuse.
-_VIDEO = frozenset(
-    """.mp4 .m4v .mov .mkv .webm .avi .y4m .yuv .ts .m2ts .mpg .mpeg .flv .wmv .ogv .3gp .mxf .ivf
-    .obu .h264 .264 .h265 .265 .hevc .266 .vvc .gif .png .jpg .jpeg .webp .avif""".split()  # noqa: SIM905
-)
+#: Endings of streams.
+STREAMS = (".gvc", ".bin")
 
 
 def display_name(path: str) -> str:
@@ -63,10 +60,10 @@ def _standard_stream(stream: Any, name: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write, whole or absent. Raises `UsageError` for a video's name."""
+    """A stream to write, whole or absent. Raises `UsageError` for an ending of other files."""
     refuse_folder(path)
-    suffix = Path(path).suffix
-    if suffix.lower() in _VIDEO:
+    suffix = Path(path.partition("?")[0] if is_uri(path) else path).suffix
+    if suffix and suffix.lower() not in STREAMS and not _is_device(path):
         raise UsageError(
             f"{path}: a stream ends in .gvc, or in .mp4, .mkv or .webm to play everywhere, "
             f"not in {suffix}; gvcodec decode writes other formats",
@@ -86,6 +83,14 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         return
     with _open_pending(path, overwrite) as stream:
         yield stream
+
+
+def _is_device(path: str) -> bool:
+    """Whether a path is there, as neither a file nor a folder: a device, a pipe."""
+    try:
+        return not stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager
