@@ -77,7 +77,7 @@ class Loss:
     `key`. `suspect_frames`: number of frames just before that may be wrong; `is_proven_wrong`: a
     checksum proves that they are. `loses_side_data`: a `fit`, `timing` or `tracks` packet may be
     lost, too. `is_between_gops`: the frames returned so far are whole GOPs. `is_structure`: a
-    `gop`, `index` or `end` packet, without which nothing is lost if `Salvage.is_complete`.
+    packet that closes a GOP or the file, without which nothing is lost if `is_complete`.
     `is_restored`: nothing is lost. `tracks`: payload of a `tracks` packet as it is, damaged.
     """
 

@@ -7,7 +7,7 @@ import argparse
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_output, add_threads, call
 from gvcodec.edit.repair import repair
 from gvcodec.errors import DamagedStreamError
-from gvcodec.one_file.read import CHANGED
+from gvcodec.one_file.read import CHANGE_LINE
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, log_line
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     result = call(repair, options, options.input, options.output)
     name = display_name(options.input)
     for line in (*result.notes, *result.losses):
-        if not line.startswith(CHANGED):  # it was said when the file was opened
+        if not line.startswith(CHANGE_LINE):  # it was said when the file was opened
             log_line(f"{name}: {line}")
     log_line(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")
     if result.losses:

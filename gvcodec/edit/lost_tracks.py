@@ -118,10 +118,10 @@ class TrackSalvage:
         return format_time(max(0.0, float(seconds - self._start)))
 
 
-def description_in(damaged: bytes) -> bytes:
+def description_in(payload: bytes) -> bytes:
     """Descriptions in a damaged `tracks` payload, empty where there are none that can be read."""
     try:
-        tracks = descriptions_of(damaged)
+        tracks = descriptions_of(payload)
         TrackReader(tracks)
         return tracks
     except DamagedStreamError:

@@ -52,7 +52,7 @@ _CLOCK_TOLERANCE = Fraction(1, 1000)
 #: Largest difference of two such times, in seconds.
 _TIME_TOLERANCE = 2 * _CLOCK_TOLERANCE
 #: How the line about a changed file begins.
-CHANGED = "another tool changed it, or it is damaged"
+CHANGE_LINE = "another tool changed it, or it is damaged"
 
 
 def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
@@ -69,7 +69,7 @@ def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     if not change:
         return cast(BinaryIO, out)
     stream = ChangedStream(out.detach())
-    stream.change = f"{CHANGED}: {change}"
+    stream.change = f"{CHANGE_LINE}: {change}"
     log_line(f"{name}: {stream.change}")
     return stream
 
