@@ -259,10 +259,12 @@ class SourceDiffersError(GvcodecError):
 
 
 class NotReplacedError(GvcodecError):
-    """A coded file failed a check, so the original was not replaced by it."""
+    """A coded file failed a check, so the original was not replaced by it. `lost`: names of parts
+    that it lacks (`--allow-loss`)."""
 
     default_code = "not-replaced"
     exit_code = 10
+    lost: tuple[str, ...] = ()
 
 
 def incomplete_source(name: str, missing_parts: str) -> str:

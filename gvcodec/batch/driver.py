@@ -20,7 +20,8 @@ from gvcodec.batch.engines import AHEAD, Engine, Task
 from gvcodec.batch.join import join, replace_source
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
-from gvcodec.edit.replace import ReplaceRules
+from gvcodec.edit.copy_check import ReplaceRules
+from gvcodec.edit.replace import target_path
 from gvcodec.errors import GvcodecError, OutputError
 from gvcodec.rate.target import DECIDES
 from gvcodec.util import uris
@@ -112,6 +113,7 @@ class Driver:
         """Encode all that is not done yet; files that failed are in `errors` and in the table.
         Raises `OutputError` if OUT cannot be written, after which no task runs any more."""
         self.ledger.open(jobs)
+        self._targets = targets_of(jobs)
         waiting, outcomes = SimpleQueue[Job](), SimpleQueue[tuple[Job, str | BaseException]]()
         for job in jobs:
             waiting.put(job)
@@ -163,6 +165,9 @@ class Driver:
             return job.error
         if self.ledger.is_stale(job):
             return ""
+        if "original" in self.ledger.record(job):
+            # It was replaced, and there is a new file of its name.
+            self.ledger.forget(job)
         record: Row = {}
         try:
             record = self._plan(job)
@@ -232,17 +237,24 @@ class Driver:
         """Replace a source by its finished file, unless that is done; a reason against it goes into
         the record."""
         record = self.ledger.record(job)
-        if "original" in record or record["status"] not in ("done", "refused"):
+        if record["status"] not in ("done", "refused"):
             return
         if rules.keep:
             rules = replace(rules, keep=uris.join(rules.keep, job.folder).rstrip("/"))
-        coded = self.ledger.path_of(record)
-        arguments = {"uri": job.uri, "settings": job.settings, "coded": coded, "rules": rules}
+        arguments = {
+            "job": job,
+            "key": record["coded_key"],
+            "coded": self.ledger.path_of(record),
+            "coded_hash": record["rows"][0].get("sha256"),
+            "target": self._targets[job.name],
+            "rules": rules,
+        }
         (outcome,) = self._perform([Task(replace_source, arguments, record["cores"])])
         if "refused" in outcome:
-            self.ledger.update(job, status="refused", error=outcome["refused"])
+            status, error = "refused", outcome["refused"]
+            self.ledger.update(job, status=status, error=error, lost=outcome["lost"])
         else:
-            self.ledger.update(job, status="done", error="", **outcome)
+            self.ledger.update(job, status="done", error="", lost=[], **outcome)
 
     def _code(
         self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None
@@ -284,6 +296,19 @@ class Driver:
             for future in futures:
                 future.cancel()
         return [future.result() for future in futures]
+
+
+def targets_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """For each job, by its name, the file that takes the place of its source: with the ending of
+    the source in front of ours if several sources in a folder have one stem."""
+    plain = {job.name: target_path(job.uri, job.settings.suffix) for job in jobs}
+    counts = Counter(target.casefold() for target in plain.values())
+    return {
+        job.name: plain[job.name]
+        if counts[plain[job.name].casefold()] == 1
+        else job.uri + job.settings.suffix
+        for job in jobs
+    }
 
 
 def _has_changed(job: Job, record: Row) -> bool:

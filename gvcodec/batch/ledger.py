@@ -156,7 +156,7 @@ class Ledger:
         for path in uris.list_folder(self.jobs):
             name = path.rsplit("/", 1)[-1].removesuffix(".json")
             record = None if name in names else uris.read_json(path)
-            if not record or "output" not in record:
+            if not record or "output" not in record or "original" in record:
                 continue
             if uris.size_of(uris.join(self.out, record["output"])) is not None:
                 records.setdefault(record["uri"], []).append((path, record))
@@ -218,6 +218,10 @@ class Ledger:
             self.raise_final(error)
             raise
         return record
+
+    def forget(self, job: Job) -> None:
+        """Remove the record of a job."""
+        uris.remove_file(self._path(job))
 
     def finish(self, job: Job, key: str, status: str, error: str, **result: Any) -> None:
         """The work on the version `key` is done; its chunks go. `result`: `output` and `rows`."""

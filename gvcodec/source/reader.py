@@ -185,7 +185,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         frames: Iterator[tuple[av.VideoFrame, tuple[int, bytes]]] = (
-            (frame, (pts, self._frames.take_captions())) for frame, _, pts in self._read()
+            (frame, (pts, self._frames.take_captions())) for frame, _, pts in self.raw_frames()
         )
         if self._options.deinterlace:
             frames = deinterlace(frames, self.name, self.notes)
@@ -196,7 +196,7 @@ class VideoReader:
 
     def marks(self) -> Iterator[FrameMark]:
         """The frames that iterating gives, decoded only. No frames can be read after that."""
-        for frame, time, _ in self._read():
+        for frame, time, _ in self.raw_frames():
             captions = side_data(frame).get(CAPTIONS, b"")
             yield FrameMark(time, bool(frame.key_frame), checksum(frame), len(captions))
 
@@ -241,8 +241,14 @@ class VideoReader:
         demuxer = self._demuxer
         return has_timestamps(demuxer.container) and not demuxer.counts_frames
 
-    def _read(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
-        """The frames of the range; notes about the source are complete after the last one."""
+    @property
+    def has_jumps(self) -> bool:
+        """Once all were read: whether the clock of the file restarts in it."""
+        return bool(self._demuxer.timeline.jumps)
+
+    def raw_frames(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
+        """The frames of the range as decoded, with their times in the file and in the video
+        (ticks); notes about the source are complete after the last one."""
         yield from self._frames
         check = SourceCheck(
             self._demuxer,
