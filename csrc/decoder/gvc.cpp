@@ -23,9 +23,10 @@ struct gvc_decoder {
   std::optional<FrameDecoder> frames;
   Unit unit;  // given last
   bool finished = false, takes_bytes = false, takes_units = false;
-  // Of a one-file: bytes of its header, and whether units are of a GOP of the stream.
+  // Of a one-file: bytes of its header, whether units are of a GOP of the stream, and whether the
+  // weights in force there may be lost.
   Buffer packed_header;
-  bool in_gop = false;
+  bool in_gop = false, fit_lost = false;
 
   gvc_error error = {GVC_OK, -1, 0, 0, ""};
   char text[256];       // no memory is taken to report that there is none
@@ -127,9 +128,9 @@ gvc_code next_unit(gvc_decoder& d, gvc_unit& unit) {
 }
 
 // Packets that a keyframe of a one-file has with it: the `fit` in force, models.
-FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames) {
+FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames, bool fit_lost) {
   FrameDecoder::Gop gop;
-  gop.paints = unit.damage.empty() && unit.find(kEntryHeader);
+  gop.paints = !fit_lost;
   for (const Entry& entry : unit.entries) {
     if ((entry.what != kEntryState && entry.what != kEntryPacket) || !entry.data.size) continue;
     const int kind = kEnd + entry.data.data[0];
@@ -146,7 +147,7 @@ FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames) {
 bool enter_gop(gvc_decoder& d, const TakenApart& unit) {
   const Bytes* packed = unit.find(kEntryHeader);
   if (!packed)  // a keyframe that lost its metadata
-    return d.frames && !unit.obus.empty() && unit.obus[0].type == kObuSequence;
+    return d.frames && unit.begins_sequence();
   if (!d.frames) {
     require(header_size(*packed) == packed->size, "metadata OBU: not a header");
     d.frames.emplace(parse_header(*packed), d.settings);
@@ -159,10 +160,12 @@ bool enter_gop(gvc_decoder& d, const TakenApart& unit) {
 gvc_code send_unit(gvc_decoder& d, Bytes data) {
   const TakenApart unit = take_apart(data);
   std::optional<FrameDecoder::Gop> gop;
+  const bool is_ours = d.frames || unit.find(kEntryHeader) || !unit.damage.empty();
+  if (is_ours && unit.begins_sequence()) d.fit_lost = loses_fit(unit, d.fit_lost);
   if (enter_gop(d, unit)) {
     if (const Bytes* place = unit.find(kEntryPlace); place && !d.frames->sent())
       d.frames->restart(static_cast<int64_t>(Cursor(*place, "metadata OBU").var(kMostFrames)));
-    gop = read_gop(unit, *d.frames);
+    gop = read_gop(unit, *d.frames, d.fit_lost);
     d.in_gop = true;
   }
   if (!d.in_gop) return GVC_FOREIGN;
@@ -320,7 +323,7 @@ gvc_code gvc_seek(gvc_decoder* d, int64_t frame) {
       if (frame < 0) misuse("there is no such frame");
       d->reader.seek(static_cast<uint64_t>(frame));
     }
-    d->failed = d->finished = d->in_gop = false;
+    d->failed = d->finished = d->in_gop = d->fit_lost = false;
     if (d->frames) d->frames->restart(d->takes_units ? 0 : frame);
     return GVC_OK;
   });

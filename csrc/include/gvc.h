@@ -202,7 +202,8 @@ GVC_API uint64_t gvc_offset(const gvc_decoder* decoder);
 GVC_API gvc_code gvc_send(gvc_decoder* decoder, const uint8_t* data, size_t size);
 /* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_FOREIGN:
  * the unit belongs to no stream of ours, so it has no place here and base pictures of it must not
- * be sent. Damaged metadata is no error: its GOP gives base pictures. Hashes of a one-file are not
+ * be sent. Damaged metadata of a keyframe is no error: its GOP gives base pictures, and so do those
+ * after it up to a keyframe that repeats the weights in force. Hashes of a one-file are not
  * checked. */
 GVC_API gvc_code gvc_send_unit(gvc_decoder* decoder, const uint8_t* data, size_t size);
 /* No more input follows. gvc_next_unit then gives GVC_DAMAGED if the stream is cut off. */

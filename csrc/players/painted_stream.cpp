@@ -66,17 +66,21 @@ int PaintedStream::send(Context* context, Data* in) {
   if (!in->data || !in->sz) return library.send_data(context, in);
   const gv::Bytes bytes{in->data, in->sz};
   gv::Buffer clean;
+  bool has_header = false, is_key = false;
   try {
     const gv::TakenApart parts = gv::take_apart(bytes);
     if (!parts.damage.empty() || !parts.entries.empty())
       clean = gv::restore_av1(gv::strip_av1(parts.obus));
+    has_header = parts.find(gv::kEntryHeader), is_key = parts.begins_sequence();
+    if (is_key && (is_ours_ || !clean.empty())) fit_lost_ = gv::loses_fit(parts, fit_lost_);
   } catch (const gv::StreamError&) {  // dav1d reports the error
   }
   is_ours_ = is_ours_ || !clean.empty();
   if (!is_ours_) return library.send_data(context, in);
   if (obstacle_) warn(obstacle_);
   if (obstacle_) return library.send_data(context, in);
-  units_.push_back({bytes.copy(), next_tag_, in->m.offset, !clean.empty()});
+  units_.push_back({bytes.copy(), next_tag_, in->m.offset, !clean.empty(), has_header,
+                    is_key && fit_lost_});
   in->m.offset = next_tag_;
   const int code =
       clean.empty() ? library.send_data(context, in) : send_without_metadata(context, *in, clean);
@@ -102,6 +106,7 @@ int PaintedStream::send_without_metadata(Context* context, Data& in, const gv::B
 
 void PaintedStream::flush() {
   units_.clear();
+  fit_lost_ = false;
   if (decoder_) gvc_seek(decoder_.get(), 0);
 }
 
@@ -125,8 +130,11 @@ bool PaintedStream::open_unit(const Unit& unit) {
   const auto send = [&] {
     return gvc_send_unit(decoder_.get(), unit.data.data(), unit.data.size());
   };
+  if (unit.loses_fit)
+    std::fputs("gvcodec: painting data are damaged: base frames up to the next keyframe\n", stderr);
   gvc_code code = decoder_ ? send() : GVC_FOREIGN;
-  if (code == GVC_FOREIGN && unit.has_metadata) {  // another stream may begin here
+  // Another stream may begin here.
+  if (code == GVC_FOREIGN && (unit.has_header || (unit.has_metadata && !decoder_))) {
     const gvc_settings settings{sizeof settings, 0, threads_, 0, max_pixels_, 0};
     gvc_decoder* decoder = nullptr;
     gvc_open(&settings, &decoder);

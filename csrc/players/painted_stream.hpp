@@ -31,7 +31,7 @@ class PaintedStream {
   struct Unit {
     gv::Buffer data;
     int64_t tag, offset;  // DataProps::offset inside dav1d, and the host's
-    bool has_metadata;
+    bool has_metadata, has_header, loses_fit;
   };
 
   int send_without_metadata(Context* context, Data& in, const gv::Buffer& clean);
@@ -49,6 +49,7 @@ class PaintedStream {
   std::deque<Unit> units_;  // whose pictures have not come
   int64_t next_tag_ = INT64_MIN + 1;
   bool is_ours_ = false, has_warned_ = false;
+  bool fit_lost_ = false;  // since the last keyframe sent (`gv::loses_fit`)
 };
 
 }  // namespace dav1d
