@@ -346,7 +346,8 @@ def test_a_one_file_of_release_1_0_holds_them_in_its_first_unit(
         write_one_file(Reader(file), tmp_path / "one.mkv", False)
     assert not files_in(tmp_path / "one.mkv")
     reader = Reader(io.BytesIO(stream.read_bytes()))
-    copied = stream_of(reader.header, reader.packets(), reader.base_hash, has_backup=False)
+    packets = list(reader.packets())
+    copied = stream_of(reader.header, packets, reader.base_hash, has_backup=False)
     with open_stream(str(tmp_path / "one.mkv")) as restored:
         assert restored.read() == copied
 
