@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> None:
         except (GvcodecError, OSError):
             raise error from None
         for line in losses:
-            log_line(f"{display_name(options.input)}: {line}")
+            place = line.partition(":")[0].partition(" (")[0]
+            if f" {place}:" not in str(error):  # The error names the first damage.
+                log_line(f"{display_name(options.input)}: {line}")
         _show(facts, options)
         raise DamagedStreamError(str(error)) from error
 
