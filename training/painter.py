@@ -11,7 +11,6 @@ painted). Material: `python -m training material`.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,9 +60,10 @@ class TrainConfig:
     `dither`: standard deviation, in 8-bit levels, of noise that both pictures get before perceptual
     losses (0: none), see `dither`; `cache`: folder of material; `out`: folder to write; `batch`:
     crops a step, of `size` luma samples, of whose middle perceptual losses see `seen`; times in
-    minutes as `loop` counts them (`plan_steps` replaces `plan_minutes`), `warm_up` in steps; `average`: share that the averaged weights keep of themselves
-    in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those losses; `hold`:
-    of each decibel of PSNR-Y below that of the initial painter; `objective`: the perceptual
+    minutes as `loop` counts them (`plan_steps` replaces `plan_minutes`), `warm_up` in steps;
+    `average`: share that the averaged weights keep of themselves in a step; `pixel`, `energy`,
+    `temporal`, `guard`, `contrast`: weights of those losses; `hold`: of each decibel of PSNR-Y
+    below that of the initial painter; `objective`: the perceptual
     loss, see the module; `small_turns`: of three steps as many are led by the small network,
     where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
     with 10 the painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it
@@ -135,8 +135,8 @@ class PainterWork(Work):
             return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
         if self.config.objective != "vgg+alex":
             raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
-        alex = DitheredLpips(self.dither, "alex").eval() if self.dither else perceptual.lpips("alex")
-        alex = alex.to(self.device)
+        alex = DitheredLpips(self.dither, "alex") if self.dither else perceptual.lpips("alex")
+        alex = alex.eval().to(self.device)
         return [self._objective(leader, dists=False, alex=alex) for leader in _leaders()]
 
     def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
@@ -146,8 +146,9 @@ class PainterWork(Work):
         loss, c = PerceptualLoss(weights=leading[1]), self.config
         if self.dither:
             loss = DitheredLoss(self.dither, leading[1])
+        loss.to(self.device)
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
-        return Objective(loss.to(self.device), weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
+        return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to the loss of samples of its rate."""

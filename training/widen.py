@@ -91,9 +91,9 @@ def widen(painter: PainterNetwork, sizes: dict[str, int], seed: int = 0) -> Pain
     wider = PainterNetwork(target)
 
     def fill(name: str, outputs: _Units, inputs: _Units | None, adds_zero: bool = False) -> None:
-        pair = wider.get_submodule(name), painter.get_submodule(name)
-        assert isinstance(pair[0], Requantiser) and isinstance(pair[1], Requantiser)
-        _fill(*pair, outputs, inputs, generator=generator, adds_zero=adds_zero)
+        new, old = wider.get_submodule(name), painter.get_submodule(name)
+        assert isinstance(new, Requantiser) and isinstance(old, Requantiser)
+        _fill(new, old, outputs, inputs, generator=generator, adds_zero=adds_zero)
 
     fill("stem", stem, _keep(12))
     fill("stem2", trunk.early(), stem)

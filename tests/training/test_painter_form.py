@@ -46,9 +46,11 @@ def test_added_units_can_learn() -> None:
     luma = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     given = None, fresh(64, 64, 0), None, condition("av1", Fraction(1), 54)
     wider.step(luma, torch.full((1, 2, 32, 32), 0.5), *given)[0].square().mean().backward()
-    for name, outputs in (("blocks.0.expand", 64), ("style", 48), ("head", 32)):
-        gradient = wider.get_submodule(name).weight.grad
-        assert gradient is not None and gradient[:, outputs + 16 :].abs().sum() > 0, name
+    channels, style, wide = slice(48, 64), slice(32, 36), slice(64, 96)
+    for name, added in (("style", channels), ("head", style), ("blocks.3.project", wide)):
+        weight = wider.get_parameter(f"{name}.weight")
+        assert not weight[:, added].any()
+        assert weight.grad is not None and weight.grad[:, added].abs().sum() > 0, name
 
 
 @pytest.mark.parametrize("sizes", [{"channels": 32}, {"wide": 66}, {"style": 516}])
