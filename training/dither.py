@@ -1,19 +1,18 @@
 """Perceptual losses that noise cannot lower: both pictures get noise before they are compared.
 
 LPIPS and DISTS reward half a level of white noise on smooth pictures, however little it resembles
-the source. Noise of two levels of 255 on both pictures, independent and the same on R, G and B,
-hides so faint a texture and leaves what is stronger. Pictures are (N, 3, H, W), RGB in 0…1.
+the source. Stronger noise on both pictures, independent and the same on R, G and B, hides so faint
+a texture (`gvcodec.perceptual.dither`). Pictures are (N, 3, H, W), RGB in 0…1.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from gvcodec.perceptual import Lpips
+from gvcodec.perceptual.dither import dither
 from gvcodec.perceptual.vgg import PerceptualLoss
 
 
@@ -22,17 +21,15 @@ class Dither:
 
     def __init__(self, sigma: float, seed: int = 0) -> None:
         """`sigma`: standard deviation of Gaussian noise, in 8-bit levels."""
-        self.sigma = sigma
-        self.restart(seed)
+        self.sigma, self.seed, self.copies = sigma, seed, 0
 
     def restart(self, seed: int) -> None:
         """The following copies depend on the seed alone."""
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.copies = seed, 0
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        shape = (rgb.shape[0], 1, *rgb.shape[2:])
-        noise = self.rng.standard_normal(shape, np.float32) * np.float32(self.sigma / 255)
-        return rgb + torch.from_numpy(noise).to(rgb)
+        self.copies += 1
+        return dither(rgb, (self.seed, self.copies), self.sigma)
 
 
 class DitheredLoss(PerceptualLoss):

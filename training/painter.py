@@ -1,11 +1,11 @@
 """Trains the painter, starting from an existing one: `python -m training painter`.
 
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
-`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
-network that fitting has everywhere stands in for VGG16, at a fifth of its cost without int8. Runs
-have one to three frames. Written next to the files of `loop`: `painter.safetensors` (averaged
-weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame |
-painted). Material: `python -m training material`.
+`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS; "energy" compares band
+energies, without a network. In some steps the small network that fitting has everywhere stands in
+for VGG16, at a fifth of its cost without int8. Runs have one to three frames. Written next to the
+files of `loop`: `painter.safetensors` (averaged weights), `painter.json` (how it was made, and its
+curve) and `sheet-*.png` (source | base frame | painted). Material: `python -m training material`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from gvcodec.painter.fitting.objective import (
     paint_run,
     to_display_rgb,
 )
+from gvcodec.painter.model import NOISE_ROWS
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import open_device
@@ -51,23 +52,25 @@ from training.widen import GROWS, widen
 #: Steps of a turn, of which the small network leads the last ones.
 _TURN = 3
 _CHECKED = 8  # held-out crops of the alarms
+#: Parts of the loss that say how much painting improves pictures.
+_LOOKS = ("lpips", "dists", "lpips_alex", "energy_gap")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The keys of a configuration file. `initial`: the painter that a new run begins with, which
     gives the sizes; `channels`, `wide`, `style`, `stem`: larger ones (0: its own), see `widen`;
-    `dither`: standard deviation, in 8-bit levels, of noise that both pictures get before perceptual
-    losses (0: none), see `dither`; `cache`: folder of material; `out`: folder to write; `batch`:
-    crops a step, of `size` luma samples, of whose middle perceptual losses see `seen`; times in
-    minutes as `loop` counts them (`plan_steps` replaces `plan_minutes`), `warm_up` in steps;
-    `average`: share that the averaged weights keep of themselves in a step; `pixel`, `energy`,
-    `temporal`, `guard`, `contrast`: weights of those losses; `hold`: of each decibel of PSNR-Y
-    below that of the initial painter; `objective`: the perceptual
-    loss, see the module; `small_turns`: of three steps as many are led by the small network,
-    where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
-    with 10 the painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it
-    likes; `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
+    `noise`: whether it paints noise; `dither`: standard deviation, in 8-bit levels, of noise that
+    both pictures get before perceptual losses (0: none), see `dither`; `cache`: folder of material;
+    `out`: folder to write; `batch`: crops a step, of `size` luma samples, of whose middle
+    perceptual losses see `seen`; times in minutes as `loop` counts them (`plan_steps` replaces
+    `plan_minutes`), `warm_up` in steps; `average`: share that the averaged weights keep of
+    themselves in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those
+    losses; `hold`: of each decibel of PSNR-Y below that of the initial painter; `objective`: see
+    the module; `small_turns`: of three steps as many are led by the small network, where there is
+    VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures, with 10 the
+    painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it likes;
+    `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
 
     initial: str
     cache: str
@@ -76,6 +79,7 @@ class TrainConfig:
     wide: int = 0
     style: int = 0
     stem: int = 0
+    noise: bool = True
     dither: float = 0.0
     seed: int = 1
     batch: int = 4
@@ -123,6 +127,8 @@ class PainterWork(Work):
         self.initial = PainterNetwork.load(Path(config.initial)).train().to(self.device)
         sizes = {name: getattr(config, name) for name in GROWS}
         self.model: nn.Module = widen(self.initial, sizes, config.seed).to(self.device)
+        if not config.noise:
+            self.model.head.multiplier[NOISE_ROWS] = 0
         self.dither = Dither(config.dither, config.seed) if config.dither else None
         self.objectives = self._make_objectives()
         #: Mean loss of the samples of a rate.
@@ -130,25 +136,32 @@ class PainterWork(Work):
         self.first_base: float | None = None
 
     def _make_objectives(self) -> list[Objective]:
-        """VGG16's, if there is one, then the small network's."""
+        """VGG16's, if there is one, then the small network's; without a network for "energy"."""
+        if self.config.objective == "energy":
+            return [self._objective("", dists=False, alex=None)]
         if self.config.objective == "vgg+dists":
             return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
         if self.config.objective != "vgg+alex":
-            raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
+            known = "vgg+alex, vgg+dists or energy"
+            raise UsageError(f"objective is {known}, not {self.config.objective}")
         alex = DitheredLpips(self.dither, "alex") if self.dither else perceptual.lpips("alex")
         alex = alex.eval().to(self.device)
         return [self._objective(leader, dists=False, alex=alex) for leader in _leaders()]
 
     def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
-        leading = perceptual.guide_network(leader)
-        if leading is None:
-            raise MediaError("no weights of the perceptual losses found")
-        loss, c = PerceptualLoss(weights=leading[1]), self.config
-        if self.dither:
-            loss = DitheredLoss(self.dither, leading[1])
-        loss.to(self.device)
+        c, loss = self.config, None
+        if leader:
+            leading = perceptual.guide_network(leader)
+            if leading is None:
+                raise MediaError("no weights of the perceptual losses found")
+            dithered = self.dither and DitheredLoss(self.dither, leading[1])
+            loss = (dithered or PerceptualLoss(weights=leading[1])).to(self.device)
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
-        return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
+        objective = Objective(
+            loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth
+        )
+        objective.reports_energy_gap = loss is None
+        return objective
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to the loss of samples of its rate."""
@@ -190,7 +203,7 @@ class PainterWork(Work):
             self._restart_dither(0)
             parts.append(lead(painter, batch, 0))
         base, painted = parts
-        names = [name for name in ("lpips", "dists", "lpips_alex") if name in painted]
+        names = [name for name in _LOOKS if name in painted]
         looks = [float(sum(p[name].mean() for name in names)) for p in (base, painted)]
         places, clips, peak, dead, change = features(average, batch)
         figures = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])

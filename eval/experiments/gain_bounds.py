@@ -4,8 +4,10 @@ A painter scales three bands of the base frame by gains on a grid of 8 luma samp
 Here the gains are an oracle's: they give each band the source's local energy (17 luma samples), on
 grids of 4, 8 and 64 samples, without noise and with the painter's own; the rest is the painter's.
 Grids of 4 and 8 bound prediction; gains of 64 samples could be sent: they are in quarters of log2,
-and `bits` is their entropy per frame. `painter, then oracle 64` scales bands of the painted
-picture. `file` is the decoded file with the encoder's strength; all other rows have strength 1.
+and `bits` is their entropy per frame. A *visible* oracle sees both pictures with the noise of
+dithered metrics; a *fitted* one has the gains of least squared error. `painter, then` scales bands
+of the painted picture. `file` is the decoded file with the encoder's strength; all other rows have
+strength 1.
 
 Rows go to docs/data/gain-bounds.csv: LPIPS-Alex and DISTS, plain and dithered (mean of two seeds,
 one for DISTS), PSNR-Y (dB). `--report` prints changes against base frames.
@@ -15,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -37,7 +41,8 @@ from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.fitting.filters import Bands, decimate, shift_right, times, upsample
 from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, State, condition
 from gvcodec.painter.fitting.objective import fresh
-from gvcodec.perceptual.dither import dither
+from gvcodec.perceptual.dither import SIGMA, dither
+from gvcodec.perceptual.dither import noise as dither_noise
 from gvcodec.types import BLOCK
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/gain-bounds.csv"
@@ -49,9 +54,10 @@ LOOKS: dict[int, dict[str, Sequence[int]]] = {
     6: {"lpips_alex": (0, 1, 2)},
     12: {"lpips_alex": (0, 1, 2), "dists": (0, 1)},
 }
-#: A map's value for twice the band, energy that no gain restores (a tenth of a level squared, in
-#: quarters of 10-bit codes), most that a band is scaled.
-_ONE, _FLOOR, _MOST = 8192, 0.1 * 16**2, 3.0
+#: A map's value for twice the band; least and most that a band is scaled by.
+_ONE, _LEAST, _MOST = 8192, 0.1, 3.0
+#: Energy that no gain restores: of a tenth of a level squared, in quarters of 10-bit codes.
+_FAINT = 0.1 * 16**2
 _WINDOWS = (17, 9, 9)  # samples of the scale
 #: Grids of the oracle's gains in luma samples; steps of log2 on the last, which would be sent.
 GRIDS, _STEP = (4, 8, 64), 0.25
@@ -75,21 +81,33 @@ def band_scales(luma: Tensor) -> list[Tensor]:
     return [bands.bands[:, :1] for bands in scales]
 
 
-def local_gains(source: Sequence[Tensor], own: Sequence[Tensor], grid: int) -> list[Tensor]:
-    """log2 of the gains that give own bands the source's local energy, one for each `grid` luma
-    samples: of the mean energies of a region on the largest grid, else the mean of local ones."""
+@lru_cache(maxsize=1)
+def dither_energies() -> tuple[float, ...]:
+    """Mean energy of the bands of the dithered metrics' noise, in quarters of codes squared."""
+    noise = torch.from_numpy(dither_noise((1, 256, 256), 0, 4 * SIGMA))[0][None]
+    return tuple(float(band.square().mean()) for band in band_scales((255 * noise).round()))
+
+
+def local_gains(
+    source: Sequence[Tensor], own: Sequence[Tensor], grid: int, oracle: str = "energy"
+) -> list[Tensor]:
+    """log2 of gains for own bands, one for each `grid` luma samples: of the sums of a region on the
+    largest grid, else the mean of local ones. `oracle`: see the module."""
     logs = []
-    for number, (window, *bands) in enumerate(zip(_WINDOWS, source, own, strict=True)):
+    for number, (window, theirs, ours) in enumerate(zip(_WINDOWS, source, own, strict=True)):
         side = grid if number == 0 else grid // 2
-        energies = []
-        for x in bands:
-            energy = x.square()
+
+        def local(x: Tensor, window: int = window, side: int = side) -> Tensor:
             if grid == GRIDS[-1]:
-                energy = _pool(energy, side)
-            else:
-                energy = F.avg_pool2d(energy, window, 1, window // 2, count_include_pad=False)
-            energies.append(energy + _FLOOR)
-        log = 0.5 * torch.log2(energies[0] / energies[1])
+                return _pool(x, side)
+            return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
+
+        floor = _FAINT + (dither_energies()[number] if oracle == "visible" else 0.0)
+        energy = local(ours.square()) + floor
+        if oracle == "fitted":
+            log = torch.log2(((local(theirs * ours) + floor) / energy).clamp(min=_LEAST))
+        else:
+            log = 0.5 * torch.log2((local(theirs.square()) + floor) / energy)
         logs.append(log if grid == GRIDS[-1] else _pool(log, side))
     return logs
 
@@ -207,27 +225,47 @@ class Judge:
         return {name: fmean(found) for name, found in values.items()}
 
 
-#: Names of forms, the grid of the oracle's gains, and whether they scale the painted picture.
+@dataclass(frozen=True)
+class Form:
+    """Gains of a row. `grid`: of the oracle's, 0 for the painter's own; `is_after`: they scale the
+    painted picture; `oracle`: see the module."""
+
+    name: str
+    grid: int = 0
+    is_after: bool = False
+    oracle: str = "energy"
+
+
 FORMS = [
-    ("painter", 0, False),
-    *((f"oracle {grid}", grid, False) for grid in GRIDS),
-    (f"painter, then oracle {GRIDS[-1]}", GRIDS[-1], True),
+    Form("painter"),
+    *(Form(f"oracle {grid}", grid) for grid in GRIDS),
+    Form("painter, then oracle 64", 64, True),
+    Form("visible oracle 8", 8, oracle="visible"),
+    Form("painter, then visible oracle 64", 64, True, "visible"),
+    Form("fitted oracle 8", 8, oracle="fitted"),
+    Form("fitted oracle 64", 64, oracle="fitted"),
+    Form("painter, then fitted oracle 64", 64, True, "fitted"),
 ]
 
 
-def correct(luma: Tensor, source: Sequence[Tensor], grid: int) -> tuple[Tensor, float]:
+def correct(luma: Tensor, source: Sequence[Tensor], form: Form) -> tuple[Tensor, float]:
     """Painted luma (1, 1, H, W) in 0…1 with bands scaled to the source's, and bits."""
     codes = (luma.clamp(0, 1) * I.PEAK).round()
     scales = band_scales(codes)
-    maps, bits = gain_maps(local_gains(source, scales, grid), grid, codes.shape[-2:])
+    maps, bits = gain_maps(
+        local_gains(source, scales, form.grid, form.oracle), form.grid, codes.shape[-2:]
+    )
     return (codes + shift_right(gain_detail(scales, maps), 3)) / I.PEAK, bits
 
 
 @torch.inference_mode()
 def measure(path: Path, options: argparse.Namespace) -> None:
     """Appends the rows of one clip."""
-    if any(row["clip"] == path.stem for row in read_rows(options.out)):
+    done = {row["form"] for row in read_rows(options.out) if row["clip"] == path.stem}
+    missing = [form for form in FORMS if form.name not in done]
+    if not missing:
         return
+    forms = [form for form in FORMS if form in missing or not form.grid]
     frames, fmt = read(path, options.samples, COUNT)
     size, outputs = code("gvcodec", frames, fmt, options.q)
     base, file_frames = (list(outputs[name]()) for name in ("base", "painted"))
@@ -236,10 +274,7 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     given[:, -1] = I.rate(size // COUNT, fmt.width, fmt.height)
     rgb = clip_of(frames, fmt.frame_rate).rgb
     editors = {
-        (name, noise): EditedPainter(painter)
-        for name, _, is_after in FORMS
-        for noise in (False, True)
-        if not is_after
+        (form.name, noise): EditedPainter(painter) for form in forms for noise in (False, True)
     }
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     bits: dict[tuple[str, str], list[float]] = {}
@@ -255,32 +290,33 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         theirs = band_scales((_pad(wide(source))[0] * I.PEAK).round())
         own = [scale[:, :1] for scale in seen.scales]
         judge = Judge(rgb, source, LOOKS[t]) if t in LOOKS else None
-        if judge:
+        if judge and not done:
             found.setdefault(("base", ""), []).append(judge(decoded))
             found.setdefault(("file", "yes"), []).append(judge(file_frames[t]))
         shown: dict[bool, tuple[Tensor, Tensor]] = {}
-        for name, grid, is_after in FORMS:
+        for form in forms:
             maps, cost = None, 0.0
-            if grid and not is_after:
-                maps, cost = gain_maps(local_gains(theirs, own, grid), grid, luma.shape[-2:])
+            if form.grid and not form.is_after:
+                logs = local_gains(theirs, own, form.grid, form.oracle)
+                maps, cost = gain_maps(logs, form.grid, luma.shape[-2:])
             for has_noise in (False, True):
-                if is_after:
-                    corrected, cost = correct(shown[has_noise][0], theirs, grid)
+                if form.is_after:
+                    corrected, cost = correct(shown[has_noise][0], theirs, form)
                     picture = corrected, shown[has_noise][1]
                 else:
-                    picture = editors[name, has_noise].paint(seen, maps, has_noise)
-                    shown = shown if grid else shown | {has_noise: picture}
-                key = name, "yes" if has_noise else "no"
+                    picture = editors[form.name, has_noise].paint(seen, maps, has_noise)
+                    shown = shown if form.grid else shown | {has_noise: picture}
+                key = form.name, "yes" if has_noise else "no"
                 bits.setdefault(key, []).append(cost)
-                if judge:
+                if judge and form in missing:
                     pixels = to_planes(picture, *source[0].shape)
                     found.setdefault(key, []).append(judge(pixels))
-    for (form, has), values in found.items():
+    for (name, has), values in found.items():
         cells = [f"{fmean(v[m] for v in values if m in v):.5f}" for m in METRICS]
-        cost = fmean(bits.get((form, has), [0.0]))
+        cost = fmean(bits.get((name, has), [0.0]))
         tail = [f"{cost:.0f}", f"{cost / (8 * size / COUNT):.4f}"]
-        append_rows(options.out, FIELDS, [[path.stem, options.q, form, has, *cells, *tail]])
-        print(path.stem, form, has, *cells, *tail, flush=True)
+        append_rows(options.out, FIELDS, [[path.stem, options.q, name, has, *cells, *tail]])
+        print(path.stem, name, has, *cells, *tail, flush=True)
 
 
 def report(path: Path) -> None:

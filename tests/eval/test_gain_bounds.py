@@ -78,3 +78,21 @@ def test_a_report_is_relative_to_one_painter(tmp_path, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert "-10.0 % [-10.0, -10.0]" in lines[-1] and "-0.150" in lines[-1]
     assert np.all(["+0.0 %" in line for line in lines if line.startswith("| shipped")])
+
+
+def test_a_visible_oracle_leaves_faint_texture() -> None:
+    """Texture of half a level is lost under two levels of noise."""
+    faint = 512 + 2 * (picture() - 512).sign()
+    flat = torch.full_like(faint, 512.0)
+    bands = gain_bounds.band_scales(faint), gain_bounds.band_scales(flat)
+    fine = [float(gain_bounds.local_gains(*bands, 8, o)[0].mean()) for o in ("energy", "visible")]
+    assert fine[0] > 4 * fine[1] > 0
+
+
+def test_fitted_gains_do_not_raise_what_differs_from_the_source() -> None:
+    bands = gain_bounds.band_scales(picture()), gain_bounds.band_scales(picture(1))
+    assert float(gain_bounds.local_gains(*bands, 64, "fitted")[0].mean()) < -1
+    bands = gain_bounds.band_scales(picture()), gain_bounds.band_scales(picture() / 2)
+    assert float(gain_bounds.local_gains(*bands, 64, "fitted")[0].mean()) == pytest.approx(
+        1, abs=0.1
+    )

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.fitting.network import PainterNetwork, condition
 from gvcodec.painter.fitting.objective import fresh
+from gvcodec.painter.model import GAIN_ROWS, NOISE_ROWS
+from gvcodec.perceptual.dither import SIGMA
 from training.dither import Dither, DitheredLoss, DitheredLpips
 from training.painter import PainterWork
 from training.widen import widen
@@ -81,15 +84,13 @@ def test_dithered_losses_do_not_pay_for_faint_noise(some_weights: None) -> None:
         costs = [float(loss(picture, source)) for picture in pictures]  # type: ignore[operator]
         return 1 - costs[1] / costs[0]
 
-    from gvcodec import perceptual
-
-    plain, dithered = perceptual.lpips("alex"), DitheredLpips(Dither(2.0), "alex")
+    plain, dithered = perceptual.lpips("alex"), DitheredLpips(Dither(SIGMA), "alex")
     assert gain(plain, (flat, faint)) > 2 * abs(gain(dithered, (flat, faint)))
 
 
 def test_both_pictures_of_the_leading_loss_are_dithered(some_weights: None) -> None:
     flat = torch.full((1, 3, 64, 64), 0.5)
-    loss = DitheredLoss(Dither(2.0))
+    loss = DitheredLoss(Dither(SIGMA))
     assert float(loss(flat, loss.reference(flat))[0]) > 0
     loss.dither.sigma = 0.0
     assert float(loss(flat, loss.reference(flat))[0]) == pytest.approx(0.0, abs=1e-6)
@@ -100,7 +101,7 @@ def test_a_run_with_dither_and_width(
     tmp_path: Path,
     made_weights: None,
 ) -> None:
-    settings = {"objective": "vgg+alex", "dither": 2.0, **SIZES}
+    settings = {"objective": "vgg+alex", "dither": SIGMA, **SIZES}
     work = PainterWork(config(cache, tmp_path, **settings))
     assert work.model.sizes | SIZES == work.model.sizes and work.initial.sizes["channels"] == 64
     assert isinstance(work.objectives[0].perceptual, DitheredLoss)
@@ -111,3 +112,17 @@ def test_a_run_with_dither_and_width(
     assert first["lpips"] == pytest.approx(again["lpips"])
     plain = PainterWork(config(cache, tmp_path, objective="vgg+alex"))
     assert plain.dither is None and plain.loss(0)[1]["lpips"] != pytest.approx(first["lpips"])
+
+
+def test_a_painter_without_noise_learns_energies_without_networks(
+    cache: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = {"objective": "energy", "noise": False, "energy": 1.0, "frames": 1, "guard": 0.0}
+    work = PainterWork(config(cache, tmp_path, **settings))
+    assert not work.model.head.multiplier[NOISE_ROWS].any()
+    loss, parts = work.loss(0)
+    loss.backward()
+    assert parts["energy"] > 0 and not {"lpips", "dists", "lpips_alex"} & set(parts)
+    gradient = work.model.head.weight.grad
+    assert gradient[GAIN_ROWS].any() and not gradient[NOISE_ROWS].any()
