@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parent
 COLUMNS = (
     *("container", "times", "metadata", "tracks", "summary", "fit", "base", "painted"),
-    *("symbols", "captions"),
+    *("symbols", "captions", "attachments"),
 )
 SAME, OTHER, MISSING = "✓", "✗", "–"
 _TIMEOUT = 600
@@ -58,12 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     command, wrong = shlex.split(options.command), 0
     files = [p for p in files_to_judge() if not options.names or p.stem in options.names]
-    print(f"{'file':24}" + "".join(f"{column:>11}" for column in COLUMNS))
+    print(f"{'file':24}" + "".join(f"{column:>12}" for column in COLUMNS))
     for path in files:
         code, printed = answer(command, path)
         marks = judge(printed, json.loads(path.with_suffix(".json").read_text("utf-8")))
         wrong += code != 0 or OTHER in marks
-        print(f"{path.stem:24}" + "".join(f"{mark:>11}" for mark in marks) + f"  {code or ''}")
+        print(f"{path.stem:24}" + "".join(f"{mark:>12}" for mark in marks) + f"  {code or ''}")
     refused = json.loads((ROOT / "refused.json").read_text("utf-8"))
     for name, reason in refused.items() if not options.names else ():
         code, _ = answer(command, ROOT / "refused" / f"{name}.gvc")

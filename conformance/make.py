@@ -19,13 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import gvcodec
 from conformance import refused, vectors
+from conformance.decoder.fit import GROUPS
+from conformance.deltas import Delta, pack, sizes_of
 from conformance.inputs import steered, with_tracks
 from conformance.network_inputs import save_tiny
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment
+from gvcodec.bitstream.attachments import pack as pack_attachments
 from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
 from gvcodec.bitstream.metadata import Chapter, Metadata
 from gvcodec.bitstream.varint import encode_var
@@ -40,13 +45,10 @@ from gvcodec.one_file.write import write_one_file
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import (
     BASE,
-    GROUPS,
     IDENTITY,
-    Delta,
     FitExtras,
     join_extras,
     join_strength,
-    pack,
 )
 from gvcodec.painter.token_coding import no_tokens
 from gvcodec.painter.token_coding import pack as pack_tokens
@@ -204,6 +206,74 @@ def _captioned() -> bytes:
     return out.getvalue()
 
 
+def _attached() -> list[Attachment]:
+    """Fonts; names that lead out of a folder and of joined letters; covers, one of which is no
+    picture; equal names."""
+    font = np.random.default_rng(8).integers(0, 256, 1000, np.uint8).tobytes()
+    png = Image.new("RGB", (4, 3), (200, 10, 30))
+    pictures = {}
+    for kind in ("JPEG", "PNG"):
+        png.save(out := io.BytesIO(), kind)
+        pictures[kind] = out.getvalue()
+    return [
+        Attachment("a font.ttf", "application/x-truetype-font", font),
+        Attachment("cover.jpg", "image/jpeg", pictures["JPEG"], True),
+        Attachment("../../x", "text/plain", b"a name is a label"),
+        Attachment("خط\u200cفارسی.otf", "font/otf", font[:7]),
+        Attachment("cover.png", "image/png", pictures["PNG"], True),
+        Attachment("cover.jpg", "image/jpeg", b"no picture", True),
+        Attachment("unknown", "application/octet-stream", bytes(3)),
+    ]
+
+
+def _attachment_packets() -> list[Packet]:
+    """Attachments among others that are left out: pieces missing, in the wrong order, twice, too
+    many; a wrong total, none, of 64 MiB with ten bytes; names that are empty, no UTF-8 or blank;
+    numbers that fall."""
+
+    def packet(number: int, offset: int, piece: bytes, head: bytes | None = None) -> Packet:
+        start = encode_var(number) + encode_var(offset)
+        start += b"" if head is None else encode_var(len(head)) + head
+        return Packet(Kind.ATTACHMENT, start + piece)
+
+    def head(total: int, name: bytes, media_type: bytes = b"text/plain", role: int = 0) -> bytes:
+        texts = (encode_var(len(text)) + text for text in (name, media_type))
+        return encode_var(total) + bytes([role]) + b"".join(texts)
+
+    return [
+        packet(0, 0, b"abc", head(6, b"in two.txt")),
+        packet(0, 3, b"def"),
+        packet(0, 3, b"is complete already"),
+        packet(1, 0, b"abc", head(9, b"without its middle")),
+        packet(1, 6, b"ghi"),
+        packet(2, 3, b"without its beginning"),
+        packet(3, 0, b"abc", head(6, b"with its beginning twice")),
+        packet(3, 0, b"abc", head(6, b"with its beginning twice")),
+        packet(4, 0, b"abc", head(2, b"with a total that is too small")),
+        packet(5, 0, b"", head(0, b"of no byte")),
+        packet(6, 0, bytes(10), head(1 << 26, b"of 64 MiB, it says")),
+        packet(7, 0, b"abc", head(3, b"")),
+        packet(8, 0, b"abc", head(3, b"\xff\xfe")),
+        packet(9, 0, b"abc", head(3, b"\x01 \x02")),
+        packet(10, 0, b"abc", head(3, b"x" * 1025)),
+        packet(12, 0, b"abc", head(3, b"role 77, no type", b"", 77) + b"later fields"),
+        packet(11, 0, b"abc", head(3, b"with a number that falls")),
+        packet(13, 0, b"abc", head(3, b"a\nline\xe2\x80\xaeby line")),
+        packet(14, 0, b"abc", encode_var(3) + b"\0" + encode_var(90) + b"short"),
+        packet(15, 0, b"abc", head((1 << 26) - 11, b"more than there is room for")),
+        packet(512, 0, b"abc", head(3, b"number 512")),
+        Packet(Kind.ATTACHMENT, b""),
+        packet(511, 0, b"abc", head(3, b"the last")),
+        packet(16, 0, b"abc", head(3, b"after the last")),
+    ]
+
+
+def _with_attachments() -> bytes:
+    """Attachments before the first GOP; those of a later one do not count."""
+    packets = list(pack_attachments(_attached()))
+    return _before_keys(_encoded(4, keyint=2), lambda g: packets[: len(packets) - 3 * g])
+
+
 def _as_one_file(data: bytes, suffix: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"out{suffix}"
@@ -232,7 +302,7 @@ def _grown() -> bytes:
 
 def _fitted() -> bytes:
     """Weights by hand: biases, the head's weights, strength; then the identity; then none."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(3)
 
     def payload(groups: int, strength: Strength) -> bytes:
@@ -249,7 +319,7 @@ def _fitted() -> bytes:
 def _turned() -> bytes:
     """Factors alone, with strength, with deltas: multipliers that need another shift, the largest
     and the least."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(5)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
     deltas = pack([Delta(n, v, 4) for n, v in values.items()])
@@ -304,7 +374,7 @@ def _steered(
 def _tokens() -> bytes:
     """Tokens of one window: all kinds; its own, with strength, factors and deltas; none in a `fit`
     without tokens; two kinds; no integer."""
-    sizes = Model.load(PAINTER.find()).sizes()
+    sizes = sizes_of(Model.load(PAINTER.find()))
     rng = np.random.default_rng(7)
     values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
     deltas = pack([Delta(n, v, 4) for n, v in values.items()])
@@ -374,6 +444,12 @@ FILES: dict[str, Callable[[], bytes]] = {
     "timing": _timed,
     "metadata": _described,
     "metadata-names": _named_tracks,
+    "attachments": _with_attachments,
+    "attachments-left-out": lambda: _before_keys(
+        _encoded(3), lambda g: _attachment_packets() if g == 0 else []
+    ),
+    "one-file-attachments.mkv": lambda: _as_one_file(_with_attachments(), ".mkv"),
+    "one-file-cover.mp4": lambda: _as_one_file(_with_attachments(), ".mp4"),
     "captions": _captioned,
     "one-file-captions.mp4": lambda: _as_one_file(_captioned(), ".mp4"),
     "summary": _summarised,

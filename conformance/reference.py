@@ -12,9 +12,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec._core import read_fit
 from gvcodec.base import open_decoder
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import AttachmentReader
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import (
@@ -28,7 +30,7 @@ from gvcodec.limits import DEFAULT, check
 from gvcodec.models import find_model
 from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
-from gvcodec.painter.payload import BASE, read_deltas, split_extras
+from gvcodec.painter.payload import BASE, split_extras
 from gvcodec.painter.token_coding import unpack, values_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.retrieval.summary import VERSION, Summary
@@ -48,7 +50,8 @@ def answer(data: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {"metadata": None, "tracks": []}
     tracks: TrackReader | None = None
     captions: list[str] = []
-    for packet in reader.packets():
+    attached = AttachmentReader()
+    for packet in attached.watch(reader.packets()):
         if packet.is_frame and reader.header.base == "av1":
             captions.append(captions_in(packet.payload).hex())
         if packet.kind is Kind.METADATA and packet.payload and fields["metadata"] is None:
@@ -70,6 +73,10 @@ def answer(data: bytes) -> dict[str, Any]:
             fields["tracks"][copied.track]["packets"].append(packet_fields)
     if any(captions):
         fields["captions"] = captions
+    if complete := attached.finish():
+        fields["attachments"] = [
+            [a.name, a.media_type, a.is_cover, len(a.data), _sha256(a.data)] for a in complete
+        ]
     assert reader.base_hash is not None
     fields["container"] = {
         **_header(reader.header),
@@ -100,16 +107,16 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     except WrongModelError:
         return {**_strength(beside.strength), "deltas": None}
     model = Model.load(path)
-    deltas = read_deltas(payload, model.sizes())
-    if deltas is None:
+    size = reader.header.format.height, reader.header.format.width
+    contents = read_fit(payload, path.read_bytes(), size[1], size[0], reader.header.base_q)
+    if contents is None:
         return "identity"
-    by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
+    by_name = {name: [exponent, values] for name, exponent, values in contents[3]}
     fields = {**_strength(beside.strength), "deltas": by_name}
     tokens = [] if beside.tokens is None else _steering(reader.header, model, beside.tokens)
     if any(tokens):
         fields["tokens"] = tokens
     if beside.unpainted_regions is not None:
-        size = reader.header.format.height, reader.header.format.width
         fields["unpainted"] = unpack_regions(beside.unpainted_regions, *size).astype(int).tolist()
     return fields
 

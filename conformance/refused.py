@@ -15,13 +15,12 @@ from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.embedded_models import PAINTER
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
-from gvcodec.gvc1d.base_codec import rate_of
 from gvcodec.gvc1d.frame_coder import _MEAN_STEPS, _SAME_SCALE, RATE_END
 
 FILES = Path(__file__).parent / "files"
 REFUSED = Path(__file__).parent / "refused"
-#: Index of `gvc1d-network`.
-_NETWORK_Q = 30
+#: Coded rate of the frames of `gvc1d-network`.
+_NETWORK_RATE = 53
 Refused = dict[str, tuple[bytes, int, str]]
 _Change = Callable[[Packet, int], list[Packet]]
 
@@ -130,7 +129,7 @@ def _payloads(whole: bytes) -> Refused:
             instead(network, 1, lambda _: _head(RATE_END + 1, 0)), 3, "a rate above the last"
         ),
         "gvc1d-flag": (
-            instead(network, 1, lambda _: _head(rate_of(_NETWORK_Q), 2)), 3, "a flag of 2"
+            instead(network, 1, lambda _: _head(_NETWORK_RATE, 2)), 3, "a flag of 2"
         ),
         "gvc1d-tail": (instead(network, 0, lambda b: b + b"\0\0"), 3, "bytes after the tokens"),
     }  # fmt: skip
@@ -143,8 +142,8 @@ def _sealed(fields: bytes) -> bytes:
 
 def _head(rate: int, partial: int) -> bytes:
     """A frame of base gvc1d that ends after its rate and flag; the frame before has the rate of
-    the header's q."""
-    means = np.array([_MEAN_STEPS * rate_of(_NETWORK_Q), 0], np.int16)
+    `gvc1d-network`."""
+    means = np.array([_MEAN_STEPS * _NETWORK_RATE, 0], np.int16)
     values, scales = np.array([rate, partial], np.int32), np.full(2, _SAME_SCALE, np.uint8)
     packet: bytes = _core.cdf_encode(values, scales, means)
     return packet

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from typing import ClassVar
 
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
 from gvcodec.option_rules import METHODS, TOKENS, check_rules
-from gvcodec.util.deprecation import renamed_attributes
+from gvcodec.util.deprecation import renamed_attributes, warn_caller
 from gvcodec.util.options import (
     add_option_docs,
     amount,
@@ -28,22 +29,20 @@ from gvcodec.zones import ZONES, parse_zones
 @dataclass(frozen=True, slots=True)
 class Speed:
     """A row of `SPEEDS`: presets by base, for pictures of at most `SIZES` luma samples and for
-    larger ones, steps of fitting, and how tokens are found, by base, where they go before
-    fitting."""
+    larger ones, and how tokens are found, by base."""
 
     presets: Mapping[str, tuple[int, int, int]]
-    fit_steps: int
     tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Versions that a file may be held to (`gvcodec.bitstream.header.FORMAT_PROFILES`).
 FORMATS = ("1.0",)
-#: Presets and fitting steps of --speed (docs/usage.md). `balanced` codes in about 1.5 of the
-#: processor time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops.
+#: Presets and tokens of --speed (docs/usage.md). `balanced` codes in about 1.5 of the
+#: processor time of SVT-AV1 4.2's plain preset 4 at all sizes.
 SPEEDS = {
-    "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
-    "balanced": Speed({"av1": (4, 4, 4), "vvc": (2, 2, 2)}, 0),
-    "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20, {"av1": "search"}),
+    "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}),
+    "balanced": Speed({"av1": (4, 4, 4), "vvc": (2, 2, 2)}),
+    "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, {"av1": "search"}),
 }
 SIZES = (640 * 360, 864 * 480)
 #: Most luma samples of a bundled frame: its payload stays below 16 MiB, the limit of a bundle.
@@ -64,9 +63,12 @@ def check_zones(text: str) -> str:
     return text
 
 
-_FIT_STEPS = _by_speed(lambda row: row.fit_steps)
 _AV1_PRESETS = _by_speed(lambda row: "/".join(map(str, row.presets["av1"])))
 _VVC_PRESETS = _by_speed(lambda row: row.presets["vvc"][0])
+
+
+#: Why --fit N and --fit-by are accepted, until version 1.3, and do nothing.
+NO_FITTING = "--fit N and --fit-by have no effect: the painter is not fitted any more"
 
 
 @renamed_attributes(
@@ -81,8 +83,8 @@ _VVC_PRESETS = _by_speed(lambda row: row.presets["vvc"][0])
 @add_option_docs
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`chooses_strengths`)
-    included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
+    """How to encode. `base_q` goes before `q`; `fit` 0: no strength by GOP (`chooses_strengths`);
+    None in `preset` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: offsets of the index
     of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
@@ -118,14 +120,14 @@ class EncoderConfig:
     speed: str = option(
         DEFAULT_SPEED,
         choices=tuple(SPEEDS),
-        help=f"encoder preset, tokens and fitting steps ({DEFAULT_SPEED})",
+        help=f"encoder preset and tokens ({DEFAULT_SPEED})",
     )
     fit: int | None = option(
         None,
         fit_steps_type,
-        "STEPS|off",
-        help="fitting steps of the painter, which delay all packets; off: also disables per-GOP "
-        f"strength ({_FIT_STEPS})",
+        "off",
+        help="off: one painting strength for all GOPs, so that packets need not wait (deprecated: "
+        "a number of fitting steps, which has no effect)",
     )
     painter: str = option(
         "on", choices=("on", "off"), help="off: no painter, decoders show base frames (on)"
@@ -139,14 +141,14 @@ class EncoderConfig:
     fit_by: str = option(
         "",
         choices=("vgg", "small"),
-        help="network of the fitting loss (vgg if its weights are installed, else small)",
+        help="deprecated, no effect: the painter is not fitted any more",
     )
     model: str = option("", None, "FILE", help="model of base gvc1d (the shipped one)")
     device: str = option(
         "cpu",
         None,
         "NAME",
-        help="device of fitting and token searches: cpu, cuda, cuda:1 (cpu)",
+        help="device of token searches: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,
@@ -202,7 +204,7 @@ class EncoderConfig:
         choices=TOKENS,
         help="tokens per region that steer the painter (av1, vvc); on: from an encoder network; "
         "search: also by gradient, which needs torch and takes a minute per GOP (search with "
-        "--speed best, base av1 and no --fit, else off)",
+        "--speed best and base av1, but not with --fit off; else off)",
     )
     file_format: str = option(
         "",
@@ -217,29 +219,26 @@ class EncoderConfig:
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()
     zone_start: float = 0.0
+    #: Answers to attributes of 1.0: nothing is fitted any more.
+    uses_fitting: ClassVar[bool] = False
+    fit_step_count: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
+        if self.fit or self.fit_by:
+            warn_caller(NO_FITTING)
+            object.__setattr__(self, "fit", None if self.fit else self.fit)
+            object.__setattr__(self, "fit_by", "")
 
     def uses_bundles(self, samples: int) -> bool:
         """Whether frames of `samples` luma samples are written in bundles."""
         return self.base == "av1" and not self.low_delay and samples <= _MOST_BUNDLED
 
     @property
-    def uses_fitting(self) -> bool:
-        """Whether the painter is to be fitted, which needs torch."""
-        return (
-            self.fit_step_count > 0
-            and self.painter == "on"
-            and self.look > 0
-            and not self.uses_tokens
-        )
-
-    @property
     def chooses_strengths(self) -> bool:
         """Whether each GOP is to be painted no more strongly than it can be without flickering, for
-        which packets wait: where the painter is fitted, and by default, except for low delay."""
-        return self.uses_fitting or (self.fit is None and not self.low_delay)
+        which packets wait: by default, except for low delay."""
+        return self.fit is None and not self.low_delay
 
     @property
     def allocates_by_scene(self) -> bool:
@@ -256,19 +255,14 @@ class EncoderConfig:
         return True
 
     @property
-    def fit_step_count(self) -> int:
-        return self._row.fit_steps if self.fit is None else self.fit
-
-    @property
     def uses_tokens(self) -> bool:
         """Whether tokens steer the painter."""
         return self.token_mode != "off" and self.painter == "on" and self.look > 0
 
     @property
     def token_mode(self) -> str:
-        """How tokens are found, of `TOKENS`: as by the speed where nothing is said of them, but not
-        where something else is said of fitting, nothing can wait for them, nothing is painted, or
-        the file is held to a format without them."""
+        """How tokens are found, of `TOKENS`: by default as the speed says, but not if packets
+        cannot wait for them, nothing is painted, or the file is held to a format without them."""
         if self.tokens:
             return self.tokens
         can_wait = self.fit is None and not self.low_delay and not self.file_format

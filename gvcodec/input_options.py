@@ -135,6 +135,9 @@ class InputOptions:
     no_subtitles: bool | None = option(
         None, action="store_const", const=True, help="leave subtitles and closed captions out"
     )
+    no_attachments: bool | None = option(
+        None, action="store_const", const=True, help="leave attachments and covers out"
+    )
     sound: str | None = option(
         None,
         _sound,

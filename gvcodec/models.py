@@ -6,7 +6,7 @@
 | `GVC1D_MINI` | gvc1d-mini | the same, for the miniature world |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_TOKENS` | painter-tokens | the same, which tokens can steer |
-| `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
+| `GUIDE` | perceptual | small network of VGG16's form for perceptual losses |
 | `TOKEN_METRIC` | perceptual-both | the same form, of LPIPS on VGG16 and AlexNet: leads tokens |
 | `TOKEN_ENCODER` | token-encoder | finds tokens that steer the painter |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |

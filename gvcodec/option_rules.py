@@ -6,7 +6,6 @@ A rule is broken where its test is true of the settings; its message names their
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -91,11 +90,6 @@ RULES = (
     ),
     Rule(
         "option-conflict",
-        lambda c: c.tokens != "off" and bool(c.fit),
-        "--fit and --tokens exclude each other: tokens are chosen for the shipped weights",
-    ),
-    Rule(
-        "option-conflict",
         lambda c: c.tokens != "off" and (not c.uses_tokens or c.low_delay),
         "--tokens needs the painter and whole GOPs: not with --painter off or --low-delay",
     ),
@@ -138,8 +132,8 @@ RULES = (
     ),
     Rule(
         "option-value",
-        lambda c: min(c.keyint, c.threads, c.fit_step_count) < 0 or c.fit_step_count == math.inf,
-        "keyint, fit and threads cannot be negative",
+        lambda c: min(c.keyint, c.threads) < 0,
+        "keyint and threads cannot be negative",
     ),
     Rule(
         "option-value",
@@ -162,23 +156,12 @@ RULES = (
         lambda c: c.painter not in ("on", "off"),
         "painter is on or off, not {painter}",
     ),
-    Rule(
-        "option-conflict",
-        lambda c: bool(c.fit) and c.painter == "off",
-        "--fit has no effect with --painter off",
-    ),
     Rule("option-value", lambda c: not 0 <= c.look <= 100, "look is 0…100, not {look}"),
     Rule(
         "option-conflict",
         lambda c: c.look != 50 and c.painter == "off",
         "--look has no effect with --painter off",
     ),
-    Rule(
-        "option-conflict",
-        lambda c: bool(c.fit) and not c.look,
-        "--fit has no effect with --look 0, which disables the painter",
-    ),
-    Rule("option-value", lambda c: c.fit_by not in ("", "vgg", "small"), "fit_by is vgg or small"),
 )
 
 

@@ -1,14 +1,17 @@
 """Integer networks and weights of the painter that several tests share."""
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from conformance.decoder.networks import IntegerNetwork
+from conformance.deltas import Delta, in_groups, pack
+from gvcodec import _core
 from gvcodec.entropy.network import Layer
 from gvcodec.models import PAINTER
-from gvcodec.painter.model import Model
-from gvcodec.painter.payload import Delta, in_groups, pack
+from gvcodec.painter.model import NEUTRAL, Model, Strength
 
 
 def of_second_decoder(layers: list[Layer]) -> IntegerNetwork:
@@ -47,3 +50,27 @@ def other_biases(seed: int) -> bytes:
     rng, layers = np.random.default_rng(seed), Model.load(PAINTER.find()).layers
     sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
     return pack([Delta(n, rng.integers(-9, 10, sizes[n]), 8) for n in in_groups(1, sizes)])
+
+
+def read_deltas(payload: bytes, painter: Path | None = None) -> list[Delta] | None:
+    """Weight changes of a payload, for the shipped painter or another; None for the identity."""
+    contents = _core.read_fit(payload, (painter or PAINTER.find()).read_bytes(), 64, 64, 40)
+    if contents is None:
+        return None
+    return [Delta(name, np.array(values), exponent) for name, exponent, values in contents[3]]
+
+
+def add_deltas(
+    model: Model, deltas: dict[str, tuple[np.ndarray, int]], strength: Strength = NEUTRAL
+) -> Model:
+    """A painter changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values <<
+    shift are added, weights are cut to ±127, biases to ±2^28; then by `strength`."""
+    layers = dict(model.layers)
+    for name, (values, shift) in deltas.items():
+        layer, part = name.rsplit(".", 1)
+        before = getattr(layers[layer], part)
+        limit = 127 if part == "weight" else 1 << 28
+        moved = before.astype(np.int64) + (values << shift).reshape(before.shape)
+        after = np.clip(moved, -limit, limit).astype(before.dtype)
+        layers[layer] = replace(layers[layer], **{part: after})
+    return Model(layers, model.conditions, model.tokens).with_strength(strength)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import GvcodecError
-from gvcodec.painter.fitting.filters import Requantiser
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import Batch, paint_run
+from gvcodec.painter.torch_twin.filters import Requantiser
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import Batch, paint_run
 
 #: Least spread of features, in levels, between places of a picture and between clips.
 LEAST_SPREAD = 0.1

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gvcodec.bases import INDEX_END
 from gvcodec.errors import UsageError
-from gvcodec.painter.fitting.network import condition
-from gvcodec.painter.fitting.objective import Batch
 from gvcodec.painter.model import rate
+from gvcodec.painter.torch_twin.network import condition
+from gvcodec.painter.torch_twin.objective import Batch
 from gvcodec.types import BLOCK
 from training.held_out import HeldOut
 from training.material import LENGTH, WINDOW

@@ -25,8 +25,9 @@ from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import (
+from gvcodec.painter.model import NOISE_ROWS
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import (
     CROP,
     Batch,
     LossWeights,
@@ -35,7 +36,6 @@ from gvcodec.painter.fitting.objective import (
     paint_run,
     to_display_rgb,
 )
-from gvcodec.painter.model import NOISE_ROWS
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
 from gvcodec.util.tensors import open_device
@@ -140,22 +140,22 @@ class PainterWork(Work):
         if self.config.objective == "energy":
             return [self._objective("", dists=False, alex=None)]
         if self.config.objective == "vgg+dists":
-            return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
+            return [self._objective(name, dists=True, alex=None) for name in _loss_networks()]
         if self.config.objective != "vgg+alex":
             known = "vgg+alex, vgg+dists or energy"
             raise UsageError(f"objective is {known}, not {self.config.objective}")
         alex = DitheredLpips(self.dither, "alex") if self.dither else perceptual.lpips("alex")
         alex = alex.eval().to(self.device)
-        return [self._objective(leader, dists=False, alex=alex) for leader in _leaders()]
+        return [self._objective(name, dists=False, alex=alex) for name in _loss_networks()]
 
-    def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
+    def _objective(self, name: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
         c, loss = self.config, None
-        if leader:
-            leading = perceptual.guide_network(leader)
-            if leading is None:
+        if name:
+            network = perceptual.loss_network(name)
+            if network is None:
                 raise MediaError("no weights of the perceptual losses found")
-            dithered = self.dither and DitheredLoss(self.dither, leading[1])
-            loss = (dithered or PerceptualLoss(weights=leading[1])).to(self.device)
+            dithered = self.dither and DitheredLoss(self.dither, network[1])
+            loss = (dithered or PerceptualLoss(weights=network[1])).to(self.device)
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
         objective = Objective(
             loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth
@@ -279,7 +279,7 @@ class PainterWork(Work):
         self._restart_dither(self.config.seed + steps)
 
 
-def _leaders() -> list[str]:
+def _loss_networks() -> list[str]:
     """VGG16 where its weights are found, then the small network."""
     return ["vgg", "small"] if perceptual.find_weights() else ["small"]
 

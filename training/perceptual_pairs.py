@@ -12,9 +12,8 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import crop_rgb, paint_run, to_display_rgb
-from gvcodec.painter.payload import GROUPS
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
 from training.crops import Cache
@@ -25,6 +24,8 @@ _SPREAD = (0.01, 0.15)  # standard deviations of moved weights, drawn log-unifor
 GRADIENT_UNIT = 1e-3  # of stored gradients
 
 
+#: Tensors of the painter that are moved.
+_MOVED = {"head.bias", "style.bias", "head.weight"}
 #: A distance of pictures and sources, both RGB `(N, 3, H, W)` in 0…1, `(N,)`.
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -68,19 +69,18 @@ def judge_pair(
 def make_pairs(
     caches: Sequence[Cache], teachers: Sequence[Distance], count: int, seed: int = 0
 ) -> Pairs:
-    """Random crops of the caches in turn, painted with randomly moved fitted weights, except for
+    """Random crops of the caches in turn, painted with randomly moved weights, except for
     those that a teacher finds equal to their source: a black frame has no gradient to follow."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
-    names = {name for group in GROUPS for name in group}
     painter = PainterNetwork.load(PAINTER.find())
-    origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
+    origin = {n: p.clone() for n, p in painter.named_parameters() if n in _MOVED}
     rows: list[tuple[Tensor, ...]] = []
     while len(rows) < count:
         batch = caches[len(rows) % len(caches)].batch(1, _SIDE)
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in painter.named_parameters():
-            if name in names:
+            if name in _MOVED:
                 # Changes of the picture itself are on another scale than those of its tokens.
                 scale = spread * (0.1 if name.startswith("leave") else 1.0)
                 noise = torch.randn(parameter.shape, generator=generator)

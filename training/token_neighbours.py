@@ -36,9 +36,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.models import read_arrays
-from gvcodec.painter.fitting.objective import crop_rgb, to_display_rgb
 from gvcodec.painter.tokens.search import open_network, token_loss
 from gvcodec.painter.tokens.trial import PSNR_PRICE, price_of_flicker
+from gvcodec.painter.torch_twin.objective import crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.util.colour import SMALL
 from training.material import WINDOW

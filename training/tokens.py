@@ -41,19 +41,19 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import save_weights
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import PATCH
-from gvcodec.painter.fitting.filters import Bands, decimate, round_through
-from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork
-from gvcodec.painter.fitting.objective import (
+from gvcodec.painter.strength import STRENGTH_STEPS
+from gvcodec.painter.token_coding import LARGEST, REGION
+from gvcodec.painter.token_coding import STEP as LEVELS
+from gvcodec.painter.tokens.encoder import NUDGE, least_squares
+from gvcodec.painter.torch_twin.filters import Bands, decimate, round_through
+from gvcodec.painter.torch_twin.network import FrameObservation, PainterNetwork
+from gvcodec.painter.torch_twin.objective import (
     Batch,
     crop_rgb,
     observe_run,
     paint_observed,
     to_display_rgb,
 )
-from gvcodec.painter.strength import STRENGTH_STEPS
-from gvcodec.painter.token_coding import LARGEST, REGION
-from gvcodec.painter.token_coding import STEP as LEVELS
-from gvcodec.painter.tokens.encoder import NUDGE, least_squares
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import UsageError
-from gvcodec.painter.fitting.filters import Layer, Requantiser
-from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.torch_twin.filters import Layer, Requantiser
+from gvcodec.painter.torch_twin.network import PainterNetwork
 
 #: Sizes that can grow. The last 16 channels of the trunk are the statistics and stay last.
 GROWS, _STATISTICS = ("channels", "wide", "style", "stem"), 16

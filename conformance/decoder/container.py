@@ -20,6 +20,7 @@ TYPES = {
     66: "metadata",
     67: "painted",
     68: "model",
+    70: "attachment",
 }
 LIMITS = {
     "gop": 2**20,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from conformance.decoder.attachments import Attachments
 from conformance.decoder.bases import Base, Planes, captions
 from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import Gop, Packet, Stream, read_stream
@@ -54,6 +55,7 @@ class Decoder:
         self.stream, self.header = stream, stream.header
         check_models(stream)
         self.timeline, self.tracks = Timeline(self.header), Tracks()
+        self.attachments = Attachments()
         self.times: list[int] = []
         self.metadata: dict[str, Any] | None = None
         self.base = self._open_base()
@@ -83,6 +85,8 @@ class Decoder:
                 self.timeline.send(packet.payload)
             elif packet.name == "tracks":
                 self.tracks.send(packet.payload)
+            elif packet.name == "attachment" and gop is self.stream.gops[0] and not payloads:
+                self.attachments.send(packet.payload)
             elif packet.name == "metadata" and packet.payload and self.metadata is None:
                 self.metadata = read_metadata(packet.payload)
             elif packet.name in ("key", "inter"):
@@ -148,6 +152,8 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
         "summary": summaries,
         "fit": [fit.answer() for fit in fits],
     }
+    if attachments := decoder.attachments.complete:
+        fields["attachments"] = attachments
     fields["base"] = base_hash.each
     painted = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
     for gop in painted:

@@ -14,6 +14,7 @@ from conformance.decoder.bases import obus
 from conformance.decoder.bundles import PLACES, Bundler
 from conformance.decoder.container import TYPES
 from conformance.decoder.header import MAGIC, read_header
+from conformance.decoder.tracks import read_text
 from conformance.decoder.wire import Bytes, Damaged, crc16, crc32, require, svar, var
 
 DELIMITER, METADATA, PADDING = 2, 5, 15
@@ -22,6 +23,8 @@ HEADER, PLACE, PACKET, TRAILER, STATE, TRACKS, GOP, END, SOUND = range(9)
 WHOLE = 64
 NUMBERS = {name: number for number, name in TYPES.items()}
 Entry = tuple[int, bytes]
+Attached = tuple[bytes, bytes]  # a head (attachment), and the bytes of the file
+ATTACHED_PIC, NAMES = 1024, ("filename", "mimetype")
 
 
 @dataclass
@@ -74,7 +77,9 @@ def stream_of(data: bytes) -> bytes:
         if not videos:
             return data
         others = [s for s in container.streams if s.type in ("audio", "subtitle")]
-        packets = [p for p in container.demux() if p.dts is not None]
+        # A cover has no time.
+        demuxed = list(container.demux())
+        packets = [p for p in demuxed if p.dts is not None]
         units = [_unit(bytes(p), p.is_keyframe) for p in packets if p.stream is videos[0]]
         sound = [data for unit in units for what, data in unit.entries if what == SOUND]
         header = [data for unit in units for what, data in unit.entries if what == HEADER]
@@ -82,17 +87,44 @@ def stream_of(data: bytes) -> bytes:
         described = bool(sound) and len(ticks_of(sound[0])) == len(others)
         tracks = [_digest(p for p in packets if p.stream is s) for s in others]
         ordered = all(_rises([p.pts for p in packets if p.stream is s and p.size]) for s in others)
-        _check_whole(units, bytes([described | ordered << 1]) + b"".join(tracks))
+        attachments = _attachments(container, demuxed)
+        _check_whole(units, bytes([described | ordered << 1]) + b"".join(tracks), attachments)
         pieces = []
         if sound:
             first = next(p for p in packets if p.stream is videos[0])
             stream_header = read_header(header[0])
             shift = first.pts * Fraction(first.time_base) - stream_header.start * stream_header.tick
             pieces = _pieces(packets, others, shift, sound[0])
-    return _StreamWriter(units, pieces, sound).stream()
+    return _StreamWriter(units, pieces, sound, attachments).stream()
 
 
-def _check_whole(units: list[Unit], tracks: bytes) -> None:
+def _attachments(
+    container: av.container.InputContainer, packets: list[av.Packet]
+) -> list[Attached]:
+    """Head and bytes of the attachments and covers, in the order of the file (Attachments)."""
+    found, covers = [], 0
+    for stream in container.streams:
+        is_cover = stream.type == "video" and bool(stream.disposition & ATTACHED_PIC)
+        if not is_cover and stream.type != "attachment":
+            continue
+        name, media_type = (read_text(stream.metadata.get(k, "").encode()) for k in NAMES)
+        if is_cover:
+            covers += 1
+            kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
+            number = "" if covers == 1 else covers
+            name = name or f"cover{number}.{'jpg' if kind == 'jpeg' else kind}"
+            media_type = media_type or f"image/{kind}"
+            data = next(bytes(p) for p in packets if p.stream is stream)
+        else:
+            data = stream.data
+        head = var(len(data)) + bytes([is_cover])
+        for label in (name, media_type or "application/octet-stream"):
+            head += var(len(label.encode())) + label.encode()
+        found.append((head, data))
+    return found
+
+
+def _check_whole(units: list[Unit], tracks: bytes, attachments: list[Attached]) -> None:
     """A file of format 1.1 says how many frames and which packets it has (The whole)."""
     for what, data in units[-1].entries:
         if what == WHOLE:
@@ -104,6 +136,11 @@ def _check_whole(units: list[Unit], tracks: bytes) -> None:
             require(read.var() == len(units), "frames of the file")
             require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
             require(read.take(8) == hashlib.sha256(tracks).digest()[:8], "its tracks")
+            if read.remaining >= 8:
+                joined = b"".join(
+                    head + hashlib.sha256(data).digest() for head, data in attachments
+                )
+                require(read.take(8) == hashlib.sha256(joined).digest()[:8], "its attachments")
 
 
 def _rises(times: list[int | None]) -> bool:
@@ -143,8 +180,15 @@ def _entries(body: bytes) -> list[Entry]:
 class _StreamWriter:
     """Writes the stream again."""
 
-    def __init__(self, units: list[Unit], pieces: list[Piece], sound: list[bytes]) -> None:
+    def __init__(
+        self,
+        units: list[Unit],
+        pieces: list[Piece],
+        sound: list[bytes],
+        attachments: list[Attached],
+    ) -> None:
         self.units, self.pieces, self.sound = units, pieces, sound
+        self.attachments = attachments
         self.gop, self.data, self.index = b"", b"", b""
         self.frames, self.gops, self.begin = 0, 0, 0
         self.waiting: list[Unit] = []
@@ -163,6 +207,8 @@ class _StreamWriter:
             after = [e for e in unit.entries if e[0] == TRAILER or e[0] == TRACKS and e[1][0]]
             for entry in before:
                 self._packet(entry)
+            if unit is self.units[0] and not any(data[0] == 70 for _, data in before if data):
+                self._attach()
             self._frame(unit)
             for entry in after:
                 self._packet(entry)
@@ -176,6 +222,14 @@ class _StreamWriter:
         index = _packet(NUMBERS["index"], var(self.frames) + var(self.gops) + self.index)
         end = ends[0] + len(index).to_bytes(4, "little")
         return self.data + index + _packet(NUMBERS["end"], end)
+
+    def _attach(self) -> None:
+        for number, (head, data) in enumerate(self.attachments):
+            for at in range(0, len(data), 2**20):
+                start = var(number) + var(at) + (b"" if at else var(len(head)) + head)
+                self._packet(
+                    (PACKET, bytes([NUMBERS["attachment"]]) + start + data[at : at + 2**20])
+                )
 
     def _packet(self, entry: Entry) -> None:
         self._flush()

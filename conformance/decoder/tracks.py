@@ -65,10 +65,10 @@ def read_metadata(payload: bytes) -> dict[str, object]:
         number = read.number(1)
         data = Bytes(read.take(read.var()))
         if number == 1:
-            fields["title"] = _text(data.rest())
+            fields["title"] = read_text(data.rest())
         elif number == 2:
             begin, duration = data.svar(2**52), data.var(0, 2**52)
-            fields["chapters"].append([begin, duration, _text(data.rest())])
+            fields["chapters"].append([begin, duration, read_text(data.rest())])
         elif number == 3:
             places = [data.var(0, 65535) for _ in range(8)]
             fields["mastering"] = places + [data.var(0, 2**32 - 1) for _ in range(2)]
@@ -76,7 +76,7 @@ def read_metadata(payload: bytes) -> dict[str, object]:
             fields["light"] = [data.var(0, 65535) for _ in range(2)]
         elif number == 5:
             name, _, text = data.rest().partition(b"\0")
-            fields["tags"].append([_text(name), _text(text)])
+            fields["tags"].append([read_text(name), read_text(text)])
         elif number == 6:
             fields["start"] = data.svar(2**52)
         elif number == 7:
@@ -103,7 +103,7 @@ def _is_printable(sign: str) -> bool:
     return sign == " " or unicodedata.category(sign)[0] not in "CZ"
 
 
-def _text(data: bytes) -> str:
+def read_text(data: bytes) -> str:
     return _cleaned(_decoded(data))
 
 

@@ -12,8 +12,8 @@ import av
 import numpy as np
 
 from conformance.readers.answers import Answer, digest, digest_of_parts
-from conformance.readers.inputs import MODELS, REPOSITORY, Input, pieces, small_painter
-from conformance.readers.python import FORMAT, Q, frame_digest
+from conformance.readers.inputs import MODELS, REPOSITORY, Input, pieces
+from conformance.readers.python import FORMAT, fitted, frame_digest
 from gvcodec import _core
 from gvcodec.base.standard.decoders import decode_unit, open_decoder
 from gvcodec.base.standard.payloads import packet_of
@@ -222,17 +222,6 @@ def _timing(data: bytes) -> dict[str, Any]:
     return {"digest": digest(" ".join(map(str, times)))}
 
 
-def _fitted(data: bytes) -> dict[str, Any]:
-    weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
-    if weights is None:
-        return {"digest": digest("identity")}
-    noise, keep, factors, deltas, levels = weights
-    text = " ".join(map(str, (noise, keep, *factors)))
-    for name, exponent, values in deltas:
-        text += f";{name} {exponent} " + " ".join(map(str, values))
-    return {"digest": digest(text + (";" + " ".join(map(str, levels)) if levels else ""))}
-
-
 def _standard(data: bytes) -> dict[str, Any] | None:
     if len(data) < 2:
         return {"digest": digest("")}
@@ -268,7 +257,7 @@ PARSERS: dict[str, Callable[[bytes], dict[str, Any] | None]] = {
     "stream": _stream,
     "header": _header,
     "timing": _timing,
-    "fitted": _fitted,
+    "fitted": fitted,
     "standard": _standard,
     "varint": _varint,
     "units": _units,

@@ -6,13 +6,13 @@ import io
 import zlib
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from conformance.readers.answers import Answer, digest, digest_of_parts
 from conformance.readers.inputs import MODELS, Input, pieces, small_painter
+from gvcodec import _core
 from gvcodec.base.standard.decoders import check_payload
 from gvcodec.base.standard.payloads import restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
@@ -31,11 +31,7 @@ from gvcodec.errors import (
     WrongModelError,
 )
 from gvcodec.limits import Limits
-from gvcodec.models import read_arrays
 from gvcodec.opening import open_source
-from gvcodec.painter import payload as weights
-from gvcodec.painter.model import Model
-from gvcodec.painter.token_coding import style_offsets_of, unpack
 from gvcodec.retrieval.summary import Summary
 from gvcodec.tracks.packets import TrackReader
 from gvcodec.types import VideoFormat
@@ -152,35 +148,15 @@ def _tracks(data: bytes) -> dict[str, Any]:
     return {"digest": digest(";".join(" ".join(map(str, packet)) for packet in packets))}
 
 
-@cache
-def _painter() -> Model:
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "painter.safetensors"
-        path.write_bytes(small_painter())
-        return Model.of(read_arrays(path)[0])
-
-
-def _fitted(data: bytes) -> dict[str, Any]:
-    model = _painter()
-    deltas = weights.read_deltas(data, model.sizes())
-    if deltas is None:
+def fitted(data: bytes) -> dict[str, Any]:
+    weights = _core.read_fit(data, small_painter(), FORMAT.width, FORMAT.height, Q)
+    if weights is None:
         return {"digest": digest("identity")}
-    _, beside = weights.split_extras(data)
-    strength = beside.strength
-    numbers = (strength.noise, strength.keep, *strength.gains, *strength.amplitudes)
-    text = " ".join(map(str, numbers))
-    for delta in deltas:
-        text += f";{delta.name} {delta.exponent} " + " ".join(map(str, delta.values.tolist()))
-    if beside.tokens is not None:
-        assert model.tokens is not None
-        levels = style_offsets_of(
-            unpack(beside.tokens, model.tokens, Q, FORMAT.height, FORMAT.width)
-        )
-        text += ";" + " ".join(map(str, levels.ravel().tolist()))
-    return {"digest": digest(text)}
+    noise, keep, factors, deltas, levels = weights
+    text = " ".join(map(str, (noise, keep, *factors)))
+    for name, exponent, values in deltas:
+        text += f";{name} {exponent} " + " ".join(map(str, values))
+    return {"digest": digest(text + (";" + " ".join(map(str, levels)) if levels else ""))}
 
 
 def _summary(data: bytes) -> dict[str, Any]:
@@ -233,7 +209,7 @@ PARSERS: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "timing": _timing,
     "metadata": _metadata,
     "tracks": _tracks,
-    "fitted": _fitted,
+    "fitted": fitted,
     "summary": _summary,
     "standard": _standard,
     "varint": _varint,

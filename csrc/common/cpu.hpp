@@ -1,6 +1,7 @@
 // Which instruction set the loops of the core run with: the best one there is, or $GVCODEC_CPU.
 //
-// All arithmetic is of integers and gives the same result in every form.
+// Every form gives the same result: arithmetic uses integers, or float32 that is rounded after each
+// operation (the transformer).
 #pragma once
 
 #include <atomic>

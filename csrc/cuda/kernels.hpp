@@ -3,7 +3,7 @@
 //
 // A kernel is called once a block: kernel(group, block, shared). `group.each(n, fn)` calls
 // fn(0)…fn(n - 1) in any order and lets all threads meet afterwards, `group.one(fn)` calls fn() in
-// one thread. Arithmetic that chooses bits comes from csrc/core.
+// one thread. Arithmetic that chooses bits comes from csrc/entropy.
 #pragma once
 
 #include "entropy/streams.hpp"

@@ -1,12 +1,12 @@
 """gvcodec through its command line. One encode gives two rows: base frames ("fidelity") and painted
 frames ("rendered") of the same file.
 
-The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=vvc`. `fit=` is `--fit`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`,
-`eye`, `speed=`, `preset=`, `keyint=`, `tokens=`, `token-share=`, `alloc=` and `painter=` are
-options of those names, `model=` is a file; with `base-q` qualities are values of `--base-q`.
-`output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
-fitting; the file that counts is fitted.
+The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:low-delay`,
+`gvcodec:base=vvc`. `scale=` is `--base-scale`; `low-delay`, `eye`, `fit=`, `speed=`, `preset=`,
+`keyint=`, `tokens=`, `token-share=`, `alloc=` and `painter=` are options of those names, `model=`
+is a file; with `base-q` qualities are values of `--base-q`.
+`output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for with
+`--fit off`; the file that counts is coded as the word says.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ FLAGS = {
     "speed": "--speed",
     "preset": "--preset",
     "fit": "--fit",
-    "by": "--fit-by",
     **{name: f"--{name}" for name in ("tokens", "token-share", "alloc", "model", "painter")},
 }
-_FITTING = ("fit", "by")
 SWITCHES = ("low-delay", "eye")
 _OPTIONS = {*FLAGS, *SWITCHES, "base-q", "keyint", "output"}
 _OUTPUTS: dict[str, tuple[str, ...]] = {"fidelity": ("--fidelity",), "rendered": ()}
@@ -68,9 +66,9 @@ def gvcodec(word: str, options: Options) -> Codec:
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
     flags = {name: f"{flag}={values[name]}" for name, flag in FLAGS.items() if name in values}
-    encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
+    encode += tuple(flag for name, flag in flags.items() if name != "fit")
     encode += tuple(f"--{name}" for name in SWITCHES if name in values)
-    fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
+    fit = (flags["fit"],) if "fit" in flags else ()
     decode = (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y")
     decode += (f"--model={values['model']}",) if "model" in values else ()
     labels = [(k, Path(v).stem if k == "model" else v) for k, v in values.items()]
@@ -79,7 +77,7 @@ def gvcodec(word: str, options: Options) -> Codec:
     return Codec(
         name.replace("/", "_"),
         " ".join(["gvcodec", *(f"{k} {v}".strip() for k, v in labels)]),
-        (*encode, *fitted),
+        (*encode, *fit),
         {output: (*decode, *words) for output, words in outputs.items()},
         (0, _coarsest(values)),
         45,
@@ -124,8 +122,8 @@ def _check_base(word: str, values: dict[str, str]) -> None:
 
 
 def _quicker(values: dict[str, str], encode: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command by which a rate is searched for, if it is another: without fitting, and VVenC by
-    its fastest preset."""
+    """The command by which a rate is searched for, if it is another: with one strength, and VVenC
+    by its fastest preset."""
     fast = ("--preset", "4") if values.get("base") == "vvc" else ()
     return (*encode, *fast, "--fit", "off") if fast or values.get("fit") != "off" else None
 

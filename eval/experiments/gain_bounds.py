@@ -38,9 +38,9 @@ from eval.tools import append_rows, markdown, read_rows
 from gvcodec.models import PAINTER
 from gvcodec.painter import model as I
 from gvcodec.painter.cpu import block_vectors
-from gvcodec.painter.fitting.filters import Bands, decimate, shift_right, times, upsample
-from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, State, condition
-from gvcodec.painter.fitting.objective import fresh
+from gvcodec.painter.torch_twin.filters import Bands, decimate, shift_right, times, upsample
+from gvcodec.painter.torch_twin.network import FrameObservation, PainterNetwork, State, condition
+from gvcodec.painter.torch_twin.objective import fresh
 from gvcodec.perceptual.dither import SIGMA, dither
 from gvcodec.perceptual.dither import noise as dither_noise
 from gvcodec.types import BLOCK

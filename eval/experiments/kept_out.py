@@ -7,7 +7,7 @@ rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.
 qualities, near `TARGETS`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
-    fast, best      the other speeds; fit: five steps of fitting; tokens, tokens:search: tokens
+    fast, best      the other speeds; tokens, tokens:search: tokens
                     steer the painter (tokens:all and others: `token_variants`); unsteady: all GOPs
                     at one strength; strength:32:24: at that one (noise, keep); preset:6: at that
                     preset; untextured: the base at SVT-AV1's own settings
@@ -93,7 +93,6 @@ QUALITIES: dict[str, tuple[float, ...]] = {
 #: Options that differ from the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
-    "fit": {"fit": 5},
     "unsteady": {"fit": 0},
     "untextured": {"encoder_params": "enable-restoration=-1:ac-bias=0"},
     "tokens": {"tokens": "on"},
@@ -143,7 +142,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> En
         return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
-    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
+    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1)
     if codec.split(":")[0] == "svt":
         return _base_alone(codec, frames, fmt, config)
     name, *numbers = codec.split(":") if codec.startswith(("strength:", "preset:")) else (codec,)

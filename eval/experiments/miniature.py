@@ -3,8 +3,9 @@
 networks against each other: `… summarize --output docs/data/gvc1d-parts.csv --against full-1`.
 
 For each held-out seed a clip of the world is coded by a GVC1D network at several q (budget
-`uniform`) and by SVT-AV1, x265 and VVenC (random access, presets of `gvcodec compare`, intra frames
-where they like) at several quality numbers. Rows (docs/data/gvc1d-mini.csv): bytes of the file or
+`uniform`) and by SVT-AV1, libaom, x265 and VVenC (random access, intra frames where they like) at
+several quality numbers; SVT-AV1 also at 3/4 and 1/2 of the size. Presets are those of `gvcodec
+compare`, for libaom `-cpu-used 1`. Rows (docs/data/gvc1d-mini.csv): bytes of the file or
 elementary stream, bits of frame payloads, PSNR-Y of all frames, LPIPS-Alex and DISTS of every 4th.
 The network was trained on this world, the others were not. A network that was trained without a
 part (`training.gvc1d.variants`) is coded without it.
@@ -34,6 +35,7 @@ from gvcodec.compare.peers import encode
 from gvcodec.gvc1d import frame_coder
 from gvcodec.gvc1d.frame_coder import BLACK, RANGE
 from gvcodec.models import read_arrays
+from gvcodec.planes import Scaler
 from gvcodec.types import Planes, VideoFormat
 from training import world
 from training.gvc1d.variants import make_codec
@@ -45,9 +47,14 @@ FIELDS = ("model", "codec", "quality", "seed", "frames", "bytes", "payload_bits"
 QUALITIES = {
     "gvc1d": (10, 25, 40, 55, 66),
     "svtav1": (70, 63, 55, 47),
+    "svtav1-3/4": (70, 63, 55, 47, 40),
+    "svtav1-1/2": (63, 55, 47, 40, 32),
+    "aom": (63, 57, 50, 43),
     "x265": (51, 46, 41, 36),
     "vvenc": (63, 57, 50, 43),
 }
+#: Words of a preset other than that of `gvcodec compare`.
+PRESETS = {"aom": ("-cpu-used", "1")}
 _EVERY = 4
 #: Bits a pixel that BD-rates may span.
 _RANGE = (0.004, 0.12)
@@ -90,9 +97,15 @@ def code_network(
 
 
 def code_peer(name: str, quality: float, frames: list[Planes]) -> tuple[int, int, list[Planes]]:
-    coded = encode(name, frames, format_of(), quality)
+    """Bytes of the elementary stream, its bits, decoded pictures. `name`: a peer, or a peer and its
+    size, as in "svtav1-1/2"."""
+    peer, _, scale = name.partition("-")
+    down = Scaler(format_of(), Fraction(scale or 1))
+    small = [down.apply(planes) for planes in frames] if scale else frames
+    coded = encode(peer, small, down.format, quality, preset=PRESETS.get(peer, ()))
+    up = Scaler(down.format, (world.SIZE, world.SIZE))
     size = sum(coded.sizes)
-    return size, 8 * size, coded.frames
+    return size, 8 * size, [up.apply(planes) for planes in coded.frames] if scale else coded.frames
 
 
 class Judge:
@@ -163,7 +176,7 @@ def summarize(options: argparse.Namespace) -> None:
     """BD-rates of each network against each other encoder, or against the network `against`."""
     curves = read_curves(options.output)
     networks = sorted({key[0] for key in curves if key[0].startswith("gvc1d")})
-    anchors = [f"gvc1d{options.against}"] if options.against else ["svtav1", "x265", "vvenc"]
+    anchors = [f"gvc1d{options.against}"] if options.against else list(QUALITIES)[1:]
     print("network,against,rate,metric,bd_rate_percent,low,high,clips")
     for network in networks:
         for anchor in anchors:

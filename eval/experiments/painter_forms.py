@@ -21,8 +21,8 @@ from torch import Tensor
 from eval.colour import to_rgb
 from eval.experiments.gain_bounds import Judge, to_planes
 from eval.tools import append_rows, markdown, read_rows
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import Batch, paint_run
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import Batch, paint_run
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from training.crops import Cache
 

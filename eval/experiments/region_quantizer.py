@@ -46,8 +46,8 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import Batch, paint_run
+from gvcodec.painter.torch_twin.network import PainterNetwork, condition
+from gvcodec.painter.torch_twin.objective import Batch, paint_run
 from gvcodec.perceptual.losses import eight_bits
 from gvcodec.types import Colour, Planes
 from gvcodec.util.colour import known_colour

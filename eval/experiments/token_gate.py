@@ -58,7 +58,7 @@ def encode(
 ) -> tuple[bytes, float]:
     """The file, and processor seconds; `q` 66 is CRF 70."""
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
-    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small", tokens=tokens)
+    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, tokens=tokens)
     stream, begin = io.BytesIO(), time.process_time()
     encode_stream(Encoder(fmt, config), stream, ((wide(planes), None) for planes in frames))
     return stream.getvalue(), time.process_time() - begin

@@ -3,7 +3,7 @@
 `python -m eval speed`. Every round runs every codec once, so that a slow moment of the machine hits
 all; a ratio is taken within its round, and the median over rounds is shown, of wall and of
 processor time. Start of the programs, reading of the lossless source and writing of raw frames are
-part of every time. With `--device cuda` fitting and painting are done there, and the stream coder
+part of every time. With `--device cuda` tokens are searched there, and the stream coder
 is measured on it.
 """
 
@@ -30,7 +30,7 @@ from eval.video import Clip
 from gvcodec.compare.peers import PEERS as ENCODERS
 from gvcodec.config import SPEEDS
 
-_CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
+_CODECS = [f"gvcodec:speed={speed}" for speed in SPEEDS]
 #: Peers next to gvcodec in their random-access form, each at the quality number where a search for
 #: rates begins: presets, those of `gvcodec compare`.
 PEERS = {name: ENCODERS[name].presets["compare"] for name in ("svtav1", "x265", "vvenc")}
@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--codecs", type=shared.words, default=_CODECS, metavar="NAME,…", help="as in rd")
     add("--q", type=int, default=50)
     add("--rounds", type=int, default=3)
-    place = "where gvcodec fits and paints: cpu, cuda (cpu)"
+    place = "where gvcodec searches tokens: cpu, cuda (cpu)"
     add("--device", default="cpu", metavar="NAME", help=place)
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")

@@ -24,15 +24,13 @@ _BASES = {"av1": "AV1", "vvc": "H.266"}
 
 
 def plain(label: str) -> str:
-    """A row's name in words: "gvcodec base vvc fit 60steps, rendered" is "gvcodec, H.266 base (60
-    steps of fitting), painted". Other codecs' stay."""
+    """A row's name in words: "gvcodec base vvc preset 1, rendered" is "gvcodec, H.266 base
+    (preset 1), painted". Other codecs' stay."""
     if label.split(",")[0].split()[:1] != ["gvcodec"]:
         return label
     settings, _, output = label.removeprefix("gvcodec").partition(", ")
     base = re.search(r" base (\w+)", settings)
-    rest = settings.replace(base[0], "", 1) if base else settings
-    rest = re.sub(r"fit (\d+)steps", r"\1 steps of fitting", rest).strip()
-    rest = re.sub(r"(\S) (\d+ steps)", r"\1, \2", rest)
+    rest = (settings.replace(base[0], "", 1) if base else settings).strip()
     name = base[1] if base else "av1"
     words = f"gvcodec, {_BASES.get(name, name)} base" + (f" ({rest})" if rest else "")
     return f"{words}, {OUTPUTS.get(output, output)}" if output else words

@@ -59,16 +59,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("output", type=Path, metavar="OUT.webp")
     add("videos", type=Path, nargs="+", metavar="VIDEO")
     add("-q", type=float, default=50, help="quality of gvcodec (50)")
-    add("--fit-steps", type=int, default=20, help="steps of fitting (20)")
     add("--each", type=int, default=1, help="parts of each video (1)")
 
 
 def run(options: argparse.Namespace) -> None:
     metrics.need(["lpips_alex"])
     parts = [
-        part
-        for video in options.videos
-        for part in find_worst(video, options.q, options.fit_steps)[: options.each]
+        part for video in options.videos for part in find_worst(video, options.q)[: options.each]
     ]
     write(parts, options.output)
     for part in parts:
@@ -78,11 +75,10 @@ def run(options: argparse.Namespace) -> None:
         print(f"{part.name}: {figures}")
 
 
-def find_worst(video: Path, q: float, fit_steps: int) -> list[Part]:
+def find_worst(video: Path, q: float) -> list[Part]:
     """Parts of a video, in order of the harm that painting does."""
     frames, rate = rgb_frames(video, _FRAME + 1)
-    options = {"base": "av1", "fit": fit_steps, "threads": 1}
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, **options)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, base="av1", threads=1)
     decoded = [list(gvcodec.decode(data, fidelity=only))[_FRAME] for only in (True, False)]
     parts = _cut([frames[_FRAME], *decoded], video.stem)
     return sorted(parts, key=lambda part: -part.loss)

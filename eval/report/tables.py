@@ -19,12 +19,12 @@ from gvcodec.util.messages import count_noun
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
 _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
-#: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
+#: Metrics of the headline: one that no codec here was made for, one that trains the painter, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
 #: Other metrics of the headline, if measured.
 BESIDE = ("ssimulacra2", "cvvdp", "flicker")
-MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
+MARKS = "† a loss of gvcodec's training; the other metrics are held out."
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from gvcodec.api.results import DecodeReport
 from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.attachments import AttachmentReader, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -261,6 +262,7 @@ class _FileDecoder:
         self._keeps_tracks = writers.takes_tracks(request.target, request.form)
         self._losses = losses
         self._tracks: TrackReader | None = None
+        self._attachments = AttachmentReader()
         #: How many frames there are, None when unknown; packets that are not read with them;
         #: whether the base hash is checked.
         self._count: int | None = None
@@ -348,7 +350,7 @@ class _FileDecoder:
         end = None if end_tick == video.pts_of(len(video)) else end_tick * tick
         metadata, self._count, self._is_whole = b"", stop - first, False
         with self._name_errors():
-            for packet in reader.packets():
+            for packet in self._attachments.watch(reader.packets()):
                 if packet.kind is Kind.METADATA:
                     metadata = metadata or packet.payload
                 elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps_tracks:
@@ -406,7 +408,7 @@ class _FileDecoder:
     def _decode(self, packets: Iterator[Packet]) -> Iterator[DecodedFrame]:
         """All frames of a stream; errors say where. Raises `VerificationError` at its end."""
         with self._name_errors():
-            yield from self._decoder.frames_of(packets)
+            yield from self._decoder.frames_of(self._attachments.watch(packets))
         self._decoder.verify(self._reader.base_hash)
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
@@ -423,6 +425,7 @@ class _FileDecoder:
             overwrite=request.overwrite,
             tracks=self._tracks if self._keeps_tracks else None,
             metadata=self._metadata,
+            attachments=self._attachments.finish(),
             threads=request.threads,
             form=request.form,
         )
@@ -460,9 +463,12 @@ class _FileDecoder:
             lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
             lines.append("tokens off: the file's painted hash is for other pictures")
+        lines += self._attachments.losses
         if self._decoder.has_captions:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())
+        if not self._keeps_tracks and (attachments := self._attachments.finish()):
+            lost.append(name_all(attachments))
         if self._dropped_packets and self._tracks:
             lost.append(f"{count_noun(self._dropped_packets, 'packet')} of {self._tracks.kinds}")
         if lost:

@@ -18,14 +18,13 @@ from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream.writer import Writer
-from gvcodec.codec.encode_stream import VideoSource, encode_source
+from gvcodec.codec.encode_stream import VideoSource, count_tracks, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.input_options import InputOptions, parse_sound
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
-from gvcodec.painter.payload_choice import has_torch
 from gvcodec.rate.one_pass import SourceFactory
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import allocate_scenes
@@ -42,6 +41,7 @@ from gvcodec.util.file_io import (
 from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.options import list_options, name_keywords, split_options, with_keywords
 from gvcodec.util.progress import Mode, ProgressBar
+from gvcodec.util.torch_settings import has_torch
 
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image
@@ -265,14 +265,14 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> EncodeReport:
 
 
 def _make_report(source: VideoSource, encoder: Encoder, writer: Writer) -> EncodeReport:
-    tracks = source.tracks
+    track_packets, kinds = count_tracks(source)
     return EncodeReport(
         writer.frames,
         writer.size,
         (*source.notes, *encoder.notes),
         source.format,
         encoder.psnr_y,
-        (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        (writer.track_size, track_packets, kinds) if kinds else None,
         q=q_used(encoder.config),
         seconds=encoder.seconds,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.job import make_config
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.encode_stream import encode_source
 from gvcodec.codec.encoder import Encoder
@@ -213,7 +214,7 @@ def encode(
 
 
 class ImageSource:
-    """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.Source`.
+    """Frames of a program, with `sound`, as a `gvcodec.codec.encode_stream.VideoSource`.
 
     `max_frames`: at most so many. `expected_frames`: their number, None while unknown. Raises
     `UsageError`, `MediaError`."""
@@ -222,6 +223,7 @@ class ImageSource:
     end: int | None = None
     incomplete = ""
     metadata = Metadata()
+    attachments: Sequence[Attachment] = ()
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment, AttachmentReader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import EXACT, read_quality
@@ -27,7 +28,7 @@ from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.token_coding import grid_of as steering_grid
 from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
-from gvcodec.tracks.packets import Track, TrackReader
+from gvcodec.tracks.packets import Track, TrackReader, with_attachments
 from gvcodec.types import CODE_POINTS, VideoFormat
 from gvcodec.util.messages import count_noun
 
@@ -36,7 +37,8 @@ from gvcodec.util.messages import count_noun
 class Info:
     """The contents of a stream. Sizes in bytes, times in seconds, colour as code points of H.273,
     ids and hashes in hexadecimal digits; `q` as the encoder got it (a whole number that gives
-    `base_q`, the index of the base); `bpp` and `kbps` without sound and subtitles.
+    `base_q`, the index of the base); `bpp` and `kbps` without sound, subtitles and
+    attachments (`track_bytes`).
     `base_form`: "network" for base gvc1d, of which `tokens` of 16 integers each, and `token_bytes`,
     those of frame packets; of painted streams the number of `tokens`
     that steer the painter, all GOPs together, and their bytes in `fit` packets. `unpainted_frames`:
@@ -49,7 +51,8 @@ class Info:
     as measured when they were coded (100: exact), None if the file does not say, as after `cut`.
     `tracks`: of sound and subtitles, a dictionary each with kind,
     codec, rate and channels of sound, language, title, default, and begin, seconds after the first
-    frame (None: empty)."""
+    frame (None: empty). `attachments`: a dictionary each with name, media type, bytes, and whether it
+    is a cover; `lost_attachments`: a line for each one that is not complete."""
 
     width: int
     height: int
@@ -71,6 +74,8 @@ class Info:
     mastering_display: Any
     content_light: Any
     tracks: list[dict[str, Any]]
+    attachments: list[dict[str, Any]]
+    lost_attachments: list[str]
     profile: str
     level: int
     codecs: str
@@ -129,7 +134,8 @@ def read_info(reader: Reader) -> Info:
     regions_of_gop, unpainted_regions = 0, 0
     caption_bytes = 0
     network_packets: list[tuple[bool, bytes]] = []
-    for packet in reader.packets():
+    attached = AttachmentReader()
+    for packet in attached.watch(reader.packets()):
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
             "type": packet.kind.name.lower(),
@@ -196,6 +202,8 @@ def read_info(reader: Reader) -> Info:
         mastering_display=metadata.mastering,
         content_light=metadata.light,
         tracks=tracks.facts,
+        attachments=[_attachment_facts(attachment) for attachment in attached.finish()],
+        lost_attachments=attached.losses,
         profile=PROFILES[header.profile],
         level=header.level,
         codecs=header.codecs,
@@ -309,6 +317,11 @@ class _Tracks:
         self._reader.waiting.clear()
 
 
+def _attachment_facts(attachment: Attachment) -> dict[str, Any]:
+    facts = {"name": attachment.name, "media_type": attachment.media_type}
+    return facts | {"bytes": len(attachment.data), "cover": attachment.is_cover}
+
+
 def _track_facts(track: Track, stream: Stream) -> dict[str, Any]:
     context = stream.codec_context
     facts: dict[str, Any] = {"kind": stream.type, "codec": context.codec.name if context else None}
@@ -363,7 +376,9 @@ def _describe_stream(facts: Info) -> str:
     if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
     if facts.kbps is not None:
-        sound = " without sound and subtitles" if facts.tracks else ""
+        tracks = "sound and subtitles" if facts.tracks else ""
+        kinds = with_attachments(tracks, bool(facts.attachments))
+        sound = f" without {kinds}" if kinds else ""
         parts.append(f"{facts.kbps:.4g} kb/s{sound}")
     return "; ".join([*parts, _describe_quality(facts)])
 
@@ -389,7 +404,7 @@ def kbps(size: int, seconds: float) -> float:
 
 
 #: Shown only where there is something.
-_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes unpainted_regions caption_bytes"
+_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks attachments lost_attachments encoder base_form tokens token_bytes unpainted_regions caption_bytes"
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
@@ -408,6 +423,8 @@ def _rows(facts: Info) -> Iterator[tuple[str, str]]:
             words = f"{len(value)}, at frames {_format(value[:_MOST_KEYFRAMES])}{more}"
         elif name == "tracks":
             words = "; ".join(map(_describe_track, value))
+        elif name == "attachments":
+            words = "; ".join(map(_describe_attachment, value))
         yield name.replace("_", " "), words
 
 
@@ -419,6 +436,11 @@ def _describe_track(track: dict[str, Any]) -> str:
     parts += [word for word in (track["language"], track["title"]) if word]
     begin = "empty" if track["begin"] is None else f"begins at {track['begin']:.3f} s"
     return " ".join([f"{track['kind']}", ", ".join([*parts, begin])])
+
+
+def _describe_attachment(attachment: dict[str, Any]) -> str:
+    name = f"cover {attachment['name']}" if attachment["cover"] else attachment["name"]
+    return f"{name} ({attachment['media_type']}, {count_noun(attachment['bytes'], 'byte')})"
 
 
 def _describe_budget(facts: Info) -> list[str]:

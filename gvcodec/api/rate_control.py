@@ -9,11 +9,12 @@ from typing import BinaryIO
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import EncodeReport
 from gvcodec.bases import q_of
-from gvcodec.one_file.write import container_size, one_file_suffix
+from gvcodec.one_file.write import ONE_FILE, container_size, one_file_suffix
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.size import RatedFile, check_sound_size, encode_to_budget
 from gvcodec.rate.target import Target, encode_to_target
 from gvcodec.source.reader import VideoReader
+from gvcodec.tracks.attached_files import choose_held
 from gvcodec.tracks.opus import SoundCoder
 from gvcodec.util.file_io import as_name
 from gvcodec.util.progress import ProgressBar
@@ -31,6 +32,8 @@ def encode_rated(
     # A .webm drops unsuitable tracks, which leaves bytes for pictures.
     if isinstance(rate, Budget) and suffix != ".webm":
         with job.open() as source:
+            if suffix:
+                source.attachments, _ = choose_held(source.attachments, ONE_FILE[suffix])
             _refuse_early(source, rate)
     # A one-file is larger than its stream, or smaller where it leaves tracks out.
     bounds_file = suffix and rate.bounds_file

@@ -33,9 +33,9 @@ def high_rate_hint(bpp: float, files: str = "") -> str:
 class EncodeReport:
     """The written file: `size` bytes of `frames` frames, `notes` a line each.
 
-    `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
-    packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality that was used,
-    chosen by rate control if there was one, a mean of chunks. Of rate control: `limit` in bytes of
+    `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound, subtitles and attachments,
+    their (bytes, packets, kinds). `passes` that it took, and `chunks` with jobs. `q`: the quality
+    that was used, chosen by rate control if there was one, a mean of chunks. `limit`: bytes of
     a size that was met; `target`, the target, and `reached`, the same with the value that the file
     has. `seconds`: how long the frames are shown. `incomplete`: the unreadable part of the source,
     in words, "" = none. `source_bytes`: size of the whole source, None if a
@@ -66,18 +66,18 @@ class EncodeReport:
 
     @property
     def kbps(self) -> float:
-        """Kilobits a second, without sound and subtitles."""
+        """Kilobits a second, without sound, subtitles and attachments."""
         seconds = self.seconds or self.frames / float(self.format.frame_rate)
         return self._video_bits / seconds / 1000
 
     @property
     def bpp(self) -> float:
-        """Bits per luma pixel, without sound and subtitles."""
+        """Bits per luma pixel, without sound, subtitles and attachments."""
         return self._video_bits / (self.frames * self.format.width * self.format.height)
 
     @property
     def file_kbps(self) -> float:
-        """Kilobits a second of the file, with sound and subtitles."""
+        """Kilobits a second of the file, with sound, subtitles and attachments."""
         return 8 * self.size / 1000 / (self.seconds or self.frames / float(self.format.frame_rate))
 
     @property

@@ -15,7 +15,9 @@ from typing import Any, BinaryIO
 
 from gvcodec.batch.tasks import Plan, Settings, find_coded, open_video, size_row
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.attachments import pack
 from gvcodec.bitstream.packets import EXACT, make_quality
+from gvcodec.codec.encode_stream import count_tracks
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.edit.cat import check_compatible
 from gvcodec.edit.replace import (
@@ -121,7 +123,7 @@ def _join_into(
     size, tracks = splicer.writer.size, splicer.writer.track_size
     return {
         **size_row(plan, splicer.writer.frames, size, tracks),
-        "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
+        "tracks": [tracks, *count_tracks(video)] if tracks else None,
         "notes": video.notes,
     }
 
@@ -150,6 +152,7 @@ def _splice(
             head = reader.header
             splicer = Splicer(stream, head, threads, NO_LIMITS)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
+            splicer.attachments = pack(video.attachments)
         check_compatible(head, reader.header, reader.name)
         gops, count = GopSource(reader.header, reader.packets(), NO_LIMITS), 0
         for gop in gops:

@@ -21,6 +21,7 @@ import gvcodec
 from gvcodec.base import base_model_id
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.metadata import Metadata
+from gvcodec.codec.painter_stage import painter_id
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import (
     UsageError,
@@ -29,7 +30,6 @@ from gvcodec.errors import (
 from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import ONE_FILE, check_one_file, container_size
 from gvcodec.opening import refuse_stream
-from gvcodec.painter.payload_choice import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
@@ -100,13 +100,7 @@ def make_settings(
     has_targets(config)
     check_one_file(f"OUT{suffix}", config.base)
     painter, _ = painter_id(config)
-    led_by = ""
-    if config.uses_fitting and painter and has_torch():
-        from gvcodec.perceptual import guide_network
-
-        leader = guide_network(config.fit_by)
-        led_by = leader[0] if leader else config.fit_by
-    shared, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
+    shared, length = replace(config, threads=0), config.keyint or _USUAL_CHUNK
     ids = base_model_id(config), painter
     base, painted_by = (model.hex() if model else "" for model in ids)
     options = input_options or InputOptions()
@@ -357,7 +351,7 @@ def _open_chunk(
     span = plan.span(number, seeks)
     with VideoReader(uri, settings.start, frames, span, settings.input) as reader:
         # They are copied when chunks are joined.
-        reader.tracks = None
+        reader.tracks, reader.attachments = None, []
         if number:
             reader.metadata = Metadata()
         yield reader

@@ -6,7 +6,8 @@ binary file. Out: packets; `gvcodec.bitstream.writer` is the reverse.
     recovery.Salvage(stream).events()  # reads on after damage
 
     header, packets, reader, writer, recovery   the stream
-    metadata, timing, embedded_models           packets for a whole file or for times
+    metadata, attachments, embedded_models      packets for a whole file
+    timing                                      packets for times
     bundles                                     frames of base av1 in one packet
     metadata_obu                                packets inside ordinary AV1 files
     varint                                      integers of the container

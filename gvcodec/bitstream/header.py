@@ -8,7 +8,7 @@ docs/spec/index.md has the rules.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gvcodec import _core
@@ -45,7 +45,6 @@ _REST = ("q", "start", "base_model", "painter", "gvc1d", "bundled", "embeds_mode
 #: Bits of `must`.
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
-_HAS_LATENTS = 4
 _BUNDLED = 8
 #: Bit of `may`.
 _EMBEDS_MODELS = 1
@@ -69,8 +68,9 @@ NO_LEVEL = 255
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """Properties of the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
-    bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0. `is_bundled`: frame
-    packets hold bundles (`gvcodec.bitstream.bundles`). `embeds_models`: `model` packets follow.
+    bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0, not written again.
+    `is_bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`). `embeds_models`: `model`
+    packets follow.
     `needs`: the version that reads the file, `NEEDS_STRENGTH_FACTORS` where fitted weights may have
     factors (`gvcodec.painter.paint_strength`), `NEEDS_PAINTER_TOKENS` where they may have tokens
     (`gvcodec.painter.token_coding`)."""
@@ -119,10 +119,6 @@ class SequenceHeader:
             raise UsageError("frames of base av1 alone travel in bundles", code="header-field")
         if self.base == "gvc1d" and self.base_model_id is None:
             raise UsageError(f"base {self.base} names its model", code="header-field")
-        if self.base == "gvc1d" and self.gvc1d_id is not None:
-            raise UsageError(
-                f"frames of base {self.base} have no tokens with them", code="header-field"
-            )
         if self.base == "gvc1d" and self.painter_id is not None:
             raise UsageError("frames of base gvc1d are not painted", code="header-field")
         if self.base == "gvc1d" and self.needs < NEEDS_NETWORK:
@@ -178,11 +174,12 @@ class SequenceHeader:
             )
 
     def pack(self) -> bytes:
-        """All bytes of the header, magic to CRC."""
+        """All bytes of the header, magic to CRC, without latent tokens."""
+        if self.gvc1d_id is not None:
+            return replace(self, gvc1d_id=None).pack()
         fmt, colour = self.format, self.format.colour
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
-        flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
         flags |= self.is_bundled * _BUNDLED
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
@@ -196,7 +193,7 @@ class SequenceHeader:
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
                 bytes([base_of(self.base).wire, SCALES.index(self.scale), self.base_q]),
-                *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
+                *(i or b"" for i in (self.base_model_id, self.painter_id)),
             )
         )
         head = MAGIC + bytes(self.needs) + encode_var(len(fields)) + fields

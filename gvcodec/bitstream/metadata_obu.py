@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from gvcodec import _core
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import EXTENDED_AT, Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
@@ -102,23 +103,27 @@ class ParsedTemporalUnit:
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and hash of the packets
-    of its sound and subtitles (`hash_of_tracks`)."""
+    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), hash of the packets of
+    its sound and subtitles (`hash_of_tracks`), and hash of its attachments (`hash_of_attachments`,
+    empty for a file without any)."""
 
     frames: int
     units: bytes
     tracks: bytes
+    attachments: bytes = b""
 
     def entry(self) -> Entry:
-        return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks)
+        hashes = self.units + self.tracks + self.attachments
+        return Entry(EntryType.WHOLE, encode_var(self.frames) + hashes)
 
     @staticmethod
     def read(data: bytes) -> FileDigest:
         """Raises `DamagedStreamError`. Bytes after the last field are for later versions."""
         cursor = Cursor(data, "metadata OBU")
-        return FileDigest(
-            cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES)
-        )
+        frames, units = cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES)
+        tracks = cursor.take(_HASH_BYTES)
+        attachments = cursor.take(_HASH_BYTES) if len(cursor) >= _HASH_BYTES else b""
+        return FileDigest(frames, units, tracks, attachments)
 
 
 class UnitHash:
@@ -145,6 +150,12 @@ def hash_of_tracks(tracks: Iterable[bytes], is_described: bool, is_ordered: bool
     tracks match the `sound` entry; `is_ordered`: all packets have times that rise in each track."""
     flags = bytes([is_described | is_ordered << 1])
     return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
+
+
+def hash_of_attachments(attachments: Iterable[Attachment]) -> bytes:
+    """Hash of the head of each attachment and the SHA-256 of its bytes."""
+    parts = (a.head() + hashlib.sha256(a.data).digest() for a in attachments)
+    return hashlib.sha256(b"".join(parts)).digest()[:_HASH_BYTES]
 
 
 def packet_entry(what: EntryType, packet: Packet) -> Entry:

@@ -66,6 +66,7 @@ class Kind(IntEnum):
     PAINTED = _FIRST_SKIPPABLE + 3
     MODEL = _FIRST_SKIPPABLE + 4
     QUALITY = _FIRST_SKIPPABLE + 5
+    ATTACHMENT = _FIRST_SKIPPABLE + 6
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)
@@ -93,6 +94,8 @@ class Packet:
     @property
     def is_copied(self) -> bool:
         """Whether cutting, joining and repairing copy it with its GOP, known type or not."""
+        if self.kind is Kind.LATENT:
+            return False
         return self.type is None or _FIRST_SKIPPABLE <= EXTENDED_AT + self.type < (
             EXTENDED_AT + _FIRST_UNSAFE
         )

@@ -80,7 +80,8 @@ class Reader:
         #: Set when `packets()` reaches the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
         self.is_changed = isinstance(stream, ChangedStream)
-        #: Counts so far: frame packets returned, bytes read, and bytes read of `tracks` packets.
+        #: Counts so far: frame packets returned, bytes read, and those of `tracks` and
+        #: `attachment` packets.
         self.frames = 0
         self.size = self._header_size
         #: Offset and bytes of the last packet; of a frame in a bundle its share.
@@ -113,7 +114,7 @@ class Reader:
             except DamagedStreamError as error:
                 self._raised_error = self._damage_error(str(error))
                 raise self._raised_error from error
-            self.track_size += size * (packet.kind is Kind.TRACKS)
+            self.track_size += size * (packet.kind in (Kind.TRACKS, Kind.ATTACHMENT))
             sizes = _shares([len(part.payload) for part in parts], size)
             for part, self.packet_size in zip(parts, sizes, strict=True):
                 self.frames += part.is_frame

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec import _core
+from gvcodec.bitstream.attachments import guess_name
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
@@ -46,6 +47,8 @@ _GOP_HEAD = re.compile(
 )
 _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
+#: Bytes in which an attachment says its name.
+_HEAD_BYTES = 1 << 12
 #: Missing frames at one place: at most one for each `_LEAST_FRAME` bytes or bundle there, plus an
 #: allowance for frames whose bytes are missing.
 _LEAST_FRAME = 3
@@ -224,7 +227,10 @@ class Salvage:
         self._number += 1
         self._crc = None
         kind, size = self._claim()
+        begin = self._source.tell()
         skipped = self._skip(size)
+        if skipped and kind == Kind.ATTACHMENT:
+            reason += f" ({self._name_attachment(begin)})"
         if not self._in_gop and (self._has_index or kind in (Kind.INDEX, Kind.END)):
             yield Loss(0, reason, breaks_gop=False, loses_side_data=True)
         elif skipped and kind >= Kind.END:
@@ -281,6 +287,15 @@ class Salvage:
             return False
         self._source.seek(end)
         return True
+
+    def _name_attachment(self, begin: int) -> str:
+        """What the damaged packet at an offset seems to hold."""
+        end = self._source.tell()
+        self._source.seek(begin)
+        data = self._peek(_HEAD_BYTES)
+        self._source.seek(end)
+        # After the size and the type.
+        return guess_name(data[next(n for n, byte in enumerate(data) if byte < 128) + 2 :])
 
     def _search(self) -> None:
         """Go to the next `gop` packet, or to the end of the data."""

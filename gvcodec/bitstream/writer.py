@@ -10,12 +10,12 @@ from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import HASH_BYTES, Kind, Packet
 from gvcodec.bitstream.varint import encode_var
 
-#: Packets at the start of a GOP, in this order.
-_FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
-#: Packets whose GOP depends on the next frame packet.
-_PENDING_KINDS = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
+#: The order of packets at the start of a GOP: others are between, as they come.
+_PLACES, _BETWEEN = {Kind.SUMMARY: 0, Kind.FIT: 1, Kind.ATTACHMENT: 3}, 2
 #: Packets that need a frame after them.
-_BEFORE_FRAME = {*_FIRST, Kind.LATENT}
+_BEFORE_FRAME = {Kind.SUMMARY, Kind.FIT}
+#: Packets whose GOP depends on the next frame packet.
+_PENDING_KINDS = {*_PLACES, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.EXTRA}
 
 
 class Writer:
@@ -39,7 +39,7 @@ class Writer:
         packed = header.pack()
         stream.write(packed)
         self.size = len(packed)
-        #: Bytes of `tracks` packets within `size`.
+        #: Bytes of `tracks` and `attachment` packets within `size`.
         self.track_size = 0
 
     @property
@@ -47,7 +47,10 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write any packet but `gop`, `index` and `end`."""
+        """Write any packet but `gop`, `index` and `end`. Latent tokens are left out: only release
+        1.0 decodes them."""
+        if packet.kind is Kind.LATENT:
+            return
         if packet.kind in _PENDING_KINDS:
             self._pending.append(packet)
             return
@@ -57,7 +60,7 @@ class Writer:
             self._close_gop()
             self._gop_fitted = any(pending.kind is Kind.FIT for pending in self._pending)
             # Search reads only the beginning of each GOP.
-            self._pending.sort(key=lambda pending: _FIRST.get(pending.kind, len(_FIRST)))
+            self._pending.sort(key=lambda pending: _PLACES.get(pending.kind, _BETWEEN))
         elif packet.kind is Kind.INTER and not self._gop_frames:
             raise ValueError("the first frame packet has to be a key")
         self._flush_pending()
@@ -76,8 +79,8 @@ class Writer:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
-        if any(pending.kind in _BEFORE_FRAME for pending in self._pending):
-            raise ValueError("a summary, fit or latent packet without a frame after it")
+        if any(pending.kind in _FIRST for pending in self._pending):
+            raise ValueError("a summary or fit packet without a frame after it")
         self._close_bundle()
         self._flush_pending()
         self._close_gop()
@@ -93,16 +96,16 @@ class Writer:
 
     def _flush_pending(self) -> None:
         for pending in self._pending:
-            self._write_packet(pending)
-            if pending.kind is Kind.TRACKS:
-                self.track_size += len(pending.pack())
+            size = self._write_packet(pending)
+            self.track_size += size * (pending.kind in (Kind.TRACKS, Kind.ATTACHMENT))
         self._pending.clear()
 
-    def _write_packet(self, packet: Packet) -> None:
+    def _write_packet(self, packet: Packet) -> int:
         data = packet.pack()
         self._write_bytes(data)
         self._gop_size += len(data)
         self._gop_crc = zlib.crc32(data, self._gop_crc)
+        return len(data)
 
     def _close_gop(self) -> None:
         if not self._gop_frames:

@@ -81,7 +81,7 @@ def add_progress(parser: argparse._ActionsContainer, verbose: bool = True) -> No
         how.add_argument(
             "--verbose",
             action="store_true",
-            help="print the time of each stage and the outcome of fitting",
+            help="print the time of each stage",
         )
 
 

@@ -1,6 +1,6 @@
 """Options as users of FFmpeg type them, mapped to the option of the same meaning.
 
-    from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
+    map_ffmpeg_options(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
 `-o OUT` is the output of encode, decode and cut. Words after "--" are not options.

@@ -43,7 +43,7 @@ EXAMPLES = (
 )
 USUAL = (
     *("-o", "--as", "--jobs", "--cluster", "-q", "--size", "--target", "--scale", "--sound"),
-    *("--base", "--speed", "--fit", "--min-gain", "--stale", "--allow-damaged", "--quiet"),
+    *("--base", "--speed", "--min-gain", "--stale", "--allow-damaged", "--quiet"),
 )
 #: Files that are no videos and are named.
 _LISTED_FILES = 5

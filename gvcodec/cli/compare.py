@@ -56,7 +56,12 @@ def run(options: argparse.Namespace) -> None:
         if not options.stream:
             folder = stack.enter_context(work_folder())
             stream = Path(folder, "gvcodec.gvc")
-            single_run = {"sound": "none", "no_subtitles": True, "output": str(stream)}
+            single_run = {
+                "sound": "none",
+                "no_subtitles": True,
+                "no_attachments": True,
+                "output": str(stream),
+            }
             encode.encode_to_output(argparse.Namespace(**vars(options) | single_run))
         peers = [name for name in options.peers.split(",") if name]
         input_options = encode.make_job(options).input_options

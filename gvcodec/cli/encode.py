@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import time
+from typing import Any
 
 from gvcodec.api.encoding import encode_job, require_complete
 from gvcodec.api.job import Job
@@ -19,7 +21,7 @@ from gvcodec.cli._arguments import (
     mode_of,
 )
 from gvcodec.cli._replace import add_replace, rules_of
-from gvcodec.config import EncoderConfig
+from gvcodec.config import NO_FITTING, EncoderConfig
 from gvcodec.edit.replace import ReplaceRules
 from gvcodec.errors import UsageError
 from gvcodec.input_options import InputOptions
@@ -31,7 +33,7 @@ from gvcodec.util.uris import absolute_path
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 USUAL = (
     *("-q", "--size", "--target", "--start", "--to", "--scale", "--sound"),
-    *("--base", "--speed", "--fit", "-y", "--jobs", "--quiet"),
+    *("--base", "--speed", "-y", "--jobs", "--quiet"),
 )
 
 
@@ -81,8 +83,21 @@ def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     return coding
 
 
+def _without_fitting(values: dict[str, Any]) -> dict[str, Any]:
+    """The values without those of fitting, which have no effect; the first time a line says so."""
+    if values["fit"] or values["fit_by"]:
+        _warn_of_fitting()
+        values |= {"fit": None if values["fit"] else values["fit"], "fit_by": ""}
+    return values
+
+
+@functools.cache
+def _warn_of_fitting() -> None:
+    log_line(NO_FITTING)
+
+
 def make_job(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
-    config = EncoderConfig(**values_of(EncoderConfig, options))
+    config = EncoderConfig(**_without_fitting(values_of(EncoderConfig, options)))
     input_options = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
     arguments = {
         "source": source,

@@ -13,7 +13,6 @@ from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
 from gvcodec.errors import (
-    NO_TOKENS,
     DamagedStreamError,
     MediaError,
     UsageError,
@@ -138,8 +137,6 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     try:
         if is_painted and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.models)
-        if header.gvc1d_id is not None:
-            reason = NO_TOKENS
     except WrongModelError as error:
         is_painted, reason = False, str(error)
     try:

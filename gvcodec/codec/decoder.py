@@ -63,7 +63,7 @@ class DecodedFrame:
 
 @renamed_attributes(painted_wanted="expected_painted_hash")
 class Decoder:
-    """One video. `fidelity` gives the base frames also where the stream has a painter.
+    """One video. `fidelity` gives the base frames even if the stream has a painter.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` releases
     frames as early as possible. `device` is kept for callers of 1.0: every base decodes on the
@@ -265,7 +265,7 @@ class Decoder:
 
     @property
     def base_hash(self) -> bytes:
-        """Hash of the base frames so far, as at the end of a stream. Raises `UsageError` where they
+        """Hash of the base frames so far, as at the end of a stream. Raises `UsageError` if they
         are not hashed."""
         if self._base_hash is None:
             raise UsageError("base frames are not hashed", code="option-value")
@@ -273,7 +273,7 @@ class Decoder:
 
     @property
     def painted_hash(self) -> bytes | None:
-        """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
+        """Hash of the painted frames so far, as in a `painted` packet; that of the packet if
         it cannot be computed."""
         if self._painted_hash is None:
             return self.expected_painted_hash

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import PIECE, Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import HASH_BYTES, make_quality
 from gvcodec.bitstream.writer import Writer
@@ -16,7 +17,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.limits import NO_LIMITS
 from gvcodec.painter.video import paints_exactly
 from gvcodec.tracks.copier import TrackCopier
-from gvcodec.tracks.packets import CHUNK
+from gvcodec.tracks.packets import CHUNK, with_attachments
 from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class VideoSource(Protocol):
     incomplete: str
     tracks: TrackCopier | None
     metadata: Metadata
+    attachments: Sequence[Attachment]
 
     @property
     def start_pts(self) -> int: ...
@@ -39,6 +41,14 @@ class VideoSource(Protocol):
     def end(self) -> int | None: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+def count_tracks(source: VideoSource) -> tuple[int, str]:
+    """Packets of sound, subtitles and attachments of a source that was read, and their kinds."""
+    tracks, attachments = source.tracks, source.attachments
+    pieces = sum(-(-len(attachment.data) // PIECE) for attachment in attachments)
+    kinds = with_attachments(tracks.kinds if tracks else "", bool(attachments))
+    return pieces + (tracks.packets if tracks else 0), kinds
 
 
 def encode_source(
@@ -56,6 +66,7 @@ def encode_source(
             yield frame.planes, frame.pts, frame.new_size, frame.captions
         encoder.send_end(source.end)
 
+    encoder.send_attachments(source.attachments)
     return encode_stream(
         encoder, output, pieces(), source.metadata.pack(), source.tracks, writes_painted_hash
     )

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ from gvcodec.base import (
 )
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment, pack
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded_models import model_packets
 from gvcodec.bitstream.header import (
@@ -51,13 +52,12 @@ from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.codec.file_order import FileOrder
 from gvcodec.codec.frame_captions import FrameCaptions
-from gvcodec.codec.painter_stage import FitProgress, PainterStage
+from gvcodec.codec.painter_stage import PainterStage, painter_id
 from gvcodec.config import EncoderConfig, ResolvedConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
-from gvcodec.painter.fitting.samples import Gop
 from gvcodec.painter.paint_strength import has_factors
-from gvcodec.painter.payload_choice import painter_id
+from gvcodec.painter.samples import Gop
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
@@ -65,7 +65,7 @@ from gvcodec.util.torch_settings import default_torch_settings
 from gvcodec.zones import Zone, parse_zones, zone_at
 
 
-class Progress(FitProgress, Protocol):
+class Progress(Protocol):
     """Receives how far an encoder is."""
 
     def coded(self, frames: int, size: int) -> None:
@@ -79,7 +79,7 @@ class Progress(FitProgress, Protocol):
 
 @renamed_attributes(waits="holds_packets", fitted="fit_payloads")
 class Encoder:
-    """One video. With strengths by GOP or fitting, `flush` releases the packets, because side
+    """One video. With strengths by GOP or tokens, `flush` releases the packets, because side
     information precedes the frames that it describes. One class holds the state of base and
     painter, since a packet waits for the later of them.
 
@@ -105,7 +105,7 @@ class Encoder:
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
         control gives `base_encoder`, an encoder of the same base that it steers, and
-        `fit_payloads`, results of fitting in an earlier pass. Raises `UsageError`."""
+        `fit_payloads`, those of an earlier pass. Raises `UsageError`."""
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
@@ -146,6 +146,10 @@ class Encoder:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data
         if data:
             self._order.ready.append(Packet(Kind.METADATA, data))
+
+    def send_attachments(self, attachments: Iterable[Attachment]) -> None:
+        """Fonts, covers and other files that a file has room for; before the first frame."""
+        self._order.ready += pack(attachments)
 
     def send_tracks(self, data: bytes) -> None:
         """Next bytes of the copied tracks (see `gvcodec.tracks.packets`), if any; they go after the
@@ -234,7 +238,7 @@ class Encoder:
             self._decoded_frames += 1
 
     def send_end(self, pts: int | None) -> None:
-        """When the last frame ends, in ticks, where it is not shown as long as the others; after
+        """When the last frame ends, in ticks, if it is not shown as long as the others; after
         it."""
         self._end = pts
 
@@ -245,8 +249,8 @@ class Encoder:
         return float((end - self.header.start_pts) * self.header.format.time_base)
 
     def flush(self) -> None:
-        """No more frames: chooses the painter's strengths, fits if asked to, and releases all
-        packets. Raises `UsageError` without any frame."""
+        """No more frames: chooses the painter's strengths, and releases all packets. Raises
+        `UsageError` without any frame."""
         for _ in self.flush_in_steps():
             pass
 
@@ -262,11 +266,11 @@ class Encoder:
         self._order.place_packets(self.frames, self.is_flushed)
         if self._end is not None:
             self._order.send_end(self._end)
-        # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
+        # An AV1 encoder of large pictures holds gigabytes, which a token search may need.
         del self._base_encoder
         return_memory()
         keep_large_blocks()
-        self._painter.finish(self._gops(), self.frames, self.progress)
+        self._painter.finish(self._gops(), self.frames)
         self.notes += [*self._painter.take_notes(), *self._captions.notes()]
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value

@@ -30,12 +30,11 @@ BASE_WEIGHTS = bytes([16])
 class Gop:
     """Frames from one `key` to the next.
 
-    `first`: number of the first frame. `packets`: frames in decode order, each after its LATENT
-    packet, and packets that may be skipped. `times`: of the frames in display order, in ticks.
+    `first`: number of the first frame. `packets`: frames in decode order, and packets
+    that may be skipped. `times`: of the frames in display order, in ticks.
     `fit`: payload in force, None = the shipped painter. `tracks`: payloads that stood among its
     packets. `summary`: payload of that packet, None without one. `is_damaged`: its end is missing,
-    `lost_frames` frames of it as far as that is known. `lost_latents`: LATENT packets may be
-    missing.
+    `lost_frames` frames of it as far as that is known.
     """
 
     first: int
@@ -46,15 +45,10 @@ class Gop:
     summary: bytes | None = None
     is_damaged: bool = False
     lost_frames: int = 0
-    lost_latents: bool = False
 
     @property
     def frames(self) -> int:
         return sum(packet.is_frame for packet in self.packets)
-
-    def drop_latents(self) -> None:
-        """Leave out LATENT packets: one without those before it means nothing."""
-        self.packets = [packet for packet in self.packets if packet.kind is not Kind.LATENT]
 
 
 class GopSource:
@@ -78,17 +72,15 @@ class GopSource:
         self._fit: bytes | None = None
         self._tracks: list[bytes] = []
         self._summary: bytes | None = None
-        #: LATENT packet of the next frame; one may be lost since the last frame.
-        self._latent: list[Packet] = []
-        self._latent_lost = False
         #: Packets of unknown type that go with the next frame.
         self._extra: list[Packet] = []
         self._count = 0
         self.metadata = b""
         #: Of the whole file, as its encoder measured it.
         self.psnr_y: float | None = None
-        #: `model` packets of the file.
+        #: `model` packets of the file, and `attachment` packets before its first frame.
         self.models: list[Packet] = []
+        self.attachments: list[Packet] = []
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
@@ -101,9 +93,7 @@ class GopSource:
             if isinstance(event, Loss):
                 is_broken = is_broken or event.breaks_gop
                 self._summary = None
-                self._latent.clear()
                 self._extra.clear()
-                self._latent_lost |= event.loses_side_data and not event.is_proven_wrong
                 if event.loses_side_data:
                     self._timing.mark_lost()
                 if gop is not None and event.is_between_gops:
@@ -127,10 +117,10 @@ class GopSource:
                 self.metadata = self.metadata or event.payload
             elif event.kind is Kind.TRACKS:
                 self._tracks.append(event.payload)
-            elif event.kind is Kind.LATENT:
-                self._latent = [event]
             elif event.kind is Kind.MODEL:
                 self.models.append(event)
+            elif event.kind is Kind.ATTACHMENT:
+                self.attachments += [event] if gop is None and not self._count else []
             elif event.kind is Kind.QUALITY:
                 self.psnr_y = read_quality(event)
             elif event.kind is Kind.EXTRA:
@@ -144,7 +134,7 @@ class GopSource:
                 gop, is_broken = Gop(self._count, self._fit), False
                 self._add(gop, event)
                 self._timing.start_gop()
-            elif gop is not None and event.kind is not Kind.PAINTED:
+            elif gop is not None and event.kind is Kind.INTER:
                 self._add(gop, event)
         if gop is not None:
             gop.packets += self._extra
@@ -152,16 +142,12 @@ class GopSource:
         self.end = self._times(1)[0]
 
     def _add(self, gop: Gop, packet: Packet) -> None:
-        """The next packet of a GOP, after the LATENT packet that came before it."""
-        if packet.is_frame:
-            # A summary anywhere in the GOP belongs to it.
-            gop.summary = self._summary if gop.summary is None else gop.summary
-            self._summary = None
-            gop.packets += self._extra + self._latent
-            self._extra, self._latent = [], []
-            gop.lost_latents |= self._latent_lost
-            self._latent_lost = False
-        gop.packets.append(packet)
+        """The next frame of a GOP, after the packets that may be skipped before it."""
+        # A summary anywhere in the GOP belongs to it.
+        gop.summary = self._summary if gop.summary is None else gop.summary
+        self._summary = None
+        gop.packets += [*self._extra, packet]
+        self._extra = []
 
     def _refuse(self, packet: Packet) -> None:
         """A packet that must be understood: an error, or left out when repairing."""
@@ -191,8 +177,6 @@ class GopSource:
             return [self._timing.receive() for _ in range(frames)]
 
     def _finish(self, gop: Gop) -> Gop:
-        if gop.lost_latents or gop.is_damaged:
-            gop.drop_latents()
         gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost_frames)
@@ -248,10 +232,11 @@ class Splicer:
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
         self.track_layout: TrackReader | None = None
-        #: Payload of the `metadata` packet and the `model` packets, to be set before the first GOP
-        #: is written.
+        #: Payload of the `metadata` packet, `model` and `attachment` packets, to be set before the
+        #: first GOP is written.
         self.metadata = b""
         self.models: list[Packet] = []
+        self.attachments: Iterable[Packet] = ()
 
     def add_tracks(self, layout: TrackReader) -> None:
         """The new stream has the tracks of this one."""
@@ -278,6 +263,8 @@ class Splicer:
             self.writer.write(model)
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
+        for attachment in self.attachments if not self.writer.frames else ():
+            self.writer.write(attachment)
         if gop.summary is not None and not gop.is_damaged:
             self.writer.write(Packet(Kind.SUMMARY, gop.summary))
         if gop.fit != self._fit:

@@ -1,41 +1,34 @@
-"""The painter's part of an encode: strength, weights and tokens of each GOP, as `fit` packets.
+"""The painter's part of an encode: strength and tokens of each GOP, as `fit` packets.
 
 source frames, packets, base frames ─► samples ─► finish ─► payloads by first frame of a GOP
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast
+from collections.abc import Mapping, Sequence
 
+from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
-from gvcodec.config import ResolvedConfig
-from gvcodec.painter.fitting.samples import FitSampler, Gop, part_limit
+from gvcodec.config import EncoderConfig, ResolvedConfig
+from gvcodec.errors import WrongModelError
+from gvcodec.models import model_id, painter_of
+from gvcodec.painter.model import Model, condition
 from gvcodec.painter.paint_strength import set_all_strengths
-from gvcodec.painter.payload_choice import FIT_NEEDS_TORCH, choose_payloads, has_torch
+from gvcodec.painter.samples import ClipSampler, Gop, Part
+from gvcodec.painter.strength import choose_strengths
 from gvcodec.painter.tokens.stage import TokenStage, add_tokens, search_obstacle, without_tokens
 from gvcodec.types import Planes
-from gvcodec.util.deprecation import warn_renamed
 
 
-class FitProgress(Protocol):
-    """Receives how far fitting is."""
-
-    def fitted(self, share: float) -> None:
-        """This part, 0…1, of the steps or the time of fitting is done."""
-        ...
-
-    def log_line(self, line: str) -> None:
-        """A line of the outcome of fitting."""
-        ...
-
-
-def log_function(progress: FitProgress) -> Callable[[str], None]:
-    """Its method for lines, which is called `say` in objects made for 1.0."""
-    if not hasattr(progress, "log_line") and hasattr(progress, "say"):
-        warn_renamed("progress.say", "progress.log_line")
-        return cast("Callable[[str], None]", progress.say)
-    return progress.log_line
+def painter_id(config: EncoderConfig) -> tuple[bytes | None, str]:
+    """First 8 bytes of the SHA-256 of the painter's file, or None and why nothing is painted ("" if
+    that is asked for, or the base has no painter)."""
+    if config.painter == "off" or base_of(config.base).slot is None:
+        return None, ""
+    try:
+        return model_id(painter_of(config.uses_tokens).find()), ""
+    except WrongModelError as error:
+        return None, f"not painted: {error}"
 
 
 class PainterStage:
@@ -48,17 +41,14 @@ class PainterStage:
         config: ResolvedConfig,
         payloads: Mapping[int, bytes] | None,
     ) -> None:
-        """`payloads`: results of fitting in an earlier pass."""
+        """`payloads`: those of an earlier pass."""
         self._header, self._config = header, config
         self._notes: list[str] = []
-        self._sampler: FitSampler | None = None
+        self._sampler: ClipSampler | None = None
         self._tokens: TokenStage | None = None
         is_painted = header.painter_id is not None and config.look > 0
-        if is_painted and config.chooses_strengths:
-            if config.uses_fitting and not has_torch():
-                self._notes.append(FIT_NEEDS_TORCH)
-            if payloads is None:
-                self._sampler = FitSampler(header.format, part_limit(config))
+        if is_painted and config.chooses_strengths and payloads is None:
+            self._sampler = ClipSampler(header.format)
         if is_painted and config.uses_tokens:
             # Their bytes depend on the quality, so each pass finds its own.
             payloads = None if payloads is None else without_tokens(payloads)
@@ -98,30 +88,24 @@ class PainterStage:
             if part is not None:
                 part.send_base(number, planes, size)
 
-    def finish(self, gops: Sequence[Gop], frames: int, progress: FitProgress | None) -> None:
+    def finish(self, gops: Sequence[Gop], frames: int) -> None:
         """Choose the payloads of a video with these GOPs and this number of frames."""
         if self._sampler is not None:
-            self._fit(self._sampler, gops, frames, progress if self._config.uses_fitting else None)
+            self.payloads = self._choose_strengths(self._sampler.parts(list(gops), frames))
             self._sampler = None
         if self._tokens is not None:
             self.payloads = add_tokens(self.payloads, self._tokens.finish())
             self._tokens = None
 
-    def _fit(
-        self, sampler: FitSampler, gops: Sequence[Gop], frames: int, progress: FitProgress | None
-    ) -> None:
-        """Choose the painter's strength for each GOP, and weights where they are asked for."""
-        if progress is not None:
-            progress.fitted(0.0)
-        self.payloads, reason = choose_payloads(
-            sampler.parts(list(gops), frames),
-            self._header,
-            self._config,
-            None if progress is None else log_function(progress),
-            None if progress is None else progress.fitted,
+    def _choose_strengths(self, parts: Sequence[Part]) -> dict[int, bytes]:
+        header, config = self._header, self._config
+        return choose_strengths(
+            Model.load(painter_of(config.uses_tokens).find()),
+            condition(header.base, header.scale, header.base_q),
+            parts,
+            (header.format.width, header.format.height),
+            config.look,
         )
-        if reason:
-            self._notes.append(reason)
 
     def next_packet(self, first: int) -> Packet | None:
         """The `fit` packet of the GOP whose first frame has this number, unless its payload is in

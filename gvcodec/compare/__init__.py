@@ -35,14 +35,13 @@ from gvcodec.edit.verify import Originals
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.input_options import InputOptions
 from gvcodec.limits import NO_LIMITS
-from gvcodec.painter.payload_choice import has_torch
 from gvcodec.planes import rgb_from_planes
 from gvcodec.rate.quality import missing_package, ssimulacra2
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.ffmpeg import find_ffmpeg
 from gvcodec.util.file_io import name_of
-from gvcodec.util.torch_settings import default_torch_settings
+from gvcodec.util.torch_settings import default_torch_settings, has_torch
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
@@ -280,7 +279,7 @@ def _distances() -> list[Metric]:
 
     if perceptual.find_weights():
         return [metric("LPIPS-Alex", perceptual.lpips("alex")), metric("DISTS", perceptual.dists())]
-    if (small := perceptual.guide_network("small")) is None:
+    if (small := perceptual.loss_network("small")) is None:
         return []
     loss = PerceptualLoss(weights=small[1])
 

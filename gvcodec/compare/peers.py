@@ -250,9 +250,11 @@ def encode(
     fmt: VideoFormat,
     quality: float,
     watch: Callable[[int], None] = lambda done: None,
+    preset: Sequence[str] = (),
 ) -> PeerEncode:
-    """Code frames by peer `name` and decode them; `watch` gets the number of frames sent. Raises
-    `UsageError` without an ffmpeg that has the encoder, `MediaError` when it fails."""
+    """Code frames by peer `name` and decode them; `watch` gets the number of frames sent, `preset`
+    replaces the words of `presets["compare"]`. Raises `UsageError` without an ffmpeg that has the
+    encoder, `MediaError` when it fails."""
     peer = PEERS[name]
     # x265 sometimes crashes on small pictures with a pool of threads.
     small = fmt.width * fmt.height < POOL_PIXELS
@@ -268,7 +270,7 @@ def encode(
         words = [
             *raw_input(fmt.width, fmt.height, fmt.frame_rate, fmt.bit_depth),
             *("-i", "pipe:0", "-fps_mode", "passthrough"),
-            *("-c:v", peer.library, *peer.presets["compare"], *options),
+            *("-c:v", peer.library, *(preset or peer.presets["compare"]), *options),
             *("-f", peer.muxer, stream),
         ]
         process = Process(program, words, peer.library)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, name_all
 from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.gops import GopSource, Splicer, pairs_of_gops
@@ -25,7 +26,10 @@ from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
-_MAY_DIFFER = ("start_pts", "format", "time_base", "is_bundled", "embeds_models", "needs")
+_MAY_DIFFER = (
+    *("start_pts", "format", "time_base", "is_bundled", "embeds_models", "needs"),
+    "gvc1d_id",  # it is not written again
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +102,14 @@ def _join(
     limits: Limits,
 ) -> CatReport:
     first = pieces[0].header
-    expected = replace(first, gvc1d_id=token_model_of([piece.header for piece in pieces]))
     for piece in pieces[1:]:
-        check_compatible(expected, piece.header, piece.name)
+        check_compatible(first, piece.header, piece.name)
     tick = _common_tick([piece.header.format.time_base for piece in pieces])
     start = round(first.start_pts * first.format.time_base / tick)
     header = replace(
         first,
         format=replace(first.format, time_base=tick),
         start_pts=start,
-        gvc1d_id=expected.gvc1d_id,
         needs=max(piece.header.needs for piece in pieces),
     )
     splicer = Splicer(output, header, threads, limits, models)
@@ -128,6 +130,7 @@ def _join(
                     if not number and not gop.first:
                         Metadata.unpack(source.metadata)
                         splicer.metadata, splicer.models = source.metadata, source.models
+                        splicer.attachments = source.attachments
                     tracks.read(gop)
                     stop = source.end if following is None else following.times[0]
                     until = None if is_last and following is None else stop * piece_tick
@@ -135,10 +138,10 @@ def _join(
                     tracks.hand_on(splicer, begin, until, shift * tick, is_joined)
                     gop.times = [round(time * piece_tick / tick) for time in gop.times]
                     splicer.write(gop, shift)
-                if number and (lost := Metadata.unpack(source.metadata)):
-                    # It belongs to the start of the file, which may be on its way already.
+                # They belong to the start of the file, which may be on its way already.
+                if number and (lost := list(_parts_at_start(source))):
                     notes.append(
-                        f"{piece.name}: {', '.join(lost.parts())} left out, the first stream's hold"
+                        f"{piece.name}: {', '.join(lost)} left out, the first stream's hold"
                     )
             except DamagedStreamError as error:
                 raise reader.name_file(error) from error
@@ -146,6 +149,13 @@ def _join(
     tracks.finish(splicer)
     splicer.finish(end)
     return CatReport(splicer.writer.frames, tuple(notes))
+
+
+def _parts_at_start(source: GopSource) -> Iterator[str]:
+    """Metadata and attachments of a stream that was read, in words."""
+    yield from Metadata.unpack(source.metadata).parts()
+    if attachments := attachments_of(source.attachments)[0]:
+        yield name_all(attachments)
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
@@ -156,11 +166,6 @@ def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
     return common if common.denominator < MAX_RATIO else min(ticks)
 
 
-def token_model_of(headers: Iterable[SequenceHeader]) -> bytes | None:
-    """The model of the tokens in any of these streams."""
-    return next((header.gvc1d_id for header in headers if header.gvc1d_id is not None), None)
-
-
 def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
     """Raise `UsageError`, with the difference, if a stream cannot be joined."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
@@ -168,8 +173,6 @@ def check_compatible(first: SequenceHeader, other: SequenceHeader, name: str) ->
             if entry.name in _MAY_DIFFER:
                 continue
             expected, actual = getattr(mine, entry.name), getattr(theirs, entry.name)
-            if entry.name == "gvc1d_id" and None in (expected, actual):
-                continue  # a GOP without tokens needs no model
             if expected != actual:
                 values = tuple(
                     value.hex() if isinstance(value, bytes) else value

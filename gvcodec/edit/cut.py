@@ -126,6 +126,7 @@ def _cut(
                     begin_seconds, until, shift * tick
                 )
                 splicer.metadata, splicer.models = metadata.pack(), source.models
+                splicer.attachments = source.attachments
             # Packets before the first frame and after the last belong to the piece with that frame.
             is_last = following is None and not cut_short
             span = (start_tick * tick if is_late else None, None if is_last else stop * tick)

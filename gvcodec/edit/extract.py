@@ -42,8 +42,6 @@ def extract(
     left_out = []
     if header.painter_id is not None:
         left_out.append("the painter")
-    if header.gvc1d_id is not None:
-        left_out.append("latent tokens")
     frames = 0
     with (
         PendingFile(path, overwrite) as pending,
@@ -53,6 +51,8 @@ def extract(
         for packet in reader.packets():
             if packet.kind is Kind.METADATA and Metadata.unpack(packet.payload):
                 left_out.append("title, chapters and tags")
+            if packet.kind is Kind.ATTACHMENT and "attachments" not in left_out:
+                left_out.append("attachments")
             if packet.is_frame:
                 output.write(restore_unit(header.base, packet.payload))
                 frames += 1

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream.attachments import attachments_of, pack
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
@@ -103,6 +104,7 @@ def _write_frames(
 
     source = GopSource(salvage.header, record_losses(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits, models)
+    splicer.attachments = _intact(source.attachments, result)
     tracks: TrackReader | None = None
     place = 0
     for gop in source:
@@ -140,6 +142,14 @@ def _write_frames(
     return result
 
 
+def _intact(packets: list[Packet], result: RepairReport) -> Iterator[Packet]:
+    """The complete ones of attachments, when they are written."""
+    attachments, losses = attachments_of(packets)
+    for line in losses:
+        result.note(line)
+    yield from pack(attachments)
+
+
 def _drop_undecodable(
     gop: Gop,
     header: SequenceHeader,
@@ -167,7 +177,6 @@ def _drop_undecodable(
             drops_all = is_second_try or sent_count == len(gop.packets)
             gop.packets = gop.packets[: 0 if drops_all else sent_count]
             gop.is_damaged = True
-            gop.drop_latents()
             _shorten(gop, header)
 
 

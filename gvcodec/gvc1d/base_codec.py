@@ -18,7 +18,7 @@ from gvcodec.bases import INDEX_END
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d import ops_exact
 from gvcodec.gvc1d.budgets import Budget
-from gvcodec.gvc1d.frame_coder import RATE_END, Frame, FrameCoder
+from gvcodec.gvc1d.frame_coder import Frame, FrameCoder
 from gvcodec.gvc1d.weights import read_network
 from gvcodec.models import report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
@@ -27,9 +27,14 @@ from gvcodec.types import Planes, VideoFormat
 _THREADED = ("linear", "layer_norm", "block", "attention", "gelu", "sigmoid")
 
 
+#: The coarsest coded rate that the encoder uses. Beyond it the miniature network's files grow while
+#: their quality falls.
+COARSEST_RATE = 64
+
+
 def rate_of(base_q: float) -> int:
-    """The coded rate, 0 (finest) to RATE_END, of an index 0 to INDEX_END."""
-    return round(base_q / INDEX_END * RATE_END)
+    """The coded rate, 0 (finest) to COARSEST_RATE, of an index 0 to INDEX_END."""
+    return round(base_q / INDEX_END * COARSEST_RATE)
 
 
 def open_coder(fmt: VideoFormat, model: Path, threads: int) -> FrameCoder:

@@ -2,8 +2,8 @@
 
     uniform      the same number for all windows
     rd           for each window the number with the least J, by the real entropy model
-    uniqueness   UniComp: more tokens where a frame differs from its group's first, none for frames
-                 that hardly do
+    uniqueness   UniComp: more tokens where a frame differs from its group's first, the fewest for
+                 frames that hardly do
     elbo         InfoTok: in proportion to -ELBO, the cost of a window that is coded whole
 
 `share` is that of all tokens that may be sent, on average (`rd` decides it itself). Every budget
@@ -23,12 +23,13 @@ from gvcodec.types import Planes
 
 #: Widths of the dead zone around predictions that are tried, in steps beyond one half.
 DEAD_ZONES = (0.0, 0.1, 0.2, 0.35)
-#: Shares of T that `rd` tries, and that training draws.
-SHARES = (1.0, 0.5, 0.25, 0.125, 0.0)
-#: UniComp: 1 - cosine of a frame's tokens to its group's first below which it sends none, and above
-#: which it begins a group.
+#: Shares of T that `rd` tries. The networks here were not trained on windows without tokens, so
+#: none is sent.
+SHARES = (1.0, 0.5, 0.25, 0.125)
+#: UniComp: 1 - cosine of a frame's tokens to its group's first below which it sends the fewest
+#: tokens, and above which it begins a group.
 LEAST_UNIQUENESS, NEW_GROUP = 0.002, 0.3
-#: InfoTok: fewest tokens of a window, as a share of T.
+#: Fewest tokens of a window, as a share of T (InfoTok).
 LEAST_SHARE = 1 / 16
 
 
@@ -82,7 +83,7 @@ class RateDistortion(Budget):
 
 class Uniqueness(Budget):
     """UniComp. A frame's uniqueness is 1 - cosine of its tokens to those of its group's first;
-    below `least` it sends no token."""
+    below `least` each window sends the fewest tokens."""
 
     least = LEAST_UNIQUENESS
 
@@ -97,7 +98,7 @@ class Uniqueness(Budget):
             return spread_tokens(coder, np.ones(coder.windows), self.share)
         unique = 1 - _cosine(tokens, self._first)  # [W]
         if unique.mean() < self.least:
-            return np.zeros(coder.windows, np.int32)
+            return np.full(coder.windows, fewest_tokens(coder), np.int32)
         if unique.mean() > NEW_GROUP:
             self._first = tokens
         # Windows by the softmax of their uniqueness, as frames in the paper.
@@ -162,7 +163,7 @@ def spread_tokens(coder: FrameCoder, weights: Integers, share: float) -> Integer
     """Tokens of each window [W], in proportion to weights, at most T and at least T / 16 each;
     together `share` of all."""
     full, windows = coder.config.tokens, coder.windows
-    least = max(1.0, LEAST_SHARE * full)
+    least = fewest_tokens(coder)
     target = max(share * full * windows, least * windows)
     low, high = 0.0, float(full * windows) / max(float(weights.min()), 1e-9)
     for _ in range(40):  # the factor at which the clipped sum is the target
@@ -171,6 +172,11 @@ def spread_tokens(coder: FrameCoder, weights: Integers, share: float) -> Integer
         low, high = (factor, high) if total < target else (low, factor)
     lengths: Integers = np.rint(np.clip(high * weights, least, full)).astype(np.int32)
     return lengths
+
+
+def fewest_tokens(coder: FrameCoder) -> int:
+    """Tokens that a window is sent with at least."""
+    return max(1, round(LEAST_SHARE * coder.config.tokens))
 
 
 def _cosine(a: Integers, b: Integers) -> Integers:

@@ -20,15 +20,18 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer
 
+from gvcodec.bitstream.attachments import NO_ROOM, Attachment, choose_fitting, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import ParsedTemporalUnit, hash_of_tracks, parse_temporal_unit
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.one_file.mp4_limits import check_mp4
 from gvcodec.source.source_metadata import chapters_of
+from gvcodec.tracks.attached_files import read_attachments
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.tracks.packets import TrackReader
 from gvcodec.tracks.tags import ANY_TEXT
 from gvcodec.util.file_io import BorrowedFile
+from gvcodec.util.messages import log_line
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 
@@ -99,6 +102,14 @@ class Demuxer:
             container.close()
             return None
         return Tracks(container, copier)
+
+    def attachments(self) -> list[Attachment]:
+        """Attachments and covers of the container that a stream has room for."""
+        with self._open() as container, self._name_errors():
+            kept, lost = choose_fitting(read_attachments(container))
+        if lost:
+            log_line(f"{self._name}: {name_all(lost)} left out: {NO_ROOM}")
+        return kept
 
     def describe(self) -> Metadata:
         """Title and chapters."""

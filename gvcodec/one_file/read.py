@@ -22,12 +22,14 @@ from gvcodec.bitstream import (
     PtsEncoder,
     SequenceHeader,
 )
+from gvcodec.bitstream.attachments import Attachment, pack
 from gvcodec.bitstream.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.bitstream.metadata_obu import (
     EntryType,
     FileDigest,
     ParsedTemporalUnit,
     UnitHash,
+    hash_of_attachments,
     hash_of_tracks,
     matches_gop,
     read_header,
@@ -93,13 +95,13 @@ def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
     """Write the original stream of a complete file. Return changes of its sound in words. Raises
     `_ChangedFileError` if frames were changed."""
     copy: _ExactCopy | None = None
-    tracks = demuxer.tracks()
+    attachments, tracks = demuxer.attachments(), demuxer.tracks()
     try:
         units = demuxer.units()
         opening = list(islice(units, 2))
         for timed_unit in chain(opening, units):
             try:
-                copy = copy or _ExactCopy(opening, tracks, out)
+                copy = copy or _ExactCopy(opening, tracks, attachments, out)
                 copy.send(timed_unit)
             except DamagedStreamError as error:
                 raise _ChangedFileError(f"frame {copy.frames if copy else 0}: {error}") from error
@@ -114,7 +116,13 @@ def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
 class _ExactCopy:
     """`opening`: the first two units, or the only one."""
 
-    def __init__(self, opening: Sequence[TimedUnit], tracks: Tracks | None, out: BinaryIO) -> None:
+    def __init__(
+        self,
+        opening: Sequence[TimedUnit],
+        tracks: Tracks | None,
+        attachments: Sequence[Attachment],
+        out: BinaryIO,
+    ) -> None:
         first = opening[0]
         header_bytes = first.unit.data_of(EntryType.HEADER)
         if header_bytes is None:
@@ -128,6 +136,8 @@ class _ExactCopy:
         self._gop_open = False
         self._base_hash: bytes | None = None
         self._hash, self._whole = UnitHash(), b""
+        self._attachment_hash = hash_of_attachments(attachments)
+        self._attachments = _attachment_packets(first.unit, attachments)
         #: The container has tracks that were not in the stream.
         self._has_added_tracks = tracks is not None and not any(
             entry.what is EntryType.TRACKS for entry in first.unit.entries
@@ -164,9 +174,12 @@ class _ExactCopy:
             self._timing.send(payload)
         for entry in unit.entries:
             if entry.what is EntryType.PACKET:
-                self._writer.write(entry.packet)
+                if self.frames or entry.packet.kind is not Kind.ATTACHMENT:
+                    self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._copy_tracks_packet(entry.data)
+        for packet in () if self.frames else self._attachments:
+            self._writer.write(packet)
         self._check_time(timed_unit.seconds)
         payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
@@ -190,6 +203,8 @@ class _ExactCopy:
         self._writer.finish(self._base_hash)
         if digest and digest.tracks != track_hash:
             return "its sound or subtitles are not those that were written"
+        if digest and digest.attachments not in (b"", self._attachment_hash):
+            return "its attachments are not those that were written"
         return ""
 
     def _begin_gop(self, unit: ParsedTemporalUnit) -> None:
@@ -248,6 +263,14 @@ def _timing_in(unit: ParsedTemporalUnit) -> Iterator[bytes]:
             yield entry.packet.payload
 
 
+def _attachment_packets(
+    unit: ParsedTemporalUnit, attachments: Sequence[Attachment]
+) -> list[Packet]:
+    """The attachments of the container; of a file by release 1.0 those in its first unit."""
+    packets = (entry.packet for entry in unit.entries if entry.what is EntryType.PACKET)
+    return [p for p in packets if p.kind is Kind.ATTACHMENT] or list(pack(attachments))
+
+
 def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
     """Seconds of the container at which tick 0 of the stream is shown, by the first unit. If sound
     begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first one
@@ -301,9 +324,6 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
         raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)", code="not-gvcodec")
     if not survey.is_painted:
         header = replace(header, painter_id=None)
-    if not survey.is_painted or survey.is_damaged:
-        # Tokens mean nothing without those before them.
-        header = replace(header, gvc1d_id=None)
     check(header, False, limits)
     tracks = demuxer.tracks()
     try:
@@ -410,6 +430,8 @@ class _RestWriter:
                 self._writer.write(entry.packet)
         if metadata := self._metadata(unit):
             self._writer.write(Packet(Kind.METADATA, metadata))
+        for packet in _attachment_packets(unit, self._demuxer.attachments()):
+            self._writer.write(packet)
         if self._tracks is not None:
             self._tracks.shift = self._begin - self._first * self._tick
             self._tracks.begin = None if whole else self._begin
@@ -447,8 +469,6 @@ class _RestWriter:
     def _is_copied(self, packet: Packet) -> bool:
         """Whether a packet is valid in the new stream. Weights are written with the GOP, metadata
         and models with the first one; hashes and PSNR belong to the whole file."""
-        if packet.kind is Kind.LATENT:
-            return self._header.gvc1d_id is not None
         return packet.kind in (Kind.SUMMARY, Kind.EXTRA)
 
     def _write_time(self, seconds: Fraction, key: bool) -> None:

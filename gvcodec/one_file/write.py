@@ -19,12 +19,14 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.attachments import Attachment, AttachmentReader, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import (
     Entry,
     EntryType,
     FileDigest,
     UnitHash,
+    hash_of_attachments,
     hash_of_tracks,
     insert_entries,
     pack,
@@ -37,7 +39,8 @@ from gvcodec.one_file.demux import Demuxer
 from gvcodec.sink.feed import display_size, write_display_size
 from gvcodec.sink.output import name_errors
 from gvcodec.sink.track_muxing import MUXERS, TrackMuxer
-from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of
+from gvcodec.tracks.attached_files import choose_held, read_attachments
+from gvcodec.tracks.packets import TrackReader, TrackWriter, kinds_of, with_attachments
 from gvcodec.util.boxes import find_box, read_at
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import log_line
@@ -70,7 +73,7 @@ def one_file_suffix(path: str | None) -> str:
 
 
 def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
-    """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
+    """Bytes of the file that plays everywhere, and of sound, subtitles and attachments in it."""
     with work_folder() as folder:
         path = Path(folder) / f"whole{suffix}"
         write_one_file(Reader(io.BytesIO(stream)), path, False, NO_LIMITS)
@@ -79,13 +82,17 @@ def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
 
 
 def tracks_in(path: str) -> tuple[int, int, str] | None:
-    """Bytes, packets and kinds of sound and subtitles, None without any. Raises `MediaError`."""
+    """Bytes, packets and kinds of sound, subtitles and attachments, None without any. Raises
+    `MediaError`."""
     with open(path, "rb") as file, name_errors(path), av.open(file, "r") as container:
         streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        attachments = [len(attachment.data) for attachment in read_attachments(container)]
         sizes = [packet.size for packet in container.demux(streams)] if streams else []
+        sizes += attachments
         if not any(sizes):
             return None
-        return sum(sizes), sum(size > 0 for size in sizes), kinds_of(streams)
+        kinds = with_attachments(kinds_of(streams), bool(attachments))
+        return sum(sizes), sum(size > 0 for size in sizes), kinds
 
 
 def write_one_file(
@@ -138,17 +145,19 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
 
 
 def _seal(path: Path, kind: str, whole: FileDigest, entries: list[Entry], sound: bytes) -> None:
-    """Put the hash of the tracks in the file into the `whole` entry after these entries. `sound`:
-    data of that entry."""
+    """Put the hashes of tracks and attachments in the file into the `whole` entry after these
+    entries. `sound`: data of that entry."""
     with open(path, "r+b") as file:
-        tracks = Demuxer(file, "mov" if kind == "mp4" else "matroska", str(path)).tracks()
-        if tracks is None:
-            return
-        try:
-            tracks.adopt(sound)
-            complete = replace(whole, tracks=tracks.digest())
-        finally:
-            tracks.close()
+        demuxer = Demuxer(file, "mov" if kind == "mp4" else "matroska", str(path))
+        complete, tracks = whole, demuxer.tracks()
+        if whole.attachments:
+            complete = replace(whole, attachments=hash_of_attachments(demuxer.attachments()))
+        if tracks is not None:
+            try:
+                tracks.adopt(sound)
+                complete = replace(complete, tracks=tracks.digest())
+            finally:
+                tracks.close()
         before, after = (pack([*entries, digest.entry()]) for digest in (whole, complete))
         with mmap.mmap(file.fileno(), 0) as data:
             at = data.rfind(before)
@@ -225,6 +234,9 @@ class _Muxer:
         self._tracks: TrackReader | None = None
         self._muxed: TrackMuxer | None = None
         self.metadata = Metadata()
+        #: Of the stream; those that the file holds once it is begun.
+        self._attachments, self._held = AttachmentReader(), list[Attachment]()
+        self._lost: list[str] = []
         #: Data of the `sound` entry, empty without one.
         self.sound = b""
         #: The unit of the newest frame, whose end is not known yet, and entries after it.
@@ -240,10 +252,11 @@ class _Muxer:
 
     @property
     def notes(self) -> list[str]:
-        return self._muxed.notes if self._muxed else []
+        return [*self._lost, *(self._muxed.notes if self._muxed else [])]
 
     def send(self, packet: Packet) -> None:
         """Take the next packet."""
+        self._attachments.send(packet)
         if packet.is_frame:
             self._begin_unit(packet)
         elif packet.kind is Kind.UNKNOWN:
@@ -253,7 +266,7 @@ class _Muxer:
             )
         elif packet.kind is Kind.TRACKS:
             self._send_tracks(packet.payload)
-        elif packet.is_copied:
+        elif packet.is_copied and packet.kind is not Kind.ATTACHMENT:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
 
@@ -271,7 +284,9 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.END, base_hash))
         before = list(unit.entries)
         self._hash.send(unit.payload, before)
-        whole = FileDigest(self._hash.frames, self._hash.digest(), hash_of_tracks((), False, True))
+        hashes = self._hash.digest(), hash_of_tracks((), False, True)
+        attachments = hash_of_attachments(self._held) if self._held else b""
+        whole = FileDigest(self._hash.frames, *hashes, attachments)
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before
@@ -288,6 +303,8 @@ class _Muxer:
                 self._close_gop(self._pending_unit)
             self._hash.send(self._pending_unit.payload, self._pending_unit.entries)
             self._write(self._pending_unit, unit.pts)
+        elif not self._frames:
+            self._choose_attachments()
         if key:
             unit.entries = [
                 Entry(EntryType.HEADER, self._header.pack()),
@@ -306,6 +323,12 @@ class _Muxer:
         self._gop_frames += 1
         self._crc = zlib.crc32(packet.payload, self._crc)
         self._pending_unit = unit
+
+    def _choose_attachments(self) -> None:
+        self._held, left_out = choose_held(self._attachments.finish(), self._kind)
+        self._lost = self._attachments.losses
+        if left_out:
+            self._lost.append(f"{name_all(left_out)} left out, {self._suffix} has no place")
 
     def _close_gop(self, unit: _Unit) -> None:
         crc = self._crc.to_bytes(4, "little")
@@ -346,7 +369,9 @@ class _Muxer:
             # 21 ms early and rewrite subtitles of MP4: the stream would not come back.
             self._video = self._add_video(unit)
             kind, zero = (self._kind, self._suffix), self._header.start_pts * self._tick
-            self._muxed = TrackMuxer(self._container, *kind, self._tracks, self.metadata, zero)
+            self._muxed = TrackMuxer(
+                self._container, *kind, self._tracks, self.metadata, zero, self._held
+            )
         packet = packet_of(insert_entries(restore_unit("av1", unit.payload), unit.entries))
         packet.stream, packet.time_base = self._video, self._tick
         packet.pts = packet.dts = unit.pts

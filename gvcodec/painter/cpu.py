@@ -25,7 +25,7 @@ class CpuPainter:
 
     painter = CpuPainter(height, width, threads)
     painter.start(condition(base, scale, q), model)
-    planes = painter.paint(base_frame, vectors, own)
+    planes = painter.paint(base_frame, vectors, frame_condition)
     """
 
     def __init__(self, height: int, width: int, threads: int) -> None:
@@ -67,7 +67,7 @@ class CpuPainter:
 
 def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray[np.int16]:
     """Motion of a luma plane against the frame before it, estimated outside the coding loop: `(2,
-    h, w)`, (dy, dx) of each block of `BLOCK` luma pixels, where the reference has its content.
+    h, w)`, (dy, dx) of each block of `BLOCK` luma pixels, to its content in the reference.
     Whole videos are searched by `BlockMotion`, frame by frame."""
     height, width = current.shape
     motion = BlockMotion(width, height, threads)

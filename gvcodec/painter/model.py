@@ -1,4 +1,4 @@
-"""Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
+"""Numbers of the painter: layers, conditions, their file, strength; bounds that the C++
 painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
 The use of these numbers: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
@@ -7,7 +7,7 @@ A file is safetensors with the key `painter` in its metadata: a JSON object of t
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
 (outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16,
 each (outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for
-fitting. A painter that tokens can steer has tokens.weight int16 (outputs of style, D) and the
+training. A painter that tokens can steer has tokens.weight int16 (outputs of style, D) and the
 layers tokens.I.* of their entropy network as well (`tokens.TokenModel`).
 """
 
@@ -276,33 +276,13 @@ class Model:
         if shapes != expected or self.depth > 64:
             raise ValueError("layers do not fit together")
 
-    def sizes(self) -> dict[str, int]:
-        """Weights of the tensors that can be fitted, by name."""
-        return {
-            f"{name}.{part}": getattr(layer, part).size
-            for name, layer in self.layers.items()
-            for part in ("weight", "bias")
-        }
-
-    def add_deltas(
-        self, deltas: dict[str, tuple[NDArray[np.int64], int]], strength: Strength = NEUTRAL
-    ) -> Model:
-        """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
-        are added, weights are cut to ±127, biases to ±2^28; then by `strength`."""
-        layers = dict(self.layers)
-        for name, (values, shift) in deltas.items():
-            layer, part = name.rsplit(".", 1)
-            before = getattr(layers[layer], part)
-            limit = 127 if part == "weight" else 1 << 28
-            moved = before.astype(np.int64) + (values << shift).reshape(before.shape)
-            after = np.clip(moved, -limit, limit)
-            fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
-            layers[layer] = Layer(**fields)
-        layers["head"] = strength.apply(layers["head"])
+    def with_strength(self, strength: Strength) -> Model:
+        """The painter at a strength."""
+        layers = {**self.layers, "head": strength.apply(self.layers["head"])}
         return Model(layers, self.conditions, self.tokens)
 
     def paints_like(self, other: Model) -> bool:
-        """Whether another model, made from the same one by `add_deltas`, has equal integers."""
+        """Whether another model, made from the same one by `with_strength`, has equal integers."""
         return self.conditions is other.conditions and all(
             layer is other.layers[name]
             or all(

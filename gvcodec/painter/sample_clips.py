@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gvcodec import _core
 from gvcodec.painter.cpu import CpuPainter, block_vectors
-from gvcodec.painter.fitting.samples import Sample
 from gvcodec.painter.model import Ints, Model
+from gvcodec.painter.samples import Sample
 from gvcodec.types import BLOCK, Plane, Planes
 
 
@@ -38,7 +38,7 @@ def _changes(
     return [_block_changes(now, before, vectors) for (before, now), vectors in pairs]
 
 
-class _Run(NamedTuple):
+class _Clip(NamedTuple):
     """Frames, each one's own entry of the condition, motion of base frames and of sources, and how
     the sources' blocks change."""
 
@@ -50,9 +50,9 @@ class _Run(NamedTuple):
 
 
 class SampleClips:
-    """Runs of (base frame, source) that belong together, with motion of both; `frame_condition`:
-    each frame's own entry of the condition. Runs of one frame are left out. `keeps_painted`:
-    unsteered runs of the last model are kept, to be asked for again."""
+    """Clips of (base frame, source) that belong together, with motion of both; `frame_condition`:
+    each frame's own entry of the condition. Clips of one frame are left out. `keeps_painted`:
+    unsteered clips of the last model are kept, to be asked for again."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class SampleClips:
         frame_condition: Sequence[Sequence[int]],
         keeps_painted: bool = False,
     ) -> None:
-        self._runs = []
+        self._clips = []
         self._painter: CpuPainter | None = None
         self._painted: dict[int, list[Planes]] | None = {} if keeps_painted else None
         self._painted_by: Model | None = None
@@ -68,16 +68,16 @@ class SampleClips:
             if len(sample) > 1:
                 base, source = ([pair[i][0] for pair in sample] for i in (0, 1))
                 along = _vectors(source)
-                run = _Run(sample, rates, _vectors(base), along, _changes(source, along))
-                self._runs.append(run)
+                clip = _Clip(sample, rates, _vectors(base), along, _changes(source, along))
+                self._clips.append(clip)
 
     def _excess(self, lumas: Iterable[Sequence[Plane]], limit: float = math.inf) -> float:
-        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs or
-        whole blocks. No run lowers the sum, so once the mean is above `limit` the rest is not
+        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without clips or
+        whole blocks. No clip lowers the sum, so once the mean is above `limit` the rest is not
         looked at."""
-        total, count = 0.0, max(1, sum(len(run.change) for run in self._runs))
-        for run, planes in zip(self._runs, lumas, strict=False):
-            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True):
+        total, count = 0.0, max(1, sum(len(clip.change) for clip in self._clips))
+        for clip, planes in zip(self._clips, lumas, strict=False):
+            for ours, theirs in zip(_changes(planes, clip.along), clip.change, strict=True):
                 # Pictures below 16×16 have no whole block.
                 if ours.size:
                     total += float(np.maximum(0, ours - theirs).mean())
@@ -86,7 +86,7 @@ class SampleClips:
         return total / count
 
     def excess_of_base(self) -> float:
-        return self._excess([base[0] for base, _ in run.sample] for run in self._runs)
+        return self._excess([base[0] for base, _ in clip.sample] for clip in self._clips)
 
     def excess_of(
         self,
@@ -94,40 +94,40 @@ class SampleClips:
         stream: Ints,
         limit: float = math.inf,
     ) -> float:
-        """Excess of painted runs; if it is above `limit`, a part of it that is above `limit`
+        """Excess of painted clips; if it is above `limit`, a part of it that is above `limit`
         too."""
         painted = self.paint(model, stream)
-        return self._excess(([planes[0] for planes in run] for run in painted), limit)
+        return self._excess(([planes[0] for planes in clip] for clip in painted), limit)
 
     def block_excess(self, lumas: Iterable[Sequence[Plane]]) -> NDArray[np.float32]:
         """The change of each block of painted luma beyond the source's change, the mean over
         frames, (H / 16, W / 16), in 10-bit codes."""
         excess = [
             np.maximum(0, ours - theirs)
-            for run, planes in zip(self._runs, lumas, strict=True)
-            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True)
+            for clip, planes in zip(self._clips, lumas, strict=True)
+            for ours, theirs in zip(_changes(planes, clip.along), clip.change, strict=True)
         ]
         means: NDArray[np.float32] = np.mean(excess, 0)
         return means
 
     def __len__(self) -> int:
-        return len(self._runs)
+        return len(self._clips)
 
     def last_pair(self, number: int) -> tuple[Planes, Planes]:
-        """Base frame and source of the last frame of a run."""
-        return self._runs[number].sample[-1]
+        """Base frame and source of the last frame of a clip."""
+        return self._clips[number].sample[-1]
 
     def paint(
         self, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None = None
     ) -> Iterator[list[Planes]]:
-        """Each run, painted afresh; steered by `style_offsets` of regions."""
-        for number in range(len(self._runs)):
+        """Each clip, painted afresh; steered by `style_offsets` of regions."""
+        for number in range(len(self._clips)):
             yield self.paint_one(number, model, stream, style_offsets)
 
     def paint_one(
         self, number: int, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None = None
     ) -> list[Planes]:
-        """A run; all are of one size."""
+        """A clip; all are of one size."""
         if self._painted is None or style_offsets is not None:
             return self._paint(number, model, stream, style_offsets)
         if self._painted_by is None or not model.paints_like(self._painted_by):
@@ -139,11 +139,11 @@ class SampleClips:
     def _paint(
         self, number: int, model: Model, stream: Ints, style_offsets: NDArray[np.int8] | None
     ) -> list[Planes]:
-        run = self._runs[number]
+        clip = self._clips[number]
         if self._painter is None:
-            height, width = run.sample[0][0][0].shape
+            height, width = clip.sample[0][0][0].shape
             self._painter = CpuPainter(height, width, 1)
         painter = self._painter
         painter.start(stream, model, style_offsets)
-        frames = zip(run.sample, [None, *run.moves], run.frame_condition, strict=True)
+        frames = zip(clip.sample, [None, *clip.moves], clip.frame_condition, strict=True)
         return [painter.paint(base, vectors, entry) for (base, _), vectors, entry in frames]

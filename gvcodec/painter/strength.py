@@ -1,21 +1,21 @@
 """Chooses how strongly each GOP is painted: as strongly as possible without visible flicker, and
-not at all where painted texture differs too much from the source's (`texture_check`).
+not at all if painted texture differs too much from the source's (`texture_check`).
 
 Flicker is the excess of `sample_clips`. The first strength of `STRENGTH_STEPS` whose painted clips
 have at most `LIMIT` times the excess of base frames is chosen, else the last one. A new strength
-costs a `fit` packet, so it is chosen again only where that packet is small compared with the GOP.
+costs a `fit` packet, so it is chosen again only if that packet is small compared with the GOP.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from gvcodec.painter.fitting.samples import Part
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.paint_strength import with_look
-from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read_deltas
+from gvcodec.painter.payload import BASE, IDENTITY, join_strength
 from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.samples import Part
 from gvcodec.painter.texture_check import has_texture_mismatch
 from gvcodec.painter.video import DEFAULT
 
@@ -32,60 +32,42 @@ _SHARE = 0.01
 
 
 def choose_strength(
-    model: Model,
-    stream: Ints,
-    payload: bytes,
-    clips: SampleClips,
-    paint_strength: int = DEFAULT,
+    model: Model, stream: Ints, clips: SampleClips, paint_strength: int = DEFAULT
 ) -> Strength:
-    """The strength for clips of a GOP that `payload` (without one) paints, as the dial stands at
-    `paint_strength`."""
+    """The strength for clips of a GOP at `paint_strength`, the viewer's setting."""
     limit = LIMIT * clips.excess_of_base() + FLOOR
     *weaker, last = (with_look(strength, paint_strength) for strength in STRENGTH_STEPS)
     for strength in weaker:
-        if clips.excess_of(_painter_with(model, payload, strength), stream, limit) <= limit:
+        if clips.excess_of(model.with_strength(strength), stream, limit) <= limit:
             return strength
     return last
-
-
-def _painter_with(model: Model, payload: bytes, strength: Strength) -> Model:
-    """The painter as a payload (without a strength) changes it, at a strength."""
-    deltas = read_deltas(payload, model.sizes())
-    return model.add_deltas({d.name: (d.values, d.exponent) for d in deltas or ()}, strength)
 
 
 def choose_strengths(
     model: Model,
     stream: Ints,
     parts: Sequence[Part],
-    fit_payloads: Mapping[int, bytes],
     area: Area,
     paint_strength: int = DEFAULT,
 ) -> dict[int, bytes]:
-    """`fitted` (payloads by the frame from which on they hold) with a strength for each GOP of the
-    parts, or base frames. `area`: width and height of the video; `paint_strength`: 1…100, where its
-    dial stands."""
-    payloads = dict(fit_payloads)
-    weights, strength = BASE, with_look(NEUTRAL, paint_strength)
-    is_mismatch, has_sent = False, False
+    """Payloads of `fit` packets by the frame from which on they hold: the strength of each GOP of
+    the parts, or base frames. `area`: width and height of the video; `paint_strength`: 1…100, the
+    viewer's setting."""
+    payloads: dict[int, bytes] = {}
+    strength, is_mismatch = with_look(NEUTRAL, paint_strength), False
     for part in parts:
         ends = [*(gop.first for gop in part.gops[1:]), math.inf]
         for gop, end in zip(part.gops, ends, strict=False):
-            is_new_fit = gop.first in fit_payloads
-            weights, has_sent = fit_payloads.get(gop.first, weights), has_sent or is_new_fit
-            if weights == IDENTITY:
-                continue
             numbers = [
                 number for number, first in enumerate(part.firsts) if gop.first <= first < end
             ]
-            is_cheap = len(weights) <= _SHARE * gop.size
-            if numbers and (is_new_fit or is_cheap or gop is part.gops[0]):
+            is_cheap = len(BASE) <= _SHARE * gop.size
+            if numbers and (is_cheap or gop is part.gops[0]):
                 frame_condition = [[rate(size, *area) for size in part.sizes[n]] for n in numbers]
                 clips = SampleClips([part.samples[n] for n in numbers], frame_condition)
-                strength = choose_strength(model, stream, weights, clips, paint_strength)
-                painter = _painter_with(model, weights, strength)
-                is_mismatch = has_texture_mismatch(clips, painter, stream)
-            payload = IDENTITY if is_mismatch else join_strength(weights, strength)
-            if has_sent or payload != BASE:
-                payloads[gop.first], has_sent = payload, True
+                strength = choose_strength(model, stream, clips, paint_strength)
+                is_mismatch = has_texture_mismatch(clips, model.with_strength(strength), stream)
+            payload = IDENTITY if is_mismatch else join_strength(BASE, strength)
+            if payloads or payload != BASE:
+                payloads[gop.first] = payload
     return payloads

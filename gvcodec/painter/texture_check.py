@@ -1,5 +1,5 @@
-"""Finds GOPs and regions where painted texture is wrong: slides, screens and captions, whose base
-frames keep nearly all detail, would get texture that their source does not have.
+"""Finds GOPs and regions in which painted texture is wrong: slides, screens and captions, whose
+base frames keep nearly all detail, would get texture that their source does not have.
 
 The check compares the energies of detail in 16×16 patches (`energies`) of painted frames and of
 base frames with those of the source."""
@@ -34,7 +34,7 @@ def has_texture_mismatch(clips: SampleClips, model: Model, stream: Ints) -> bool
 
 
 def find_unpainted_regions(clips: SampleClips, model: Model, stream: Ints) -> Regions:
-    """Regions (rows, columns) where painted frames are so far from the source's texture, by the
+    """Regions (rows, columns) in which painted frames are so far from the source's texture, by the
     same measure."""
     painted, base = np.zeros(1), np.zeros(1)
     for of_painted, of_base, of_source in _clip_energies(clips, model, stream):

@@ -1,10 +1,10 @@
-"""Tokens that steer the painter: small integers by region, their bytes, and levels made of them.
+"""Tokens that steer the painter: small integers by region, their bytes, and their style offsets.
 
 Each window of 256×256 luma samples has up to 21 tokens of `D` integers, coarse to fine: its own,
 those of its four quadrants and those of its sixteen regions of 64×64. A window has the first 0, 1,
-5 or 21 of them. The sum of the integers of a region, its quadrant and its window is the region's
-level, which the painter's table converts to an offset of the sums of its layer `style`
-(docs/spec/painter.md, tokens).
+5 or 21 of them. The sum of the integers of a region, its quadrant and its window, times `STEP`,
+is the region's style offset, which the painter's table weighs into the sums of its layer `style`
+(docs/spec/painter.md, tokens: "levels").
 
 Bytes: two bits for each window, then one rANS packet of all integers, each by a Laplace table that
 the integer network of the painter's file predicts from the integers before (docs/spec/fit.md).
@@ -26,9 +26,9 @@ from gvcodec.errors import DamagedStreamError
 Ints = NDArray[np.int32]
 #: Sides of a window, a quadrant and a region, in luma samples.
 SIDES = WINDOW, QUADRANT, REGION = 256, 128, 64
-#: The largest integer, the level of an integer 1, and the largest level.
+#: The largest integer, the style offset of an integer 1, and the largest style offset.
 LARGEST, STEP, MAX_STYLE_OFFSET = 7, 8, 63
-#: The most that a level adds to a sum of `style`.
+#: The largest weight of a style offset in a sum of `style`.
 MAX_TOKEN_WEIGHT = 508
 #: Inputs of the entropy network besides one for each place of a token: the kind of a token,
 #: quality, integers before.
@@ -48,8 +48,8 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenModel:
-    """`weight` (outputs of `style`, D) int16, the weight of a level in each sum of `style`, and the
-    layers of the entropy network."""
+    """`weight` (outputs of `style`, D) int16, the weight of a style offset in each sum of
+    `style`, and the layers of the entropy network."""
 
     weight: NDArray[np.int16]
     network: tuple[Layer, ...]
@@ -114,7 +114,7 @@ def keep_kinds(tokens: Tokens, kinds: int) -> Tokens:
 class Layout(NamedTuple):
     """Coded tokens in the order of the file. `kind`: 0 window, 1 quadrant, 2 region; `row` and
     `column` among those of its kind; the places in the order of the token that it lies in, and of
-    its neighbours of the same kind to the left and above, −1 where none is coded."""
+    its neighbours of the same kind to the left and above, −1 if none is coded."""
 
     kind: Ints
     row: Ints

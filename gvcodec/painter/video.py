@@ -56,12 +56,12 @@ def open_painter(
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
-    """Whether painted samples are the same on every machine: they are where the base's are."""
+    """Whether painted samples are the same on every machine: they are if the base's are."""
     return header.painter_id is not None
 
 
 def check_paint_strength(paint_strength: int, paints: bool) -> None:
-    """Raises `UsageError` for a strength out of range, or where nothing is painted."""
+    """Raises `UsageError` for a strength out of range, or if nothing is painted."""
     if not NO_PAINT <= paint_strength <= BOLD:
         raise UsageError(f"look is {NO_PAINT}…{BOLD}, not {paint_strength}", code="option-value")
     if not paints:

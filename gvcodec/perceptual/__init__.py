@@ -102,12 +102,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise MissingWeightsError(f"{path}: not a file of weights ({error})") from None
 
 
-def guide_network(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
-    """The perceptual network of fitting and its weights: "vgg", or else "small", shipped with the
-    painters; only `leader` if named. None if they are missing."""
-    if leader != "small" and find_weights():
+def loss_network(name: str = "") -> tuple[str, dict[str, Tensor]] | None:
+    """The network of perceptual losses and its weights: "vgg", or else "small", shipped with the
+    painters; only `name` if given. None if they are missing."""
+    if name != "small" and find_weights():
         return "vgg", load_weights("vgg")
-    if leader == "vgg":
+    if name == "vgg":
         return None
     try:
         return "small", read_weights(GUIDE.find())

@@ -1,4 +1,4 @@
-"""Losses that need no network, for training and fitting the painter, on planes in 0…1. The
+"""Losses that need no network, for training the painter, on planes in 0…1. The
 perceptual loss is in `vgg`.
 
 VMAF is held out: it is in none of them.

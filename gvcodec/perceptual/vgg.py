@@ -1,7 +1,7 @@
 """LPIPS-VGG and DISTS as one loss with its own backward pass: VGG16 in 8-bit integers if the CPU
 has the kernels.
 
-The loss is most of the cost of training and fitting, so it is written out: one pass through VGG16
+The loss is most of the cost of training, so it is written out: one pass through VGG16
 with DISTS' pooling serves both distances, the source's maps are computed once, only the gradient
 with respect to the picture is computed, each stage's gradient is assembled from a few matrix
 products instead of a chain of elementwise operations, and convolutions (forward, and backward as

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gvcodec.base import BaseEncoder
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encode_stream import VideoSource, encode_source
+from gvcodec.codec.encode_stream import VideoSource, count_tracks, encode_source
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -85,8 +85,8 @@ ProgressWrapper = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
 
 @dataclass(frozen=True, slots=True)
 class VideoStats:
-    """Figures that all passes share: number of frames, approximate bytes of sound and subtitles,
-    duration of the video in seconds (None: by its frame rate)."""
+    """Figures that all passes share: number of frames, approximate bytes of sound, subtitles and
+    attachments, duration of the video in seconds (None: by its frame rate)."""
 
     format: VideoFormat
     frames: int
@@ -109,7 +109,7 @@ class EncodePass:
     notes: list[str]
     base_q: float
     base: str
-    #: "audio", "subtitles" or both.
+    #: As from `kinds_of`.
     track_kinds: str = ""
     #: Whether sound is the source's own, not re-encoded.
     copies_sound: bool = False
@@ -133,7 +133,8 @@ def measure_video(open_source: SourceFactory, watch: ProgressWrapper) -> VideoSt
     with open_source() as source:
         # In the pieces of `encode_pass`, since every piece has a header.
         tracks = source.tracks
-        frames, track_bytes = 0, len(tracks.pop()) if tracks else 0
+        track_bytes = sum(len(attachment.data) for attachment in source.attachments)
+        frames, track_bytes = 0, track_bytes + (len(tracks.pop()) if tracks else 0)
         last = 0
         for frame in watch(source, "count", None):
             frames, last = frames + 1, frame.pts
@@ -168,14 +169,14 @@ def encode_pass(
         writer = encode_source(source, watched, encoder, stream, writes_painted_hash)
         data = stream.getvalue()
         reader = Reader(io.BytesIO(data))
-        kinds = source.tracks.kinds if source.tracks else ""
+        track_packets, kinds = count_tracks(source)
         sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]
         return EncodePass(
             source.format,
             data,
             sizes,
             writer.track_size,
-            source.tracks.packets if source.tracks else 0,
+            track_packets,
             encoder.psnr_y,
             encoder.fit_payloads,
             [*source.notes, *encoder.notes],

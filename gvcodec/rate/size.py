@@ -34,22 +34,22 @@ from gvcodec.rate.one_pass import (
 )
 from gvcodec.rate.scenes import allocate_scenes
 
-#: Steps of the index of a base without trims, and the largest step on the scale.
+#: Steps of the index of a base without lambda offsets, and the largest step on the scale.
 _STEP, _MAX_STEP = 0.25, 0.035
-#: Places nearer to each other than this have the same bytes.
+#: Positions nearer to each other than this have the same bytes.
 _FINEST_OFFSET = 0.002
 
 
 class Scale:
     """Negative natural log of a file's bytes, from `low`, the finest index, to `high`, the coarsest
-    one or the largest trim beyond. An index has the place of the average bytes of its files
-    (`Base.rates`); between indices, and beyond the coarsest one, trims of lambda subdivide the
-    scale. So a step saves about the same share of bytes in every base."""
+    one with the largest `log_lambda_offset`. An index has the position of the average bytes of its
+    files (`Base.rates`); between indices, and beyond the coarsest one, offsets of log lambda
+    subdivide the scale. So a step saves about the same share of bytes in every base."""
 
     def __init__(self, config: EncoderConfig) -> None:
         base = base_of(config.base)
         self._standard, self._max_base_q = base.standard, config.max_base_q
-        # A trim is better between the coarsest picture of full size and the coarsest of all.
+        # An offset is better between the coarsest picture of full size and the coarsest of all.
         self._full = min(base.coarsest_full, config.max_base_q)
         self._index = [index for index, _ in base.rates]
         self._rate = [-math.log(bpp) for _, bpp in base.rates]
@@ -61,14 +61,14 @@ class Scale:
         )
 
     def position_of(self, index: float, log_lambda_offset: float) -> float:
-        """The place of an index with a trim."""
+        """The position of an index with an offset of log lambda."""
         slope = self._standard.log_lambda_slope if self._standard else 0.0
         position = float(np.interp(index, self._index, self._rate))
         return position + slope * (log_lambda_offset - self._default_offset)
 
     def settings_at(self, x: float, near: float | None = None) -> tuple[float, float]:
-        """Index and trim of a place. The index is `near` if a trim from there suffices, since the
-        least change of the index changes all frames."""
+        """Index and `log_lambda_offset` of a position. The index is `near` if an offset from there
+        suffices, since the least change of the index changes all frames."""
         index = float(np.interp(x, self._rate, self._index))
         if self._standard is None:
             return min(round(index / _STEP) * _STEP, self._max_base_q), 0.0
@@ -112,8 +112,11 @@ class RatedFile:
 
 #: Bytes of an entry's header in a container, and by which sizes there may grow, at most.
 _ENTRY_BYTES = 16
-#: Advice if sound takes too much of a file.
-SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
+#: Advice if sound or attachments take too much of a file.
+SMALLER_SOUND = (
+    "--sound opus:24k codes sound smaller, --no-sound drops it, --no-attachments fonts and covers"
+)
+_KINDS = "sound, subtitles and attachments"
 
 
 class TooSmallError(UsageError):
@@ -138,10 +141,10 @@ class TooSmallError(UsageError):
 
 
 def check_sound_size(limit: float, track_bytes: int) -> None:
-    """Raise `UsageError` if sound and subtitles leave no bytes for a picture."""
+    """Raise `UsageError` if sound, subtitles and attachments leave no bytes for a picture."""
     if track_bytes >= limit:
         raise UsageError(
-            f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
+            f"{int(limit)} bytes are not enough: {_KINDS} alone have {track_bytes} "
             f"({SMALLER_SOUND})",
             code="size-unreachable",
         )
@@ -163,7 +166,7 @@ class Search:
     #: Full encodes so far, and their largest number (0: unknown).
     full_passes: int = 0
     most_passes: int = 0
-    #: Notes of the pass that fitted the painter, and the result of fitting at each scale.
+    #: Notes of the passes that chose strengths, and the `fit` payloads of each scale.
     notes: list[str] = field(default_factory=list)
     fit_payloads: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
@@ -179,10 +182,10 @@ class Search:
         trial: bool = False,
         stage: str = "",
     ) -> EncodePass:
-        """A pass over the video, or a trial; the first pass at a scale fits. Passes are not
-        painted: `make_file` paints the final one. `stage`: title of the progress bar."""
-        is_fitting = not trial and config.scale not in self.fit_payloads
-        if not is_fitting:
+        """A pass over the video, or a trial; the first pass at a scale chooses strengths. Passes
+        are not painted: `make_file` paints the final one. `stage`: title of the progress bar."""
+        is_choosing = not trial and config.scale not in self.fit_payloads
+        if not is_choosing:
             config = replace(config, fit=0, tokens="off" if trial else config.tokens)
         is_bounded = self.full_passes < self.most_passes
         most = f" of at most {self.most_passes}" if is_bounded else ""
@@ -200,7 +203,7 @@ class Search:
             self.progress,
             writes_painted_hash=False,
         )
-        if is_fitting:
+        if is_choosing:
             self.fit_payloads[config.scale] = encoded_pass.fit_payloads
             self.notes += encoded_pass.notes
         self.full_passes += not trial
@@ -231,8 +234,8 @@ class Search:
 
 
 #: Share of the limit that a pass aims at, share that is enough, number of passes if one of them
-#: fits: with a trim; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of the
-#: bytes.
+#: fits: with lambda offsets; among coarse qualities, from `_COARSE` on; with steps of 2 to 4 % of
+#: the bytes.
 _FINE_AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 4), (0.98, 0.95, 3), (0.985, 0.97, 7)
 _COARSE = 58.0
 #: Addition, in logs of bytes, to the steps of the last two passes if none fits yet: the last one
@@ -245,10 +248,8 @@ _TRIAL_PRESET_STEP, _STEADY_PRESET = 2, 7
 #: one to the limit, in logs; with the fastest preset alone the second row holds.
 _TRIALS, _ROUGH, _STEADY_TRIALS, _CLOSE = 6, 0.4, 2, 0.08
 _NEAR = 0.08
-#: Bytes of fitted weights, which trials lack; at most a fiftieth of small files.
-_FITTED_BYTES = 250
 #: Log of the excess over the limit, at the end of the scale, that no slower preset compensates (it
-#: saves up to 0.2), and the factor for fitted weights in a refusal.
+#: saves up to 0.2), and the factor of the least size in a refusal.
 _OUT_OF_REACH, _SPARE = 0.35, 1.03
 #: Bytes of a frame that hardly changes: they do not fall with quality. Qualities that are tried
 #: then.
@@ -316,7 +317,7 @@ def _try_presets(search: Search) -> float:
             if x >= scale.high and excess > _OUT_OF_REACH:
                 least = round(_SPARE * (encoded_pass.file_bytes + PAINTED_BYTES))
                 tracks = track_bytes if search.container is None else encoded_pass.track_bytes
-                raise TooSmallError(search.limit, f"about {least}", tracks, "sound and subtitles")
+                raise TooSmallError(search.limit, f"about {least}", tracks, _KINDS)
             if abs(excess) < tolerance or len(bracket.samples) >= trials:
                 break
         guess, slope = bracket.estimate, bracket.local_slope
@@ -401,21 +402,20 @@ def _excess(search: Search, encoded_pass: EncodePass, q: float, trial: int | Non
     """Log of a pass's bytes relative to the aim."""
     config, byte_budget = search.config, search.byte_budget
     base, fmt = base_of(config.base), search.stats.format
-    fit_bytes = preset_excess = 0.0
+    preset_excess = 0.0
     if trial is not None:
-        fit_bytes = min(_FITTED_BYTES, byte_budget // 50) if config.uses_fitting else 0.0
         full = config.preset_of(fmt.width * fmt.height) or 0
         if base.standard is not None and trial - full > _TRIAL_PRESET_STEP:
             preset_excess = base.standard.quick_excess
     aim, *_ = _aims(config, q)
-    target_bytes = aim * max(1.0, byte_budget - encoded_pass.other_bytes - fit_bytes)
+    target_bytes = aim * max(1.0, byte_budget - encoded_pass.other_bytes)
     return math.log(max(1, sum(encoded_pass.frame_bytes)) / target_bytes) - preset_excess
 
 
 def _run_pass(
     search: Search, q: float, log_lambda_offset: float, trial: int | None = None
 ) -> EncodePass:
-    """`trial`: the preset of one that is neither fitted nor painted."""
+    """`trial`: the preset of one that is not painted."""
     config = replace(search.config, base_q=q).resolve()
     if trial is not None:
         config = replace(config, preset=trial, gop_q=())

@@ -1,7 +1,7 @@
 """The smallest file of a quality: `--target psnr=32`, measured on the output of `decode`.
 
-Trials without fitting find the index; for PSNR they measure base frames, which saves painting. Then
-the painter is fitted once, and the remaining passes correct the resulting shift.
+Trials without strengths by GOP find the index; for PSNR they measure base frames, which saves
+painting. Then strengths are chosen once, and the remaining passes correct the resulting shift.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gvcodec.rate.size import RatedFile, Search, encode_to_budget
 from gvcodec.util.messages import MOST_AMOUNT
 from gvcodec.zones import Zone, parse_zones
 
-#: Trials, and passes with the fitted painter after them.
+#: Trials, and passes with chosen strengths after them.
 _TRIALS, _PASSES = 8, 4
-#: Trials end within this multiple of the tolerance, about the shift by fitting.
+#: Trials end within this multiple of the tolerance, about the shift by strengths.
 _ROUGH = 4.0
 
 
@@ -142,7 +142,7 @@ class _TargetPasses:
     passes: int = 0
 
     def run(self, q: float, trial: bool) -> tuple[EncodePass, tuple[float, ...]]:
-        """A pass and its values; `trial`: unfitted, with PSNR of base frames."""
+        """A pass and its values; `trial`: without strengths by GOP, with PSNR of base frames."""
         self.passes += 1
         config = replace(self.search.config, base_q=q).resolve()
         stage = f"{'trial' if trial else 'pass'} {self.passes}"
@@ -237,11 +237,11 @@ def _run_trials(aim: _TargetPasses) -> RatedFile | None:
         margin=0.0,
         least_step=bracket.q_step,
     )
-    return _run_fitted_passes(aim, bracket, bool(meeting))
+    return _run_full_passes(aim, bracket, bool(meeting))
 
 
-def _run_fitted_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> RatedFile | None:
-    """Continue from the trials with the painter fitted, until decoded frames meet the target.
+def _run_full_passes(aim: _TargetPasses, bracket: Bracket, is_met: bool) -> RatedFile | None:
+    """Continue from the trials with chosen strengths, until decoded frames meet the target.
     `is_met`: trials met it."""
     target, close = aim.target, METRICS[aim.target.metric].tolerance
     best: RatedFile | None = None

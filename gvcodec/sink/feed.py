@@ -25,6 +25,7 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
 from gvcodec.sink.track_muxing import Muxing, codec_name, describe, usual_layout
@@ -182,10 +183,11 @@ class Feed(Muxing):
         choose: Callable[[FedTrack], bool] = lambda track: True,
         on_start: Callable[[], None] = lambda: None,
         size: tuple[int, int] | None = None,
+        attachments: Sequence[Attachment] = (),
     ) -> None:
         self._output = _Output(sink)
         container = av.open(self._output, "w", format="matroska", options=_MUXING)
-        super().__init__(container, tracks, metadata)
+        super().__init__(container, tracks, metadata, attachments=attachments)
         self._choose, self._on_start, self._size = choose, on_start, size
         self._fed: dict[int, FedTrack] = {}
 

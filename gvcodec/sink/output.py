@@ -8,7 +8,7 @@ the pictures and takes the tracks as they are, and to pipes as Matroska.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -17,11 +17,13 @@ import av
 from av.container import OutputContainer
 from av.stream import Disposition
 
+from gvcodec.bitstream.attachments import Attachment, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.planes import frame_from_planes, tag_colour
 from gvcodec.sink.feed import MOV_TEXT, FedTrack, Feed, display_size, write_display_size
 from gvcodec.sink.track_muxing import MUXERS, OTHER_CODES, Labels, labels_in_file, lost_of
+from gvcodec.tracks.attached_files import as_fed, choose_held
 from gvcodec.tracks.packets import TrackReader
 from gvcodec.tracks.tags import lost_metadata, needs_tag_list
 from gvcodec.types import UNSPECIFIED_COLOUR, Planes, VideoFormat
@@ -113,6 +115,7 @@ class PipeWriter(VideoWriter):
         fmt: VideoFormat,
         tracks: TrackReader | None,
         metadata: Metadata,
+        attachments: Sequence[Attachment],
         threads: int,
     ) -> None:
         super().__init__()
@@ -121,7 +124,9 @@ class PipeWriter(VideoWriter):
             self.notes.append("HDR metadata left out, ffv1 has none here")
         size = display_size(fmt.width, fmt.height, fmt.sar) if fmt.sar != 1 else None
         with name_errors("standard output"):
-            self._feed = Feed(stream, tracks, metadata, choose=self._choose, size=size)
+            self._feed = Feed(
+                stream, tracks, metadata, choose=self._choose, size=size, attachments=attachments
+            )
             self._video = _add_video(self._feed, fmt, "ffv1", _FFV1)
             self._video.metadata.update(metadata.names_of(0))
             self._video.codec_context.thread_count = threads
@@ -169,6 +174,7 @@ class FileWriter(VideoWriter):
         crf: float | None,
         tracks: TrackReader | None,
         metadata: Metadata,
+        attachments: Sequence[Attachment],
         threads: int,
     ) -> None:
         super().__init__()
@@ -187,7 +193,15 @@ class FileWriter(VideoWriter):
         self._encoder, self._words = choose_encoder(pending.path, self._kind, fmt, crf, metadata)
         self._program = find_ffmpeg(self._encoder)
         self._sink = _Sink()
-        self._feed = Feed(self._sink, tracks, metadata, choose=self._choose, on_start=self._begin)
+        self._attachments, left_out = choose_held(attachments, self._kind)
+        self._feed = Feed(
+            self._sink,
+            tracks,
+            metadata,
+            choose=self._choose,
+            on_start=self._begin,
+            attachments=[as_fed(attachment, self._kind) for attachment in self._attachments],
+        )
         self._video = _add_video(self._feed, fmt, "rawvideo", {})
         self._video.metadata.update(metadata.names_of(0))
         #: The newest frame, whose end is not known yet, and when it ends, in ticks of the file.
@@ -196,7 +210,8 @@ class FileWriter(VideoWriter):
         has_light = self._encoder in ("libx264", "libx265")
         if (metadata.mastering or metadata.light) and not has_light:
             self.notes.append(f"HDR metadata left out, {self._encoder} has none here")
-        if lost := lost_metadata(metadata, self._kind):
+        lost = lost_metadata(metadata, self._kind, bool(self._attachments))
+        if lost := [*lost, *([name_all(left_out)] if left_out else [])]:
             self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
@@ -300,7 +315,7 @@ class FileWriter(VideoWriter):
             self.notes.append("the matrix (RGB) left out: VP9 and AV1 do not have it with 4:2:0")
         options = MUXERS.get(self._kind, {}).items()
         flags = [word for name, text in options for word in (f"-{name}", text)]
-        if needs_tag_list(self._metadata, self._kind):
+        if needs_tag_list(self._metadata, self._kind, bool(self._attachments)):
             flags[-1] += "+use_metadata_tags"
         tags = {"title": self._metadata.title} | dict(self._metadata.tags)
         metadata = [f"{name}={text}" for name, text in tags.items() if text]
@@ -318,10 +333,20 @@ class FileWriter(VideoWriter):
             *("-fps_mode:0", "passthrough", "-threads:0", str(self._threads)),
             *("-enc_time_base:0", f"{self._tick.numerator}:{self._tick.denominator}"),
             *(word for words in self._tracks for word in words),
+            *(word for words in self._attaching() for word in words),
             *(word for text in metadata for word in ("-metadata", text)),
             *(*flags, "-f", self._kind, f"file:{self._pending.temporary}"),
         ]
         self._sink.process = self._make_process(self._program, words, self._encoder)
+
+    def _attaching(self) -> Iterator[list[str]]:
+        """Words for each attachment, which ffmpeg's demuxer counts after the tracks."""
+        for number, attachment in enumerate(self._attachments, len(self._tracks) + 1):
+            yield [f"-c:{number}", "copy"]
+            if self._kind == "mp4":
+                yield [f"-disposition:{number}", "attached_pic"]
+            else:
+                yield [f"-metadata:s:{number}", f"mimetype={attachment.media_type}"]
 
 
 class _Sink:

@@ -7,7 +7,7 @@ hide is left out by whole packets.
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import cast
@@ -16,8 +16,10 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import DamagedStreamError
+from gvcodec.tracks.attached_files import attach
 from gvcodec.tracks.codec_parameters import delayed_head, make_head, open_head
 from gvcodec.tracks.packets import Track, TrackPacket, TrackReader
 from gvcodec.tracks.sound_clock import is_frame, silence
@@ -79,9 +81,10 @@ class Muxing:
         tracks: TrackReader | None,
         metadata: Metadata,
         zero: Fraction = Fraction(0),
+        attachments: Sequence[Attachment] = (),
     ) -> None:
         self.container = container
-        self._metadata, self._zero = metadata, zero
+        self._metadata, self._zero, self._attachments = metadata, zero, attachments
         #: Coded frames, until the header is written.
         self._waiting_frames: list[av.Packet] | None = []
         self._reader = tracks or TrackReader(b"\0")
@@ -160,8 +163,12 @@ class Muxing:
         for number in range(len(reader.streams)):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             self._add_track(number, self._template(number, first), first)
-        write_metadata(self._metadata.during(None, None, self.offset), self.container)
+        has_cover = bool(self._attachments)
+        write_metadata(self._metadata.during(None, None, self.offset), self.container, has_cover)
+        covers = [attach(self.container, attachment) for attachment in self._attachments]
         self._start()
+        for cover in filter(None, covers):
+            self.container.mux(cover)
         for frame in frames:
             self._mux_frame(frame)
 
@@ -252,8 +259,9 @@ class TrackMuxer(Muxing):
         tracks: TrackReader | None,
         metadata: Metadata,
         zero: Fraction = Fraction(0),
+        attachments: Sequence[Attachment] = (),
     ) -> None:
-        super().__init__(container, tracks, metadata, zero)
+        super().__init__(container, tracks, metadata, zero, attachments)
         self._kind, self._suffix = kind, suffix
         self.delays, self.fills = kind in ("matroska", "webm"), kind in COUNTS
         #: Tracks of G.711 that become PCM.
@@ -262,7 +270,7 @@ class TrackMuxer(Muxing):
         self._latest: dict[Stream, int] = {}
 
     def _start(self) -> None:
-        if lost := lost_metadata(self._metadata, self._kind):
+        if lost := lost_metadata(self._metadata, self._kind, bool(self._attachments)):
             self.notes.append(f"{', '.join(lost)} left out, {self._suffix} has no place")
         self.container.start_encoding()
 

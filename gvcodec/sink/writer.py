@@ -13,6 +13,7 @@ bits. Files appear under their name only when complete. Raises `MediaError`.
 import os
 import re
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.planes import converts_matrix, rgb_from_planes, to_eight_bits
@@ -64,6 +66,7 @@ def open_writer(
     overwrite: bool = False,
     tracks: TrackReader | None = None,
     metadata: Metadata | None = None,
+    attachments: Sequence[Attachment] = (),
     threads: int = 0,
     form: str | None = None,
 ) -> VideoWriter:
@@ -82,7 +85,7 @@ def open_writer(
         refuse_input("-")
         output = sys.stdout.buffer
         if form == PIPE:
-            return PipeWriter(output, fmt, tracks, metadata or Metadata(), threads)
+            return PipeWriter(output, fmt, tracks, metadata or Metadata(), attachments, threads)
         return Y4mWriter(output, fmt, None)
     if suffix == ".png":
         return PngWriter(Path(path), fmt, overwrite)
@@ -90,7 +93,8 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        return FileWriter(pending, fmt, crf, tracks, metadata or Metadata(), threads)
+        described = metadata or Metadata()
+        return FileWriter(pending, fmt, crf, tracks, described, attachments, threads)
     except BaseException:
         pending.discard()
         raise

@@ -5,12 +5,16 @@ import math
 from fractions import Fraction
 
 import av
+from av.stream import Stream
 
+from gvcodec.bitstream.metadata import printable
 from gvcodec.input_options import COPY, NONE, InputOptions, opus_rate
 from gvcodec.source.opening import of_the_same_programme
 from gvcodec.source.timeline import Timeline
+from gvcodec.tracks.attached_files import is_attached
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.tracks.opus import SoundCoder
+from gvcodec.tracks.tags import title_of
 from gvcodec.types import time_in_part
 from gvcodec.util.messages import count_noun
 
@@ -26,7 +30,7 @@ def copier_of(
     """The copier of a file's other tracks, if any, and a line for each omission that the
     user did not ask for."""
     notes: list[str] = []
-    others = [stream for stream in container.streams if stream.index != video.index]
+    others = [s for s in container.streams if s.index != video.index and not is_attached(s)]
     if container.chapters():
         # QuickTime keeps the titles of chapters in a separate track.
         others = [
@@ -42,7 +46,8 @@ def copier_of(
         # Items of a HEIF file, which has no track.
         notes.append(f"1 of {len(pictures) + 1} pictures of the file is coded")
     elif len(others) > len(copied):
-        kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
+        left_out = {_describe(stream) for stream in others if stream not in copied}
+        kinds = ", ".join(sorted(left_out))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
     sound = options.sound or COPY
     selected = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
@@ -63,6 +68,13 @@ def copier_of(
         count = count_noun(len(tracks.left_out), "track")
         notes.append(f"{count} ({names}) left out: cannot be copied{way_out}")
     return (tracks if tracks.streams else None), notes
+
+
+def _describe(stream: Stream) -> str:
+    """The kind of a track; of data, which may be a timecode or telemetry, with its name."""
+    name = "timecode" if "timecode" in stream.metadata else title_of(stream)
+    name = name or printable(stream.metadata.get("handler_name", ""))
+    return f"{stream.type}: {name}" if stream.type == "data" and name else stream.type
 
 
 class Waiting:

@@ -16,12 +16,14 @@ from typing import cast
 
 import av
 
+from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.metadata_obu import is_painted
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.input_options import DEFAULT_RATE, InputOptions
 from gvcodec.source.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.source.opening import InputFile, reason, video_of
 from gvcodec.source.timeline import Timeline, has_timestamps, rate_of_stream
+from gvcodec.tracks.attached_files import AttachedFiles
 from gvcodec.tracks.copier import TrackCopier
 
 #: No time is before it.
@@ -49,6 +51,7 @@ class Demuxer:
         self.tracks: TrackCopier | None = None
         self.notes: list[str] = []
         self.is_painted = False
+        self._attached: AttachedFiles | None = None
         self.zero, self.keeps_early = Fraction(0), True
         self._track_packets: Iterator[av.Packet] | None = None
         self._set_stream()
@@ -64,6 +67,8 @@ class Demuxer:
             self.tick = 1 / self.rate
         if has_tracks:
             self.tracks, self.notes = copier_of(self.container, self.stream, options)
+        if has_tracks and not options.no_attachments:
+            self._attached = AttachedFiles(self.container, self.stream)
         self.restart()
 
     @property
@@ -79,6 +84,10 @@ class Demuxer:
     def period(self) -> Fraction:
         """Period of frames in ticks."""
         return 1 / self.rate / self.tick
+
+    def attachments(self) -> list[Attachment]:
+        """Attachments and covers, after the first packet of the video."""
+        return self._attached.attachments() if self._attached else []
 
     def restart(self) -> None:
         """Packets come from where the file is now, on a clock that begins there."""
@@ -105,6 +114,8 @@ class Demuxer:
         if self.tracks is not None:
             # Packets know the container that they are of.
             self.tracks, _ = copier_of(self.container, self.stream, self._options)
+        if self._attached is not None:
+            self._attached = AttachedFiles(self.container, self.stream)
         self.restart()
 
     def video_packets(self) -> Iterator[av.Packet]:
@@ -173,7 +184,10 @@ class Demuxer:
         self.stream.thread_type = "SLICE"
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
-        packets = self.timeline.straighten(self.container.demux(streams), self.stream)
+        covers, attached = self._attached.streams if self._attached else [], self._attached
+        demuxed = self.container.demux([*streams, *covers])
+        others = (packet for packet in demuxed if attached is None or not attached.take(packet))
+        packets = self.timeline.straighten(others, self.stream)
         while True:
             try:
                 packet = next(packets, None)

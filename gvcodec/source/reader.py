@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
 import av
 
+from gvcodec.bitstream.attachments import NO_ROOM, Attachment, choose_fitting, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.input_options import InputOptions
 from gvcodec.planes import checksum
@@ -68,10 +69,10 @@ class VideoReader:
     does not state, and changes of it.
 
     Attributes: `format`, `expected_frames` (estimated, None when unknown), `pictures` (paths of
-    numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts` (of the
-    first frame: 0, except for a later span), `shift` (subtracted from all timestamps), `tick`
-    (seconds, of the file), `end` (once all were read: when the last one ends; None = by the frame
-    rate), `incomplete` (once all were read: missing frames, in words)."""
+    numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `attachments`,
+    `start_pts` (of the first frame: 0, except for a later span), `shift` (subtracted from all
+    timestamps), `tick` (seconds, of the file), `end` (once all were read: when the last one ends;
+    None = by the frame rate), `incomplete` (once all were read: missing frames, in words)."""
 
     def __init__(
         self,
@@ -113,6 +114,10 @@ class VideoReader:
             self.notes.append("painting of a gvcodec file left out: decode it first to keep it")
         self._set_format(self._frames.opening, demuxer)
         self.metadata = self._read_metadata(self._frames.opening, demuxer)
+        self.attachments: Sequence[Attachment]
+        self.attachments, left_out = choose_fitting(demuxer.attachments())
+        if left_out:
+            self.notes.append(f"{name_all(left_out)} left out: {NO_ROOM}")
         self.expected_frames = self._estimate(demuxer)
 
     def _set_format(self, frame: av.VideoFrame, demuxer: Demuxer) -> None:
@@ -197,12 +202,14 @@ class VideoReader:
         self._demuxer.copy_tracks(end)
 
     def measure_tracks(self) -> int:
-        """Bytes of the tracks, about, without decoding. No frames can be read after that."""
+        """Bytes of tracks and attachments, about, without decoding. No frames can be read after
+        that."""
+        size = sum(len(attachment.data) for attachment in self.attachments)
         if self.tracks is None:
-            return 0
+            return size
         self.copy_tracks(self._frames.last_end())
         self.tracks.finish()
-        return len(self.tracks.pop())
+        return size + len(self.tracks.pop())
 
     @property
     def tracks(self) -> TrackCopier | None:

@@ -317,6 +317,12 @@ def kinds_of(streams: Sequence[Stream]) -> str:
     return " and ".join(name for kind, name in names.items() if kind in kinds)
 
 
+def with_attachments(kinds: str, has_attachments: bool) -> str:
+    """The same with "attachments" if there are any."""
+    others = kinds.replace(" and ", ", ")
+    return " and ".join(filter(None, [others, "attachments"])) if has_attachments else kinds
+
+
 def joins(one: Stream, other: Stream) -> bool:
     """Whether a decoder set up for one stream decodes packets of the other."""
     if not alike(one, other) or one.codec_context.name in _NEVER_JOINED:

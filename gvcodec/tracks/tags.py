@@ -35,10 +35,12 @@ def title_of(stream: Stream) -> str:
     return (texts.get("title") or texts.get("name", ""))[:NAME_ROOM]
 
 
-def write_metadata(metadata: Metadata, container: av.container.OutputContainer) -> None:
+def write_metadata(
+    metadata: Metadata, container: av.container.OutputContainer, has_cover: bool = False
+) -> None:
     """Give tags and chapters to a muxer, before it begins. MP4 and QuickTime have places for a
     few tags or, instead of those, a list of any names, as phones write it."""
-    if needs_tag_list(metadata, container.format.name):
+    if needs_tag_list(metadata, container.format.name, has_cover):
         flags = container.options.get("movflags", "")
         container.options["movflags"] = f"{flags}+use_metadata_tags"
     for name, text in metadata.tags:
@@ -61,18 +63,19 @@ def write_metadata(metadata: Metadata, container: av.container.OutputContainer) 
         )
 
 
-def needs_tag_list(metadata: Metadata, kind: str) -> bool:
+def needs_tag_list(metadata: Metadata, kind: str, has_cover: bool = False) -> bool:
     """Whether these tags have places in a file of this kind in such a list alone: others may
-    want a number or a date."""
+    want a number or a date. FFmpeg's muxer writes no cover next to such a list."""
     names = {name.lower() for name, _ in metadata.tags}
-    return kind in _GAPLESS and not names <= _readable_tags(metadata, kind, False)
+    can_list = kind in _GAPLESS and not has_cover
+    return can_list and not names <= _readable_tags(metadata, kind, False)
 
 
-def lost_metadata(metadata: Metadata, kind: str) -> list[str]:
+def lost_metadata(metadata: Metadata, kind: str, has_cover: bool = False) -> list[str]:
     """Metadata that a file of this kind loses."""
     if kind in _KEEP_ALL:
         return []
-    written = _readable_tags(metadata, kind, needs_tag_list(metadata, kind))
+    written = _readable_tags(metadata, kind, needs_tag_list(metadata, kind, has_cover))
     title = "" if "title" in written else metadata.title
     chapters = () if kind in _GAPLESS else metadata.chapters
     tags = tuple(sorted(tag for tag in metadata.tags if tag[0].lower() not in written))

@@ -1,9 +1,10 @@
-"""Old names of public attributes and keywords: they still work, with a `DeprecationWarning`, until
-the next major version."""
+"""Old names of public attributes and keywords, and options without effect: they are still accepted,
+with a `DeprecationWarning`."""
 
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def warn_renamed(old: str, new: str, depth: int = 3) -> None:
     """Warn the caller `depth` frames up that `old` is called `new` now."""
     warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=depth)
+
+
+def warn_caller(message: str) -> None:
+    """Warn the first caller outside of gvcodec of something that it should not use any more."""
+    frame, depth = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "gvcodec":
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, DeprecationWarning, stacklevel=depth)
 
 
 def renamed_attributes(**names: str) -> Callable[[type[_T]], type[_T]]:

@@ -1,7 +1,7 @@
 """Options defined once: a field of a dataclass is a keyword of the library and an option of the
 command.
 
-    @documented
+    @add_option_docs
     @dataclass(frozen=True)
     class Settings:
         q: float = option(50, quality(67), "N", help="quality, 0 best", flags="-q")
@@ -32,7 +32,7 @@ from gvcodec.util.messages import parse_amount, parse_share, parse_time
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
 #: Other encoders' names of options.
-_MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
+_MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base"}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q", "zone_start")
 #: The largest number, of seconds too: thirty years.
@@ -185,8 +185,8 @@ scale = parse_with(
 
 
 def fit_steps_type(text: str) -> int:
-    """Steps of fitting, 0 for `off`."""
-    return 0 if text == "off" else integer(1)(text)
+    """0 for `off`, or a number of steps, which has no effect."""
+    return 0 if text == "off" else integer(0)(text)
 
 
 def _picture_size(text: str) -> tuple[int, int] | Fraction:

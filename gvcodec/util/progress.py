@@ -3,7 +3,7 @@ seconds elsewhere, or JSON.
 
     with ProgressBar() as bar:
         bar.begin("encode", 300)
-        ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
+        ...  # bar.coded(frames, bytes) as work is done
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _FIRST, _EARLY = 2.0, 0.05
 @dataclass(frozen=True, slots=True)
 class State:
     """How far a stage is: `share` 0…1 of it, `seconds_left` seconds (None = not known yet).
-    `frames` of `total` (None = unknown) are coded or painted, None if fitting is done. `kbps`:
-    of the coded frames."""
+    `frames` of `total` (None = unknown) are coded or painted. `kbps`: of the coded frames."""
 
     stage: str
     share: float
@@ -81,7 +80,7 @@ _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
 class ProgressBar:
     """The `Progress` of an encoder and the `ProgressWrapper` of rate control. `rate` gives kb/s and
     a note from the number of coded frames and their bytes. `verbose`: a line for each stage that
-    ended, and the outcome of fitting."""
+    ended."""
 
     def __init__(
         self,
@@ -92,7 +91,7 @@ class ProgressBar:
     ) -> None:
         self.rate, self._mode, self._verbose, self._clock = rate, mode, verbose, clock
         self._stage, self._start = "", clock()
-        #: Frames of the stage; "fit" has a share, of 1.
+        #: Frames of the stage.
         self._done: float = 0
         #: When the first of them were done, and how many these were.
         self._pace_start: tuple[float, float] | None = None
@@ -135,24 +134,13 @@ class ProgressBar:
         self._done, self._size = frames, size
         self._show()
 
-    def fitted(self, share: float) -> None:
-        if self._stage != "fit":
-            self.begin("fit", 1)
-        self._done = share
-        self._show()
-
     def painted(self, frames: int, total: int) -> None:
         """So many frames are painted for the hash; while others are coded that is part of it."""
-        if self._stage not in ("fit", "paint") and self._done < total:
+        if self._stage != "paint" and self._done < total:
             return
         if self._stage != "paint":
             self.begin("paint", total)
         self.coded(frames, 0)
-
-    def log_line(self, line: str) -> None:
-        """Print a line about fitting, with `--verbose` only."""
-        if self._verbose:
-            log_line(line)
 
     def _end(self) -> None:
         if self._bar is not None:
@@ -170,9 +158,6 @@ class ProgressBar:
             return
         share = min(1.0, self._done / self._total) if self._total else 0.0
         seconds_left = self._seconds_left()
-        if self._stage == "fit":
-            self._report(State("fit", share, seconds_left))
-            return
         frames, kbps, note = int(self._done), None, ""
         if self.rate and self._size and frames:
             kbps, note = self.rate(frames, self._size)

@@ -1,11 +1,18 @@
-"""Runs our networks under torch's default settings; the program's own hold everywhere else."""
+"""Whether torch is installed; runs our networks under its default settings, while the program's own
+hold everywhere else."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+
+def has_torch() -> bool:
+    """Whether torch is installed: searches need it, painting does not."""
+    return importlib.util.find_spec("torch") is not None
 
 
 @contextlib.contextmanager

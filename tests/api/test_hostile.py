@@ -254,7 +254,7 @@ def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
 )
 def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     pytest.importorskip("torch")
-    from gvcodec.painter.fitting.network import PainterNetwork
+    from gvcodec.painter.torch_twin.network import PainterNetwork
 
     with safe_open(PAINTER.find(), "np") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -41,20 +41,16 @@ def set_in_torch() -> Iterator[None]:
 
 
 def both() -> tuple[bytes, bytes, np.ndarray]:
-    """A stream with fitted weights, one without, and their painted pictures."""
+    """A stream whose tokens are searched, one without, and their painted pictures."""
     clip, fast = moving_texture(64, 48, 3), {"base": "av1", "preset": 10, "q": 40, "threads": 1}
-    fitted, plain = (gvcodec.encode(clip, fit=fit, fit_by="small", **fast) for fit in (2, 0))
-    shown = [frame for data in (fitted, plain) for frame in gvcodec.decode(data, threads=1)]
-    return fitted, plain, np.stack(shown)
+    steered, plain = (gvcodec.encode(clip, tokens=t, **fast) for t in ("search", "off"))
+    shown = [frame for data in (steered, plain) for frame in gvcodec.decode(data, threads=1)]
+    return steered, plain, np.stack(shown)
 
 
-def test_settings_of_torch_do_not_reach_the_codec(monkeypatch) -> None:
+def test_settings_of_torch_do_not_reach_the_codec() -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
     pytest.importorskip("torch")
-    from gvcodec.painter.fitting import fit as fitting
-
-    for name in ("_POOL", "_VALIDATION", "_BATCH"):
-        monkeypatch.setattr(fitting, name, 2)
     *streams, pictures = both()
     with set_in_torch():
         *found, seen = both()

@@ -13,8 +13,6 @@ from gvcodec.option_rules import TOKENS
 from tests.clips import make_clip
 
 CLIP = make_clip(96, 80, 8, seed=5)
-#: Costs as much as all others together: shared by the options that need it.
-FITTED = {"fit_by": "small", "fit": 1, "device": "cpu"}
 #: Values of an option, with what they need: keywords of `gvcodec.encode`.
 VALUES = {
     "q": ({"q": 62.5}, {"q": 67}, {"q": 30, "base": "vvc"}),
@@ -23,12 +21,12 @@ VALUES = {
     "base": ({"base": "av1"}, {"base": "vvc"}),
     "scale": ({"scale": Fraction(1, 2)}, {"scale": Fraction(3, 4), "base": "vvc"}),
     "speed": tuple({"speed": speed, "preset": None, "tokens": "off"} for speed in SPEEDS),
-    "fit": ({"fit": None}, FITTED),
+    "fit": ({"fit": None}, {"fit": 0}, {"fit": 20}),
     "painter": ({"painter": "off"},),
     "look": ({"look": 0}, {"look": 80}),
-    "fit_by": (FITTED,),
+    "fit_by": ({"fit_by": "small"},),
     "model": ({"model": str(GVC1D_MINI.find()), "base": "gvc1d"},),
-    "device": (FITTED,),
+    "device": ({"device": "cpu", "tokens": "search", "fit": None},),
     "keyint": ({"keyint": 3}, {"keyint": 0, "base": "vvc"}),
     "low_delay": ({"low_delay": True},),
     "preset": ({"preset": 7}, {"preset": 3, "base": "vvc"}),

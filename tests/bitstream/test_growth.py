@@ -19,7 +19,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.config import FORMATS
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture, packets_in, run, stream_of
+from tests.conftest import clips_equal, moving_texture, packets_in, run, stream_of
 from tests.errors import raises
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
@@ -199,10 +199,27 @@ def test_a_file_of_1_0_with_latent_tokens_is_shown_without_them(tmp_path: Path) 
     assert found.token_frames > 0 and "gvcodec 1.0.0 reads" in str(found)
     assert gvcodec.verify(path).base_hash == found.base_hash
     assert len(list(gvcodec.decode(path.read_bytes()))) == found.frames
-    gvcodec.cut(path, tmp_path / "b.gvc", 0, 0.2)
-    assert gvcodec.info(tmp_path / "b.gvc").token_frames > 0
-    gvcodec.cat([path, path], tmp_path / "c.gvc")
-    assert gvcodec.info(tmp_path / "c.gvc").token_frames == 2 * found.token_frames
+
+
+def test_latent_tokens_of_1_0_are_left_out_of_what_is_written(tmp_path: Path) -> None:
+    """By cut, cat and repair, with their bit and their id of the header; frames stay."""
+    path, out = Path(__file__).with_name("tokens-1.0.gvc"), tmp_path / "out.gvc"
+    for write, times in (
+        (lambda: gvcodec.cut(path, out, 0, overwrite=True), 1),
+        (lambda: gvcodec.cat([path, path], out, overwrite=True), 2),
+        (lambda: gvcodec.repair(path, out, overwrite=True), 1),
+    ):
+        write()
+        report = gvcodec.info(out)
+        assert report.token_frames == 0 and report.gvc1d_id is None
+        assert report.profile != gvcodec.info(path).profile == "Tokens"
+        for fidelity in (False, True):
+            before, after = (
+                list(gvcodec.decode_planes(file.read_bytes(), fidelity=fidelity))
+                for file in (path, out)
+            )
+            assert clips_equal(before * times, after)
+        assert gvcodec.verify(out).frames == len(after)
 
 
 def test_the_first_metadata_that_is_not_empty_counts(plain: bytes) -> None:

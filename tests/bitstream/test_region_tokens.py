@@ -15,9 +15,10 @@ from conformance.decoder.painter import Painter
 from conformance.decoder.region_tokens import RegionTokens, network_of
 from conformance.decoder.wire import Damaged, Newer, Refused
 from conformance.mutate import disturbed
+from gvcodec import _core
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.model import Model
-from gvcodec.painter.payload import read_deltas, split_extras
+from gvcodec.painter.payload import split_extras
 from gvcodec.painter.token_coding import style_offsets_of, unpack
 from tests.conftest import moving_texture
 from tests.region_tokens import coded, fit_of, header_of, order_of, painter_with_tokens
@@ -167,7 +168,7 @@ def test_both_decoders_say_the_same_of_mutated_tokens() -> None:
         try:
             if (given := split_extras(payload)[1].tokens) is not None:
                 first = style_offsets_of(unpack(given, steered, header.q, 260, 260)).tolist()
-            read_deltas(payload, {})
+            _core.read_fit(payload, path.read_bytes(), 260, 260, header.q)
         except GvcodecError:
             first = "refused"
         try:

@@ -94,9 +94,9 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
     )
     assert "torch" not in printed and "right" in printed and "exact" in printed
     # One line on standard error, with what mends it.
-    words = ["encode", y4m, tmp_path / "unfitted.gvc", "-q", "50", "--fit", "3"]
+    words = ["encode", y4m, tmp_path / "tried.gvc", "-q", "50", "--tokens", "search"]
     (line,) = [line for line in run_without_torch(words).splitlines() if "torch" in line]
-    assert "painted, but not fitted" in line
+    assert "tokens are tried, not searched" in line
     assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
     run("decode", given, tmp_path / "with.y4m")
     run("decode", given, tmp_path / "base.y4m", "--fidelity")

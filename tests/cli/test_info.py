@@ -52,7 +52,7 @@ def test_verify_names_the_worst_frame(tmp_path) -> None:
 
 
 def test_info_says_the_quality_that_was_reached(tmp_path: Path) -> None:
-    """With fitting, in chunks and for a size too; not of a piece, whose frames it does not know."""
+    """In chunks and for a size too; not of a piece, whose frames it does not know."""
     source, out = write_clip(tmp_path / "a.mkv", moving_texture(64, 64, 24)), tmp_path / "a.gvc"
     fast = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
     for options in ({}, {"jobs": 1, "keyint": 8}, {"size": 3000}):

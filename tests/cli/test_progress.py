@@ -57,18 +57,15 @@ def test_each_stage_has_its_share_and_its_time() -> None:
             for frame in range(1, 21):
                 clock.now += 1
                 bar.coded(frame, 0)
-        for part in range(1, 5):
-            clock.now += 1
-            bar.fitted(part / 4)
     stages = list(dict.fromkeys(state.stage for state in seen))
-    assert stages == ["probe", "encode", "fit"]
+    assert stages == ["probe", "encode"]
     for stage in stages:
         its = [state for state in seen if state.stage == stage]
         shares = [state.share for state in its]
         assert shares[0] < 0.3 and shares == sorted(shares) and shares[-1] == 1
         known = [state for state in its[1:-1] if state.seconds_left is not None]
         assert known
-        for state in known if stage != "fit" else ():
+        for state in known:
             assert state.seconds_left == pytest.approx(20 * (1 - state.share))
 
 
@@ -86,18 +83,13 @@ def test_the_time_left_is_shown_once_frames_are_coded() -> None:
 
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
-def test_a_bar_for_each_stage(source, tmp_path, terminal, options, monkeypatch):
-    pytest.importorskip("torch")
-    from gvcodec.painter.fitting import fit as fitting
-
-    for name in ("_POOL", "_VALIDATION", "_BATCH"):
-        monkeypatch.setattr(fitting, name, 2)
-    common = ("--preset", "10", "--fit", "2", "--fit-by", "small", "--frames", "12")
+def test_a_bar_for_each_stage(source, tmp_path, terminal, options):
+    common = ("--preset", "10", "--frames", "12")
     run("encode", source, tmp_path / "a.gvc", *common, *options)
     shown = terminal.shown()
     assert len(shown) > 10 and all(0 <= share <= 100 for _, share in shown)
     stages = {what for what, _ in shown}
-    assert "fit" in stages and len(stages) >= (2 if options[0] == "-q" else 3)
+    assert "paint" in stages and len(stages) >= (2 if options[0] == "-q" else 3)
 
 
 def without_terminal(capsys: pytest.CaptureFixture[str], mode: str) -> list[str]:

@@ -84,7 +84,7 @@ def ended(process: subprocess.Popen[bytes], number: int, finished: Path | None =
 JOBS = {
     "av1": ("--fit", "off", "--preset", "0"),
     "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
-    "fitting": ("--preset", "10", "--frames", "4", "--fit", "200"),
+    "search": ("--preset", "10", "--frames", "4", "--tokens", "search"),
 }
 
 
@@ -92,12 +92,12 @@ JOBS = {
 def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, request, job: str) -> None:
     if job == "vvc":
         request.getfixturevalue("vvenc")
-    if job == "fitting":
+    if job == "search":
         pytest.importorskip("torch")
     number = random.choice(ALL)
     words = ["encode", source, tmp_path / "o.gvc", *JOBS[job]]
     process = begun([sys.executable, "-m", "gvcodec", *words], tmp_path)
-    moment = random.uniform(0, 6 if job == "fitting" else 3)
+    moment = random.uniform(0, 6 if job == "search" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
     ended(process, number, tmp_path / "o.gvc")

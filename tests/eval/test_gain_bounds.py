@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from eval.experiments import gain_bounds, painter_forms
 from eval.tools import append_rows
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import fresh
+from gvcodec.painter.torch_twin.network import PainterNetwork, condition
+from gvcodec.painter.torch_twin.objective import fresh
 
 
 def picture(seed: int = 0) -> torch.Tensor:

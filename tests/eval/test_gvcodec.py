@@ -11,8 +11,8 @@ from gvcodec.cli import parser
 from tests.eval_helpers import small_clip
 
 
-@pytest.mark.parametrize("word", ["gvcodec:base=vvc", "gvcodec:base=vvc:preset=1:fit=60"])
-def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word):
+@pytest.mark.parametrize("word", ["gvcodec:base=vvc", "gvcodec:base=vvc:preset=1"])
+def test_a_rate_is_searched_for_with_one_strength_and_the_fastest_preset(word):
     codec = resolve([word], Options())[0]
     assert codec.quicker is not None
     searching, counting = (
@@ -26,7 +26,7 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
 def test_every_option_is_one_of_encode():
     """Options of a row are those of the command line, which refuses any other."""
     command = ["encode", "in.mkv", "out.gvc"]
-    values = {"base": "vvc", "scale": "1/2", "speed": "fast", "fit": "off", "by": "small"}
+    values = {"base": "vvc", "scale": "1/2", "speed": "fast", "fit": "off"}
     values |= {"tokens": "on", "token-share": "0.5", "alloc": "rd", "painter": "off"}
     for name, flag in ours.FLAGS.items():
         parser().parse_args([*command, f"{flag}={values.get(name, '1')}"])

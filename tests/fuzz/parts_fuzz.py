@@ -13,8 +13,8 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,17 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
+    from conformance.decoder.fit import GROUPS
+    from conformance.deltas import Delta
+    from conformance.deltas import pack as pack_deltas
+    from conformance.readers.inputs import small_painter
+    from gvcodec._core import read_fit
     from gvcodec.base import base_model_id
     from gvcodec.base.standard.decoders import check_payload
     from gvcodec.base.standard.payloads import restore_unit
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
+    from gvcodec.bitstream.attachments import Attachment, attachments_of
+    from gvcodec.bitstream.attachments import pack as pack_attachments
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.metadata import Metadata
     from gvcodec.bitstream.metadata_obu import insert_entries, pack, parse, parse_temporal_unit
@@ -52,8 +59,6 @@ with instrumented(__name__):
     from gvcodec.one_file.demux import TimedUnit
     from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
-    from gvcodec.painter.fitting.deltas import unpack
-    from gvcodec.painter.fitting.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
     from gvcodec.tracks.packets import TrackReader
     from gvcodec.types import VideoFormat
@@ -77,7 +82,8 @@ def header(data: bytes) -> None:
     head = MAGIC + bytes(VERSION) + encode_var(len(data)) + data
     sealed = head + zlib.crc32(head).to_bytes(4, "little")
     made, size = SequenceHeader.read(io.BytesIO(sealed))
-    assert size == len(sealed) and SequenceHeader.read(io.BytesIO(made.pack()))[0] == made
+    again, _ = SequenceHeader.read(io.BytesIO(made.pack()))
+    assert size == len(sealed) and again == replace(made, gvc1d_id=None)
 
 
 def timing(data: bytes) -> None:
@@ -101,6 +107,15 @@ def metadata(data: bytes) -> None:
     assert Metadata.unpack(found.pack()) == found
 
 
+def attachments(data: bytes) -> None:
+    """Pieces are payloads of `attachment`."""
+    packets = [Packet(Kind.ATTACHMENT, payload) for payload in pieces(data)]
+    found, losses = attachments_of(packets)
+    assert sum(len(attachment.data) for attachment in found) <= len(data)
+    assert len(losses) <= len(packets) + len(found) + 1
+    assert attachments_of(pack_attachments(found)) == (found, [])
+
+
 def tracks(data: bytes) -> None:
     """Payloads of `tracks`: u16 size of the first, then pieces."""
     size = int.from_bytes(data[:2], "little")
@@ -114,20 +129,17 @@ def tracks(data: bytes) -> None:
 
 def fitted(data: bytes) -> None:
     """A payload of `fit`: what is read is written the same way again."""
-    found = unpack(data, small_painter())
-    for name, delta in (found or {}).items():
-        assert delta.isfinite().all(), name
-    sizes = {name: p.numel() for name, p in small_painter().named_parameters()}
-    deltas = weights.read_deltas(data, sizes)
+    contents = read_fit(data, small_painter(), FORMAT.width, FORMAT.height, 40)
     rest, strength = weights.split_strength(data)
-    if deltas is not None:
-        joined = weights.join_strength(rest, strength)
-        assert weights.split_strength(joined) == (rest, strength)
-    groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
-    whole = [name for group in groups for name in group]
+    if contents is None:
+        return
+    joined = weights.join_strength(rest, strength)
+    assert weights.split_strength(joined) == (rest, strength)
+    deltas = [Delta(name, np.array(values), exponent) for name, exponent, values in contents[3]]
+    whole = [name for group in GROUPS if {d.name for d in deltas} & set(group) for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):
-        again = weights.read_deltas(weights.pack(deltas), sizes)
-        assert [(d.name, d.exponent) for d in again or []] == [(d.name, d.exponent) for d in deltas]
+        again = read_fit(pack_deltas(deltas), small_painter(), FORMAT.width, FORMAT.height, 40)
+        assert [entry[:2] for entry in again[3]] == [entry[:2] for entry in contents[3]]
 
 
 def summary(data: bytes) -> None:
@@ -187,12 +199,6 @@ def varint(data: bytes) -> None:
         (cursor.var, cursor.svar, lambda: cursor.take(cursor.var()), lambda: cursor.uint(4))[kind]()
 
 
-@cache
-def small_painter() -> PainterNetwork:
-    sizes = {"channels": 20, "depth": 1, "style": 4, "stem": 4, "wide": 8}
-    return PainterNetwork(sizes).requires_grad_(False)
-
-
 class _Units:
     """Stands for a container: units at 25 a second."""
 
@@ -205,6 +211,9 @@ class _Units:
 
     def tracks(self) -> None:
         return None
+
+    def attachments(self) -> list[Attachment]:
+        return []
 
     def describe(self) -> Metadata:
         return Metadata("", ())
@@ -229,7 +238,9 @@ def units(data: bytes) -> None:
 
 
 _ALL = header, timing, metadata, tracks, fitted, summary, standard, painting
-PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, varint, units)}
+PARTS: dict[str, Callable[[bytes], None]] = {
+    f.__name__: f for f in (*_ALL, attachments, varint, units)
+}
 
 
 def one_input(part: str, data: bytes) -> None:

@@ -138,7 +138,7 @@ def test_peak_memory_is_within_the_bound_for_any_input(tmp_path: Path) -> None:
 
 
 PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard"]
-PARTS += ["painting", "varint", "units"]
+PARTS += ["painting", "varint", "units", "attachments"]
 #: Further targets: programs in C++ with a corpus of their own, and one of whole streams.
 TARGETS = [*PARTS, "streams", "painter", "model", "stream"]
 

@@ -27,7 +27,7 @@ from gvcodec.errors import (
 )
 from gvcodec.limits import Limits, check
 from gvcodec.models import find_model
-from gvcodec.painter.payload import read_deltas
+from gvcodec.painter.payload import split_extras
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.target import Target
 from gvcodec.types import VideoFormat
@@ -59,12 +59,6 @@ WORDS: list[tuple[Callable[[], object], str, str]] = [
     (_check(speed="slow"), "option-value", "speed is fast, balanced, best, not slow"),
     (_check(q=99), "option-value", "q is 0…67 here, not 99"),
     (_check(look=101), "option-value", "look is 0…100, not 101"),
-    (_check(fit=3, painter="off"), "option-conflict", "--fit has no effect with --painter off"),
-    (
-        _check(look=0, fit=3),
-        "option-conflict",
-        "--fit has no effect with --look 0, which disables the painter",
-    ),
     (_check(base="vvc", eye=True), "base-feature", "--eye needs base av1, not vvc"),
     (_check(base="vvc", maxrate=5000), "base-feature", "--maxrate needs base av1, not vvc"),
     (
@@ -118,11 +112,10 @@ WORDS: list[tuple[Callable[[], object], str, str]] = [
         + "(file is damaged after 0:00.0; gvcodec repair keeps its whole GOPs)",
     ),
     (lambda: Cursor(b"\x80\0", "index").var(), "number", "index: number in non-minimal form"),
-    (lambda: read_deltas(b"", {}), "fit-payload", "fitted weights: no bytes"),
     (
-        lambda: read_deltas(b"\1", {}),
-        "newer-packet",
-        "fitted weights of release 0.7.0, which paints them; --fidelity decodes without them",
+        lambda: split_extras(b"\x14"),
+        "fit-payload",
+        "fitted weights: the strength is missing or out of range",
     ),
     (
         lambda: check(HEADER, False, Limits(max_pixels=1000)),

@@ -44,8 +44,8 @@ def test_a_user_without_a_home_has_no_weights(monkeypatch, capsys) -> None:
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     assert perceptual.find_weights() is None
-    guide = perceptual.guide_network()
-    assert guide is not None and guide[0] == "small"
+    network = perceptual.loss_network()
+    assert network is not None and network[0] == "small"
     with pytest.raises(perceptual.MissingWeightsError):
         perceptual.lpips("vgg")
     assert eval_main(["weights"]) == 1

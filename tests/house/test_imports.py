@@ -13,8 +13,8 @@ print(*(name for name in sys.modules if name.split(".")[0] == "gvcodec"))
 """
 #: Modules of the package that decoding AV1 loads: to a video file, and to arrays.
 BUDGETS = {
-    "import gvcodec.api.decoding": 54,
-    "import gvcodec; gvcodec.decode_file": 55,
+    "import gvcodec.api.decoding": 56,
+    "import gvcodec; gvcodec.decode_file": 57,
     "import gvcodec; gvcodec.decode; gvcodec.Decoder; gvcodec.Reader": 42,
 }
 #: What only encoding needs.

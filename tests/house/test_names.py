@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,6 @@ ALLOWED = {
     "LEFT": "chroma siting",
     "PAINTED": "kind of packet, as the specification calls it",
     "coded": "callback of a progress object, public since 1.0",
-    "fitted": "callback of a progress object, public since 1.0",
     "painted": "callback of a progress object, public since 1.0",
     "compared": "field of `VerifyReport`, public since 1.0",
     "kept": "field of `RepairReport`, public since 1.0",
@@ -163,3 +164,49 @@ def test_names_in_docstrings_exist() -> None:
             words = re.findall(r"`([a-z_][a-z_0-9]*)`", ast.get_docstring(node) or "")
             stale += [f"{path.name}: {node.name}: {word}" for word in words if word not in names]
     assert not stale
+
+
+#: Variables that code in docstrings takes as given, besides names of its file.
+_GIVEN = {"width", "height", "scale", "q", "reader", "recovery", "video", "dataclass"}
+
+
+def _code_in(docstring: str) -> Iterator[ast.Module]:
+    """Paragraphs of a docstring that are Python."""
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        try:
+            code = ast.parse(textwrap.dedent(paragraph))
+        except SyntaxError:
+            continue
+        # A line of prose, such as "Gives width (samples)", may parse as an expression.
+        if any(isinstance(node, ast.Assign | ast.Call | ast.ClassDef) for node in ast.walk(code)):
+            yield code
+
+
+def _unknown_names(code: ast.Module, known: set[str]) -> list[str]:
+    """Names that code reads, and neither defines nor finds among the `known` ones."""
+    names = [node for node in ast.walk(code) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return [node.id for node in names if node.id not in known | stored]
+
+
+def test_code_in_docstrings_uses_names_that_exist() -> None:
+    """A function that is renamed takes its example along, in the head of a module too."""
+    folders = ("gvcodec", "training", "conformance", "eval", "scripts")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    trees = {path: ast.parse(path.read_text()) for path in paths}
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    defined = {n.name for tree in trees.values() for n in ast.walk(tree) if isinstance(n, kinds)}
+    stale, examples = [], 0
+    for path, tree in trees.items():
+        known = defined | _GIVEN | set(_identifiers(tree)) | set(dir(builtins))
+        for node in (n for n in ast.walk(tree) if isinstance(n, (ast.Module, *kinds))):
+            for code in _code_in(ast.get_docstring(node) or ""):
+                examples += 1
+                stale += [f"{path.name}: {name}" for name in _unknown_names(code, known)]
+    assert not stale and examples > 20
+
+
+def test_code_that_keeps_an_old_name_is_found() -> None:
+    head = "Reads options.\n\n    words = from_habits(arguments)\n    print(words)\n\nNo other."
+    (code,) = _code_in(head)
+    assert _unknown_names(code, {"arguments", "print"}) == ["from_habits"]

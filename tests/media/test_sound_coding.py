@@ -119,7 +119,7 @@ def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
     with monkeypatch.context() as patch:
         patch.setattr("gvcodec.api.rate_control.encode_to_budget", None)
         with pytest.raises(
-            UsageError, match='sound and subtitles alone.*sound="opus:24k".*sound="none"'
+            UsageError, match='subtitles and attachments alone.*sound="opus:24k".*sound="none"'
         ):
             gvcodec.encode_file(source, stream, base="av1", preset=10, fit=0, **budget)
     assert not stream.exists()

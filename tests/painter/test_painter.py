@@ -11,7 +11,9 @@ import torch
 from safetensors.numpy import save_file
 
 from conformance.decoder import painter as second
+from conformance.decoder.fit import GROUPS
 from conformance.decoder.header import Header
+from conformance.deltas import Delta, pack
 from gvcodec.errors import (
     DamagedStreamError,
     FormatVersionError,
@@ -21,27 +23,24 @@ from gvcodec.errors import (
 )
 from gvcodec.models import CHECKPOINT_VARIABLE, PAINTER
 from gvcodec.painter.cpu import CpuPainter, block_vectors
-from gvcodec.painter.fitting.deltas import DeltaSteps, unpack
-from gvcodec.painter.fitting.filters import Layer, Requantiser
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.network import condition as condition_row
-from gvcodec.painter.fitting.objective import REFRESH, fresh
 from gvcodec.painter.model import DETAIL, Model, Strength, condition, rate
 from gvcodec.painter.payload import (
     BASE,
-    GROUPS,
     IDENTITY,
-    Delta,
     join_strength,
-    pack,
     split_strength,
 )
+from gvcodec.painter.torch_twin.filters import Layer, Requantiser
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.network import condition as condition_row
+from gvcodec.painter.torch_twin.objective import REFRESH, fresh
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.losses import FilterBank
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.tensors import open_device, warp
 from tests.conftest import clips_equal, moving_texture, planes_equal
 from tests.errors import raises
+from tests.networks import add_deltas, read_deltas
 
 
 class SecondPainter(second.Painter):
@@ -194,11 +193,11 @@ def test_only_what_is_near_a_change_is_painted_anew() -> None:
 
 def test_strength_scales_noise_and_keeps_more() -> None:
     model = Model.of(twin(5).integers())
-    head, none = model.layers["head"], model.add_deltas({}, Strength(0, 0)).layers["head"]
+    head, none = model.layers["head"], model.with_strength(Strength(0, 0)).layers["head"]
     assert (none.multiplier[6:9] == 0).all() and (head.multiplier[6:9] > 0).all()
     others = (np.delete(layer.multiplier, [6, 7, 8]) for layer in (none, head))
     assert np.array_equal(*others)
-    half = model.add_deltas({}, Strength(32, 255)).layers["head"]
+    half = model.with_strength(Strength(32, 255)).layers["head"]
     assert np.array_equal(half.multiplier[6:9], (head.multiplier[6:9] + 1) >> 1)
     more = (half.bias - head.bias)[14] * head.multiplier[14] / 2.0 ** head.shift[14]
     assert 254 < more <= 255 and (np.delete(half.bias - head.bias, 14) == 0).all()
@@ -206,7 +205,7 @@ def test_strength_scales_noise_and_keeps_more() -> None:
     strong = join_strength(payload, Strength(40, 90))
     assert split_strength(strong) == (payload, Strength(40, 90))
     assert join_strength(payload, Strength()) == payload and len(strong) == len(payload) + 2
-    assert unpack(strong, SHIPPED).keys() == unpack(payload, SHIPPED).keys()
+    assert [d.name for d in read_deltas(strong)] == [d.name for d in read_deltas(payload)]
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, PAINTER.find(), 1)
     pictures = []
     for fitted in (None, join_strength(BASE, Strength(0, 0))):
@@ -242,7 +241,7 @@ def test_fitted_weights_are_cut_to_their_range() -> None:
     model = Model.of(twin().integers())
     n = model.layers["head"].weight.size
     deltas = {"head.weight": (np.full(n, 127), 3), "head.bias": (np.full(15, -127), 20)}
-    changed = model.add_deltas(deltas).layers["head"]
+    changed = add_deltas(model, deltas).layers["head"]
     assert (changed.weight == 127).all()
     assert (changed.bias == model.layers["head"].bias - (127 << 20)).all()
     assert model.layers["head"].weight.max() < 127 or (model.layers["head"].weight != 127).any()
@@ -388,22 +387,13 @@ def some_deltas(groups, scale=3.0):
 
 @pytest.mark.parametrize("groups", [(0,), (1,), (0, 1)])
 def test_payload_round_trip(groups):
-    deltas, steps = some_deltas(groups), DeltaSteps(SHIPPED)
-    got = unpack(pack(deltas), SHIPPED)
-    assert got is not None and set(got) == {d.name for d in deltas}
-    for delta in deltas:
-        values = torch.from_numpy(delta.values).float().reshape(got[delta.name].shape)
-        assert torch.equal(got[delta.name], values * steps.unit(delta.name, 4))
-    assert unpack(IDENTITY, SHIPPED) is None
-    assert unpack(pack([Delta(d.name, d.values * 0, 4) for d in deltas]), SHIPPED) == {}
-
-
-def test_the_nearest_step_is_taken():
-    steps = DeltaSteps(SHIPPED)
-    for exponent in (0, 7, 20):
-        size = float(steps.unit("head.bias", exponent).mean())
-        assert steps.exponent("head.bias", 1.2 * size) == exponent
-    assert (steps.exponent("head.bias", 1e-30), steps.exponent("head.bias", 1e30)) == (0, 20)
+    deltas = some_deltas(groups)
+    read = read_deltas(pack(deltas))
+    for delta, again in zip(deltas, read, strict=True):
+        assert (delta.name, delta.exponent) == (again.name, again.exponent)
+        assert np.array_equal(delta.values, again.values)
+    assert read_deltas(IDENTITY) is None
+    assert read_deltas(pack([Delta(d.name, d.values * 0, 4) for d in deltas])) == []
 
 
 def test_fitted_weights_paint_and_do_not_stay():
@@ -426,12 +416,12 @@ def test_cut_and_extended_payloads_are_refused():
     kinds += (strong[:2], strong[:1] + b"\x41" + strong[2:], b"\x14")
     for damaged in (payload[:-8], payload + b"\1", payload[:5], *kinds):
         with pytest.raises(DamagedStreamError):
-            unpack(damaged, SHIPPED)
+            read_deltas(damaged)
     with pytest.raises(FormatVersionError, match="0.7.0"):
-        unpack(b"\1" + payload[1:], SHIPPED)
+        read_deltas(b"\1" + payload[1:])
     for unknown in (b"\0", b"\2", b"\x30", b"\x38"):
         with pytest.raises(FormatVersionError, match="newer"):
-            unpack(unknown + payload[1:], SHIPPED)
+            read_deltas(unknown + payload[1:])
 
 
 @pytest.mark.parametrize("spread", [0.4, 5.0])

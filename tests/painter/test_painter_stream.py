@@ -2,7 +2,6 @@
 
 import io
 import os
-import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,14 @@ import numpy as np
 import pytest
 
 import gvcodec
+from conformance.deltas import Delta, pack, sizes_of
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.models import CHECKPOINT_VARIABLE
-from gvcodec.painter.fitting.deltas import unpack
-from gvcodec.painter.fitting.network import PainterNetwork
 from gvcodec.painter.model import Model, rate
-from gvcodec.painter.payload import IDENTITY, Delta, pack, read_deltas
+from gvcodec.painter.payload import IDENTITY
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import VideoFormat
 from tests.conftest import (
@@ -32,6 +30,7 @@ from tests.conftest import (
     without_painted_hash,
 )
 from tests.errors import raises
+from tests.networks import read_deltas
 from tests.painter.test_painter import twin
 
 WIDTH, HEIGHT = 80, 48
@@ -133,38 +132,16 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     assert rate(0, WIDTH, HEIGHT) == 0 < rate(10**9, WIDTH, HEIGHT) <= 1024
 
 
-def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
-    twin, numbers = PainterNetwork.load(model), Model.load(model)
+def test_fitted_weights_are_read_as_they_were_written(model: Path) -> None:
     rng = np.random.default_rng(0)
+    sizes, steps = sizes_of(Model.load(model)), {"head.weight": 3}
     names = ("head.bias", "style.bias", "head.weight")
-    sizes = {name: parameter.numel() for name, parameter in twin.named_parameters()}
-    steps = {"head.weight": 3}
-    payload = pack([Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names])
-    deltas = unpack(payload, twin)
-    assert deltas is not None
-    for name, parameter in twin.named_parameters():
-        if name in deltas:
-            parameter.add_(deltas[name])
-    found = read_deltas(payload, sizes)
-    assert found is not None
-    add_deltas = numbers.add_deltas({d.name: (d.values, d.exponent) for d in found})
-    wanted = twin.integers()
-    for name, layer in add_deltas.layers.items():
-        if name != "view":
-            assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name
-            assert np.array_equal(layer.bias, wanted[f"{name}.bias"]), name
-    assert read_deltas(IDENTITY, sizes) is None
+    deltas = [Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names]
+    payload = pack(deltas)
+    for delta, again in zip(deltas, read_deltas(payload, model), strict=True):
+        assert (delta.name, delta.exponent) == (again.name, again.exponent)
+        assert np.array_equal(delta.values, again.values)
+    assert read_deltas(IDENTITY, model) is None
     head = bytes([payload[0], 12 * 21])  # a step of 2^21
     with pytest.raises(DamagedStreamError, match="step"):
-        read_deltas(head + payload[2:], sizes)
-
-
-@pytest.mark.usefixtures("model")
-def test_fitting_gives_weights_that_a_stream_carries() -> None:
-    """From the encoder's frames to a decoder's picture, led by the small network."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        data = encoded(keyint=0, fit=2, fit_by="small")
-    kinds = [packet.kind for packet in packets_in(data)]
-    assert kinds.count(Kind.PAINTED) == 1 and kinds[0] is Kind.FIT
-    decoded(data)
+        read_deltas(head + payload[2:], model)

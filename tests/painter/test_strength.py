@@ -9,10 +9,10 @@ import pytest
 import gvcodec
 from gvcodec.models import PAINTER
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.fitting.samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.sample_clips import SampleClips
+from gvcodec.painter.samples import Gop, Part, Sample
 from gvcodec.painter.strength import STRENGTH_STEPS, choose_strength, choose_strengths
 from gvcodec.painter.texture_check import has_texture_mismatch
 from gvcodec.types import Planes, VideoFormat
@@ -53,9 +53,9 @@ def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.Monkey
     excess = iter([1.0, 1.2, 1.04])
     monkeypatch.setattr(SampleClips, "excess_of_base", lambda self: next(excess))
     monkeypatch.setattr(SampleClips, "excess_of", lambda self, model, stream, limit: next(excess))
-    assert choose_strength(MODEL, STREAM, BASE, SampleClips([], [])) == STRENGTH_STEPS[1]
+    assert choose_strength(MODEL, STREAM, SampleClips([], [])) == STRENGTH_STEPS[1]
     excess = iter([1.0, 3.0, 3.0])
-    assert choose_strength(MODEL, STREAM, BASE, SampleClips([], [])) == STRENGTH_STEPS[-1]
+    assert choose_strength(MODEL, STREAM, SampleClips([], [])) == STRENGTH_STEPS[-1]
 
 
 def test_excess_is_what_changes_beyond_the_source() -> None:
@@ -65,7 +65,7 @@ def test_excess_is_what_changes_beyond_the_source() -> None:
     assert calm.excess_of_base() == 0 < base
     assert calm.excess_of(MODEL, STREAM) == 0  # nothing that moves along changes
     assert restless.excess_of(loud, STREAM) > 4 * base
-    assert restless.excess_of(loud.add_deltas({}, Strength(noise=0)), STREAM) < 2 * base
+    assert restless.excess_of(loud.with_strength(Strength(noise=0)), STREAM) < 2 * base
     assert SampleClips([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
 
 
@@ -73,7 +73,7 @@ def test_pictures_without_a_whole_block_are_painted_as_trained() -> None:
     tiny = [tuple((y[:12, :40], u[:6, :20], v[:6, :20]) for y, u, v in pair) for pair in run(8.0)]
     runs = SampleClips([tiny], [[0, 0, 0]])
     assert runs.excess_of_base() == runs.excess_of(MODEL, STREAM) == 0
-    assert choose_strength(MODEL, STREAM, BASE, runs) == NEUTRAL
+    assert choose_strength(MODEL, STREAM, runs) == NEUTRAL
 
 
 def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,28 +95,26 @@ def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -
 def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(monkeypatch):
     chosen = iter([STRENGTH_STEPS[2], NEUTRAL, STRENGTH_STEPS[1]])
     monkeypatch.setattr("gvcodec.painter.strength.choose_strength", lambda *given: next(chosen))
-    parts = [part((0, 50_000), (30, 900), (60, 50_000)), part((90, 50_000))]
-    weights = bytes([17]) + bytes(60)
-    found = choose_strengths(MODEL, STREAM, parts, {0: weights, 90: IDENTITY}, (SIDE, SIDE))
-    assert sorted(found) == [0, 30, 60, 90]
-    # The second GOP is too small for weights of its own; nothing is chosen for it.
-    assert [split_strength(found[n])[1] for n in (0, 30, 60)] == [
+    parts = [part((0, 50_000), (30, 90), (60, 50_000)), part((90, 50))]
+    found = choose_strengths(MODEL, STREAM, parts, (SIDE, SIDE))
+    # The second GOP is too small for a packet of its own; a part's first GOP never is.
+    assert [split_strength(found[n])[1] for n in (0, 30, 60, 90)] == [
         STRENGTH_STEPS[2],
         STRENGTH_STEPS[2],
         NEUTRAL,
+        STRENGTH_STEPS[1],
     ]
-    assert all(split_strength(found[n])[0] == weights for n in (0, 30, 60))
-    assert found[90] == IDENTITY and next(chosen) == STRENGTH_STEPS[1]
+    assert all(split_strength(payload)[0] == BASE for payload in found.values())
 
 
 def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [part((0, 50_000), (30, 50_000)), Part(60, [], 900)]
     monkeypatch.setattr("gvcodec.painter.strength.choose_strength", lambda *given: NEUTRAL)
-    assert choose_strengths(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
+    assert choose_strengths(MODEL, STREAM, parts, (SIDE, SIDE)) == {}
     monkeypatch.setattr(
         "gvcodec.painter.strength.choose_strength", lambda *given: STRENGTH_STEPS[1]
     )
-    found = choose_strengths(MODEL, STREAM, parts, {}, (SIDE, SIDE))
+    found = choose_strengths(MODEL, STREAM, parts, (SIDE, SIDE))
     strengths = {n: split_strength(p) for n, p in found.items()}
     assert strengths == dict.fromkeys((0, 30), (BASE, STRENGTH_STEPS[1]))
 
@@ -155,14 +153,9 @@ def test_gops_of_slides_show_base_frames(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     gops = part((0, 50_000), (30, 50_000), (60, 50_000))
     gops.samples[1] = coded_slides()
-    found = choose_strengths(MODEL, STREAM, [gops], {}, (SIDE, SIDE))
+    found = choose_strengths(MODEL, STREAM, [gops], (SIDE, SIDE))
     assert found[30] == IDENTITY
     assert [split_strength(found[n]) for n in (0, 60)] == [(BASE, STRENGTH_STEPS[1])] * 2
-    # What a part is fitted to goes on to be in force after them.
-    weights = bytes([17]) + bytes(60)
-    found = choose_strengths(MODEL, STREAM, [gops], {0: weights}, (SIDE, SIDE))
-    assert found[30] == IDENTITY
-    assert [split_strength(found[n]) for n in (0, 60)] == [(weights, STRENGTH_STEPS[1])] * 2
 
 
 def test_a_lecture_is_painted_but_for_its_slides() -> None:

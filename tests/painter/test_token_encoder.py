@@ -14,13 +14,13 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.models import PAINTER, PAINTER_TOKENS, TOKEN_ENCODER, read_arrays, save_weights
-from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import Batch
 from gvcodec.painter.model import Model
 from gvcodec.painter.token_coding import grid_of
 from gvcodec.painter.tokens.encoder import LEAST_RATE, EncodedTokens, TokenEncoder, features_of
 from gvcodec.painter.tokens.samples import GopSample, TokenSampler
 from gvcodec.painter.tokens.stage import SEARCH_NEEDS_TORCH, TOO_LARGE_TO_SEARCH
+from gvcodec.painter.torch_twin.network import PainterNetwork, condition
+from gvcodec.painter.torch_twin.objective import Batch
 from gvcodec.types import VideoFormat
 from tests.clips import write_clip
 from tests.conftest import moving_texture, rough_clip, run_without_torch

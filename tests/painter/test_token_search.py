@@ -15,7 +15,6 @@ from gvcodec.painter.cpu import CpuPainter, block_vectors
 from gvcodec.painter.energies import energies
 from gvcodec.painter.model import NEUTRAL, Model, condition
 from gvcodec.painter.paint_strength import with_look
-from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
 from gvcodec.painter.token_coding import (
     STEP,
@@ -195,7 +194,7 @@ def test_a_search_sees_whole_windows(monkeypatch) -> None:
     clip = rough_clip(4)
     sample = GopSample(0, [list(zip(clip[:2], clip[2:], strict=True))], [[0, 0]])
     descent = token_search.Descent(FORMAT, "av1", Fraction(1), 50)
-    (run,) = token_search.prepare(sample.runs, sample.rates, descent.place)
+    (run,) = token_search.prepare(sample.runs, sample.rates, descent.device)
     painter, (window,) = descent.painter_at(NEUTRAL), descent.windows
     look = descent.observe(painter, run, descent.moves_of(sample, 0), window, 0)
     levels = torch.zeros(1, TOKENS.dims, 16, 24, requires_grad=True)
@@ -288,7 +287,7 @@ def test_tokens_are_found_for_the_strength_of_the_gop(rough_gop: GopSample, monk
         for steadies, dial in ((False, 50), (True, 50), (False, 90))
     }
     stream = condition("av1", Fraction(1), 50)
-    strength = choose_strength(MODEL, stream, BASE, sample.clips)
+    strength = choose_strength(MODEL, stream, sample.clips)
     strengths = {key: encoded.strength_of(sample) for key, encoded in found.items()}
     bold = with_look(NEUTRAL, 90)
     assert strength != NEUTRAL

@@ -18,8 +18,6 @@ from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.models import PAINTER_TOKENS, read_arrays, save_weights
 from gvcodec.painter import strength as strength_module
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import fresh
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.paint_strength import set_payload_strength
 from gvcodec.painter.payload import (
@@ -27,7 +25,6 @@ from gvcodec.painter.payload import (
     IDENTITY,
     FitExtras,
     join_extras,
-    read_deltas,
     split_extras,
 )
 from gvcodec.painter.token_coding import (
@@ -47,6 +44,8 @@ from gvcodec.painter.tokens.encoder import EncodedTokens
 from gvcodec.painter.tokens.samples import RUNS, GopSample, TokenSampler
 from gvcodec.painter.tokens.search import TokenSearch, interpolate_offsets
 from gvcodec.painter.tokens.stage import GopTokens, add_tokens
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import fresh
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, planes_equal, run
@@ -191,18 +190,14 @@ def test_levels_that_do_not_fit_are_refused() -> None:
 
 
 def test_payloads_with_tokens_come_back() -> None:
-    sizes = MODEL.sizes()
     for strength in (Strength(), Strength(20, 7), Strength(gains=(1, -2, 3))):
         for data in (b"", b"\1", bytes(300)):
             payload = join_extras(BASE, FitExtras(strength, data))
-            assert (
-                split_extras(payload) == (BASE, FitExtras(strength, data))
-                and read_deltas(payload, sizes) == []
-            )
+            assert split_extras(payload) == (BASE, FitExtras(strength, data))
             assert payload[0] & 0x20
             for cut in range(1, len(payload)):
                 with pytest.raises(DamagedStreamError):
-                    read_deltas(payload[:cut], sizes)
+                    split_extras(payload[:cut])
     payload = join_extras(BASE, FitExtras(Strength(20, 7), b"\1\2"))
     turned = split_extras(set_payload_strength(payload, 70))[1]
     assert (
@@ -354,7 +349,6 @@ def test_every_pass_finds_tokens_for_the_strength_that_the_first_chose(
 def test_what_cannot_have_tokens_says_so() -> None:
     for options, words in (
         ({"low_delay": True}, "or low_delay$"),
-        ({"fit": 5}, "exclude each other"),
         ({"painter": "off"}, "^tokens needs the painter"),
         ({"look": 0}, "^tokens needs the painter"),
         ({"base": "gvc1d", "preset": None}, "av1 or vvc"),

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from conformance.decoder.painter import direction
+from conformance.deltas import Delta, in_groups, pack
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.payload import Delta, in_groups, pack
+from gvcodec.painter.torch_twin.network import PainterNetwork
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 
@@ -81,7 +81,7 @@ def added(changes: dict[int, float], base_frame: Planes) -> np.ndarray:
     path, exponent = PAINTER.find(), 10
     twin = PainterNetwork.load(path)
     sizes = {name: p.numel() for name, p in twin.named_parameters()}
-    grid = twin.grids()["head.bias"]
+    grid = twin.head.unit
     wanted = torch.zeros(sizes["head.bias"])
     for number, change in changes.items():
         wanted[number] = change / grid[number]

@@ -157,10 +157,12 @@ def painted_by_page(
 )
 def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, height: int) -> None:
     pytest.importorskip("torch")
+    from conformance.deltas import Delta, in_groups, pack
     from gvcodec.painter.cpu import CpuPainter, block_vectors
     from gvcodec.painter.model import Model, Strength, condition, rate
     from gvcodec.painter.paint_strength import set_payload_strength, with_look
-    from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, join_strength, pack
+    from gvcodec.painter.payload import BASE, IDENTITY, join_strength
+    from tests.networks import add_deltas
     from tests.painter.test_painter import twin
 
     path = tmp_path / "model.safetensors"
@@ -183,12 +185,12 @@ def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, hei
     wild = Strength(64, 0, (16, -40, 5), (-7, 16, 0))
     for name, given, changed, look in (
         ("plain", b"", model, None),
-        ("fitted", payload, model.add_deltas(deltas), None),
-        ("strength", strong, model.add_deltas(deltas, strength), None),
-        ("wild", join_strength(BASE, wild), model.add_deltas({}, wild), None),
-        ("bold", set_payload_strength(strong, 93), model.add_deltas(deltas, bold), None),
-        ("look", strong, model.add_deltas(deltas, bold), 93),
-        ("faint", b"", model.add_deltas({}, with_look(Strength(), 7)), 7),
+        ("fitted", payload, add_deltas(model, deltas), None),
+        ("strength", strong, add_deltas(model, deltas, strength), None),
+        ("wild", join_strength(BASE, wild), model.with_strength(wild), None),
+        ("bold", set_payload_strength(strong, 93), add_deltas(model, deltas, bold), None),
+        ("look", strong, add_deltas(model, deltas, bold), 93),
+        ("faint", b"", model.with_strength(with_look(Strength(), 7)), 7),
     ):
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)

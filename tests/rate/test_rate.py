@@ -37,6 +37,7 @@ class Clip:
 
     tracks = None
     metadata = Metadata()
+    attachments = ()
     start_pts = 0
     incomplete = ""
     end = None
@@ -229,22 +230,21 @@ def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
     assert len(fitted.encoded_pass.data) < 20_000 and fitted.encoded_pass.psnr_y > 50
 
 
-def test_fitted_weights_count(monkeypatch) -> None:
+def test_bytes_of_fit_packets_count(monkeypatch) -> None:
     clip = make_clip(128, 96, 26, seed=2)
-    answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
+    answers = [{0: b"payload" * 100}, {}]
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
     monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
     monkeypatch.setattr(
-        "gvcodec.codec.painter_stage.choose_payloads", lambda *given: answers.pop(0)
+        "gvcodec.codec.painter_stage.choose_strengths", lambda *given: answers.pop(0)
     )
-    config = dataclasses.replace(FAST, fit=1)
+    config = dataclasses.replace(FAST, fit=None)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.encoded_pass.data) <= 6000 and len(answers) == 1
-    assert packets_in(fitted.encoded_pass.data)[0].payload == b"weights" * 100
+    assert packets_in(fitted.encoded_pass.data)[0].payload == b"payload" * 100
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.encoded_pass.data) <= 6000 and not answers
-    assert fitted.encoded_pass.notes == ["fitting does not pay"]
 
 
 @pytest.mark.parametrize(("base", "preset"), [("av1", None), ("vvc", 4)])

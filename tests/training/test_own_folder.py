@@ -13,7 +13,7 @@ import torch
 from gvcodec.batch.engines import Inline
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
+from gvcodec.painter.torch_twin.network import PainterNetwork
 from gvcodec.util.ffmpeg import find_ffmpeg
 from tests.training.test_gvc1d import CONFIG
 from training import __main__ as training

@@ -11,9 +11,9 @@ import torch
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import fresh
 from gvcodec.painter.model import GAIN_ROWS, NOISE_ROWS
+from gvcodec.painter.torch_twin.network import PainterNetwork, condition
+from gvcodec.painter.torch_twin.objective import fresh
 from gvcodec.perceptual.dither import SIGMA
 from training.dither import Dither, DitheredLoss, DitheredLpips
 from training.painter import PainterWork

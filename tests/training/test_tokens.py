@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork, condition
-from gvcodec.painter.fitting.objective import Batch, paint_observed
 from gvcodec.painter.strength import STRENGTH_STEPS
 from gvcodec.painter.token_coding import LARGEST
 from gvcodec.painter.token_coding import STEP as LEVELS
+from gvcodec.painter.torch_twin.network import PainterNetwork, condition
+from gvcodec.painter.torch_twin.objective import Batch, paint_observed
 from training.material import WINDOW
 from training.tokens import (
     DIMS,

@@ -11,9 +11,9 @@ import torch
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
-from gvcodec.painter.fitting.network import PainterNetwork
-from gvcodec.painter.fitting.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.painter.model import CONDITION
+from gvcodec.painter.torch_twin.network import PainterNetwork
+from gvcodec.painter.torch_twin.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.planes import to_eight_bits
@@ -317,9 +317,9 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
 
 
 def test_material_for_a_small_perceptual_network(cache):
-    leading = perceptual.guide_network("small")
-    assert leading is not None
-    loss = PerceptualLoss(weights=leading[1])
+    network = perceptual.loss_network("small")
+    assert network is not None
+    loss = PerceptualLoss(weights=network[1])
     teachers = [
         lambda painted, source, k=k: loss(painted, loss.reference(source))[k] for k in (0, 1)
     ]

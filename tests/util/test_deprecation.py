@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 import gvcodec
 from gvcodec import EncoderConfig, public
-from gvcodec.codec.painter_stage import log_function
 from gvcodec.util.deprecation import renamed_attributes, renamed_keywords
 from gvcodec.util.progress import State
 
@@ -58,7 +57,7 @@ def test_new_names_do_not_warn() -> None:
     ],
 )
 def test_settings_keep_their_names_of_1_0(old: str, new: str) -> None:
-    config = EncoderConfig(q=30, fit=3)
+    config = EncoderConfig(q=30)
     with pytest.warns(DeprecationWarning, match=f"use {new}"):
         assert getattr(config, old) == getattr(config, new)
 
@@ -103,12 +102,15 @@ def test_hold_still_holds_a_process_to_its_limits(monkeypatch: pytest.MonkeyPatc
     assert asked == [True]
 
 
-def test_progress_objects_of_1_0_still_get_their_lines() -> None:
-    lines: list[str] = []
-
-    class Old:
-        say = staticmethod(lines.append)
-
-    with pytest.warns(DeprecationWarning, match="use progress.log_line"):
-        log_function(Old())("fitting")  # type: ignore[arg-type]
-    assert lines == ["fitting"]
+def test_fitting_is_accepted_and_has_no_effect() -> None:
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    with pytest.warns(DeprecationWarning, match="have no effect") as one:
+        config = EncoderConfig(q=30, fit=20, fit_by="small")
+    with pytest.warns(DeprecationWarning, match="have no effect") as other:
+        data = gvcodec.encode(frames, preset=10, threads=1, fit=5)
+    assert [warning.filename for warning in (*one, *other)] == [__file__] * 2
+    assert config == EncoderConfig(q=30) and data == gvcodec.encode(frames, preset=10, threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not EncoderConfig(fit=0).chooses_strengths
+        assert replace(config, q=40).fit is None

@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -258,9 +260,10 @@ def list_sources(root: Path) -> list[Source]:
 def read_crop(
     source: Source, rng: np.random.Generator, frames: int, size: int, least: int = 0
 ) -> tuple[NDArray[np.float32], ...]:
-    """y [F, size, size] and both chroma planes of half the size, from a random place and time; a
-    picture, or a shorter clip, repeats its last frame, and a smaller one its last row and column.
-    Raises `MediaError`, also for sides below `least` (0: `size`)."""
+    """y [F, size, size] and both chroma planes of half the size, from a random place and a random
+    frame, each as likely as any other; a picture, or a shorter clip, repeats its last frame, and a
+    smaller one its last row and column. Raises `MediaError`, also for sides below `least`
+    (0: `size`)."""
     import av
 
     share, across, down = rng.uniform(), rng.uniform(), rng.uniform()
@@ -269,9 +272,7 @@ def read_crop(
         with av.open(source.open()) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            if stream.duration and stream.time_base and frames > 1:
-                container.seek(int(share * 0.9 * stream.duration), stream=stream)
-            for frame in container.decode(stream):
+            for frame in _decode_from(container, stream, _start_of(stream, share, frames)):
                 if min(frame.width, frame.height) < (least or size):
                     raise MediaError(f"{source.name}: smaller than {least or size} samples")
                 planes.append(_crop_of(frame, size, across, down))
@@ -284,6 +285,42 @@ def read_crop(
     planes += [planes[-1]] * (frames - len(planes))
     y, u, v = (np.stack(plane) for plane in zip(*planes, strict=True))
     return y, u, v
+
+
+def _start_of(stream: Any, share: float, frames: int) -> Fraction | None:
+    """The time in ticks of the stream's clock at which a clip of `frames` frames begins: half a
+    frame before a frame that `share`, 0 to 1, draws. None for pictures, and for videos with no
+    more frames."""
+    seconds = Fraction(0)
+    if stream.duration:
+        seconds = stream.duration * stream.time_base
+    elif stream.container.duration:  # Matroska times no single stream.
+        seconds = Fraction(stream.container.duration, 1_000_000)
+    if not seconds or not stream.average_rate:
+        return None
+    starts = round(seconds * stream.average_rate) - frames + 1
+    if starts < 2:
+        return None
+    # Half a frame early: Matroska rounds times to milliseconds.
+    place = min(int(share * starts), starts - 1) - Fraction(1, 2)
+    return (stream.start_time or 0) + place / stream.average_rate / stream.time_base
+
+
+def _decode_from(container: Any, stream: Any, start: Fraction | None) -> Iterator[Any]:
+    """The frames from this time on, from the first one without it. Seeking ends at an earlier
+    keyframe; if it ends late or beyond all keyframes (MPEG-TS), all frames are decoded."""
+    if start is None:
+        yield from container.decode(stream)
+        return
+    container.seek(int(start), stream=stream)
+    first = next(container.decode(stream), None)
+    origin = (
+        int(start) if first is not None and (first.pts or 0) <= start else stream.start_time or 0
+    )
+    container.seek(origin, stream=stream)
+    for frame in container.decode(stream):
+        if frame.pts is None or frame.pts >= start:
+            yield frame
 
 
 def _crop_of(frame: Any, size: int, across: float, down: float) -> tuple[NDArray[np.float32], ...]:

@@ -54,7 +54,7 @@ _START_CLIPS = 64
 #: Integers beyond this are pulled back weakly.
 USUAL_RANGE, RANGE_WEIGHT = 30.0, 1e-3
 #: Shares of T that a window may be sent with where a stage trains lengths (InfoTok).
-LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0)
 SAVE_SECONDS = 240.0
 
 
@@ -403,6 +403,10 @@ class Trainer:
             loss = loss + stage.recall * self._recall_loss(outcome, scenes)
         if stage.perceptual or stage.adversarial:
             loss = loss + self._appearance(stage, outcome, planes, rng)
+        if self.processes > 1:
+            # Each process waits for the gradient of every parameter. Single frames use neither
+            # memory nor buffer.
+            loss = loss + 0 * sum(value.sum() for value in self.network.values)
         quality = psnr_y(outcome.planes, planes).mean()
         figures = {"loss": loss, "psnr": quality, "bits": outcome.bits.mean(), "J": cost.mean()}
         return loss, {name: float(value.detach()) for name, value in figures.items()}
@@ -414,7 +418,7 @@ class Trainer:
         windows = (shape[2] // config.window) * (shape[3] // config.window)
         shares = rng.choice(LENGTHS, (stage.clips, 1, windows))
         shares[rng.uniform(size=stage.clips) < 0.5] = 1.0
-        counts = np.maximum(1, np.rint(shares * config.tokens))
+        counts = np.where(shares > 0, np.maximum(1, np.rint(shares * config.tokens)), 0)
         present = np.arange(config.tokens) < counts[..., None]  # [B, 1, W, T]
         whole = np.broadcast_to(present, (stage.clips, stage.frames, windows, config.tokens))
         return torch.tensor(whole[..., None], dtype=torch.float32, device=self.device)

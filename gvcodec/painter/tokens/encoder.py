@@ -32,7 +32,6 @@ from gvcodec.painter.energies import (
 )
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.paint_strength import with_look
-from gvcodec.painter.payload import BASE
 from gvcodec.painter.strength import choose_strength
 from gvcodec.painter.texture_check import find_unpainted_regions
 from gvcodec.painter.token_coding import REGION, STEP, WINDOW, TokenModel, grid_of, pack
@@ -200,7 +199,7 @@ def _normal_cdf(x: Floats) -> Floats:
 
 
 class EncodedTokens:
-    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` where it,
+    """Tokens of the GOPs of one video by the shipped encoder. Raises `WrongModelError` if it,
     its painter or the metric's network is missing."""
 
     def __init__(
@@ -213,7 +212,7 @@ class EncodedTokens:
         chooses_strengths: bool,
         threads: int,
     ) -> None:
-        """`paint_strength`: where the dial stands, 1…100; `chooses_strengths`: GOPs have strengths
+        """`paint_strength`: the viewer's setting, 1…100; `chooses_strengths`: GOPs have strengths
         of their own."""
         self._model = Model.load(painter_of(uses_tokens=True).find())
         assert self._model.tokens is not None
@@ -244,12 +243,12 @@ class EncodedTokens:
         """Chooses the strength of a GOP, and its regions that are not painted."""
         if sample.runs:
             sample.strength = self.strength_of(sample)
-            model = self._model.add_deltas({}, sample.strength)
+            model = self._model.with_strength(sample.strength)
             sample.unpainted_regions = find_unpainted_regions(sample.clips, model, self._stream)
 
     def trial(self, sample: GopSample, strength: Strength) -> GopTrial:
         """Trials of a GOP that is painted at a strength."""
-        model = self._model.add_deltas({}, strength)
+        model = self._model.with_strength(strength)
         return GopTrial(model, self._stream, sample, self._metric)
 
     def strength_of(self, sample: GopSample) -> Strength:
@@ -258,7 +257,7 @@ class EncodedTokens:
             return sample.strength
         if not self._chooses_strengths:
             return with_look(NEUTRAL, self._paint_strength)
-        return choose_strength(self._model, self._stream, BASE, sample.clips, self._paint_strength)
+        return choose_strength(self._model, self._stream, sample.clips, self._paint_strength)
 
     def parts(self, sample: GopSample, strength: Strength) -> tuple[Floats, Floats]:
         """Integers (rows, columns, D) of regions, not rounded: the encoder's, and the part of those
@@ -280,7 +279,7 @@ class EncodedTokens:
     def _match_energies(self, sample: GopSample, strength: Strength) -> Floats:
         """Slopes are those of the middle run's last frame, painted afresh; missing energies are the
         mean over runs, of their last frames as they are painted in turn."""
-        model = self._model.add_deltas({}, strength)
+        model = self._model.with_strength(strength)
         rows, columns = grid_of(self._fmt.height, self._fmt.width)
 
         def measure(painted: Planes) -> Floats:

@@ -53,7 +53,7 @@ def open_network(path: Path) -> _core.PerceptualMetric:
 
 
 class PerceptualMetric:
-    """`trial.WindowMetric` by that network. Raises `WrongModelError` where it is missing."""
+    """`trial.WindowMetric` by that network. Raises `WrongModelError` if it is missing."""
 
     def __init__(self, fmt: VideoFormat, threads: int = 1) -> None:
         self._network = open_network(TOKEN_METRIC.find())

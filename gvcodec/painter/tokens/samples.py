@@ -18,7 +18,7 @@ MAX_SEARCHED_SAMPLES = 1 << 22
 #: Runs of a GOP: to search on, and one to judge by; frames of each. The second frame of a run keeps
 #: little detail of those before it, the third almost as much as later ones.
 RUNS, FRAMES = 3, 3
-#: Frames from a run to the next at first; the stride doubles where a GOP has twice as many runs.
+#: Frames from a run to the next at first; the stride doubles when a GOP has twice as many runs.
 _STRIDE = 4
 
 

@@ -2,9 +2,9 @@
 loss.
 
 On runs of frames across the GOP the integers of all regions descend together, window by window,
-from the tokens of `encoder`, led by the small network of the metric
+from the tokens of `encoder`, by the small network of the metric
 (`metric`), here in torch; in the second half of the steps the loss sees them rounded. A run
-that took no part then decides about sending them (`trial`).
+that took no part then decides whether they are sent (`trial`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from gvcodec import perceptual
 from gvcodec.models import TOKEN_METRIC, painter_of
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.painter.energies import pad_to_patches
-from gvcodec.painter.fitting.filters import round_through
-from gvcodec.painter.fitting.fit import Adam
-from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork, convert
-from gvcodec.painter.fitting.objective import Batch, observe_run, paint_observed
-from gvcodec.painter.fitting.pool import Run, prepare
 from gvcodec.painter.model import Model, Strength, condition
 from gvcodec.painter.token_coding import LARGEST, MAX_STYLE_OFFSET, STEP, pack
 from gvcodec.painter.tokens.encoder import SHARES, EncodedTokens
 from gvcodec.painter.tokens.samples import GopSample
 from gvcodec.painter.tokens.trial import PSNR_PRICE, Window, trial_windows
+from gvcodec.painter.torch_twin.adam import Adam
+from gvcodec.painter.torch_twin.clips import Run, prepare
+from gvcodec.painter.torch_twin.filters import round_through
+from gvcodec.painter.torch_twin.network import FrameObservation, PainterNetwork, convert
+from gvcodec.painter.torch_twin.objective import Batch, observe_run, paint_observed
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import BLOCK, VideoFormat
@@ -41,7 +41,7 @@ from gvcodec.util.tensors import open_device, to_rgb
 
 #: Steps of a search.
 STEPS = 12
-#: Learning rate of integers, which falls with the steps; cost of a level.
+#: Learning rate of integers, which falls with the steps; cost of an integer 1.
 _RATE, _PRICE = 0.5, 1e-5
 #: Weight of changes between frames beyond those of the unsteered picture.
 TEMPORAL = 30.0
@@ -50,8 +50,8 @@ _BLOCKS = 8
 
 
 def interpolate_offsets(style_offsets: Tensor, height: int, width: int) -> Tensor:
-    """Levels (1, D, rows, columns) of regions at blocks (1, D, height / 8, width / 8) of a padded
-    picture, whole numbers as decoders have them; gradients pass."""
+    """Style offsets (1, D, rows, columns) of regions at blocks (1, D, height / 8, width / 8) of a
+    padded picture, whole numbers as decoders have them; gradients pass."""
     for axis, size in ((2, height), (3, width)):
         place = 2 * torch.arange(size // BLOCK * 2, device=style_offsets.device) + 1 + _BLOCKS
         last = style_offsets.shape[axis] - 1
@@ -86,41 +86,41 @@ def token_loss(distance: Tensor, psnr_loss: Tensor, flicker: Tensor, usual: Tens
 
 
 def open_network(device: torch.device) -> PerceptualLoss:
-    """The metric's network, with gradients. Raises `WrongModelError` where it is missing."""
+    """The metric's network, with gradients. Raises `WrongModelError` if it is missing."""
     weights = perceptual.read_weights(TOKEN_METRIC.find())
     return PerceptualLoss(weights=weights, is_batched=False).to(device)
 
 
 class Descent:
     """Windows of the GOPs of one video as tensors that gradients pass. Raises `WrongModelError`
-    where the painter or the network that leads is missing, `UsageError` for a device that is not
+    if the painter or the metric's network is missing, `UsageError` for a device that is not
     there."""
 
     def __init__(
         self, fmt: VideoFormat, base: str, scale: Fraction, q: int, device: str = "cpu"
     ) -> None:
-        self.fmt, self.place = fmt, open_device(device)
-        self.metric = open_network(self.place)
+        self.fmt, self.device = fmt, open_device(device)
+        self.metric = open_network(self.device)
         self._path = painter_of(uses_tokens=True).find()
         model = Model.load(self._path)
         assert model.tokens is not None
-        self.table = torch.from_numpy(model.tokens.weight.astype(np.float32)).to(self.place)
+        self.table = torch.from_numpy(model.tokens.weight.astype(np.float32)).to(self.device)
         stream = condition(base, scale, q)
-        self._condition = torch.from_numpy(stream).float()[None].to(self.place)
+        self._condition = torch.from_numpy(stream).float()[None].to(self.device)
         self.colour = known_colour(fmt.colour, fmt.height)
         self._painters: dict[Strength, PainterNetwork] = {}
 
     def painter_at(self, strength: Strength) -> PainterNetwork:
         """The painter at a strength."""
         if strength not in self._painters:
-            self._painters[strength] = PainterNetwork.load(self._path, strength).to(self.place)
+            self._painters[strength] = PainterNetwork.load(self._path, strength).to(self.device)
         return self._painters[strength]
 
     def moves_of(self, sample: GopSample, number: int) -> Tensor:
         """The source's motion between the last frames of a run, (2, H/16, W/16) of padded
         frames."""
         before, last = (pad_to_patches(source[0]) for _, source in sample.runs[number][-2:])
-        return torch.from_numpy(block_vectors(last, before)).to(self.place)
+        return torch.from_numpy(block_vectors(last, before)).to(self.device)
 
     @property
     def windows(self) -> list[Window]:
@@ -148,7 +148,7 @@ class Descent:
             slice(left // BLOCK, (left + width) // BLOCK),
         )
         vectors = run[4][None, :, :, *blocks]
-        none = torch.zeros(1, device=self.place)
+        none = torch.zeros(1, device=self.device)
         batch = Batch(
             (luma, chroma),
             (source_luma, source_chroma),
@@ -191,7 +191,7 @@ class Descent:
         return token_loss(distance, psnr_loss, flicker, look.flicker)
 
     def interpolate_window(self, style_offsets: Tensor, window: Window) -> Tensor:
-        """Levels of regions of the picture at the blocks of a window."""
+        """Style offsets of regions of the picture at the blocks of a window."""
         high, wide = (-(-n // BLOCK) * BLOCK for n in (self.fmt.height, self.fmt.width))
         top, left, height, width = window
         whole = interpolate_offsets(style_offsets, high, wide)
@@ -205,11 +205,11 @@ class Descent:
         start: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Integers (rows, columns, D) of regions, not rounded, from `start` on, by the runs
-        `run_numbers` of a GOP; `start` itself where no window is large enough."""
+        `run_numbers` of a GOP; `start` itself if no window is large enough."""
         painter, windows = self.painter_at(strength), self.windows
         if not windows:
             return start
-        runs = prepare(sample.runs, sample.rates, self.place)
+        runs = prepare(sample.runs, sample.rates, self.device)
         looks = []
         for number in run_numbers:
             moves = self.moves_of(sample, number)
@@ -219,7 +219,7 @@ class Descent:
                     for window in windows
                 ]
             )
-        parameters = torch.from_numpy(start.transpose(2, 0, 1)[None].copy()).to(self.place)
+        parameters = torch.from_numpy(start.transpose(2, 0, 1)[None].copy()).to(self.device)
         parameters.requires_grad_(True)
         optimizer = Adam([parameters], betas=(0.9, 0.999))
         for step in range(STEPS):
@@ -228,7 +228,7 @@ class Descent:
             if step >= STEPS // 2:
                 integers = round_through(integers)
             style_offsets = (STEP * integers).clamp(-MAX_STYLE_OFFSET, MAX_STYLE_OFFSET)
-            # The gradient of each window goes into the levels, then of all at once on.
+            # Gradients of all windows meet in the style offsets, and pass on from there at once.
             detached = style_offsets.detach().requires_grad_(True)
             for look, window in zip(looks[step % len(looks)], windows, strict=True):
                 self.loss(painter, look, self.interpolate_window(detached, window)).backward()
@@ -240,7 +240,7 @@ class Descent:
 
 
 class TokenSearch:
-    """Tokens of the GOPs of one video that are searched. Raises `WrongModelError` where painter,
+    """Tokens of the GOPs of one video that are searched. Raises `WrongModelError` if painter,
     encoder or metric are missing, `UsageError` for a device that is not there."""
 
     def __init__(

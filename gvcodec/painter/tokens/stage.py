@@ -1,5 +1,5 @@
-"""The encoder's token stage: frames go in, tokens of each GOP come
-out, and join strengths and weights in `fit` packets."""
+"""The encoder's token stage: frames go in; tokens of each GOP come out and join strengths in `fit`
+packets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from gvcodec.painter.payload import (
     join_extras,
     split_extras,
 )
-from gvcodec.painter.payload_choice import has_torch
 from gvcodec.painter.tokens.encoder import EncodedTokens
 from gvcodec.painter.tokens.samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
-from gvcodec.util.torch_settings import default_torch_settings
+from gvcodec.util.torch_settings import default_torch_settings, has_torch
 
 #: Why tokens are not searched.
 TOO_LARGE_TO_SEARCH = (
@@ -46,10 +45,10 @@ class GopTokens(NamedTuple):
 
 class TokenStage:
     """Finds tokens, and regions that are not painted, for each GOP of a video once its base frames
-    are there; `finish` gives them by the GOP's first frame. `payloads`: results of an earlier pass
+    are there; `finish` gives them by the GOP's first frame. `payloads`: those that an earlier pass
     has chosen, by the frame from which on they hold.
 
-    Raises `WrongModelError` where the painter or the metric's network is missing, `UsageError`
+    Raises `WrongModelError` if the painter or the metric's network is missing, `UsageError`
     for a device that is not there."""
 
     def __init__(
@@ -113,7 +112,7 @@ class Finder(Protocol):
     """Chooses the strength and the regions of a GOP, then finds its tokens."""
 
     def prepare(self, sample: GopSample) -> None:
-        """Sets `strength` and `unpainted_regions` of the sample, where it has runs."""
+        """Sets `strength` and `unpainted_regions` of the sample, if it has runs."""
         ...
 
     def find(self, sample: GopSample, size: int) -> bytes | None:

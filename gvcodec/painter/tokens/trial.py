@@ -46,7 +46,7 @@ MAX_FLICKER = 1.03
 #: The same for each window: tokens beyond it are never sent. At 1.03 for each
 #: window nearly half of the gain is lost, because windows that hardly flicker have much of it.
 MAX_WINDOW_FLICKER = 1.5
-#: Allowance of both, in 0…1, where unsteered pictures are still.
+#: Allowance of both, in 0…1, for unsteered pictures that are still.
 _SLACK = 5e-6
 #: Most increases of the flicker price until a GOP meets its bound.
 _PRICE_ROUNDS = 24
@@ -107,7 +107,7 @@ class GopTrial:
 
     def __init__(self, model: Model, stream: Ints, sample: GopSample, metric: WindowMetric) -> None:
         self._model, self._stream, self._metric = model, stream, metric
-        self._runs, self._unpainted_regions = sample.clips, sample.unpainted_regions
+        self._clips, self._unpainted_regions = sample.clips, sample.unpainted_regions
         self._bases = [[base for base, _ in run] for run in sample.runs]
         self._sources = [run[-1][1] for run in sample.runs]
         self._height, self._width = self._sources[0][0].shape
@@ -145,7 +145,7 @@ class GopTrial:
         middle = len(self._sources) // 2
         for tokens in options:
             style_offsets = None if tokens is None else style_offsets_of(tokens)
-            painted_frames = list(self._runs.paint(self._model, self._stream, style_offsets))
+            painted_frames = list(self._clips.paint(self._model, self._stream, style_offsets))
             if self._unpainted_regions is not None and self._unpainted_regions.any():
                 painted_frames = [
                     [
@@ -155,7 +155,7 @@ class GopTrial:
                     for run, bases in zip(painted_frames, self._bases, strict=True)
                 ]
             pictures.append(painted_frames[middle][-1])
-            excess = self._runs.block_excess(
+            excess = self._clips.block_excess(
                 [[planes[0] for planes in run] for run in painted_frames]
             )
             flickers.append(self._by_window(excess, BLOCK) / _WHITE)

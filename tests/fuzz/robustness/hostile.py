@@ -92,10 +92,21 @@ def openers() -> dict[str, bytes]:
     """Streams whose `tracks` ask for sockets, other files, or a lot of memory."""
     plain = streams()["av1"]
     payloads = {kind: tracks_payload(head()) for kind, head in HEADS.items()}
-    return {
+    found = {
         f"head {kind}": with_packets(plain, Packet(Kind.TRACKS, payload))
         for kind, payload in payloads.items()
     }
+    names = (FOREIGN.encode(), f"../{FOREIGN}".encode(), b"/etc/passwd", b"concat:" + HLS)
+    files = [attachment(n, 3, name, b"abc", n % 2) for n, name in enumerate(names)]
+    return found | {"attachment names": with_packets(plain, *files)}
+
+
+def attachment(number: int, total: int, name: bytes, piece: bytes, role: int = 0) -> Packet:
+    """The first packet of an attachment that says to have `total` bytes."""
+    texts = (encode_var(len(text)) + text for text in (name, b"image/jpeg"))
+    head = encode_var(total) + bytes([role]) + b"".join(texts)
+    payload = encode_var(number) + encode_var(0) + encode_var(len(head)) + head + piece
+    return Packet(Kind.ATTACHMENT, payload)
 
 
 def bombs(seed: int) -> dict[str, bytes]:
@@ -135,5 +146,9 @@ def bombs(seed: int) -> dict[str, bytes]:
         first = next(i for i, p in enumerate(rich) if p.is_frame)
         changed = [*rich[:first], *[Packet(kind, payload)] * count, *rich[first:]]
         found[what] = sealed_packets(head, changed, reader.base_hash or b"")
+    claims = [attachment(n, 1 << 26, b"x", bytes(10), n % 2) for n in range(512)]
+    found["attachment-claims"] = sealed_packets(head, [*claims, *rich], reader.base_hash or b"")
+    small = [attachment(n, 1, b"x", b"x", 1) for n in range(512)]
+    found["attachments-small"] = sealed_packets(head, [*small, *rich], reader.base_hash or b"")
     assert max(map(len, found.values())) <= MEGABYTE + (1 << 18)
     return found

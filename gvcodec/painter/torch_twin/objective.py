@@ -1,5 +1,5 @@
-"""Loss of a batch of crops, in training and fitting: runs the painter over a few frames and judges
-the last one."""
+"""Loss of a batch of crops in training: runs the painter over a few frames and judges the last
+one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gvcodec.painter.fitting.network import FrameObservation, PainterNetwork
+from gvcodec.painter.torch_twin.network import FrameObservation, PainterNetwork
 from gvcodec.perceptual import Lpips
 from gvcodec.perceptual.losses import (
     FilterBank,
@@ -205,15 +205,12 @@ class Objective:
         weights: LossWeights = LossWeights(),
         colour: Colour = SMALL,
         bit_depth: int = 8,
-        reports_energy_gap: bool = False,
         dists: bool = True,
         alex: Lpips | None = None,
         side: int = CROP,
     ) -> None:
-        """`side`: of the middle of a crop that perceptual losses see. `reports_energy_gap`: a part
-        `energy_gap` that is no part of the total. `dists`: whether DISTS counts as well as LPIPS.
-        `alex`: LPIPS on AlexNet, which counts as much as that on VGG16."""
-        self.reports_energy_gap = reports_energy_gap
+        """`side`: of the middle of a crop that perceptual losses see. `dists`: whether DISTS counts
+        as well as LPIPS. `alex`: LPIPS on AlexNet, which counts as much as that on VGG16."""
         self.dists, self.alex, self.weights, self.side = dists, alex, weights, side
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.bank = FilterBank()
@@ -229,33 +226,25 @@ class Objective:
         self,
         painter: PainterNetwork | None,
         batch: Batch,
-        observed_or_seed: int | Sequence[FrameObservation],
-        references: list[Reference] | None = None,
+        seed: int,
         reference_luma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
-        of the base frames. `observed_or_seed`: the frames as `observe_run` sees them, or the
-        seed of the noise. `reference_luma` `(B, 1, H, W)`: pictures whose PSNR-Y the loss holds."""
+        of the base frames. `seed`: of the noise. `reference_luma` `(B, 1, H, W)`: pictures whose
+        PSNR-Y the loss holds."""
         if painter is None:
             frames = batch.base[0].shape[1]
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
             before = batch.base[0][:, -2] if frames > 1 else None
         else:
-            observations = (
-                observe_run(painter, batch, observed_or_seed)
-                if isinstance(observed_or_seed, int)
-                else observed_or_seed
-            )
-            (luma, chroma), before = paint_observed(painter, observations)
+            (luma, chroma), before = paint_run(painter, batch, seed)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         weights = self.weights
         parts = {"pixel": weights.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
-        if (weights.energy and painter is not None) or self.reports_energy_gap:
+        if weights.energy and painter is not None:
             self.bank.to(luma.device)
             gap = band_energy(self.bank, luma) - band_energy(self.bank, source_luma)
-            gap = gap.abs().mean((1, 2, 3))
-        if weights.energy and painter is not None:
-            parts["energy"] = weights.energy * gap
+            parts["energy"] = weights.energy * gap.abs().mean((1, 2, 3))
         if before is not None and weights.temporal:
             source_before = batch.source[0][:, -2]
             parts["temporal"] = weights.temporal * temporal_loss(
@@ -272,15 +261,12 @@ class Objective:
                 luma, batch.base[0][:, -1], source_luma
             )
         if self.perceptual is not None:
-            reference_maps = self.reference(batch) if references is None else references
             painted_rgb = to_display_rgb((luma, chroma), self.colour, self.bit_depth, self.side)
-            parts["lpips"], dists = self.perceptual(painted_rgb, reference_maps)
+            parts["lpips"], dists = self.perceptual(painted_rgb, self.reference(batch))
             if self.dists:
                 parts["dists"] = dists
             if self.alex is not None:
                 source_rgb = crop_rgb((source_luma, source_chroma), self.colour, self.side)
                 parts["lpips_alex"] = self.alex(painted_rgb.clamp(0, 1), source_rgb.clamp(0, 1))
         parts["total"] = torch.stack(list(parts.values())).sum(0)
-        if self.reports_energy_gap:
-            parts["energy_gap"] = gap.detach()
         return parts

@@ -1,5 +1,5 @@
-"""The painter in torch, for training and fitting on any device: as docs/spec/painter.md defines it,
-with gradients. Decoding never uses it (`video`).
+"""The painter in torch, for training and token search on any device: as docs/spec/painter.md
+defines it, with gradients. Decoding never uses it (`video`).
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
 let gradients pass as if they did nothing. In double precision the output is exactly that
@@ -13,7 +13,6 @@ learning rates mean the same for every layer. Planes are float 0…1 (10-bit cod
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from gvcodec.errors import MediaError
 from gvcodec.models import read_arrays, save_weights
 from gvcodec.painter import model as I
-from gvcodec.painter.fitting.filters import (
+from gvcodec.painter.torch_twin.filters import (
     Bands,
     Block,
     Layer,
@@ -67,10 +66,10 @@ class State:
 
 @dataclass
 class FrameObservation:
-    """Fixed inputs of a frame during fitting: everything that follows from base frames, noise and
-    the layers before `style`. Bands of luma and noise in three scales, `features` by `style`;
-    `trust` in the previous painted frame, 1 where a block is `still`. `shifts` (B, outputs of
-    `style`, H/8, W/8) are added to the sums of `style` to steer it; None for nothing."""
+    """Fixed inputs of a frame while tokens are searched: everything that follows from base frames,
+    noise and the layers before `style`. Bands of luma and noise in three scales, `features` by
+    `style`; `trust` in the previous painted frame, 1 where a block is `still`. `shifts` (B, outputs
+    of `style`, H/8, W/8) are added to the sums of `style` to steer it; None for nothing."""
 
     luma: Tensor
     chroma: Tensor
@@ -87,7 +86,7 @@ class FrameObservation:
 
 
 def convert(x: Any, dtype: torch.dtype) -> Any:
-    """A dataclass, list or tuple of tensors in another precision, where they have fractions; all
+    """A dataclass, list or tuple of tensors in another precision, if they have fractions; all
     values of `FrameObservation` are whole numbers that half has too."""
     if isinstance(x, Tensor):
         return x.to(dtype) if x.is_floating_point() else x
@@ -96,18 +95,6 @@ def convert(x: Any, dtype: torch.dtype) -> Any:
     if x is None:
         return None
     return type(x)(*(convert(getattr(x, field.name), dtype) for field in fields(x)))
-
-
-def join(parts: Sequence[Any]) -> Any:
-    """One batch of several, each such a dataclass, list or tuple."""
-    if isinstance(parts[0], Tensor):
-        return torch.cat(list(parts))
-    if isinstance(parts[0], list | tuple):
-        return type(parts[0])(map(join, zip(*parts, strict=True)))
-    if parts[0] is None:
-        return None
-    columns = ([getattr(part, field.name) for part in parts] for field in fields(parts[0]))
-    return type(parts[0])(*map(join, columns))
 
 
 class PainterNetwork(nn.Module):
@@ -126,7 +113,8 @@ class PainterNetwork(nn.Module):
         self.head = Layer(s, I.HEADS, 1)
 
     def add_detail(self, x: FrameObservation) -> tuple[Tensor, Tensor, Tensor]:
-        """`OraclePainter._added` of a batch, from where `style` begins."""
+        """Luma and chroma detail of a batch, and the share kept of the previous frame's, from
+        `style` on."""
         sums = self.style.sums(x.features)
         if x.shifts is not None:
             sums = sums + x.shifts
@@ -166,7 +154,7 @@ class PainterNetwork(nn.Module):
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
 
     def extract_features(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
-        """`OraclePainter._trunk` of a batch, without `style`."""
+        """The trunk of a batch, without `style`: features (B, C, H/8, W/8)."""
         a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
         parts = (
             self.stem2.rescale(self.stem2.sums(a, 2)),
@@ -265,15 +253,6 @@ class PainterNetwork(nn.Module):
         CONDITION)` in 1/256, the frame's own entry last."""
         return self.paint(self.trunk(luma, chroma, vectors, fresh, state, condition), state)
 
-    def grids(self) -> dict[str, Tensor]:
-        """The step of each parameter, by name, ready to broadcast."""
-        floats: dict[str, Tensor] = {}
-        for name, module in self.named_modules():
-            if isinstance(module, Layer):
-                floats[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
-                floats[f"{name}.bias"] = module.unit
-        return floats
-
     @torch.no_grad()
     def integers(self) -> dict[str, Any]:
         """The arguments of `model.Model.of`."""
@@ -297,7 +276,7 @@ class PainterNetwork(nn.Module):
 
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for
-        fitting."""
+        training."""
         grids = {
             n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
         }

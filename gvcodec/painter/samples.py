@@ -1,27 +1,18 @@
-"""Collects the material of fitting while frames are coded: short runs, evenly over a video of
-unknown length; and the parts of the video that are fitted separately.
-
-Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of
-whole GOPs as far as the steps of fitting go. On three clips in a row, painted, 60 steps for all
-of them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
-"""
+"""Sample clips: short runs of base frames and sources, kept while a video is coded, evenly over its
+unknown length. A video of several GOPs is cut into a few parts of whole GOPs, so that each part has
+clips of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat
 
-#: Steps after which fitting may end: see `fit`.
-FIRST_CHECK = 3
 Sample = list[tuple[Planes, Planes]]
 
-#: Least steps of fitting for a part, least frames in it, and most parts; parts without fitting.
-_STEPS, _FRAMES, _MOST, _UNFITTED = 5, 48, 64, 3
-#: Runs that memory should hold for each part; once the stride has doubled there are half as many.
-_RUNS = 6
+#: Least frames in a part, and most parts.
+_FRAMES, _PARTS = 48, 3
 #: Steps in parts of the picture from a window to the next, which spread them evenly (down, along).
 _SPREAD = 0.7548776662466927, 0.5698402909980532
 
@@ -36,9 +27,9 @@ class Gop:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Number of the first frame, samples and bytes of GOPs that share fitted weights. A sample: a
-    run of (base_frame, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
-    unknown; `firsts`: number of the first frame of each sample; `gops`: the part's GOPs."""
+    """Number of the first frame, samples and bytes of some GOPs. A sample: a run of (base_frame,
+    source). `sizes`: bytes of the packet of each frame of the samples, 0 = unknown; `firsts`:
+    number of the first frame of each sample; `gops`: the part's GOPs."""
 
     first: int
     samples: list[Sample]
@@ -48,12 +39,7 @@ class Part:
     gops: list[Gop] = field(default_factory=list)
 
 
-def part_limit(config: EncoderConfig) -> int:
-    """How many parts the steps of fitting are enough for; without fitting a few, for more runs."""
-    return max(1, min(_MOST, config.fit_step_count // _STEPS)) if config.uses_fitting else _UNFITTED
-
-
-class FitSampler:
+class ClipSampler:
     """Short runs of consecutive (base, source) frames, evenly over a clip of unknown length, in
     bounded memory: of larger pictures a window, at another place in every run.
 
@@ -61,21 +47,17 @@ class FitSampler:
     stride doubles.
     """
 
-    RUN = 3
-    #: Runs for one part, and for all together; side of the windows. All together about 150 MB.
-    RUNS, RUNS_TOGETHER, WINDOW = 24, 84, 320
+    #: Frames of a run; runs for one part; side of the windows. All together about 130 MB.
+    RUN, RUNS, WINDOW = 3, 24, 320
 
-    def __init__(self, fmt: VideoFormat, parts: int = 1) -> None:
+    def __init__(self, fmt: VideoFormat) -> None:
         self._size = fmt.height, fmt.width
-        self._runs_a_part = self.RUNS
-        self._runs = min(parts * self.RUNS, self.RUNS_TOGETHER)
-        self._parts = max(1, min(parts, self._runs // _RUNS))
         self._stride = self.RUN
         self._pairs: dict[int, tuple[Planes | None, Planes]] = {}
         self._sizes: dict[int, int] = {}
 
     def send_source(self, number: int, planes: Planes) -> None:
-        if number // self._stride >= self._runs:
+        if number // self._stride >= _PARTS * self.RUNS:
             self._stride *= 2
             self._pairs = {n: pair for n, pair in self._pairs.items() if self._is_sampled(n)}
         if self._is_sampled(number):
@@ -92,13 +74,13 @@ class FitSampler:
         for number, (base_frame, source) in sorted(self._pairs.items()):
             if base_frame is not None:
                 runs.setdefault(number - number % self._stride, []).append((base_frame, source))
-        starts = _starts([gop.first for gop in gops], frames, self._parts)
+        starts = _starts([gop.first for gop in gops], frames, _PARTS)
         parts = []
         for start, end in zip(starts, [*starts[1:], frames], strict=True):
             clip_starts = [
                 first for first, run in runs.items() if start <= first and first + len(run) <= end
             ]
-            while len(clip_starts) > self._runs_a_part:
+            while len(clip_starts) > self.RUNS:
                 clip_starts = clip_starts[::2]
             part_gops = [gop for gop in gops if start <= gop.first < end]
             size = sum(gop.size for gop in part_gops)
