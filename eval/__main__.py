@@ -6,7 +6,6 @@ None; `eval.arguments` has the options that several commands share.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -14,6 +13,7 @@ from importlib import import_module
 
 from eval.tools import EvalError
 from gvcodec.util import signals
+from gvcodec.util.options import ExactParser
 
 #: Command → its module and its line in `--help`.
 COMMANDS = {
@@ -37,7 +37,7 @@ PACKAGES = ("PIL", "bjontegaard", "imageio_ffmpeg", "matplotlib", "scipy", "torc
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, return the exit code. Only the module of the command is imported."""
     words = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
+    parser = ExactParser(
         prog="python -m eval", description="Rate–distortion evaluation of gvcodec."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from eval.sequences import SETS, Source, known_rate, select
 from eval.tools import EvalError, fill_marks, log_line
 from eval.video import Clip, Part
+from gvcodec.util.process import count_cores
 
 
 def add_out(
@@ -47,7 +47,7 @@ def add_readme(parser: argparse.ArgumentParser, marks: str) -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     parser.add_argument(
         "--threads", type=int, default=cores, help="threads of every codec (all cores)"
     )

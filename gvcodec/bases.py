@@ -181,7 +181,8 @@ def base_of(name: str) -> Base:
     """Raises `UsageError` for one that there is not."""
     if name not in _BASES:
         raise UsageError(
-            f"unknown base codec {name}; there are {', '.join(_BASES)}", code="base-unknown"
+            f"unknown base codec {' '.join(name.split())}; there are {', '.join(_BASES)}",
+            code="base-unknown",
         )
     return _BASES[name]
 

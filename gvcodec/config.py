@@ -15,6 +15,7 @@ from gvcodec.util.deprecation import renamed_attributes, warn_caller
 from gvcodec.util.options import (
     add_option_docs,
     amount,
+    check_fields,
     fit_steps_type,
     integer,
     option,
@@ -224,6 +225,7 @@ class EncoderConfig:
     fit_step_count: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
         if self.fit or self.fit_by:
             warn_caller(NO_FITTING)

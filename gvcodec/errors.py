@@ -112,6 +112,7 @@ CODES = {
     "no-gain": "the file saves less than asked for",
     "incomplete-source": "the source is damaged or cut off",
     "not-replaced": "the original was not replaced",
+    "source-differs": "a stream does not show what its source does, or not well enough",
     "error": "any other error",
 }
 
@@ -245,11 +246,25 @@ class NoGainError(GvcodecError):
     exit_code = 7
 
 
+class SourceDiffersError(GvcodecError):
+    """A stream has other frames, times or picture sizes than its source, or its quality is below
+    the floor. `result`: the function's result."""
+
+    default_code = "source-differs"
+    exit_code = 10
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class NotReplacedError(GvcodecError):
-    """A coded file failed a check, so the original was not replaced by it."""
+    """A coded file failed a check, so the original was not replaced by it. `lost`: names of parts
+    that it lacks (`--allow-loss`)."""
 
     default_code = "not-replaced"
     exit_code = 10
+    lost: tuple[str, ...] = ()
 
 
 def incomplete_source(name: str, missing_parts: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gvcodec.types import CODE_POINTS, Colour
 from gvcodec.util.messages import parse_amount
-from gvcodec.util.options import add_option_docs, option, picture_size
+from gvcodec.util.options import add_option_docs, check_fields, option, picture_size, seconds
 
 DEFAULT_RATE = Fraction(25)
 _NTSC = ("23.976", "23.98", "29.97", "59.94", "119.88")
@@ -122,7 +122,7 @@ class InputOptions:
         help="range of the input's samples (its own)",
     )
     chroma_location: int | None = _code_point("chroma_location", "--chroma-location")
-    until: float | None = None
+    until: float | None = option(None, seconds, group="time")
     scale: tuple[int, int] | Fraction | None = option(
         None,
         picture_size,
@@ -145,6 +145,9 @@ class InputOptions:
         group="sound",
         help="copy sound, re-encode it as Opus (24k per channel), or leave it out (copy)",
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def complete_colour(self, colour: Colour) -> Colour:
         """`colour` with the fields that these options set."""

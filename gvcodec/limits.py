@@ -22,6 +22,7 @@ from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import add_option_docs, bytes_, count, option
+from gvcodec.util.process import count_cores
 
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
@@ -158,7 +159,7 @@ def memory_limit(
     before = resource.getrlimit(resource.RLIMIT_DATA)
     most = limits.max_memory
     if most is None:
-        pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
+        pixels, processors = header.format.width * header.format.height, count_cores()
         most = max(default_memory(), memory_for(header, is_painted))
         most += pixels * _WRITING + processors * _A_PROCESSOR
     _enforce_rlimit(most)

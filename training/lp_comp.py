@@ -14,7 +14,6 @@ written.
 
 from __future__ import annotations
 
-import argparse
 import json
 import zlib
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.source.reader import VideoReader
 from gvcodec.util.messages import log_line
+from gvcodec.util.options import ExactParser
 from training.alarms import Alarm
 from training.card import write_arrays, write_card
 from training.loop import Loop, Schedule, Work
@@ -285,7 +285,7 @@ def train(cache: Path, out: Path, minutes: float, seed: int = 0, model: Path | N
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ExactParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("clips", type=Path, metavar="CLIPS", help="folder of videos")
     add("--cache", type=Path, required=True, metavar="DIR", help="tokens of clips")

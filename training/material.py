@@ -36,6 +36,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.painter.cpu import block_vectors
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import BLOCK, Planes, VideoFormat
+from gvcodec.util.options import ExactParser
 from training.files import VIDEOS, describe_small, read_size
 from training.held_out import HeldOut, add_option, parse_held_out
 
@@ -241,7 +242,7 @@ def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Future[A
 
 def main(words: Sequence[str] | None = None) -> None:
     """Fill a cache; existing samples are kept, so a stopped run can be continued."""
-    parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="material", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of videos, 256×256 or larger")
     add("--cache", type=Path, required=True, help="folder to write, outside the checkout")

@@ -10,7 +10,6 @@ curve) and `sheet-*.png` (source | base frame | painted). Material: `python -m t
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +37,7 @@ from gvcodec.painter.torch_twin.objective import (
 )
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
+from gvcodec.util.options import ExactParser
 from gvcodec.util.tensors import open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
@@ -307,7 +307,7 @@ def make_loop(config: TrainConfig, device: str = "") -> Loop:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes or steps; goes on where the last call stopped."""
-    parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="painter", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
     add_option(parser, "as the material says")
     options, config = parse_run(parser, words, TrainConfig, ("cache", "out"), ("held_out",))

@@ -13,7 +13,6 @@ distances.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from gvcodec import perceptual
 from gvcodec.models import GUIDE, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
+from gvcodec.util.options import ExactParser
 from training.card import write_card
 from training.crops import Cache
 from training.loop import Loop, Schedule, Work
@@ -189,7 +189,7 @@ def refine(
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="perceptual", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="perceptual", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--cache", type=Path, nargs="+", required=True, help="folders of training material")
     add("--out", type=Path, required=True, help="folder for material and weights")

@@ -14,7 +14,6 @@ window. Alarm: less than `_ALIVE` explained.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import math
@@ -40,6 +39,7 @@ from gvcodec.planes import Scaler
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.messages import log_line
+from gvcodec.util.options import ExactParser
 from training.alarms import Alarm
 from training.card import write_card
 from training.files import list_clips
@@ -254,7 +254,7 @@ def figures_of(head: Head, material: Material) -> dict[str, float]:
 
 
 def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training router", description=__doc__)
+    parser = ExactParser(prog="python -m training router", description=__doc__)
     parser.add_argument("clips", type=Path, metavar="FOLDER", help="folder of videos and photos")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=3.0, help="minutes of coding (3)")

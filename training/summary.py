@@ -8,7 +8,6 @@ their ratio. Held out by source: the manifest's column `source_repo`, or the pho
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import json
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from gvcodec.models import GUIDE, model_id
 from gvcodec.retrieval.compressor import DIM, Compressor
+from gvcodec.util.options import ExactParser
 from training.summary_material import QUALITIES, WAYS
 
 #: Part of the mean variance between forms that every direction has at least.
@@ -125,7 +125,7 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, An
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="summary", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="summary", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=Path)
     add("--manifest", type=Path, required=True)

@@ -18,7 +18,6 @@ the same frames in opposite order. `NAME.qN.gvc`, kept if there, is the stream, 
 
 from __future__ import annotations
 
-import argparse
 import io
 import zlib
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.messages import log_line
+from gvcodec.util.options import ExactParser
 from training.card import write_arrays
 from training.material import crop
 
@@ -198,7 +198,7 @@ def move_photo(path: Path) -> list[Planes]:
 def main(words: Sequence[str] | None = None) -> None:
     from gvcodec.retrieval.embedders import PatchTokens
 
-    parser = argparse.ArgumentParser(prog="summary_material", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="summary_material", description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of videos")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos to be moved")

@@ -41,6 +41,7 @@ from gvcodec.painter.tokens.trial import PSNR_PRICE, price_of_flicker
 from gvcodec.painter.torch_twin.objective import crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import fidelity_guard, temporal_loss
 from gvcodec.util.colour import SMALL
+from gvcodec.util.options import ExactParser
 from training.material import WINDOW
 from training.tokens import (
     DIMS,
@@ -235,7 +236,7 @@ _TRAINED = ("vector", "linear")
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the rows, and write them."""
-    parser = argparse.ArgumentParser(prog="token_neighbours", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="token_neighbours", description=__doc__.splitlines()[0])
     parser.add_argument("tokens", type=Path, help="tokens.safetensors of training.tokens")
     parser.add_argument("--cache", required=True, help="folder of training.material")
     parser.add_argument("--painter", default="checkpoints/painter.safetensors")

@@ -9,7 +9,6 @@ bits a region by the network and by histograms of each integer are printed.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from gvcodec.painter.token_coding import (
     pack,
     values_of,
 )
+from gvcodec.util.options import ExactParser
 from training.crops import Cache
 from training.table_network import TableNetwork, layers_of
 
@@ -95,7 +95,7 @@ def bits_of(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train, print the bits of held-out windows, write the file."""
-    parser = argparse.ArgumentParser(prog="token_painter", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="token_painter", description=__doc__.splitlines()[0])
     parser.add_argument("targets", type=Path, help="targets.pt of training.token_targets")
     parser.add_argument("out", type=Path, help="the file to write")
     parser.add_argument("--cache", required=True, type=Path, help="where the targets are from")

@@ -12,7 +12,6 @@ cache, tokens (D, 4, 4) int8). A run goes on where the last one stopped.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor
 from gvcodec.models import PAINTER
 from gvcodec.painter.token_coding import LARGEST, MAX_TOKEN_WEIGHT, REGION
 from gvcodec.painter.token_coding import STEP as LEVELS
+from gvcodec.util.options import ExactParser
 from training.held_out import add_option
 from training.material import LENGTH, WINDOW
 from training.tokens import (
@@ -163,7 +163,7 @@ def _in_range(table: Tensor) -> Tensor:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Search for some minutes."""
-    parser = argparse.ArgumentParser(prog="token_targets", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="token_targets", description=__doc__.splitlines()[0])
     parser.add_argument("--cache", required=True, help="folder of training.material")
     parser.add_argument("--out", required=True, type=Path, help="folder of targets.pt")
     parser.add_argument("--minutes", type=float, default=30.0)

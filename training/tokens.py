@@ -23,7 +23,6 @@ with the main directions of the loss's gradient.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -57,6 +56,7 @@ from gvcodec.painter.torch_twin.objective import (
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard, temporal_loss
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.colour import SMALL
+from gvcodec.util.options import ExactParser
 from gvcodec.util.tensors import open_device
 from training.alarms import Alarm
 from training.card import write_card
@@ -569,7 +569,7 @@ def make_loop(config: TrainConfig, device: str = "") -> Loop:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes or steps; goes on where the last call stopped."""
-    parser = argparse.ArgumentParser(prog="tokens", description=__doc__.splitlines()[0])
+    parser = ExactParser(prog="tokens", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
     add_option(parser, "as the material says")
     keys = ("cache", "out", "targets")

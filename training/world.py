@@ -14,7 +14,6 @@ only. Textures at the angles `HELD_OUT_ANGLES` are in no training clip.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
+from gvcodec.util.options import ExactParser
 
 Samples = NDArray[np.float32]
 
@@ -274,7 +274,7 @@ def write(clip: Clip, path: Path) -> None:
 
 
 def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m training world", description=__doc__)
+    parser = ExactParser("python -m training world", description=__doc__)
     parser.add_argument("out", type=Path, help="a lossless file, for example OUT.mkv")
     parser.add_argument("--seed", type=int, default=FIRST_TEST_SEED)
     parser.add_argument("--frames", type=int, default=48)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from eval.report import make
 from eval.sequences import Source
 from eval.tools import EvalError, log_line, need_packages, write_json
 from eval.video import Clip, Part
+from gvcodec.util.process import count_cores
 
 #: Options that a profile sets, with the defaults of these options.
 _SET_BY_PROFILE = {
@@ -61,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     rgb = "planes to RGB for metrics by the clip's own tags, or as DCVC's scripts do (clip)"
     add("--rgb", choices=("clip", "dcvc"), default="clip", help=rgb)
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     add("--jobs", type=int, default=cores, help="processes (default: one a core)")
     devices = ("auto", "cpu", "cuda")
     add("--device", choices=devices, default="auto", help="where LPIPS and DISTS run")
@@ -99,7 +99,7 @@ def _measure(
     """All runs; a line for each clip and codec that failed."""
     device = _device(options.device)
     every = sampling(metrics, options.every, on_gpu=device == "cuda")
-    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    threads = max(1, count_cores() // options.jobs)
     near = options.near / 100
     plan = Plan(options.out, tuple(options.targets), every, device, threads, near=near)
     if profile:
@@ -182,7 +182,7 @@ def _speed(options: argparse.Namespace, clip: Clip) -> None:
         source = next(s for s in _sources(options) if s.name == clip.name)
         short = source.prepare(speed.FRAMES_IN_RD, options.out / "sources")
         if not speed.is_measured(short, words, options.out):
-            speed.measure(short, words, 40, 2, os.cpu_count() or 1, options.out)
+            speed.measure(short, words, 40, 2, count_cores(), options.out)
 
 
 def _device(name: str) -> str:

@@ -22,6 +22,7 @@ from gvcodec.opening import Source, open_source, unwrap
 from gvcodec.planes import Picture, rgb_reader
 from gvcodec.types import Planes
 from gvcodec.util.file_io import BorrowedFile
+from gvcodec.util.kinds import checked_keywords
 from gvcodec.video import Video
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gvcodec.api.frames import Image
 
 
+@checked_keywords
 def decode(
     data: Source,
     *,
@@ -71,6 +73,7 @@ def decode(
     return (as_tensor(image, place) for image in images)
 
 
+@checked_keywords
 def decode_planes(
     data: Source,
     *,

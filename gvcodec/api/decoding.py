@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Unpack, cast
 
 from gvcodec.api.results import DecodeReport
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream import ChangedStream, Kind, Packet, Reader
 from gvcodec.bitstream.attachments import AttachmentReader, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import DecodedFrame, Decoder
@@ -49,10 +49,14 @@ from gvcodec.util.options import (
     number,
     option,
     picture_size,
+    seconds,
     split_options,
 )
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
+
+if TYPE_CHECKING:
+    from gvcodec.keywords import DecodeFileOptions
 
 #: Bytes of a repaired stream that memory holds.
 _SPOOL = 1 << 24
@@ -79,7 +83,7 @@ class DecodeRequest:
         choices=("on", "off"),
         help="off: ignore the painter's tokens in the file, for comparison (on)",
     )
-    form: str | None = option(
+    format: str | None = option(
         None,
         None,
         "NAME",
@@ -99,8 +103,8 @@ class DecodeRequest:
         group="quality",
         help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
     )
-    start: float = 0.0
-    end: float | None = None
+    start: float = option(0.0, seconds, group="time")
+    end: float | None = option(None, seconds, group="time")
     frames: int | None = option(
         None, integer(1), "N", group="shown", help="number of frames to write (all)"
     )
@@ -111,6 +115,12 @@ class DecodeRequest:
         group="shown",
         help="size of the written pictures, or a factor of the stream's",
     )
+    sound: str = option(
+        "copy", choices=("copy", "none"), group="sound", help="copy sound, or leave it out (copy)"
+    )
+    no_subtitles: bool = option(
+        False, group="shown", help="leave subtitles and closed captions out"
+    )
     low_delay: bool = option(
         False, group="shown", help="write every frame as soon as it is decoded"
     )
@@ -120,7 +130,7 @@ class DecodeRequest:
         help="decode damaged streams: the last good frame is repeated until the next keyframe",
     )
     overwrite: bool = False
-    threads: int = 0
+    threads: int = option(0, integer(0), group="own")
     models: Sequence[str | Path] = option((), group="models")
     device: str = option(
         "cpu",
@@ -149,18 +159,18 @@ class DecodeRequest:
 
 
 @list_options(DecodeRequest)
-@renamed_keywords(hold="enforce_rlimit")
+@renamed_keywords(hold="enforce_rlimit", form="format")
 def decode_file(
     source: PathName | Readable,
     output: PathName | BinaryIO,
     *,
     progress: Mode = "none",
     verbose: bool = False,
-    **options: Any,
+    **options: Unpack[DecodeFileOptions],
 ) -> DecodeReport:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
     .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets
-    y4m, standard output ("-") as `form` says.
+    y4m, standard output ("-") as `format` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
@@ -177,6 +187,14 @@ def decode_file(
         **settings,
     )
     uses_tokens = check_tokens_option(request.tokens)
+    is_still = writers.is_single_picture(request.target)
+    if is_still and (request.frames or 1) > 1:
+        raise UsageError(
+            f"{request.target}: holds one frame: put a number like %05d into the name",
+            code="output-name",
+        )
+    if is_still:
+        request = replace(request, frames=1)
     with (
         protect_inputs([] if source_name is None else [source_name]),
         ProgressBar(progress, verbose=verbose) as bar,
@@ -185,7 +203,7 @@ def decode_file(
         name = name_of(source)
         stream = _open(request.input, name, stack)
         seekable_source: str | BinaryIO | None = None
-        losses: list[str] = []
+        losses = [stream.change] if isinstance(stream, ChangedStream) else []
         if request.ignore_errors:
             stream, losses = _repair(stream, name, request, stack)
             seekable_source = stream
@@ -211,6 +229,9 @@ def decode_file(
             memory_limit(reader.header, is_painted, request.limits, request.enforce_rlimit)
         )
         report = _FileDecoder(request, reader, decoder, losses, seekable_source).write(bar)
+        if is_still and settings.get("frames") is None:
+            note = "a number like %05d in the name writes all frames"
+            report = replace(report, outcome=(*report.outcome, note))
         copy_time(source_name or "-", output_name or "-")
         return report
 
@@ -259,7 +280,7 @@ class _FileDecoder:
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
-        self._keeps_tracks = writers.takes_tracks(request.target, request.form)
+        self._keeps_tracks = writers.takes_tracks(request.target, request.format)
         self._losses = losses
         self._tracks: TrackReader | None = None
         self._attachments = AttachmentReader()
@@ -355,6 +376,7 @@ class _FileDecoder:
                     metadata = metadata or packet.payload
                 elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps_tracks:
                     self._tracks = TrackReader(packet.payload, self._request.limits)
+                    self._leave_out(self._tracks)
                     self._tracks.keep(begin, end)
                 elif packet.kind is Kind.TRACKS and self._tracks is not None:
                     self._tracks.send(packet.payload)
@@ -373,6 +395,8 @@ class _FileDecoder:
         first = next(frames, None)
         # Descriptions of tracks precede the first frame.
         self._tracks = self._decoder.tracks
+        if self._tracks:
+            self._leave_out(self._tracks)
         self._metadata = Metadata.unpack(self._decoder.metadata)
         frames = chain([first] if first else [], frames)
         if self._request.frames is None:
@@ -380,6 +404,12 @@ class _FileDecoder:
         # A pipe is not waited for.
         self._is_whole, self._rest = False, packets
         return islice(frames, self._request.frames)
+
+    def _leave_out(self, tracks: TrackReader) -> None:
+        """The tracks that are not wanted."""
+        request = self._request
+        unwanted = {"audio": request.sound == "none", "subtitle": request.no_subtitles}
+        tracks.leave_out(*(kind for kind, is_unwanted in unwanted.items() if is_unwanted))
 
     def _set_shift(self, first: DecodedFrame | None) -> int:
         """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""
@@ -427,7 +457,7 @@ class _FileDecoder:
             metadata=self._metadata,
             attachments=self._attachments.finish(),
             threads=request.threads,
-            form=request.form,
+            form=request.format,
         )
 
     def _drop_tracks(self) -> None:
@@ -457,14 +487,19 @@ class _FileDecoder:
     def _describe(self, writer: VideoWriter) -> list[str]:
         """The checks made, and losses in the output."""
         request = self._request
-        check_name = "base hash" if self._is_whole and not self._losses else "checksums"
-        lines = [f"{check_name} verified", *writer.notes, *self._decoder.notes]
+        is_whole = self._is_whole and not self._losses
+        check_name = "base hash" if is_whole else "checksums"
+        shows_file = request.look is None and request.tokens == "on" and not request.fidelity
+        if is_whole and shows_file and self._decoder.expected_painted_hash is not None:
+            check_name = "base hash and painted hash"
+        part = "" if is_whole else " (hashes are of whole files)"
+        lines = [f"{check_name} verified{part}", *writer.notes, *self._decoder.notes]
         if request.look is not None:
             lines.append(f"look {request.look}: the file's painted hash is for other pictures")
         elif request.tokens == "off":
             lines.append("tokens off: the file's painted hash is for other pictures")
         lines += self._attachments.losses
-        if self._decoder.has_captions:
+        if self._decoder.has_captions and not request.no_subtitles:
             lines.append(LOST_CAPTIONS)
         lost = [] if self._keeps_tracks else list(self._metadata.parts())
         if not self._keeps_tracks and (attachments := self._attachments.finish()):

@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
-from gvcodec.api.job import Job, is_whole, make_config, parse_option, q_used
+from gvcodec.api.job import Job, is_whole, make_config, q_used
 from gvcodec.api.rate_control import encode_rated
 from gvcodec.api.results import EncodeReport
 from gvcodec.bitstream.writer import Writer
@@ -22,7 +22,7 @@ from gvcodec.codec.encode_stream import VideoSource, count_tracks, encode_source
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
-from gvcodec.input_options import InputOptions, parse_sound
+from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
 from gvcodec.opening import PathName, open_sink, refuse_stream
 from gvcodec.rate.one_pass import SourceFactory
@@ -45,15 +45,13 @@ from gvcodec.util.torch_settings import has_torch
 
 if TYPE_CHECKING:
     from gvcodec.api.frames import Image
-
-_SOUND_FORMS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
-
+    from gvcodec.keywords import EncodeFileOptions
 
 #: Keywords of `Job` that hold for frames of a program too.
 _FRAME_OPTIONS = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
 
 
-@list_options(Job, EncoderConfig)
+@list_options(Job, EncoderConfig, InputOptions)
 @name_keywords(Job, EncoderConfig, InputOptions)
 def encode_file(
     source: PathName | BinaryIO | Image | Iterable[Image | Planes],
@@ -63,10 +61,10 @@ def encode_file(
     sound: Sound | None = None,
     sound_rate: int | None = None,
     frame_rate: Fraction | float | None = None,
-    format: VideoFormat | None = None,
+    format: VideoFormat | str | None = None,
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
-    **options: Any,
+    **options: Unpack[EncodeFileOptions],
 ) -> EncodeReport:
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
@@ -95,11 +93,15 @@ def encode_file(
     source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
     `min_gain`.
     """
-    job_options, config_options = split_options(options, Job, EncoderConfig)
+    given: dict[str, Any] = {**options}
+    if isinstance(format, str):
+        given["format"], format = format, None
+    kinds = (Job, EncoderConfig, InputOptions)
+    job_options, config_options, input_fields = split_options(given, *kinds)
     if are_frames(source):
         file_options = {"end": end, "input_options": input_options}
-        names = [*job_options, *(name for name, value in file_options.items() if value is not None)]
-        for name in names:
+        named = (name for name, value in file_options.items() if value is not None)
+        for name in (*job_options, *input_fields, *named):
             if name not in _FRAME_OPTIONS:
                 raise UsageError(
                     f"{name} cannot be used with frames of a program, only with video files",
@@ -127,13 +129,10 @@ def encode_file(
         )
     check_kind("end", end, "float | None")
     if end is not None:
-        input_settings = replace(input_settings, until=end)
-    if sound is not None and not isinstance(sound, str):
-        raise UsageError(f"sound of a video file is {_SOUND_FORMS}", code="option-value")
+        input_fields["until"] = end
     if sound is not None:
-        input_settings = replace(
-            input_settings, sound=parse_option(parse_sound, sound, _SOUND_FORMS)
-        )
+        input_fields["sound"] = sound
+    input_settings = replace(input_settings, **input_fields)
     video = cast("PathName | BinaryIO", source)
     job = Job(video, output, make_config(config, config_options), input_settings, **job_options)
     if job.rate is not None and ("q" in options or "base_q" in options):
@@ -142,7 +141,6 @@ def encode_file(
             code="option-conflict",
         )
     result = encode_job(job)
-    kinds = (Job, EncoderConfig, InputOptions)
     result = replace(result, notes=tuple(with_keywords(note, *kinds) for note in result.notes))
     require_complete(job, result)
     return result
@@ -183,8 +181,6 @@ def encode_job(job: Job) -> EncodeReport:
 def _check(job: Job) -> None:
     """Raises `UsageError` for options that exclude each other, and `MissingWeightsError`."""
     rate = job.rate
-    if job.jobs is not None and job.jobs < 1:
-        raise UsageError(f"jobs is 1 or more, not {job.jobs}", code="option-value")
     if job.in_chunks and rate is not None and rate.is_global:
         raise UsageError(
             "--jobs and --resume need -q or --target, not a size or bitrate",

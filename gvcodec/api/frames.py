@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,12 @@ from gvcodec.source.reader import Frame as TimedFrame
 from gvcodec.source.sound_source import SoundSource
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.options import list_options, name_keywords
+from gvcodec.util.options import list_options, name_keywords, split_options
 
 if TYPE_CHECKING:
     import torch
+
+    from gvcodec.keywords import EncodeOptions
 
     Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating] | torch.Tensor
 
@@ -189,11 +191,11 @@ def encode(
     frames: Image | Iterable[Image | Planes],
     *,
     frame_rate: Fraction | float = 30,
-    format: VideoFormat | None = None,
+    format: VideoFormat | str | None = None,
     sound: Sound | None = None,
     sound_rate: int | None = None,
     config: EncoderConfig | None = None,
-    **options: Any,
+    **options: Unpack[EncodeOptions],
 ) -> bytes:
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
@@ -207,7 +209,11 @@ def encode(
     (`q=40, base="av1", fit=0`). `encode_file` writes the same to a file while frames come. Raises
     `UsageError`, and `MediaError` for sound that cannot be read.
     """
-    settings, stream = make_config(config, options), io.BytesIO()
+    given: dict[str, Any] = {**options}
+    if isinstance(format, str):
+        given["format"], format = format, None
+    (fields,) = split_options(given, EncoderConfig)
+    settings, stream = make_config(config, fields), io.BytesIO()
     with ImageSource(frames, frame_rate, format, sound, sound_rate) as source:
         encode_source(source, source, Encoder(source.format, settings), stream)
     return stream.getvalue()

@@ -63,7 +63,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> EncodeReport:
         finished_frames = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
         with engine, ProgressBar(job.progress, job.verbose) as bar:
-            driver = Driver(engine, notebook, FrameCount(bar, 1))
+            driver = Driver(engine, notebook, FrameCount(bar, [task]))
             driver.run([task])
         if driver.errors:
             raise MediaError(driver.errors[task.name])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from gvcodec.bases import index_of, q_of
 from gvcodec.config import EncoderConfig, ResolvedConfig
@@ -17,33 +17,27 @@ from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
 from gvcodec.source.reader import VideoReader
 from gvcodec.util.kinds import repr_short
-from gvcodec.util.messages import parse_amount, parse_share
 from gvcodec.util.options import (
     RejectRepeat,
     add_option_docs,
     amount,
     integer,
     option,
+    seconds,
     share,
-    split_options,
 )
 from gvcodec.util.progress import Mode
 
 
-def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:
+def make_config(config: EncoderConfig | None, values: Mapping[str, Any]) -> EncoderConfig:
     """Either `config` or its fields. Raises `UsageError`."""
-    if config is not None and options:
+    if config is not None and values:
         raise UsageError("give either config or its fields", code="option-conflict")
     if config is not None and not isinstance(config, EncoderConfig):
         raise UsageError(
             f"config is an EncoderConfig, not {repr_short(config)}", code="option-value"
         )
-    return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
-
-
-_T = TypeVar("_T")
-_AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
-_SHARES = "a share from 0 to below 1, as in 10% or 0.1"
+    return config or EncoderConfig(**values)
 
 
 def _target(text: str) -> Target:
@@ -106,7 +100,7 @@ class Job:
         group="target",
         help="with --target: size limit; if the target needs more, the best quality that fits",
     )
-    start: float = 0.0
+    start: float = option(0.0, seconds, group="time")
     frames: int | None = option(
         None, integer(1), "N", group="part", help="number of frames to encode"
     )
@@ -153,23 +147,18 @@ class Job:
         """The share of the source that the file has to save. Raises `UsageError`."""
         if self.min_gain is None:
             return None
-        least = parse_option(parse_share, self.min_gain, _SHARES)
-        if not 0 <= least < 1:
-            raise UsageError(f"min_gain is {_SHARES}, not {least:g}", code="option-value")
         if not is_whole(self):
             raise UsageError(
                 "--min-gain compares whole files: not with --start, --to or --frames",
                 code="option-conflict",
             )
-        return least
+        return float(self.min_gain)
 
     @property
     def rate(self) -> Budget | Target | None:
         """The budget or target of rate control. Raises `UsageError`."""
-        *amounts, max_size = (
-            parse_option(parse_amount, value, _AMOUNTS)
-            for value in (self.size, self.bitrate, self.bpp, self.video_bitrate, self.max_size)
-        )
+        given = (self.size, self.bitrate, self.bpp, self.video_bitrate, self.max_size)
+        *amounts, max_size = (None if amount is None else float(amount) for amount in given)
         rate_count = sum(value is not None for value in (*amounts, self.target))
         if rate_count > 1:
             raise UsageError(
@@ -196,14 +185,6 @@ class Job:
 def is_whole(job: Job) -> bool:
     """Whether all of the source is coded, not a part of it."""
     return job.start <= 0 and job.frames is None and job.input_options.until is None
-
-
-def parse_option(read: Callable[[str], _T], value: str | _T, form: str) -> _T:
-    """A text as `read` parses it; other values unchanged. Raises `UsageError`."""
-    try:
-        return read(value) if isinstance(value, str) else value
-    except ValueError:
-        raise UsageError(f"{value!r} is not {form}", code="option-value") from None
 
 
 def q_used(config: ResolvedConfig) -> float:

@@ -24,9 +24,11 @@ from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, QueryVectors
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
 from gvcodec.util.file_io import PendingFile, as_name, protect_inputs
+from gvcodec.util.kinds import checked_keywords
 from gvcodec.util.progress import Mode, ProgressBar
 
 
+@checked_keywords
 def summarize(
     source: PathName,
     output: PathName | None = None,
@@ -62,6 +64,7 @@ def summarize(
         return SummarizeReport(*counts)
 
 
+@checked_keywords
 def search(
     query: PathName,
     files: PathName | Sequence[PathName],

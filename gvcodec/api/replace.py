@@ -2,25 +2,20 @@
 
     encode_and_replace(job, ".gvc", ReplaceRules(keep="/originals"))
 
-The coded file waits in a hidden folder next to the source. Where an earlier, killed call left
-the finished file next to its source, that is checked and taken instead of a new one."""
+The coded file waits in a hidden folder next to the source. If an earlier call with the same options
+was killed after it had placed the finished file, that is checked and taken."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
+import gvcodec
 from gvcodec.api.encoding import encode_job
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import EncodeReport
-from gvcodec.edit.replace import (
-    CheckedCopy,
-    ReplaceRules,
-    check_source,
-    find_earlier,
-    open_waiting,
-    replace_checked,
-    target_path,
-)
+from gvcodec.edit.copy_check import CheckedCopy, ReplaceRules
+from gvcodec.edit.replace import check_source, open_waiting, replace_checked, target_path
 from gvcodec.errors import NotReplacedError, UsageError
 from gvcodec.util.file_io import as_name
 
@@ -43,20 +38,23 @@ def encode_and_replace(job: Job, suffix: str, rules: ReplaceRules) -> ReplaceRep
     source = as_name(job.source)
     if source is None or source == "-":
         raise UsageError("only files can be replaced")
-    check_source(source)
+    check_source(source, rules.keep)
     check_whole(job)
-    options = job.input_options
-    kinds = options.sound != "none", not options.no_subtitles
-    target = target_path(source, suffix)
-    with open_waiting(source, suffix) as waiting:
-        if find_earlier(source, suffix):
-            return ReplaceReport(target, *replace_checked(source, target, suffix, rules, *kinds))
-        report = encode_job(replace(job, output=waiting, overwrite=True))
-        if report.incomplete:
-            raise NotReplacedError(f"{source}: not replaced: incomplete: {report.incomplete}")
-        return ReplaceReport(
-            target, *replace_checked(source, waiting, suffix, rules, *kinds), report
-        )
+    target, options = target_path(source, suffix), _hash_of_options(job)
+    with open_waiting(source, target, options) as waiting:
+        report = None
+        if waiting != target:
+            report = encode_job(replace(job, output=waiting, overwrite=True))
+            if report.incomplete:
+                raise NotReplacedError(f"{source}: not replaced: incomplete: {report.incomplete}")
+        done = replace_checked(source, waiting, target, rules, options, job.input_options)
+    return ReplaceReport(target, *done, report)
+
+
+def _hash_of_options(job: Job) -> str:
+    """A hash of all that the bytes of the coded file depend on, except its source."""
+    settings = job.config, job.rate, job.input_options, gvcodec.__version__
+    return hashlib.sha256(repr(settings).encode()).hexdigest()
 
 
 def check_whole(job: Job) -> None:

@@ -19,6 +19,7 @@ from gvcodec.painter import token_coding as painter_tokens
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import split_extras
 from gvcodec.painter.video import PAINTER_OF_STREAM
+from gvcodec.util.kinds import checked_keywords
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.frame_coder import Frame, FrameCoder
@@ -42,6 +43,7 @@ class TokenSet:
     bits: int
 
 
+@checked_keywords
 def tokens(
     source: Source, *, models: Sequence[str | Path] = (), limits: Limits = DEFAULT
 ) -> list[TokenSet]:

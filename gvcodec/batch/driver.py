@@ -20,7 +20,8 @@ from gvcodec.batch.engines import AHEAD, Engine, Task
 from gvcodec.batch.join import join, replace_source
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
-from gvcodec.edit.replace import ReplaceRules
+from gvcodec.edit.copy_check import ReplaceRules
+from gvcodec.edit.replace import target_path
 from gvcodec.errors import GvcodecError, OutputError
 from gvcodec.rate.target import DECIDES
 from gvcodec.util import uris
@@ -32,27 +33,61 @@ _CHANGED = "the input changed while it was coded"
 
 
 class FrameCount:
-    """Progress of a batch of `files` files in frames, for its bar; a file not counted yet is
-    taken to have as many frames as the others on average."""
+    """Progress of a batch, for its bar: the frames of one file; of several the share of their
+    bytes, since a file's frames are not known before its turn comes."""
 
-    def __init__(self, bar: ProgressBar, files: int) -> None:
-        self._bar, self._files, self._coded = bar, files, 0
+    def __init__(self, bar: ProgressBar, jobs: Sequence[Job]) -> None:
+        self._bar, self._files, self._coded, self._finished = bar, len(jobs), 0, 0
+        self._sizes = _sizes_of(jobs)
+        self._total, self._done = float(sum(self._sizes.values())), 0.0
+        #: Frames of the files whose turn has come, and those that are coded.
         self._planned: dict[str, int] = {}
+        self._coded_of: Counter[str] = Counter()
         #: Each file is led by a thread.
         self._turn = threading.Lock()
         bar.begin("encode", None)
 
     def plan(self, job: Job, frames: int) -> None:
-        """The number of frames of a file, 0 for one that failed."""
+        """The number of frames of a file."""
         with self._turn:
             self._planned[job.name] = frames
 
-    def add(self, frames: int) -> None:
+    def add(self, job: Job, frames: int) -> None:
         with self._turn:
             self._coded += frames
-            total = sum(self._planned.values()) * self._files // len(self._planned)
-            self._bar.expect(max(total, self._coded))
+            before = self._share_of(job)
+            self._coded_of[job.name] += frames
+            self._done += (self._share_of(job) - before) * self._sizes[job.name]
+            self._show()
+
+    def finish(self, job: Job) -> None:
+        """A file is coded or has failed; if it was not planned, it does not count."""
+        with self._turn:
+            self._finished += 1
+            if job.name not in self._planned:
+                self._total -= self._sizes[job.name]
+            else:
+                self._done += (1 - self._share_of(job)) * self._sizes[job.name]
+            if self._coded:
+                self._show()
+
+    def _share_of(self, job: Job) -> float:
+        return min(1.0, self._coded_of[job.name] / max(1, self._planned[job.name]))
+
+    def _show(self) -> None:
+        if self._files == 1:
+            self._bar.expect(max(sum(self._planned.values()), self._coded))
             self._bar.coded(self._coded, 0)
+        else:
+            share = self._done / self._total if self._total else 1.0
+            files = f"{self._finished} of {self._files} files"
+            self._bar.done_share(min(1.0, share), self._coded, files)
+
+
+def _sizes_of(jobs: Sequence[Job]) -> dict[str, int]:
+    """Bytes of sources by their jobs, 1 each if one of them is not a file of this machine."""
+    is_local = not any(uris.is_uri(job.uri) for job in jobs)
+    return {job.name: (uris.size_of(job.uri) or 1) if is_local else 1 for job in jobs}
 
 
 class Driver:
@@ -78,6 +113,7 @@ class Driver:
         """Encode all that is not done yet; files that failed are in `errors` and in the table.
         Raises `OutputError` if OUT cannot be written, after which no task runs any more."""
         self.ledger.open(jobs)
+        self._targets = targets_of(jobs)
         waiting, outcomes = SimpleQueue[Job](), SimpleQueue[tuple[Job, str | BaseException]]()
         for job in jobs:
             waiting.put(job)
@@ -129,6 +165,9 @@ class Driver:
             return job.error
         if self.ledger.is_stale(job):
             return ""
+        if "original" in self.ledger.record(job):
+            # It was replaced, and there is a new file of its name.
+            self.ledger.forget(job)
         record: Row = {}
         try:
             record = self._plan(job)
@@ -149,8 +188,8 @@ class Driver:
                 error = f"{job.uri}: {error}"
             self.errors[job.name] = error
             self.ledger.update(job, error=error)
-            if self._count is not None:
-                self._count.plan(job, 0)
+        if self._count is not None:
+            self._count.finish(job)
         if self._on_end is not None:
             self._on_end(job, error)
 
@@ -198,17 +237,24 @@ class Driver:
         """Replace a source by its finished file, unless that is done; a reason against it goes into
         the record."""
         record = self.ledger.record(job)
-        if "original" in record or record["status"] not in ("done", "refused"):
+        if record["status"] not in ("done", "refused"):
             return
         if rules.keep:
             rules = replace(rules, keep=uris.join(rules.keep, job.folder).rstrip("/"))
-        coded = self.ledger.path_of(record)
-        arguments = {"uri": job.uri, "settings": job.settings, "coded": coded, "rules": rules}
+        arguments = {
+            "job": job,
+            "key": record["coded_key"],
+            "coded": self.ledger.path_of(record),
+            "coded_hash": record["rows"][0].get("sha256"),
+            "target": self._targets[job.name],
+            "rules": rules,
+        }
         (outcome,) = self._perform([Task(replace_source, arguments, record["cores"])])
         if "refused" in outcome:
-            self.ledger.update(job, status="refused", error=outcome["refused"])
+            status, error = "refused", outcome["refused"]
+            self.ledger.update(job, status=status, error=error, lost=outcome["lost"])
         else:
-            self.ledger.update(job, status="done", error="", **outcome)
+            self.ledger.update(job, status="done", error="", lost=[], **outcome)
 
     def _code(
         self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None
@@ -219,7 +265,8 @@ class Driver:
         missing = [number for number, row in rows.items() if row is None]
         common = self._common(job, record) | {"header_q": header_q, "root": self.ledger.chunks}
         arguments = [common | {"number": number, "output": places[number]} for number in missing]
-        coded = self._perform([Task(tasks.encode, each, record["cores"]) for each in arguments])
+        to_encode = [Task(tasks.encode, each, record["cores"]) for each in arguments]
+        coded = self._perform(to_encode, job)
         rows |= zip(missing, coded, strict=True)
         return [row for row in rows.values() if row is not None]
 
@@ -231,10 +278,10 @@ class Driver:
         plan, cores = Plan.unpack(record["plan"]), record["cores"]
         return {"uri": job.uri, "settings": settings, "plan": plan, "cores": cores}
 
-    def _perform(self, tasks_to_run: Iterable[Task]) -> list[Any]:
-        """Values of tasks, in their order. Raises `TaskError` or `OutputError` once one fails,
-        `CancelledError` once the engine closes."""
-        futures = {self.engine.submit(task): task for task in tasks_to_run}
+    def _perform(self, tasks_to_run: Iterable[Task], job: Job | None = None) -> list[Any]:
+        """Values of tasks, in their order; `job`: the one whose frames they code. Raises
+        `TaskError` or `OutputError` once one fails, `CancelledError` once the engine closes."""
+        futures = [self.engine.submit(task) for task in tasks_to_run]
         # Unlike `as_completed`, a callback also reports cancelled futures.
         results = SimpleQueue[Future[Any]]()
         for future in futures:
@@ -243,12 +290,25 @@ class Driver:
             for _ in futures:
                 future = results.get()
                 value = future.result()
-                if self._count is not None and futures[future].call is tasks.encode:
-                    self._count.add(value["frames"])
+                if self._count is not None and job is not None:
+                    self._count.add(job, value["frames"])
         finally:
             for future in futures:
                 future.cancel()
         return [future.result() for future in futures]
+
+
+def targets_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """For each job, by its name, the file that takes the place of its source: with the ending of
+    the source in front of ours if several sources in a folder have one stem."""
+    plain = {job.name: target_path(job.uri, job.settings.suffix) for job in jobs}
+    counts = Counter(target.casefold() for target in plain.values())
+    return {
+        job.name: plain[job.name]
+        if counts[plain[job.name].casefold()] == 1
+        else job.uri + job.settings.suffix
+        for job in jobs
+    }
 
 
 def _has_changed(job: Job, record: Row) -> bool:

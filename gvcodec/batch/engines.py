@@ -27,6 +27,7 @@ from typing import IO, Any, Self
 
 import gvcodec
 from gvcodec.errors import GvcodecError, OutputError, UsageError
+from gvcodec.util.process import count_cores
 from gvcodec.util.programs import python_command, python_environment
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import ConnectionLostError
@@ -259,7 +260,7 @@ class Cluster(Engine):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address == "local":
-            options |= {"num_cpus": cores or os.cpu_count(), "include_dashboard": False}
+            options |= {"num_cpus": cores or count_cores(), "include_dashboard": False}
         else:
             options["address"] = address
         try:
@@ -298,7 +299,7 @@ def open_engine(jobs: int = 0, cluster: str | None = None) -> Engine:
     is started here. Raises `UsageError` where Ray is wanted and not there."""
     if cluster is not None:
         return Cluster(cluster, jobs)
-    return Local(jobs or os.cpu_count() or 1)
+    return Local(jobs or count_cores())
 
 
 def work() -> None:

@@ -26,7 +26,7 @@ from gvcodec.util import uris
 from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl")
-NO_VIDEO = "no video"
+NO_VIDEO, LINK = "no video", "link"
 #: Marks at the beginning of a text, and its encoding.
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 #: White space of tables. Other kinds, as in titles of downloads, belong to names.
@@ -37,25 +37,51 @@ _WHOLE = re.compile(r"^(-?\d+)\.0+$")
 _NOT_VIDEO = ("audio/", "image/", "text/", "application/")
 
 
-def list_inputs(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+def list_inputs(
+    inputs: Sequence[str], out: str = "", keep: str = ""
+) -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that matches nothing is a separate error, and `NO_VIDEO` marks files of a folder or glob
-    that hold no video. Files in the folder `out`, and the folder itself, are no inputs. Raises
-    `UsageError` if `out` is an input folder or holds one."""
+    name that matches nothing is a separate error; `NO_VIDEO` marks files of a folder or glob that
+    hold no video, `LINK` links to other inputs. Files in the folders `out` and `keep` (originals),
+    and the folders themselves, are no inputs. Raises `UsageError` if one of them is an input folder
+    or holds one."""
+    closed = {"OUT": out, "the folder of originals": keep}
     videos: set[str] = set()
+    found = list[tuple[str, dict[str, Any], str]]()
     for name in inputs:
         path = uris.fixed_path(name)
-        if out and f"{path}/".startswith(out.rstrip("/") + "/") and uris.is_folder(path):
-            raise UsageError(f"{name}: OUT is this folder, or holds it: choose another OUT")
+        for what, folder in closed.items():
+            if folder and uris.is_folder(path) and is_inside(path, folder):
+                raise UsageError(f"{name}: {what} is this folder, or holds it: choose another one")
         for video in _list_input(name):
             key = repr(video[:2])
             if key in videos:
                 continue
             videos.add(key)
-            if not out or not video[0].startswith(out.rstrip("/") + "/"):
-                yield video
+            place = next((w for w, f in closed.items() if f and is_inside(video[0], f)), "")
+            if not place:
+                found.append(video)
             elif video[0] == path or name.lower().endswith(_MANIFESTS):
-                yield video[0], video[1], f"{video[0]}: is in OUT, and files there are no inputs"
+                error = f"{video[0]}: is in {place}, and files there are no inputs"
+                found.append((video[0], video[1], error))
+    # A file before the links to it.
+    first: dict[str, str] = {}
+    for path, row, _ in sorted(found, key=lambda video: os.path.islink(video[0])):
+        first.setdefault(repr((real_path(path), row)), path)
+    for path, row, error in found:
+        is_first = first[repr((real_path(path), row))] == path
+        yield path, row, error if is_first or error else LINK
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a file or folder is `folder` or in it, also through a link."""
+    places = (path, folder), (real_path(path), real_path(folder))
+    return any(f"{inner}/".startswith(outer.rstrip("/") + "/") for inner, outer in places)
+
+
+def real_path(path: str) -> str:
+    """The file that a path of this machine leads to; URIs stay."""
+    return path if is_uri(path) else os.path.realpath(path)
 
 
 def _list_input(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -98,7 +124,9 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
         path = uris.fixed_path(name)
         if path.lower().endswith(_MANIFESTS) or path == uri:
             continue
-        root = re.split(r"[*?\[]", path, maxsplit=1)[0] if glob.has_magic(path) else f"{path}/"
+        # A folder may have the characters of a glob in its name.
+        is_glob = glob.has_magic(path) and not uri.startswith(f"{path.rstrip('/')}/")
+        root = re.split(r"[*?\[]", path, maxsplit=1)[0] if is_glob else f"{path}/"
         root = root[: root.rfind("/") + 1].rstrip("/") + "/"
         if uri.startswith(root):
             return posixpath.dirname(uri.removeprefix(root))

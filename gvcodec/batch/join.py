@@ -6,6 +6,7 @@ Raises `MediaError`, `OutputError`, `DamagedStreamError`."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from statistics import fmean
 from typing import Any, BinaryIO
 
+from gvcodec.batch.ledger import Job
 from gvcodec.batch.tasks import Plan, Settings, find_coded, open_video, size_row
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.attachments import pack
@@ -20,14 +22,8 @@ from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.encode_stream import count_tracks
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.edit.cat import check_compatible
-from gvcodec.edit.replace import (
-    ReplaceRules,
-    check_source,
-    find_earlier,
-    open_waiting,
-    replace_checked,
-    target_path,
-)
+from gvcodec.edit.copy_check import ReplaceRules
+from gvcodec.edit.replace import check_source, hash_of, open_waiting, replace_checked
 from gvcodec.errors import (
     MediaError,
     NoGainError,
@@ -64,27 +60,35 @@ def join(
     except NoGainError as error:
         return {"no gain": str(error)}
     copy_time(uri, output)
-    return row | {"source_bytes": source_bytes}
+    output_hash = "" if uris.is_uri(output) else hash_of(output)
+    return row | {"source_bytes": source_bytes, "sha256": output_hash}
 
 
-def replace_source(uri: str, settings: Settings, coded: str, rules: ReplaceRules) -> dict[str, str]:
-    """Check the coded file and replace its source by it. Returns its path as `output` and a line
-    about the source as `original`, or the reason against replacing it as `refused`."""
-    options = settings.input
-    kinds = options.sound != "none", not options.no_subtitles
-    target = target_path(uri, settings.suffix)
+def replace_source(
+    job: Job, key: str, coded: str, coded_hash: str, target: str, rules: ReplaceRules
+) -> dict[str, Any]:
+    """Check the coded file, which has this hash and was coded for this `key` of the job, and
+    replace its source by it. Returns its path as `output` and a line about the source as
+    `original`, or the reason against replacing it as `refused`, and the names of parts that would
+    be `lost`."""
+    uri, settings = job.uri, job.settings
+    options = hashlib.sha256(repr(settings).encode()).hexdigest()
     try:
-        check_source(uri)
-        with open_waiting(uri, settings.suffix) as waiting:
-            if find_earlier(uri, settings.suffix):
-                waiting = target
-            else:
+        check_source(uri, rules.keep)
+        if job.key(hash_of(uri)) != key:
+            raise NotReplacedError(f"{uri}: not replaced: it changed after it was coded")
+        with open_waiting(uri, target, options) as waiting:
+            if waiting != target:
                 shutil.copyfile(coded, waiting)
-            checked, original = replace_checked(uri, waiting, settings.suffix, rules, *kinds)
+                if hash_of(waiting) != coded_hash:
+                    raise NotReplacedError(f"{uri}: not replaced: {coded} is another file now")
+            checked, original = replace_checked(
+                uri, waiting, target, rules, options, settings.input
+            )
     except (NotReplacedError, UsageError) as error:
-        return {"refused": str(error)}
+        return {"refused": str(error), "lost": list(getattr(error, "lost", ()))}
     except OSError as error:
-        return {"refused": f"{uri}: not replaced: {error.strerror or error}"}
+        return {"refused": f"{uri}: not replaced: {error.strerror or error}", "lost": []}
     with contextlib.suppress(OSError):
         os.unlink(coded)
     place = f"moved to {original}" if original else "deleted"

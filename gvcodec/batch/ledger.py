@@ -18,6 +18,7 @@ import hashlib
 import io
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from gvcodec.batch.tasks import Settings
 from gvcodec.errors import OutputError
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json
+from gvcodec.util.messages import count_noun
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
 _VERSION = 4
@@ -42,6 +44,15 @@ CHUNK_COLUMNS = """input output chunk first frames bytes bpp psnr_y
 #: An output that was coded with other options stays under its name and the new one gets another, it
 #: is replaced, or it stays and the input is not coded.
 STALE = ("both", "replace", "keep")
+
+#: Parts of a source that a note says were lost, and the words by which it calls them.
+_LOSS = re.compile(r"left out|as progressive frames|cannot hold|text alone is kept")
+_PARTS = {
+    "subtitles": "subtitle", "sound": "sound|audio", "cover": "cover", "attachment": "attachment",
+    "other video": r"\bvideo\b(?! is coded)", "data": r"\bdata\b", "timecode": "timecode",
+    "alpha": "alpha|transparen", "interlacing": "interlaced", "captions": "caption",
+    "tags": "metadata|tag|language|flags|name of a track|chapters",
+}  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -81,6 +92,14 @@ class Job:
         """The name if several inputs have this stem: `clip.mp4.gvc`."""
         _, dot, ending = self._file_name.rpartition(".")
         return f"{self.stem}{dot}{ending[:_LONGEST_ENDING]}{self.settings.suffix}"
+
+    @property
+    def quality_output(self) -> str:
+        """The name next to an output of another quality: `clip-q40.gvc`, if one was asked for."""
+        config = self.settings.config
+        if self.settings.rate is not None or config.base_q is not None:
+            return self.hashed_output
+        return f"{self.stem}-q{config.q:g}{self.settings.suffix}"
 
     @property
     def hashed_output(self) -> str:
@@ -123,7 +142,8 @@ class Ledger:
                     raise OutputError.of(folder, error) from error
         names = (job.output.casefold() for job in jobs)
         full_names = (job.full_output.casefold() for job in jobs)
-        self._names = Counter([*names, *full_names])
+        quality_names = (job.quality_output.casefold() for job in jobs)
+        self._names = Counter([*names, *full_names, *quality_names])
         if self._stale != "both":
             self._settle_stale(jobs)
         self.write_table(jobs)
@@ -136,7 +156,7 @@ class Ledger:
         for path in uris.list_folder(self.jobs):
             name = path.rsplit("/", 1)[-1].removesuffix(".json")
             record = None if name in names else uris.read_json(path)
-            if not record or "output" not in record:
+            if not record or "output" not in record or "original" in record:
                 continue
             if uris.size_of(uris.join(self.out, record["output"])) is not None:
                 records.setdefault(record["uri"], []).append((path, record))
@@ -199,6 +219,10 @@ class Ledger:
             raise
         return record
 
+    def forget(self, job: Job) -> None:
+        """Remove the record of a job."""
+        uris.remove_file(self._path(job))
+
     def finish(self, job: Job, key: str, status: str, error: str, **result: Any) -> None:
         """The work on the version `key` is done; its chunks go. `result`: `output` and `rows`."""
         self.update(job, status=status, error=error, coded_key=key, **result)
@@ -218,15 +242,16 @@ class Ledger:
 
     def output_of(self, job: Job) -> str:
         """The name of the file: a job replaces its own. If several inputs have one stem, their own
-        endings stay in front of ours; if that is not enough, or a file of another origin has the
-        name, the beginning of a hash follows it."""
+        endings stay in front of ours; if that is not enough, or another file has the name, the
+        quality follows it, or the beginning of a hash."""
         record = self.record(job)
         if "output" in record:
             return str(record["output"])
-        for name in (job.output, job.full_output):
-            if self._names[name.casefold()] <= 1:
-                is_free = uris.size_of(uris.join(self.out, name)) is None
-                return name if is_free else job.hashed_output
+        names = (job.output, job.full_output, job.quality_output)
+        own = [name for name in names if self._names[name.casefold()] <= 1]
+        for name in dict.fromkeys((*own[:1], *own[-1:])):
+            if uris.size_of(uris.join(self.out, name)) is None:
+                return name
         return job.hashed_output
 
     def path_of(self, record: Row) -> str:
@@ -300,3 +325,16 @@ def summary_of(rows: Sequence[Row]) -> str:
         share = f"{total:,} bytes, of {len(sourced)} whole files {coded:,} of {source:,}"
     change = 100 * (1 - coded / source)
     return f"{ends}; {share}, {abs(change):.1f} % {'saved' if change >= 0 else 'more'}"
+
+
+def losses_of(rows: Sequence[Row]) -> str:
+    """How many files lost which parts of their sources by their notes, "" = none."""
+    counts: Counter[str] = Counter()
+    files = 0
+    for row in filter(is_file, rows):
+        notes = [note for note in str(row.get("notes", "")).split("; ") if _LOSS.search(note)]
+        parts = {part for note in notes for part, words in _PARTS.items() if re.search(words, note)}
+        counts.update(parts or ({"other"} if notes else ()))
+        files += bool(notes)
+    parts_lost = ", ".join(f"{part} {count}" for part, count in counts.most_common())
+    return f"{count_noun(files, 'file')} lost something: {parts_lost}" if files else ""

@@ -36,11 +36,12 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from gvcodec.cli import _standard_streams
-from gvcodec.cli._habits import ADVICE, HINTS, map_ffmpeg_options
+from gvcodec.cli._habits import HINTS, advice_for, is_option, map_ffmpeg_options
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs, require_inputs
 from gvcodec.util.messages import log_line, one_line, silence
+from gvcodec.util.options import ExactParser
 from gvcodec.util.process import let_threads_sleep, manage_process
 from gvcodec.util.version import describe_version
 
@@ -122,8 +123,9 @@ def _inputs(options: argparse.Namespace) -> list[str]:
     return [*several, *(name for name in values if name is not None)]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong arguments in one line. Files may stand among the options.
+class _Parser(ExactParser):
+    """Reports wrong arguments in one line, unknown options first. Files may stand among the
+    options.
 
     `command`: the command of these arguments, `options`: all of its options."""
 
@@ -132,6 +134,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """argparse takes an optional file only right after the previous one."""
+        self._require_known(list(args))
         options, remaining = super().parse_known_args(args, namespace)
         for action in self._get_positional_actions():
             words = [word for word in remaining if word == "-" or not word.startswith("-")]
@@ -143,6 +146,17 @@ class _Parser(argparse.ArgumentParser):
                 setattr(options, action.dest, [*(value or []), *words])
                 remaining = [word for word in remaining if word not in words]
         return options, remaining
+
+    def _require_known(self, words: list[str]) -> None:
+        """A missing file, or one too many, may follow from an option that there is not."""
+        command = self.prog.partition(" ")[2]
+        end = words.index("--") if "--" in words else len(words)
+        for word in words[: end if command else 1]:
+            is_known = word.partition("=")[0] in self._option_string_actions
+            if is_option(word) and not is_known and not self._get_option_tuples(word):
+                self.command = self.command or command
+                self.options = self.options or list(self._option_string_actions)
+                self.error(f"unrecognized arguments: {word}")
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage, which may be a screen long."""
@@ -161,8 +175,8 @@ class _Parser(argparse.ArgumentParser):
                 return f"{first}: one file too many{hint}"
             return f"{first} …: {len(words)} files too many{hint}"
         name = first.partition("=")[0]
-        if self.command in ("encode", "batch") and name in ADVICE:
-            return f"there is no option {name}: {ADVICE[name]}"
+        if advice := advice_for(self.command, name):
+            return f"there is no option {name}: {advice}"
         ours = [HINTS[name]] if HINTS.get(name) in self.options else []
         near = ours or difflib.get_close_matches(name, self.options, 1, 0.8)
         hint = f", did you mean {near[0]}?" if near else ""

@@ -15,20 +15,45 @@ from itertools import pairwise
 
 from gvcodec.errors import UsageError
 
+#: Options of FFmpeg that change no output, with the values that they take; "" = none.
+_NEUTRAL = {
+    **dict.fromkeys(
+        ("-hide_banner", "-nostdin", "-stdin", "-stats", "-nostats", "-benchmark", "-n"), ""
+    ),
+    **dict.fromkeys(
+        ("-loglevel", "-v"),
+        r"(\w+\+)*(quiet|panic|fatal|error|warning|info|verbose|debug|trace|-?\d+)",
+    ),
+    "-strict": r"very|strict|normal|unofficial|experimental|-?\d",
+    **dict.fromkeys(("-stats_period", "-max_muxing_queue_size", "-thread_queue_size"), r"[\d.]+"),
+}
+#: Limits of FFmpeg that 0 lifts.
+_LIMITS, _ZERO = ("-b:v", "-maxrate", "-fs"), re.compile(r"0+(\.0+)?[kKmM]?")
 _PART = {"-ss": "--start", "-to": "--to", "-t": "--duration"}
-_FRAMES = {"-vframes": "--frames", "-s": "--scale", "-threads": "--threads"}
+_FRAMES = {
+    "-vframes": "--frames",
+    "-frames:v": "--frames",
+    "-s": "--scale",
+    "-threads": "--threads",
+}
 #: The output of other programs.
 _OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.
 _OPTION_MAP: dict[str, dict[str, str]] = {
     "encode": {
-        **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--video-bitrate",
+        **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-q:v": "-q", "-b:v": "--video-bitrate",
         "-maxrate": "--maxrate", "-fs": "--size", "-r": "--fps", "-framerate": "--rate",
         "-g": "--keyint", "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
     },
-    "decode": {**_PART, **_FRAMES, "-i": "", "-crf": "--crf"},
+    "decode": {
+        **_PART, **_FRAMES, "-i": "", "-crf": "--crf", "-an": "--no-sound",
+        "-sn": "--no-subtitles",
+    },
     "cut": {**_PART, "-i": ""},
-    "batch": {**_PART, **_FRAMES, "-b:v": "--video-bitrate", "-crf": "-q", "-g": "--keyint"},
+    "batch": {
+        **_PART, **_FRAMES, "-b:v": "--video-bitrate", "-crf": "-q", "-q:v": "-q",
+        "-g": "--keyint", "-an": "--no-sound", "-sn": "--no-subtitles",
+    },
 }  # fmt: skip
 
 
@@ -39,8 +64,10 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         return _quote_program(arguments)
     if arguments[:1] == ["help"]:
         return [*arguments[1:2], "--help"]
-    if arguments[:1] == ["-i"]:
+    if "-i" in arguments and arguments[0].startswith("-"):
         arguments = ["encode", *arguments]
+    if arguments and not arguments[0].startswith("-"):
+        arguments = _drop_neutral(arguments)
     ours = _OPTION_MAP.get(arguments[0], {}) if arguments else {}
     end = arguments.index("--") if "--" in arguments else len(arguments)
     escaped = [
@@ -54,6 +81,32 @@ def map_ffmpeg_options(words: Sequence[str]) -> list[str]:
         return [*join_negative(arguments[:end]), *arguments[end:]]
     check_presets(words)
     return [*_output_last(join_negative(words)), *arguments[end:]]
+
+
+def _drop_neutral(words: list[str]) -> list[str]:
+    """Without FFmpeg's options that change nothing here. Raises `UsageError`."""
+    end = words.index("--") if "--" in words else len(words)
+    kept: list[str] = []
+    place = 0
+    while place < end:
+        word, value = words[place], words[place + 1] if place + 1 < end else ""
+        place += 1
+        if word in _LIMITS and _ZERO.fullmatch(value):
+            place += 1
+        elif word == "-g" and _ZERO.fullmatch(value):
+            raise UsageError("-g 0: FFmpeg makes each frame a keyframe by it: --keyint 1 does that")
+        elif word not in _NEUTRAL or (word == "-n" and "-y" in words):
+            kept.append(word)
+        elif _NEUTRAL[word] and re.fullmatch(_NEUTRAL[word], value):
+            place += 1
+        elif _NEUTRAL[word]:
+            kept.append(word)
+    return kept + words[end:]
+
+
+def is_option(word: str) -> bool:
+    """Whether argparse takes a word for an option, not for a value or a file."""
+    return word[:1] == "-" and word != "-" and not _NEGATIVE.match(word) and " " not in word
 
 
 def _quote_program(arguments: list[str]) -> list[str]:
@@ -99,7 +152,25 @@ ADVICE = {
     "-pass": "--size and --bitrate take as many passes as they need",
     "-bufsize": "--maxrate sets the buffer",
     "-movflags": "the index comes first in every .mp4",
+    **dict.fromkeys(
+        ("-hwaccel", "-hwaccel_output_format", "-init_hw_device"),
+        "sources are decoded on the processor, leave it out",
+    ),
+    "--crop": "run ffmpeg first: ffmpeg -i IN -vf crop=… -f yuv4mpegpipe - | gvcodec encode - OUT",
+    "-n": "files are overwritten with -y only, leave one of them out",
 }  # fmt: skip
+_PIPE = "pipe it into ffmpeg: gvcodec decode IN - -f matroska | ffmpeg -i - "
+#: The same for `decode`, which writes files that every other program codes again.
+_DECODE_ADVICE = {
+    **dict.fromkeys(
+        ("-c:v", "-vcodec", "-codec:v", "-c", "-codec", "-pix_fmt", "-preset", "-b:v"),
+        f"{_PIPE}-c:v … OUT",
+    ),
+    **dict.fromkeys(("-vf", "-filter:v", "-filter_complex"), f"{_PIPE}-vf … OUT"),
+    **dict.fromkeys(("-c:a", "-acodec", "-codec:a", "-b:a", "-af"), f"{_PIPE}-c:a … OUT"),
+    **{name: ADVICE[name] for name in ("-hwaccel", "-movflags", "-n")},
+    "-vn": f"{_PIPE}-vn OUT",
+}
 #: Names of presets of x264 and x265, SVT-AV1 has numbers.
 _PRESET_NAMES = """ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"""
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -134,8 +205,17 @@ def join_negative(words: Sequence[str]) -> list[str]:
 
 #: Names here of other encoders' options.
 HINTS = {
-    "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--tune": "--speed",
+    "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--q": "-q", "-qp": "-q",
+    "-cq": "-q", "-quality": "-q", "-qscale": "-q", "-qscale:v": "-q", "--output": "-o",
+    "-output": "-o", "--tune": "--speed",
     "--gop": "--keyint", "--start-time": "--start", "--end": "--to", "--resize": "--scale",
     "--no-audio": "--no-sound", "--audio": "--sound", "--workers": "--jobs", "--overwrite": "-y",
     "--force": "-y", "-b:v": "--video-bitrate", "-crf": "-q", "-preset": "--preset",
 }  # fmt: skip
+
+
+def advice_for(command: str, name: str) -> str:
+    """The way out for an option of other programs that a command has not, "" = none."""
+    if command == "decode":
+        return _DECODE_ADVICE.get(name, "")
+    return ADVICE.get(name, "") if command in ("encode", "batch") else ""

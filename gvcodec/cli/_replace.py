@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from gvcodec.edit.replace import FLOOR, ReplaceRules
+from gvcodec.edit.contents import NAMES
+from gvcodec.edit.copy_check import FLOOR, ReplaceRules
 from gvcodec.errors import UsageError
 from gvcodec.util.messages import parse_share
 from gvcodec.util.uris import absolute_path
@@ -18,7 +19,8 @@ def add_replace(parser: argparse.ArgumentParser) -> None:
         "--replace",
         action="store_true",
         help="decode the new file, compare it with the original (hashes, frames, times, tracks, "
-        "tags, quality, size), and replace the original, keeping name, times, owner and mode",
+        "tags, all other parts, quality, size), and replace the original, keeping name, times, "
+        "owner and mode",
     )
     original = group.add_mutually_exclusive_group()
     original.add_argument(
@@ -33,6 +35,12 @@ def add_replace(parser: argparse.ArgumentParser) -> None:
         help="with --replace: lowest mean quality of the decoded frames, psnr=30 (luma) or "
         f"ssimulacra2=60 ({FLOOR})",
     )
+    add(
+        "--allow-loss",
+        metavar="NAMES",
+        help="with --replace: parts of the original that the new file may lack, separated by "
+        f"commas: {', '.join(NAMES)} (none)",
+    )
 
 
 def rules_of(options: argparse.Namespace) -> ReplaceRules | None:
@@ -45,6 +53,7 @@ def rules_of(options: argparse.Namespace) -> ReplaceRules | None:
             ("--keep-originals", keep),
             ("--delete-originals", delete),
             ("--floor", floor),
+            ("--allow-loss", options.allow_loss),
         ):
             if value:
                 raise UsageError(f"{name} goes with --replace")
@@ -58,4 +67,5 @@ def rules_of(options: argparse.Namespace) -> ReplaceRules | None:
         absolute_path(keep) if keep else "",
         floor or FLOOR,
         parse_share(least) if isinstance(least, str) else least,
+        tuple(name.strip() for name in options.allow_loss.split(",")) if options.allow_loss else (),
     )

@@ -14,11 +14,21 @@ from gvcodec.api.results import HIGH_BPP, high_rate_hint
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import CHUNK_TABLE, STALE, TABLE, Job, Ledger, is_file, summary_of
+from gvcodec.batch.ledger import (
+    CHUNK_TABLE,
+    STALE,
+    TABLE,
+    Job,
+    Ledger,
+    is_file,
+    losses_of,
+    summary_of,
+)
 from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.cli.encode import coding_arguments, make_job
+from gvcodec.edit.copy_check import ReplaceRules
 from gvcodec.edit.replace import is_coded
 from gvcodec.errors import (
     BatchError,
@@ -127,14 +137,12 @@ def run(options: argparse.Namespace) -> None:
         raise MissingFileError(options.output)
     for name in (TABLE, CHUNK_TABLE):
         refuse_input(uris.join(ledger.out, name))
-    jobs, skipped = jobs_of(options)
+    jobs, skipped = jobs_of(options, rules)
     _require_folder(ledger.out)
     if rules is not None:
         jobs = _without_coded(jobs)
-    if skipped:
-        names = _list_names([path.rsplit("/", 1)[-1] for path in skipped])
-        no_video = count_noun(len(skipped), "file is no video", "files are no videos")
-        log_line(f"{no_video} and skipped: {names}")
+    _say_skipped(skipped[inputs.NO_VIDEO], "file is no video", "files are no videos")
+    _say_skipped(skipped[inputs.LINK], "link to another file is", "links to other files are")
     if not jobs:
         raise UsageError(f"{' '.join(options.inputs)}: no videos among the files there")
     _say_stale(ledger, jobs, options.stale)
@@ -145,15 +153,19 @@ def run(options: argparse.Namespace) -> None:
         def report_job(job: Job, error: str) -> None:
             log_line(error or _outcome(ledger, job))
 
-        count = FrameCount(bar, len(jobs))
+        count = FrameCount(bar, jobs)
         Driver(engine, ledger, count, report_job, options.fail_fast, rules).run(jobs)
     rows = ledger.rows(jobs)
     log_line(summary_of(rows))
+    if losses := losses_of(rows):
+        log_line(f"{losses} (notes in {TABLE})")
     painted = {job.uri for job in jobs if job.settings.config.painter == "on"}
     rates = [row.get("bpp", 0.0) for row in filter(is_file, rows) if row["input"] in painted]
     count = sum(rate > HIGH_BPP for rate in rates)
     if hint := high_rate_hint(max(rates, default=0.0), count_noun(count, "file is", "files are")):
         log_line(hint)
+    if rules is not None:
+        _say_losses(ledger, jobs)
     table = f"{uris.join(options.output, TABLE)} has a row for each"
     counts = Counter(row["status"] for row in filter(is_file, rows))
     if counts["failed"]:
@@ -168,6 +180,15 @@ def run(options: argparse.Namespace) -> None:
     if counts["no gain"]:
         raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
     log_line(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
+
+
+def _say_losses(ledger: Ledger, jobs: list[Job]) -> None:
+    """Count the originals that were not replaced by the names of parts that they would lose."""
+    names = Counter(name for job in jobs for name in ledger.record(job).get("lost", ()))
+    if names:
+        counts = [f"{name} in {count_noun(n, 'file')}" for name, n in names.most_common()]
+        allow = f"--allow-loss {','.join(name for name, _ in names.most_common())} permits it"
+        log_line(f"not replaced, to lose no parts: {', '.join(counts)} ({allow})")
 
 
 def _require_folder(out: str) -> None:
@@ -190,11 +211,14 @@ def _without_coded(jobs: list[Job]) -> list[Job]:
         if not job.error and (not job.settings.is_whole or options.fps is not None):
             raise UsageError("--replace keeps every frame: no --start, --to, --frames or --fps")
     coded = {job.uri for job in jobs if not job.error and is_coded(job.uri)}
-    if coded:
-        names = _list_names([uri.rsplit("/", 1)[-1] for uri in coded])
-        files = count_noun(len(coded), "file is", "files are")
-        log_line(f"{files} of gvcodec already and skipped: {names}")
+    _say_skipped(sorted(coded), "file is of gvcodec already", "files are of gvcodec already")
     return [job for job in jobs if job.uri not in coded]
+
+
+def _say_skipped(paths: list[str], one: str, many: str) -> None:
+    if paths:
+        names = _list_names([path.rsplit("/", 1)[-1] for path in paths])
+        log_line(f"{count_noun(len(paths), one, many)} and skipped: {names}")
 
 
 def _list_names(names: list[str]) -> str:
@@ -220,8 +244,9 @@ def _say_stale(ledger: Ledger, jobs: list[Job], choice: str) -> None:
 def _outcome(ledger: Ledger, job: Job) -> str:
     """A line about a file that did not fail."""
     (row, *_) = ledger.rows([job])
-    if row["status"] in ("no gain", "stale"):
-        return f"{job.uri}: {row['output'] + ': ' if 'output' in row else ''}{row['error']}"
+    if row["status"] in ("no gain", "stale", "open"):
+        error = row["error"] or "its file was removed or changed meanwhile"
+        return f"{job.uri}: {row['output'] + ': ' if 'output' in row else ''}{error}"
     psnr = f", PSNR-Y {row['psnr_y']:.2f} dB" if row.get("psnr_y") else ""
     size = f"{row['frames']} frames, {row['bytes']} bytes, {row['bpp']:.5f} bpp{psnr}"
     end = ""
@@ -232,14 +257,21 @@ def _outcome(ledger: Ledger, job: Job) -> str:
     return f"{job.uri}: {row['output']}, {size}{end}"
 
 
-def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
-    """A job for each video, and paths of other files. An error in the shared options is raised, an
-    error in a manifest row's options is kept in its job."""
-    usual = _settings(options)
-    jobs, skipped = list[Job](), list[str]()
-    for uri, row, error in inputs.list_inputs(options.inputs, uris.fixed_path(options.output)):
-        if error == inputs.NO_VIDEO:
-            skipped.append(uri)
+def jobs_of(
+    options: argparse.Namespace, rules: ReplaceRules | None = None
+) -> tuple[list[Job], dict[str, list[str]]]:
+    """A job for each video, and paths of other files and of links, of which none is replaced. An
+    error in the shared options is raised, an error in a manifest row's options is kept in its
+    job."""
+    usual, keep = _settings(options), rules.keep if rules is not None else ""
+    jobs = list[Job]()
+    skipped: dict[str, list[str]] = {inputs.NO_VIDEO: [], inputs.LINK: []}
+    out = uris.fixed_path(options.output)
+    for uri, row, error in inputs.list_inputs(options.inputs, out, keep):
+        if rules is not None and not error and not is_uri(uri) and os.path.islink(uri):
+            error = inputs.LINK
+        if error in skipped:
+            skipped[error].append(uri)
             continue
         try:
             settings = _settings(_change(options, row)) if row else usual

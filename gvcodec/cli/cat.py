@@ -6,6 +6,7 @@ import argparse
 
 from gvcodec.cli._arguments import add_limits, add_model, add_overwrite, add_threads, call
 from gvcodec.edit.cat import cat
+from gvcodec.errors import UsageError
 from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")
@@ -17,7 +18,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "-o",
         dest="output",
-        required=True,
         metavar="OUT",
         help="stream to write, - = standard output",
     )
@@ -28,6 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.output is None:
+        raise UsageError("-o OUT is missing: the last stream is joined, not written", code="usage")
     report = call(cat, options, options.inputs, options.output)
     for note in report.notes:
         log_line(note)

@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
     from gvcodec.condense import clips as reading
     from gvcodec.condense.making import condense
 
+    if Path(options.output).suffix.lower() not in ("", ".gvset"):
+        raise UsageError(f"{options.output}: a condensed set ends in .gvset", code="output-name")
     if options.side % 2:
         raise UsageError(f"--side is even, not {options.side}")
     use_threads(options.threads)

@@ -22,7 +22,7 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.cli._replace import add_replace, rules_of
 from gvcodec.config import NO_FITTING, EncoderConfig
-from gvcodec.edit.replace import ReplaceRules
+from gvcodec.edit.copy_check import ReplaceRules
 from gvcodec.errors import UsageError
 from gvcodec.input_options import InputOptions
 from gvcodec.one_file.write import one_file_suffix

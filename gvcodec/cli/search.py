@@ -58,8 +58,9 @@ def run(options: argparse.Namespace) -> None:
             f"{moment.score:6.3f}  {format_time(moment.seconds):>9}  "
             f"frame {moment.frame:<7} {tolerance:>8} {one_line(moment.file)}"
         )
-    share = 100 * result.bytes_read / result.bytes
+    # Frames around a moment are decoded from bytes that may have been read for its summary.
+    read = min(result.bytes_read, result.bytes)
     out(
-        f"read {result.bytes_read:,} of {result.bytes:,} bytes ({share:.2f} %) "
+        f"read {read:,} of {result.bytes:,} bytes ({100 * read / result.bytes:.2f} %) "
         f"of {count_noun(result.files, 'file')}"
     )

@@ -7,7 +7,6 @@ number that `gvcodec.rate.bracket` finds, in its random-access form.
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +23,7 @@ from gvcodec.sink.output import POOL_PIXELS
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.ffmpeg import Process, find_ffmpeg, raw_input
 from gvcodec.util.file_io import work_folder
+from gvcodec.util.process import count_cores
 
 Result = TypeVar("Result")
 
@@ -261,7 +261,7 @@ def encode(
     values = {
         "q": f"{quality:.2f}" if peer.unit < 1 else str(round(quality)),
         "keyint": ENDLESS,
-        "threads": 1 if small else min(os.cpu_count() or 1, _MOST_THREADS),
+        "threads": 1 if small else min(count_cores(), _MOST_THREADS),
     }
     options = [word.format_map(values) for word in peer.options("random", scene_cuts=True)]
     program = find_ffmpeg(peer.library)

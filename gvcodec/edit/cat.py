@@ -23,6 +23,7 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name, name_of, protect_inputs
+from gvcodec.util.kinds import checked_keywords
 from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
@@ -41,6 +42,7 @@ class CatReport:
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def cat(
     sources: Sequence[Source],
     output: PathName | BinaryIO,

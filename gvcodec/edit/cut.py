@@ -24,7 +24,7 @@ from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.types import time_in_part
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import protect_inputs
-from gvcodec.util.kinds import check_kind
+from gvcodec.util.kinds import check_kind, checked_keywords
 from gvcodec.util.progress import Mode, ProgressBar
 
 
@@ -39,6 +39,7 @@ class CutReport:
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def cut(
     source: Source,
     output: PathName | BinaryIO,

@@ -22,6 +22,7 @@ from gvcodec.errors import (
     UsageError,
     incomplete_source,
 )
+from gvcodec.input_options import InputOptions
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.one_file.write import one_file_suffix
 from gvcodec.opening import PathName, Source, open_reader
@@ -30,6 +31,7 @@ from gvcodec.source.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import as_name
+from gvcodec.util.kinds import checked_keywords
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
 
@@ -59,12 +61,40 @@ class Originals:
                 code="streams-differ",
             )
         self._source, self._header = source, header
-        self._frames: Iterator[Frame] = iter(source)
+        #: Times of all frames: of the source, in its ticks, and of the stream.
+        self._times: list[int] = []
+        self._stream_times: list[int] = []
+        self._frames = self._read()
         self._next = next(self._frames, None)
         # Without times in the source, the frame rate of the encode gives them.
         self._tick = source_format.time_base if source.has_times else 1 / fmt.frame_rate
         #: Seconds of the source before the stream.
         self._offset: Fraction | None = None
+
+    def _read(self) -> Iterator[Frame]:
+        for frame in self._source:
+            self._times.append(frame.pts)
+            yield frame
+
+    def differences(self) -> Iterator[str]:
+        """How the source differs from the stream, once all frames of this went through `at`."""
+        for _ in self._frames:
+            pass
+        fmt, stream_count, count = self._header.format, len(self._stream_times), len(self._times)
+        if stream_count != count:
+            yield f"{count_noun(count, 'frame')}, the stream has {stream_count}"
+        if self.enlarged_to is not None:
+            width, height = self.enlarged_to
+            yield f"{width}×{height} samples, the stream has {fmt.width}×{fmt.height}"
+        least = max(self._tick, fmt.time_base)
+        pairs = zip(self._times, self._stream_times, strict=False)
+        for number, (pts, stream_pts) in enumerate(pairs):
+            time = (pts - self._times[0]) * self._tick
+            stream_time = (stream_pts - self._header.start_pts) * fmt.time_base
+            if abs(time - stream_time) > least:
+                times = f"{float(time):.3f} s, the stream's at {float(stream_time):.3f} s"
+                yield f"frame {number} at {times}"
+                return
 
     def as_large(self, planes: Planes) -> Planes:
         """Enlarge a picture of the stream to the source's size."""
@@ -73,6 +103,7 @@ class Originals:
     def at(self, pts: int, metadata: bytes) -> Planes | None:
         """The source's frame at a time of the stream, if any; call after its `metadata` packet."""
         fmt = self._header.format
+        self._stream_times.append(pts)
         if self._offset is None:
             start = Metadata.unpack(metadata).source_start if metadata else 0
             # Streams of the library may keep the clock of their source.
@@ -95,7 +126,8 @@ class VerifyReport:
     base frames and painted ones (None: not painted). Hashes: verified, hexadecimal; of painted
     frames None without one. `worst`: seconds and dB of Y of the output frame with the lowest PSNR.
     `enlarged_to`: size of the source to which a smaller stream was enlarged. `incomplete`: missing
-    parts of the source, in words."""
+    parts of the source, in words. `differences`: the source's number of frames, size, and first
+    time that differs by more than a tick, in words."""
 
     frames: int
     base_hash: str
@@ -107,9 +139,11 @@ class VerifyReport:
     worst: tuple[float, float] | None = None
     enlarged_to: tuple[int, int] | None = None
     incomplete: str = ""
+    differences: tuple[str, ...] = ()
 
 
 @renamed_keywords(hold="enforce_rlimit")
+@checked_keywords
 def verify(
     source: Source,
     original: PathName | BinaryIO | None = None,
@@ -121,16 +155,23 @@ def verify(
     progress: Mode = "none",
     enforce_rlimit: bool = False,
     allow_damaged: bool = False,
+    start: float = 0.0,
+    frames: int | None = None,
+    input_options: InputOptions | None = None,
 ) -> VerifyReport:
     """Check a stream: checksums, decoding, the base hash, and the painted hash unless `fidelity`.
-    `original`: the source, for PSNR. `progress` as for `decode_file`. `hold`: the system holds this
-    process to the limit of memory meanwhile. Raises `DamagedStreamError`, `VerificationError`,
-    `WrongModelError`, `LimitError`, `MissingFileError`, `MediaError`, `UsageError`;
-    `IncompleteSourceError` where all is right, but `original` is damaged or cut off, unless
-    `allow_damaged`."""
+    `original`: the source, for PSNR; from `start` seconds on, at most `frames`, with
+    `input_options`, as they were given to `encode_file`. `progress` as for `decode_file`.
+    `enforce_rlimit`: the system holds this process to the limit of memory meanwhile. Raises
+    `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`, `MissingFileError`,
+    `MediaError`, `UsageError`; `IncompleteSourceError` where all is right, but `original` is
+    damaged or cut off, unless `allow_damaged`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
-        video = None if original is None else stack.enter_context(VideoReader(original))
+        video = None
+        if original is not None:
+            video = VideoReader(original, start, frames, input_options=input_options)
+            stack.enter_context(video)
         painted = reader.header.is_painted and not fidelity
         decoder = Decoder(
             reader.header, not painted, threads, models, limits=limits, verify_only=video is None
@@ -150,9 +191,10 @@ def verify(
                 if frame.planes is not frame.base_frame:
                     paintings.send(originals.as_large(frame.planes), source_frame, seconds)
         decoder.verify(reader.base_hash)
+        differences = () if originals is None else tuple(originals.differences())
     if reader.is_changed:
-        frames = count_noun(decoder.frames, "frame")
-        what = f"{frames} can be decoded, the file is not as it was written"
+        decoded = count_noun(decoder.frames, "frame")
+        what = f"{decoded} can be decoded, the file is not as it was written"
         raise DamagedStreamError(f"{reader.name}: {what}", code="changed-file")
     expected_hash = decoder.expected_painted_hash if painted else None
     report = VerifyReport(
@@ -166,6 +208,7 @@ def verify(
         paintings.worst or base_frames.worst,
         None if originals is None else originals.enlarged_to,
         "" if video is None else video.incomplete,
+        differences,
     )
     if video is not None and video.incomplete and not allow_damaged:
         raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), report)

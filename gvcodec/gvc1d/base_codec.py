@@ -7,7 +7,6 @@ Raises `UsageError` for settings, `MediaError` for a model, `DamagedStreamError`
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from gvcodec.gvc1d.frame_coder import Frame, FrameCoder
 from gvcodec.gvc1d.weights import read_network
 from gvcodec.models import report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.process import count_cores
 
 #: Operations that can use several threads.
 _THREADED = ("linear", "layer_norm", "block", "attention", "gelu", "sigmoid")
@@ -43,7 +43,7 @@ def open_coder(fmt: VideoFormat, model: Path, threads: int) -> FrameCoder:
         config, weights = read_network(model)
     names = [name for name in vars(ops_exact) if not name.startswith("_")]
     ops = SimpleNamespace(**{name: getattr(ops_exact, name) for name in names})
-    threads = threads or os.cpu_count() or 1
+    threads = threads or count_cores()
     for name in _THREADED:
         setattr(ops, name, partial(getattr(ops_exact, name), threads=threads))
     return FrameCoder(config, weights, ops, (fmt.width, fmt.height))

@@ -7,7 +7,6 @@ Raises `WrongModelError`, `MediaError`, `DamagedStreamError`, `UsageError`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from gvcodec.errors import (
 from gvcodec.models import find_model, report_embedded_damage
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.kinds import repr_short
+from gvcodec.util.process import count_cores
 
 #: Painting strengths of 0…100: base frames, the painter's trained strength, bold.
 NO_PAINT, DEFAULT, BOLD = 0, 50, 100
@@ -51,7 +51,7 @@ def open_painter(
     stream = header.format, header.base, header.scale, header.base_q
     with report_embedded_damage(checkpoint):
         return VideoPainter(
-            *stream, checkpoint, threads or os.cpu_count() or 1, paint_strength, uses_tokens
+            *stream, checkpoint, threads or count_cores(), paint_strength, uses_tokens
         )
 
 

@@ -141,8 +141,8 @@ class _OfPictures:
     def query(self: Any, content: Pictures | str) -> Vectors:
         if isinstance(content, str):
             raise UsageError(
-                f"embedder {self.name} takes pictures, not words; one of your own may take both "
-                "(gvcodec.retrieval.embedders.register)",
+                f"{content}: there is no such file, and embedder {self.name} takes no words "
+                "(one of your own may: gvcodec.retrieval.embedders.register)",
                 code="embedder",
             )
         vectors: Vectors = self.compress(self.frames(content))

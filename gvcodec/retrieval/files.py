@@ -30,13 +30,12 @@ from gvcodec.limits import NO_LIMITS
 from gvcodec.opening import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
-from gvcodec.util.file_io import BorrowedFile
+from gvcodec.util.file_io import STREAMS, BorrowedFile
 
 #: Bytes of a packet that hold its kind and size.
 _HEAD = 12
 #: Lines about refused packets of a file.
 _MOST_NOTES = 5
-STREAMS = (".gvc", ".bin")
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 

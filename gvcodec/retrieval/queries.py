@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import UsageError
 from gvcodec.retrieval.embedders import Embedder
-from gvcodec.retrieval.files import STREAMS, open_summarised
+from gvcodec.retrieval.files import open_summarised
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Colour, Planes
+from gvcodec.util.file_io import STREAMS
 from gvcodec.util.messages import parse_time
 from gvcodec.video import Video
 

@@ -50,6 +50,13 @@ def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
     return form == PIPE if str(path) == "-" else Path(path).suffix.lower() in FILES
 
 
+def is_single_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the output holds one frame: a .png without a number like %05d in its name."""
+    name = os.path.basename(path)
+    is_numbered = re.search(r"%0?\d*d", name.replace("%%", ""))
+    return Path(path).suffix.lower() == ".png" and not is_numbered
+
+
 def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
     """The `crf` for about 45 dB PSNR-Y and more; None for files that are lossless anyway."""
     if str(path) == "-" or not takes_tracks(path):
@@ -194,6 +201,7 @@ class PngWriter(VideoWriter):
         self._colour = fmt.colour
         self._overwrite = overwrite
         self._count = 0
+        self._is_single = is_single_picture(path)
         if not converts_matrix(fmt.colour):
             matrix = CODE_POINTS["matrix"].get(fmt.colour.matrix, str(fmt.colour.matrix))
             self.notes.append(f"colours are wrong: {matrix} is converted to RGB as if BT.601")
@@ -201,12 +209,11 @@ class PngWriter(VideoWriter):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
 
     def write(self, planes: Planes, pts: int) -> None:
-        numbered = re.search(r"%0?\d*d", self._name.replace("%%", "")) is not None
-        if self._count and not numbered:
+        if self._count and self._is_single:
             raise MediaError(
                 f"{self._path}: holds one frame only; put a number like %05d into the name"
             )
-        file = self._name % self._count if numbered else self._name.replace("%%", "%")
+        file = self._name.replace("%%", "%") if self._is_single else self._name % self._count
         name = os.path.join(self._folder, file)
         with PendingFile(name, self._overwrite) as pending, name_errors(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour), self._colour))

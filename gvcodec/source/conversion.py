@@ -35,6 +35,7 @@ _COLOUR, _MAPPING = 0x55B0, 0x41E4
 _RIGHT, _DOWN = 0x55B7, 0x55B8
 #: Samples to crop at the left, top, right and bottom.
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
+_INTERLACED = 0x9A
 _ADDED_TYPE, _ADDED_DATA, _DOLBY = 0x41E7, 0x41ED, (b"dvcC", b"dvvC", b"dvwC")
 
 
@@ -46,6 +47,7 @@ class ContainerParams:
     chroma_location: int = LEFT
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     dolby_vision: tuple[int, int] | None = None
+    is_interlaced: bool = False
 
 
 def read_stored(stream: av.VideoStream) -> ContainerParams:
@@ -74,7 +76,9 @@ def _read(head: bytes) -> ContainerParams:
     added = [dict(elements(part, _SOURCE)) for part in mappings]
     data = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
     dolby = next(((box[2] >> 1, box[4] >> 4) for box in data if len(box) >= 5), None)
-    return ContainerParams(location, (left, top, right, bottom), dolby)
+    return ContainerParams(
+        location, (left, top, right, bottom), dolby, numbers.get(_INTERLACED) == 1
+    )
 
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}

@@ -30,12 +30,13 @@ def copier_of(
     """The copier of a file's other tracks, if any, and a line for each omission that the
     user did not ask for."""
     notes: list[str] = []
-    others = [s for s in container.streams if s.index != video.index and not is_attached(s)]
-    if container.chapters():
-        # QuickTime keeps the titles of chapters in a separate track.
-        others = [
-            stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
-        ]
+    others = [
+        stream
+        for stream in container.streams
+        if stream.index != video.index
+        and not is_attached(stream)
+        and not is_chapter_track(stream, container)
+    ]
     copied = [
         stream
         for stream in others
@@ -68,6 +69,11 @@ def copier_of(
         count = count_noun(len(tracks.left_out), "track")
         notes.append(f"{count} ({names}) left out: cannot be copied{way_out}")
     return (tracks if tracks.streams else None), notes
+
+
+def is_chapter_track(stream: Stream, container: av.container.InputContainer) -> bool:
+    """Whether a track has the titles of chapters, which QuickTime keeps so."""
+    return stream.type == "data" and stream.discard == DISCARD_ALL and bool(container.chapters())
 
 
 def _describe(stream: Stream) -> str:

@@ -251,7 +251,7 @@ class InputFile:
             return ""
         if not self.container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
-            return f"holds no video ({kinds or 'nothing'} only)"
+            return f"holds no video ({kinds} only)" if kinds else "holds no video, nor sound"
         if self.container.format.name in _TEXTS:
             return "is a text, which FFmpeg would draw letter by letter: not a video"
         if any(s.disposition & Disposition.dependent for s in self.container.streams.video):

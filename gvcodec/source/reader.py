@@ -39,6 +39,7 @@ from gvcodec.source.source_metadata import metadata_of
 from gvcodec.source.timeline import has_timestamps
 from gvcodec.tracks.copier import TrackCopier
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,10 @@ class VideoReader:
         if total is None and demuxer.container.duration:
             length = demuxer.container.duration
             if demuxer.kind.startswith("matroska"):
-                # It says when it ends. A recording need not begin at 0.
+                # Its end is that of the longest track, the tag says when this one ends.
+                end = parse_time(stream.metadata.get("DURATION", ""))
+                length = min(length, round(end * av.time_base) if end else length)
+                # A recording need not begin at 0.
                 length -= max(0, demuxer.container.start_time or 0)
             total = round(Fraction(length, av.time_base) * rate)
         if total is not None and self._options.until is not None:
@@ -181,7 +185,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         frames: Iterator[tuple[av.VideoFrame, tuple[int, bytes]]] = (
-            (frame, (pts, self._frames.take_captions())) for frame, _, pts in self._read()
+            (frame, (pts, self._frames.take_captions())) for frame, _, pts in self.raw_frames()
         )
         if self._options.deinterlace:
             frames = deinterlace(frames, self.name, self.notes)
@@ -192,7 +196,7 @@ class VideoReader:
 
     def marks(self) -> Iterator[FrameMark]:
         """The frames that iterating gives, decoded only. No frames can be read after that."""
-        for frame, time, _ in self._read():
+        for frame, time, _ in self.raw_frames():
             captions = side_data(frame).get(CAPTIONS, b"")
             yield FrameMark(time, bool(frame.key_frame), checksum(frame), len(captions))
 
@@ -237,8 +241,14 @@ class VideoReader:
         demuxer = self._demuxer
         return has_timestamps(demuxer.container) and not demuxer.counts_frames
 
-    def _read(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
-        """The frames of the range; notes about the source are complete after the last one."""
+    @property
+    def has_jumps(self) -> bool:
+        """Once all were read: whether the clock of the file restarts in it."""
+        return bool(self._demuxer.timeline.jumps)
+
+    def raw_frames(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
+        """The frames of the range as decoded, with their times in the file and in the video
+        (ticks); notes about the source are complete after the last one."""
         yield from self._frames
         check = SourceCheck(
             self._demuxer,

@@ -3,6 +3,7 @@ frame, and notes on losses in a `metadata` packet."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -38,15 +39,22 @@ _TECHNICAL = frozenset(
     material_package_umid toolkit_version_num""".split()  # noqa: SIM905
 )
 
+#: Tags about the storage of a track, and those that say what other parts of a source do.
+_OF_STORAGE = frozenset(
+    """name bps number_of_frames number_of_bytes source_id source creation_time rotate alpha_mode
+    stereo_mode track_name data_type file_package_umid file_package_name reel_name""".split()  # noqa: SIM905
+)
+#: A language at the end of a tag's name.
+_LANGUAGE = re.compile(r"-[a-z]{3}$")
+
 
 def metadata_of(
     container: av.container.InputContainer, frame: av.VideoFrame, streams: Sequence[Stream]
 ) -> tuple[Metadata, list[str]]:
     """Metadata of a file, its first frame, its video and copied tracks (`streams`), and a line for
     each omission."""
-    side, video, is_ogg = side_data(frame), texts_of(streams[0]), container.format.name == "ogg"
-    # Ogg has tags of tracks alone.
-    texts = texts_of(*streams[::-1]) if is_ogg else texts_of(container)
+    side, video, is_ogg = side_data(frame), texts_of(streams[0]), _is_ogg(container)
+    texts = _texts_in(container, streams)
     plain = {name.lower(): text for name, text in texts.items()}
     metadata = Metadata(
         plain.get("title", ""),
@@ -63,6 +71,33 @@ def metadata_of(
         names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
         notes.append(f"{names} left out: too long for the metadata of a file")
     return metadata, notes
+
+
+def kept_texts(container: av.container.InputContainer, streams: Sequence[Stream]) -> dict[str, str]:
+    """Title and tags of a file's content, by their names in small letters."""
+    texts = _texts_in(container, streams)
+    kept = {n.lower(): t for n, t in texts.items() if n.lower() == "title" or _is_kept(n, texts)}
+    return {name: text for name, text in kept.items() if text}
+
+
+def labels_of(stream: Stream) -> dict[str, str]:
+    """Title, language and other tags of a track's content; of Ogg these are of the file."""
+    texts = {_LANGUAGE.sub("", name).lower(): t for name, t in texts_of(stream).items()}
+    labels = {n: t for n, t in texts.items() if n not in _OF_STORAGE and _is_kept(n, {})}
+    if _is_ogg(stream.container):
+        labels = {}
+    if not _is_ogg(stream.container) or stream.type != "video":
+        labels |= {"title": title_of(stream), "language": texts.get("language", "")}
+    return {name: text for name, text in labels.items() if text and text != "und"}
+
+
+def _texts_in(container: av.container.InputContainer, streams: Sequence[Stream]) -> dict[str, str]:
+    return texts_of(*streams[::-1]) if _is_ogg(container) else texts_of(container)
+
+
+def _is_ogg(container: av.container.Container) -> bool:
+    """Ogg has tags of tracks alone."""
+    return bool(container.format.name == "ogg")
 
 
 def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:

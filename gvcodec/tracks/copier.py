@@ -33,7 +33,7 @@ from gvcodec.tracks.tags import title_of
 from gvcodec.tracks.vobsub import vobsub_shown_for
 
 #: Side data of subtitles: position and name.
-_CUE: tuple[PktSideDataT, ...] = ("webvtt_settings", "webvtt_identifier")
+CUE: tuple[PktSideDataT, ...] = ("webvtt_settings", "webvtt_identifier")
 
 
 class TrackCopier(TrackWriter):
@@ -91,7 +91,7 @@ class TrackCopier(TrackWriter):
         form = form_of(packet.stream, data)
         if form != self._forms.setdefault(index, form) and self.form_changes_at is None:
             self.form_changes_at = pts * self._clocks[index].tick
-        self.styled_cues += any(map(packet.has_sidedata, _CUE))
+        self.styled_cues += any(map(packet.has_sidedata, CUE))
         if data:
             number, key = self._numbers[index], packet.is_keyframe
             copied = TrackPacket(number, pts, duration, data, hidden, key)

@@ -182,6 +182,8 @@ class TrackReader:
         self.ticks = [track.tick for track in self.tracks]
         self.streams: list[Stream] = [container.streams[0] for container in self._containers]
         self.kinds = kinds_of(self.streams)
+        #: Places of the stored tracks among `tracks`, None for those that are left out.
+        self._places: list[int | None] = [*range(count)]
         self._reset()
         self._latest: dict[int, int] = {}
         self._begin: Fraction | None = None
@@ -197,6 +199,18 @@ class TrackReader:
             return True
         same = len(self.tracks) == len(other.tracks)
         return same and all(map(joins, self.streams, other.streams))
+
+    def leave_out(self, *kinds: str) -> None:
+        """Leave tracks of these kinds ("audio", "subtitle") out, with their packets."""
+        kept = [n for n, stream in enumerate(self.streams) if stream.type not in kinds]
+        self.tracks, self.streams = [self.tracks[n] for n in kept], [self.streams[n] for n in kept]
+        self.ticks = [track.tick for track in self.tracks]
+        self.kinds = kinds_of(self.streams)
+        self._places = [kept.index(n) if n in kept else None for n in range(len(self._places))]
+        packets, self.waiting = self.waiting, deque()
+        for packet in packets:
+            if packet.track in kept:
+                self.waiting.append(replace(packet, track=kept.index(packet.track)))
 
     def send(self, payload: bytes) -> None:
         """Take the payload of the next `tracks` packet. Raises `DamagedStreamError`."""
@@ -244,10 +258,10 @@ class TrackReader:
         return copy
 
     def _reset(self) -> None:
-        self._ends, self._durations = [0] * len(self.ticks), [0] * len(self.ticks)
+        self._ends, self._durations = [0] * len(self._places), [0] * len(self._places)
 
     def _read(self, cursor: Cursor) -> None:
-        count = len(self.ticks)
+        count = len(self._places)
         while len(cursor):
             word = cursor.var((count + 1 << _FLAG_BITS) - 1)
             number, flags = word >> _FLAG_BITS, word & ((1 << _FLAG_BITS) - 1)
@@ -265,7 +279,9 @@ class TrackReader:
                 raise DamagedStreamError("tracks: packets of a track are out of order")
             self._latest[number], self._ends[number] = pts, pts + duration
             data = cursor.take(cursor.var())
-            self._add(TrackPacket(number, pts, duration, data, hidden, not flags & _NO_KEYFRAME))
+            if (place := self._places[number]) is not None:
+                key = not flags & _NO_KEYFRAME
+                self._add(TrackPacket(place, pts, duration, data, hidden, key))
 
     def _add(self, packet: TrackPacket) -> None:
         tick = self.ticks[packet.track]

@@ -12,7 +12,7 @@ import av
 from av.stream import Stream
 
 #: Layers of MPEG audio; MP4 calls all of them MP3.
-_LAYERS = ("mp3", "mp2", "mp1")
+LAYERS = ("mp3", "mp2", "mp1")
 #: PCM with its bits, of which the logarithmic kinds have eight.
 _PCM = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?|alaw|mulaw)")
 #: Samples of silence that are not 0.
@@ -42,19 +42,22 @@ def is_frame(stream: Stream, data: bytes) -> bool:
     name = context.codec.canonical_name if context is not None else ""
     word = int.from_bytes(data[:4].ljust(4, b"\0"))
     if name == "aac" and not context.extradata:
-        # Sync word of 12 bits, layer 0; the length of the frame is in 13 bits.
-        return word >> 16 & 0xFFF6 == 0xFFF0 and int.from_bytes(data[3:6]) >> 5 & 0x1FFF == len(
-            data
-        )
+        return is_adts(data)
     if name == "aac_latm":
         return word >> 21 == 0x2B7 and 3 + (word >> 8 & 0x1FFF) == len(data)
     if name in ("ac3", "eac3"):
         return word >> 16 in (0x0B77, 0x770B)
-    if name in _LAYERS:
+    if name in LAYERS:
         version, layer, rate = (word >> at & 3 for at in (19, 17, 10))
         valid = version != 1 and layer != 0 and rate != 3 and word >> 12 & 15 != 15
         return word >> 21 == 0x7FF and valid
     return True
+
+
+def is_adts(data: bytes) -> bool:
+    """Whether `data` is an ADTS frame: sync word of 12 bits, layer 0, its length in 13 bits."""
+    begins = int.from_bytes(data[:2]) & 0xFFF6 == 0xFFF0
+    return begins and int.from_bytes(data[3:6]) >> 5 & 0x1FFF == len(data)
 
 
 def form_of(stream: Stream, data: bytes) -> int:

@@ -13,8 +13,14 @@ _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def warn_renamed(old: str, new: str, depth: int = 3) -> None:
-    """Warn the caller `depth` frames up that `old` is called `new` now."""
+def warn_renamed(old: str, new: str, depth: int | None = 3) -> None:
+    """Warn the caller `depth` frames up (None = the first outside this package) that `old` is
+    called `new` now."""
+    if depth is None:
+        depth = 1
+        while sys._getframe(depth).f_globals.get("__name__", "").startswith("gvcodec."):
+            depth += 1
+        depth += 1
     warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=depth)
 
 

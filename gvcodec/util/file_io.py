@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -29,11 +30,8 @@ _STDIN, _STDOUT = 0, 1
 _PAUSE = 0.01
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
-#: Names of files that other programs open; a stream under one of them would only confuse.
-_VIDEO = frozenset(
-    """.mp4 .m4v .mov .mkv .webm .avi .y4m .yuv .ts .m2ts .mpg .mpeg .flv .wmv .ogv .3gp .mxf .ivf
-    .obu .h264 .264 .h265 .265 .hevc .266 .vvc .gif .png .jpg .jpeg .webp .avif""".split()  # noqa: SIM905
-)
+#: Endings of streams.
+STREAMS = (".gvc", ".bin")
 
 
 def display_name(path: str) -> str:
@@ -63,10 +61,10 @@ def _standard_stream(stream: Any, name: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write, whole or absent. Raises `UsageError` for a video's name."""
+    """A stream to write, whole or absent. Raises `UsageError` for an ending of other files."""
     refuse_folder(path)
-    suffix = Path(path).suffix
-    if suffix.lower() in _VIDEO:
+    suffix = Path(path.partition("?")[0] if is_uri(path) else path).suffix
+    if suffix and suffix.lower() not in STREAMS and not _is_device(path):
         raise UsageError(
             f"{path}: a stream ends in .gvc, or in .mp4, .mkv or .webm to play everywhere, "
             f"not in {suffix}; gvcodec decode writes other formats",
@@ -88,6 +86,14 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
+def _is_device(path: str) -> bool:
+    """Whether a path is there, as neither a file nor a folder: a device, a pipe."""
+    try:
+        return not stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+    except (OSError, ValueError):
+        return False
+
+
 @contextlib.contextmanager
 def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Errors of the system get this name, except for a reader that has gone."""
@@ -101,34 +107,44 @@ def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OutputError.of(path, error) from error
 
 
-#: Device and number of the files that are read, by how the user calls them.
-_inputs: dict[tuple[int, int], str] = {}
+#: By device and number of a file, how users call it: a name for each block that protects it.
+_inputs: dict[tuple[int, int], list[str]] = {}
+_inputs_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def protect_inputs(inputs: Iterable[str], status: os.stat_result | None = None) -> Iterator[None]:
-    """While the block runs no output replaces one of these files, not even through a link. Of an
-    archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
+    """While the block runs no output of any thread replaces one of these files, not even through a
+    link. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
     input, where that is known."""
-    before = dict(_inputs)
+    protected = []
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
             path = absolute_path(local_path(name.rsplit("::", 1)[-1] if is_uri(name) else name))
             facts = status or os.stat(_STDIN if name == "-" else path)
             if stat.S_ISREG(facts.st_mode):
-                _inputs[facts.st_dev, facts.st_ino] = display_name(name)
+                protected.append(((facts.st_dev, facts.st_ino), display_name(name)))
+    with _inputs_lock:
+        for file, name in protected:
+            _inputs.setdefault(file, []).append(name)
     try:
         yield
     finally:
-        _inputs.clear()
-        _inputs.update(before)
+        with _inputs_lock:
+            for file, name in protected:
+                _inputs[file].remove(name)
+                if not _inputs[file]:
+                    del _inputs[file]
 
 
 def refuse_input(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, "-" is standard output, is one of the inputs."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(_STDOUT if path == "-" else path)
-        if (name := _inputs.get((status.st_dev, status.st_ino))) is not None:
+        with _inputs_lock:
+            names = _inputs.get((status.st_dev, status.st_ino), ())
+            name = names[-1] if names else None
+        if name is not None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
             raise MediaError(f"{output}: is {which}, nothing was written", code="input-is-output")

@@ -20,21 +20,26 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 from gvcodec.errors import UsageError
-from gvcodec.util.kinds import check_kind
+from gvcodec.util.deprecation import warn_renamed
+from gvcodec.util.kinds import check_kind, repr_short
 from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
+#: A short option and its value in one word.
+_ATTACHED_NUMBER = re.compile(r"-\w-?\.?\d")
 #: Other encoders' names of options.
 _MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base"}
 #: Set by rate control, not by callers.
-_INTERNAL = ("header_q", "zone_start")
+_INTERNAL = ("header_q", "zone_start", "until")
 #: The largest number, of seconds too: thirty years.
 _MOST = 1e9
 #: The largest integer unless another one is given, and more bytes than any machine has.
@@ -80,6 +85,19 @@ class RejectRepeat(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class ExactParser(argparse.ArgumentParser):
+    """Knows options by their whole names: not `--q` for `--quiet`, nor `-hide_banner` for `-h` with
+    the value "ide_banner". A number may follow its short option at once, as in `-q40`."""
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """What argparse takes an option for that it does not know."""
+        action = self._option_string_actions.get(option_string[:2])
+        takes_value = action is not None and action.nargs is None
+        if takes_value and _ATTACHED_NUMBER.match(option_string):
+            return super()._get_option_tuples(option_string)
+        return []
+
+
 def add_option_docs(kind: type[_T]) -> type[_T]:
     """Class decorator: adds "name: help" of every option to the docstring."""
     lines = [
@@ -92,13 +110,18 @@ def add_option_docs(kind: type[_T]) -> type[_T]:
 
 
 def add_options(
-    parser: argparse._ActionsContainer, *kinds: type, group: str = "", exclusive: bool = False
+    parser: argparse._ActionsContainer,
+    *kinds: type,
+    group: str = "",
+    exclusive: bool = False,
+    only: Sequence[str] = (),
 ) -> argparse._ActionsContainer:
-    """Add the options of a group, `exclusive`: one of them at most. Gives their place."""
+    """Add the options of a group, or `only` these; `exclusive`: one of them at most. Gives
+    their place."""
     group_parser = parser.add_mutually_exclusive_group() if exclusive else parser
     for option_field in (option_field for kind in kinds for option_field in fields(kind)):
         metadata = option_field.metadata
-        if metadata and metadata["group"] == group:
+        if metadata and (option_field.name in only if only else metadata["group"] == group):
             flags = metadata["flags"] or [f"--{option_field.name.replace('_', '-')}"]
             argument = dict(metadata["argument"])
             if "help" in argument:
@@ -222,9 +245,9 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
     def decorate(function: _F) -> _F:
         signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
         parameters = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        for f in (f for kind in kinds for f in _keywords(kind)):
+        for name, f in ((n, f) for kind in kinds for n, f in keywords_of(kind).items()):
             parameters.setdefault(
-                f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
+                name, inspect.Parameter(name, only, default=f.default, annotation=f.type)
             )
         function.__signature__ = signature.replace(parameters=[*parameters.values()])  # type: ignore[attr-defined]
         return function
@@ -243,7 +266,7 @@ _WITH_VALUE = re.compile(r"--(sound|painter) (off|none|opus(?::\w+)?)(?!\w)")
 def with_keywords(text: str, *kinds: type) -> str:
     """The text with keywords of the library where it has options of these kinds: `min_gain`, not
     `--min-gain`."""
-    names = {keyword.name for kind in kinds for keyword in _keywords(kind)}
+    names = {name for kind in kinds for name in keywords_of(kind)}
 
     def keyword_of(match: re.Match[str]) -> str:
         name = match[0].lstrip("-").replace("-", "_")
@@ -270,21 +293,73 @@ def name_keywords(*kinds: type) -> Callable[[_F], _F]:
 
 
 def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
-    """The options of each kind. Raises `UsageError` for others."""
-    names = [[keyword.name for keyword in _keywords(kind)] for kind in kinds]
-    all_names = [name for some in names for name in some]
-    for name in options:
-        if name not in all_names:
-            near = _MEANT.get(name) or next(
-                iter(difflib.get_close_matches(name, all_names, 1)), None
-            )
-            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(all_names)}"
+    """The options of each kind, given by their keywords, as its fields. Raises `UsageError`."""
+    by_name = {name: f for kind in kinds for name, f in keywords_of(kind).items()}
+    renamed = {f.name: name for name, f in by_name.items() if f.name != name}
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        # A number as `scale` means what `base_scale` is for, a size or a text is that of pictures.
+        if name in renamed and (name not in by_name or isinstance(value, Real)):
+            warn_renamed(f"keyword {name}", renamed[name], depth=None)
+            name = renamed[name]
+        if name not in by_name:
+            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, by_name, 1)), None)
+            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(by_name)}"
             raise UsageError(f"there is no option {name}{hint}", code="option-unknown")
-    plain = {name: _plain(value) for name, value in options.items()}
-    for keyword in (keyword for kind in kinds for keyword in _keywords(kind)):
-        if (name := keyword.name) in plain:
-            plain[name] = check_kind(name, plain[name], str(keyword.type))
-    return [{name: plain[name] for name in some if name in plain} for some in names]
+        values[name] = check_option(name, by_name[name], _plain(value))
+    return [
+        {f.name: values[name] for name, f in keywords_of(kind).items() if name in values}
+        for kind in kinds
+    ]
+
+
+def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
+    """The value of an option, of a text what the command line reads from it. Raises `UsageError`
+    for a value of another kind, or that the command line refuses."""
+    argument, means = (option_field.metadata.get(key, {}) for key in ("argument", "means"))
+    if isinstance(value, type(option_field.default)) and value == option_field.default:
+        return value
+    if isinstance(value, str) and value in means:
+        return means[value]
+    read, choices = argument.get("type"), argument.get("choices", ())
+    annotation = str(option_field.type)
+    is_text = isinstance(value, str) and read is not None
+    if not is_text:
+        value = check_kind(name, value, annotation)
+        if "Fraction" in annotation and not isinstance(value, Real | tuple | list | None):
+            what = "a number, a text or a size"
+            raise UsageError(f"{name} is {what}, not {repr_short(value)}", code="option-type")
+    # Bases may be added: `base_of` knows them.
+    if choices and name != "base" and value not in choices and value not in means.values():
+        given = " ".join(str(value).split())
+        raise UsageError(f"{name} is {', '.join(choices)}, not {given}", code="option-value")
+    if read is None or not (is_text or isinstance(value, Real | tuple | list)):
+        return value
+    parsed = _read(name, read, value, "str" in annotation)
+    return parsed if is_text or "Fraction" in annotation or "tuple" in annotation else value
+
+
+def _read(name: str, read: Callable[[str], Any], value: Any, takes_text: bool) -> Any:
+    """A value as the command line reads it; `takes_text`: texts are of its kind. Raises
+    `UsageError`."""
+    text = "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    try:
+        if isinstance(value, float):
+            # Amounts have no exponent, and shares are written as quotients.
+            text = str(Fraction(text)) if read is scale else f"{Decimal(text):f}"
+        return read(text)
+    except (argparse.ArgumentTypeError, ValueError, ArithmeticError) as error:
+        message = f"{name}: {' '.join(str(error).split())}"
+        if isinstance(value, str) and not takes_text:
+            raise UsageError(message, code="option-type") from None
+        raise UsageError(message, code="option-value") from None
+
+
+def check_fields(settings: Any) -> None:
+    """Read and check the fields of a frozen dataclass of options. Raises `UsageError`."""
+    for f in fields(settings):
+        value = check_option(keyword_of(f), f, _plain(getattr(settings, f.name)))
+        object.__setattr__(settings, f.name, value)
 
 
 def _plain(value: Any) -> Any:
@@ -292,5 +367,14 @@ def _plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def _keywords(kind: type) -> list[Field[Any]]:
-    return [f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL]
+def keyword_of(option_field: Field[Any]) -> str:
+    """The keyword of an option in Python: its long name on the command line."""
+    flags = option_field.metadata.get("flags", ())
+    long_names = (flag for flag in flags if flag.startswith("--"))
+    return next(long_names, option_field.name).lstrip("-").replace("-", "_")
+
+
+def keywords_of(kind: type) -> dict[str, Field[Any]]:
+    """The fields of a kind that callers set, by their keywords."""
+    options = (f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL)
+    return {keyword_of(f): f for f in options}

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import math
 import os
+from pathlib import Path
 
 from gvcodec.errors import UsageError
 
@@ -27,6 +30,33 @@ def manage_process() -> None:
     """This process is the command line's, whose memory is managed here."""
     global _is_own
     _is_own = True
+
+
+def count_cores() -> int:
+    """Processors that this process may use: not those that its affinity (taskset, Slurm) or the
+    quota of its container (docker) takes from it."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, min(len(os.sched_getaffinity(0)), _count_quota()))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _count_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Processors by the quotas of this process's control groups (v2 and v1), rounded up."""
+    quotas = [float(os.cpu_count() or 1)]
+    with contextlib.suppress(OSError):
+        path = next((line[3:] for line in own.read_text().splitlines() if line[:3] == "0::"), "/")
+        groups = [root / path.strip("/"), *(root / path.strip("/")).parents]
+        for group in (group for group in groups if group.is_relative_to(root)):
+            with contextlib.suppress(OSError, ValueError):
+                quota, period = (group / "cpu.max").read_text().split()
+                quotas.append(int(quota) / int(period))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (
+            (root / "cpu" / f"cpu.cfs_{n}_us").read_text() for n in ("quota", "period")
+        )
+        quotas.append(int(quota) / int(period) if int(quota) > 0 else quotas[0])
+    return math.ceil(min(quotas))
 
 
 def let_threads_sleep() -> None:

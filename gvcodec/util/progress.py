@@ -97,6 +97,9 @@ class ProgressBar:
         self._pace_start: tuple[float, float] | None = None
         self._total: int | None = None
         self._size = 0
+        #: Frames of a stage that is counted in shares, and a note on it.
+        self._coded_frames: int | None = None
+        self._note = ""
         #: When a state was shown last, and of which stage; the bar on a terminal.
         self._last_report, self._last_stage = self._start, ""
         self._bar: Any = None
@@ -123,6 +126,7 @@ class ProgressBar:
         self._end()
         self._stage, self._total, self._start = stage, total, self._clock()
         self._done = self._size = 0
+        self._coded_frames = None
         self._pace_start = None
         self._show()
 
@@ -132,6 +136,11 @@ class ProgressBar:
 
     def coded(self, frames: int, size: int) -> None:
         self._done, self._size = frames, size
+        self._show()
+
+    def done_share(self, share: float, frames: int, note: str) -> None:
+        """So much of the stage is done, and `frames` of an unknown number."""
+        self._done, self._total, self._coded_frames, self._note = share, 1, frames, note
         self._show()
 
     def painted(self, frames: int, total: int) -> None:
@@ -158,6 +167,10 @@ class ProgressBar:
             return
         share = min(1.0, self._done / self._total) if self._total else 0.0
         seconds_left = self._seconds_left()
+        if self._coded_frames is not None:
+            frames, note = self._coded_frames, self._note
+            self._report(State(self._stage, share, seconds_left, frames, None, note))
+            return
         frames, kbps, note = int(self._done), None, ""
         if self.rate and self._size and frames:
             kbps, note = self.rate(frames, self._size)
@@ -208,7 +221,7 @@ class ProgressBar:
                 total=1.0, leave=False, file=sys.stderr, dynamic_ncols=True, delay=1e-9
             )
             write_above(partial(tqdm.write, file=sys.stderr))
-        has_share = bool(state.total) or state.frames is None
+        has_share = bool(state.total or state.share) or state.frames is None
         share = "{percentage:3.0f}%|{bar:20}| " if has_share else ""
         self._bar.n = state.share
         self._bar.bar_format = f"{state.stage} {share}{state.summary_line}"

@@ -70,7 +70,8 @@ def open_device(name: str) -> torch.device:
         torch.ones(1, device=device).add(1).item()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"no device {name} here: {textwrap.shorten(str(error), 80)}", code="device"
+            f"no device {textwrap.shorten(name, 40)} here: {textwrap.shorten(str(error), 80)}",
+            code="device",
         ) from None
     return device
 

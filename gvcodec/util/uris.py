@@ -104,6 +104,9 @@ def file_system_of(path: str) -> tuple[Any, str]:
     """The file system of fsspec, and the path in it. Raises `UsageError` for an unknown one."""
     import fsspec
 
+    if not is_uri(path):
+        # "::" in a name of this machine chains no stores.
+        return fsspec.filesystem("file"), local_path(path)
     try:
         return fsspec.core.url_to_fs(path)  # type: ignore[no-any-return]
     except ValueError as error:
@@ -276,7 +279,7 @@ def list_files(path: str) -> list[str]:
             return [path]
         if system.isdir(inside):
             paths = system.find(inside)
-        elif glob.has_magic(inside):
+        elif glob.has_magic(inside) and not system.isfile(inside):
             paths = [name for name in system.glob(inside) if system.isfile(name)]
         else:
             return [path] if is_uri(path) else []

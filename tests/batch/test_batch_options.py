@@ -1,6 +1,8 @@
 """Options of `batch` that `encode` does not have, and tables and folders as people have them."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import threading
@@ -10,19 +12,22 @@ from pathlib import Path
 from typing import IO, Any
 
 import av
+import fsspec
 import pytest
 
 import gvcodec
 from gvcodec.batch import inputs, tasks
 from gvcodec.batch.driver import Driver
-from gvcodec.batch.engines import Inline, Local, Task, TaskError
+from gvcodec.batch.engines import Inline, Local, Task, TaskError, open_engine
 from gvcodec.batch.ledger import Job, Ledger, summary_of
 from gvcodec.batch.probe import holds_video
 from gvcodec.batch.tasks import make_settings
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.util import process, uris
 from gvcodec.util.signals import OnAbort
 from tests.batch.test_batch import QUICK, encode, quick, streams_of, table_of, write_video
+from tests.clips import ffmpeg
 from tests.conftest import run
 
 pytestmark = pytest.mark.usefixtures("inline_batch")
@@ -235,3 +240,67 @@ def test_names_in_tables_keep_their_white_space(tmp_path, mark: str, ending: str
     for table in ("l.jsonl", "l.csv"):
         listed = list(inputs.list_inputs([str(tmp_path / table)]))
         assert listed == [(str(tmp_path / name), {}, "")]
+
+
+def test_the_last_lines_count_what_files_lost(film: Path, tmp_path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    rgba = ("-f", "lavfi", "-i", "color=red@0.5:s=64x48:d=0.2,format=yuva420p")
+    ffmpeg(*rgba, "-c:v", "ffv1", folder / "b.mkv")
+    shutil.copy(film, folder / "c.mp4")
+    report = run("batch", folder, "-o", tmp_path / "out", *QUICK_ONE).err
+    assert "1 file lost something: " in report and "alpha 1" in report, report
+    notes = [row["notes"] for row in table_of(tmp_path / "out")]
+    assert "alpha" in notes[0] and "left out" not in notes[1]
+
+
+@pytest.mark.parametrize("name", ["films [2020]", "e::f", "a*b", "x?y"])
+def test_a_folder_of_any_name_is_that_folder(film: Path, tmp_path, name: str) -> None:
+    for folder in (tmp_path / name, tmp_path / name / "sub [1]"):
+        folder.mkdir()
+        shutil.copy(film, folder / "x [1]::y.mp4")
+    run("batch", tmp_path / name, "-o", tmp_path / "out", *QUICK_ONE)
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("*.gvc")}
+    assert names == {"x [1]::y.gvc", "sub [1]/x [1]::y.gvc"}
+
+
+def test_a_name_of_a_store_that_looks_like_a_glob_is_a_file() -> None:
+    with fsspec.open("memory://films [2020]/x[1].mp4", "wb") as file:
+        file.write(b"film")
+    name = "memory://films [2020]/x[1].mp4"
+    assert uris.list_files(name) == [name]
+    assert inputs.folder_of("memory://films [2020]/s/x.mp4", ["memory://films [2020]"]) == "s"
+
+
+def test_an_output_of_another_quality_is_named_after_it(film: Path, tmp_path) -> None:
+    words = ["batch", film, "-o", tmp_path, *QUICK_ONE]
+    run(*words)
+    run(*words, "-q", 40)
+    run(*words, "-q", 40.5)
+    assert set(streams_of(tmp_path)) == {"a.gvc", "a-q40.gvc", "a-q40.5.gvc"}
+    run(*words, "-q", 40, "--look", 30)
+    (other,) = set(streams_of(tmp_path)) - {"a.gvc", "a-q40.gvc", "a-q40.5.gvc"}
+    assert re.fullmatch(r"a-[0-9a-f]{12}\.gvc", other)
+
+
+def test_cores_are_those_that_affinity_and_quotas_leave(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    group, own = tmp_path / "a" / "b", tmp_path / "own"
+    group.mkdir(parents=True)
+    own.write_text("9:name=systemd:/\n0::/a/b\n")
+    quota_of = process._count_quota.__wrapped__
+    assert quota_of(tmp_path, own) == 8
+    (group / "cpu.max").write_text("max 100000\n")
+    assert quota_of(tmp_path, own) == 8
+    (tmp_path / "a" / "cpu.max").write_text("250000 100000\n")
+    assert quota_of(tmp_path, own) == 3
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    for quota, cores in (("-1", 3), ("50000", 1)):
+        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+        assert quota_of(tmp_path, own) == cores
+    monkeypatch.setattr(process, "_count_quota", lambda: 3)
+    assert process.count_cores() == 3
+    monkeypatch.setattr(process, "_count_quota", lambda: 8)
+    assert process.count_cores() == 4 and open_engine().cores == 4

@@ -18,7 +18,15 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.planes import planes_from_frame
 from gvcodec.source.reader import VideoReader
 from gvcodec.types import Planes
-from tests.clips import add_video, format_of, make_clip, put_planes, read_film, write_clip
+from tests.clips import (
+    add_video,
+    ffmpeg,
+    format_of,
+    make_clip,
+    put_planes,
+    read_film,
+    write_clip,
+)
 from tests.conftest import (
     clips_equal,
     coded,
@@ -217,3 +225,39 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path) -> None:
 def test_hostile_metadata_is_refused(payload: bytes, what: str) -> None:
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
+
+
+def test_sound_and_subtitles_may_be_left_out(tmp_path) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,600\nHello\n")
+    inputs = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "sine=d=1")
+    maps = ("-i", tmp_path / "a.srt", "-map", "0", "-map", "1", "-map", "2")
+    ffmpeg(*inputs, *maps, "-c:v", "libx264", "-c:a", "aac", tmp_path / "a.mkv")
+    stream = tmp_path / "a.gvc"
+    run("encode", tmp_path / "a.mkv", stream, "--preset", "10", "--fit", "off", "--painter", "off")
+    for words, lost in (
+        ([], ()),
+        (["-an"], ("audio",)),
+        (["--sound", "none", "--start", "0.2"], ("audio",)),
+        (["--no-subtitles"], ("subtitle",)),
+        (["-an", "-sn", "--frames", "20"], ("audio", "subtitle")),
+    ):
+        output = tmp_path / "o.mkv"
+        said = run("decode", stream, output, "-y", *words).err
+        assert "left out" not in said
+        with av.open(str(output)) as container:
+            kinds = {packet.stream.type for packet in container.demux() if packet.size}
+        assert kinds == {"video", "audio", "subtitle"} - set(lost), words
+    piped_out = piped("decode", stream, "-", "-f", "matroska", "-an")
+    with av.open(io.BytesIO(piped_out)) as container:
+        assert [s.type for s in container.streams] == ["video", "subtitle"]
+
+
+def test_a_picture_without_a_number_takes_one_frame(frames, tmp_path) -> None:
+    (tmp_path / "a.gvc").write_bytes(stream_of(frames))
+    for words, name in ((["--start", "0.2"], "x.png"), ([], "y.png"), (["--frames", 1], "z.png")):
+        said = run("decode", tmp_path / "a.gvc", tmp_path / name, *words).err
+        assert "1 painted frame" in said and ("%05d" in said) == ("--frames" not in words)
+    assert (tmp_path / "x.png").read_bytes() != (tmp_path / "y.png").read_bytes()
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "z.png").read_bytes()
+    said = run("decode", tmp_path / "a.gvc", tmp_path / "w.png", "--frames", 2, code=2).err
+    assert "%05d" in said and not (tmp_path / "w.png").exists()

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from gvcodec.batch.driver import FrameCount
 from gvcodec.batch.ledger import Job
 from gvcodec.batch.tasks import make_settings
 from gvcodec.config import EncoderConfig
+from gvcodec.source.reader import VideoReader
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
-from tests.clips import write_clip
+from tests.clips import ffmpeg, write_clip
 from tests.conftest import moving_texture, run
 
 
@@ -157,14 +159,52 @@ def test_quiet_and_verbose(source: Path, tmp_path) -> None:
     assert json.loads(lines[-1]) == {"stage": "decode", "share": 1.0, "seconds_left": 0.0}
 
 
-def test_a_batch_counts_frames(capsys) -> None:
+def test_a_batch_counts_frames_and_its_share_does_not_jump(capsys, tmp_path) -> None:
+    clock = Clock()
+    jobs = []
+    for name, size in (("a.mp4", 100), ("b.mp4", 300), ("c.mp4", 50), ("d.mp4", 50)):
+        (tmp_path / name).write_bytes(bytes(size))
+        jobs.append(Job(str(tmp_path / name), make_settings(EncoderConfig())))
+    done, small, failed, planned = jobs
+    with ProgressBar("json", clock=clock) as bar:
+        count = FrameCount(bar, jobs)
+        for step in (
+            partial(count.finish, done),  # by an earlier run: it was not planned
+            partial(count.plan, small, 100),
+            partial(count.add, small, 50),
+            partial(count.plan, planned, 10_000),
+            partial(count.add, small, 50),
+            partial(count.finish, small),
+            partial(count.finish, failed),
+            partial(count.add, planned, 5000),
+            partial(count.finish, planned),
+        ):
+            clock.now += 30
+            step()
+    states = list(map(json.loads, capsys.readouterr().err.splitlines()))
+    shares = [state["share"] for state in states]
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert {0.375, 0.75} <= set(shares) and all("total" not in state for state in states)
+    assert max(state.get("frames", 0) for state in states) == 5100
+
+
+def test_one_file_in_chunks_has_a_total_of_frames(capsys) -> None:
     clock = Clock()
     job = Job("a.mp4", make_settings(EncoderConfig()))
     with ProgressBar("json", clock=clock) as bar:
-        count = FrameCount(bar, 2)
-        count.plan(job, 100)
+        count = FrameCount(bar, [job])
+        count.plan(job, 200)
         clock.now += 30
-        count.add(60)
+        count.add(job, 60)
     *_, second, last = map(json.loads, capsys.readouterr().err.splitlines())
     assert (second["frames"], second["total"], second["seconds_left"]) == (60, 200, 70)
     assert last["share"] == 1
+
+
+def test_frames_are_those_of_the_video_not_of_a_longer_sound(tmp_path) -> None:
+    film = tmp_path / "a.mkv"
+    sound = ("-f", "lavfi", "-i", "sine=d=3")
+    video = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1")
+    ffmpeg(*video, *sound, "-c:v", "libx264", "-c:a", "aac", film)
+    with VideoReader(film) as reader:
+        assert reader.expected_frames == 25

@@ -11,20 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 import gvcodec
 from gvcodec.edit import replace as module
-from gvcodec.edit.replace import (
-    ReplaceRules,
-    check_copy,
-    find_earlier,
-    open_waiting,
-    replace_original,
-    target_path,
-)
+from gvcodec.edit.copy_check import ReplaceRules, check_copy
+from gvcodec.edit.replace import open_waiting, replace_checked, replace_original, target_path
 from gvcodec.errors import NotReplacedError, UsageError
+from gvcodec.input_options import InputOptions
 from tests.batch.test_batch import table_of, write_video
+from tests.clips import ffmpeg
 from tests.conftest import run
 
 QUICK = ("--fit", "off", "--preset", "10")
@@ -121,8 +118,9 @@ def test_a_copy_that_is_not_of_this_film_is_refused(film: Path, coded: Path, tmp
         check(coded, other, "psnr=24")
     silent = tmp_path / "silent.gvc"
     run("encode", film, silent, *QUICK, "--no-sound")
-    with pytest.raises(NotReplacedError, match="0 of 1 audio track"):
+    with pytest.raises(NotReplacedError, match="would lose sound in track 2") as refused:
         check(silent, film)
+    assert refused.value.lost == ("sound",)
     damaged = tmp_path / "damaged.gvc"
     data = bytearray(coded.read_bytes())
     data[len(data) // 2] ^= 4
@@ -131,17 +129,6 @@ def test_a_copy_that_is_not_of_this_film_is_refused(film: Path, coded: Path, tmp
         check(damaged, film)
     with pytest.raises(UsageError, match="no floor"):
         ReplaceRules(floor="psnr")
-
-
-@pytest.mark.parametrize("name", ["location", "com.apple.quicktime.make"])
-def test_a_copy_without_a_tag_of_the_phone_is_refused(film, coded, monkeypatch, name) -> None:
-    monkeypatch.setattr(module, "_read_container", lambda _: original(name))
-    with pytest.raises(NotReplacedError, match=f"lacks the tag {name}"):
-        check(coded, film)
-
-
-def original(name: str) -> Any:
-    return module._Contents(["audio"], {name: "x"}, 0)
 
 
 #: Calls that change what is on the disk, or wait for it.
@@ -183,12 +170,10 @@ def killed_at(number: int, before: bool, work: Callable[[], object]) -> bool:
 def place_copy(source: str, coded: Path, suffix: str, rules: ReplaceRules) -> None:
     """As `encode_and_replace`, without the encode and the check."""
     target = target_path(source, suffix)
-    with open_waiting(source, suffix) as waiting:
-        if find_earlier(source, suffix):
-            replace_original(source, target, target, rules)
-            return
-        shutil.copyfile(coded, waiting)
-        replace_original(source, waiting, target, rules)
+    with open_waiting(source, target, "options") as waiting:
+        if waiting != target:
+            shutil.copyfile(coded, waiting)
+        replace_original(source, waiting, target, rules, "options")
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -230,6 +215,117 @@ def test_killed_at_any_step_nothing_is_lost(
         if not was_killed:
             break
     assert 7 < number < 99
+
+
+DELETE = ("--replace", "--delete-originals", *QUICK, "--floor", "psnr=5")
+
+
+def test_an_old_file_of_the_target_is_never_taken_for_the_new_one(source: Path) -> None:
+    target = source.with_suffix(".gvc")
+    run("encode", source, target, *QUICK, "-q", "66")
+    preview, whole = target.read_bytes(), source.read_bytes()
+    assert "exists" in run("encode", source, *DELETE, "-q", "20", code=10).err
+    assert source.read_bytes() == whole and target.read_bytes() == preview
+    assert sorted(source.parent.iterdir()) == sorted([source, target])
+
+
+def test_a_killed_call_goes_on_with_its_own_file_alone(source: Path, coded: Path, tmp_path) -> None:
+    target, rules = source.with_suffix(".gvc"), ReplaceRules()
+
+    def place(options: str = "options") -> None:
+        with open_waiting(str(source), str(target), options) as waiting:
+            if waiting != str(target):
+                shutil.copyfile(coded, waiting)
+            replace_original(str(source), waiting, str(target), rules, options)
+
+    whole = source.read_bytes()
+    for number in range(1, 100):
+        assert killed_at(number, True, place)
+        if target.exists():
+            break
+    source.write_bytes(whole + b"another version")
+    with pytest.raises(NotReplacedError, match="exists"):
+        place()
+    source.write_bytes(whole)
+    with pytest.raises(NotReplacedError, match="exists"):
+        place("other options")
+    assert source.read_bytes() == whole and target.read_bytes() == coded.read_bytes()
+    place()
+    assert list(source.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("changed", ["source", "coded file"])
+def test_files_that_change_during_the_check_are_not_replaced(
+    source: Path, coded: Path, monkeypatch, changed: str
+) -> None:
+    target, whole = source.with_suffix(".gvc"), source.read_bytes()
+
+    def check(stream_path: str, *_: object) -> None:
+        place = source if changed == "source" else Path(stream_path)
+        other = place.with_name("other")
+        other.write_bytes(place.read_bytes())
+        other.replace(place)
+
+    monkeypatch.setattr(module, "check_copy", check)
+    options: Any = (ReplaceRules(), "options", InputOptions())
+    with open_waiting(str(source), str(target), "options") as waiting:
+        shutil.copyfile(coded, waiting)
+        with pytest.raises(NotReplacedError, match="changed meanwhile"):
+            replace_checked(str(source), waiting, str(target), *options)
+    assert source.read_bytes() == whole and not target.exists()
+
+
+def test_the_folder_of_originals_is_another_one(source: Path, tmp_path) -> None:
+    whole = source.read_bytes()
+    folder = source.parent
+    (tmp_path / "link").symlink_to(folder)
+    for keep in (folder, tmp_path / "link"):
+        words = ["--replace", "--keep-originals", keep, *QUICK]
+        assert "the folder for originals" in run("encode", source, *words, code=2).err
+        assert source.read_bytes() == whole and list(folder.iterdir()) == [source]
+    # A link in that folder is no kept original.
+    keep = tmp_path / "old"
+    keep.mkdir()
+    (keep / "a.mp4").symlink_to(source)
+    run("encode", source, "--replace", "--keep-originals", keep, *QUICK)
+    assert (keep / "a~1.mp4").read_bytes() == whole
+
+
+def test_an_allowed_loss_is_named(source: Path, tmp_path) -> None:
+    cameras = source.with_name("b.mkv")
+    twice = ("-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy")
+    ffmpeg("-i", source, *twice, cameras)
+    whole = cameras.read_bytes()
+    report = run("encode", cameras, *DELETE, code=10).err
+    assert "would lose video in track 2 (--allow-loss video permits it)" in report
+    assert cameras.read_bytes() == whole and not cameras.with_suffix(".gvc").exists()
+    assert "is no loss to allow" in run("encode", cameras, *DELETE, "--allow-loss", "x", code=2).err
+    report = run("encode", cameras, *DELETE, "--allow-loss", "data, video").err
+    assert "without video in track 2" in report and not cameras.exists()
+
+
+@pytest.mark.parametrize("name", ["padded", "last picture", "chapters"])
+def test_no_false_refusal(source: Path, name: str) -> None:
+    film = source.with_name("b.mov")
+    words: list[object] = []
+    if name == "padded":
+        words = ["-movflags", "use_metadata_tags", "-metadata", "com.apple.quicktime.make=Maker   "]
+    elif name == "chapters":
+        text = source.with_name("chapters.txt")
+        text.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/10\nSTART=0\nEND=5\ntitle=One\n")
+        words = ["-f", "ffmetadata", "-i", text, "-map_chapters", "1"]
+    if name == "last picture":
+        with av.open(str(source)) as one, av.open(str(film), "w") as two:
+            stream = two.add_stream_from_template(one.streams.video[0])
+            packets = [packet for packet in one.demux(video=0) if packet.size]
+            max(packets, key=lambda packet: packet.pts).duration *= 50
+            for packet in packets:
+                packet.stream = stream
+                two.mux(packet)
+    else:
+        ffmpeg("-i", source, *words, "-c", "copy", film)
+    report = run("encode", film, *DELETE).err
+    assert not film.exists() and "without" not in report
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

@@ -70,7 +70,7 @@ def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
         data = gvcodec.encode(planes, format=fmt, base="raw")
         assert Reader(io.BytesIO(data)).header.base == "raw"
         assert clips_equal(gvcodec.decode_planes(data), planes)
-        with pytest.raises(UsageError, match="no reduced --base-scale"):
+        with pytest.raises(UsageError, match="no reduced base_scale"):
             gvcodec.encode(planes, format=fmt, base="raw", scale=Fraction(1, 2))
     with pytest.raises(FormatVersionError):
         Reader(io.BytesIO(data))

@@ -103,6 +103,7 @@ def numbers(cell: str) -> tuple[int, ...]:
 def test_the_option_tables_are_those_of_the_commands() -> None:
     """`python scripts/option_tables.py` writes them."""
     tables = load_script("option_tables")
+    assert tables.KEYWORDS.read_text("utf-8") == tables.keyword_types()
     for page, row in zip(tables.PAGES, ("| `-q N` |", "| `--jobs N` |"), strict=True):
         text = page.read_text()
         assert tables.fill(text) == text and row in text, page.name

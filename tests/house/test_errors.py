@@ -57,8 +57,8 @@ def _flipped_header() -> bytes:
 #: What fails, the code, and the words.
 WORDS: list[tuple[Callable[[], object], str, str]] = [
     (_check(speed="slow"), "option-value", "speed is fast, balanced, best, not slow"),
-    (_check(q=99), "option-value", "q is 0…67 here, not 99"),
-    (_check(look=101), "option-value", "look is 0…100, not 101"),
+    (_check(q=99), "option-value", "q: '99' is not a number from 0 (best) to 67 (smallest file)"),
+    (_check(look=101), "option-value", "look: '101' is not an integer, 0…100"),
     (_check(base="vvc", eye=True), "base-feature", "--eye needs base av1, not vvc"),
     (_check(base="vvc", maxrate=5000), "base-feature", "--maxrate needs base av1, not vvc"),
     (
@@ -76,7 +76,11 @@ WORDS: list[tuple[Callable[[], object], str, str]] = [
         "option-unknown",
         "there is no option qq; did you mean q?",
     ),
-    (lambda: gvcodec.encode(FRAMES, q="fine"), "option-type", "q is a number, not 'fine'"),
+    (
+        lambda: gvcodec.encode(FRAMES, q="fine"),
+        "option-type",
+        "q: 'fine' is not a number from 0 (best) to 67 (smallest file)",
+    ),
     (
         lambda: gvcodec.encode(FRAMES, base="av3"),
         "base-unknown",
@@ -227,6 +231,7 @@ def test_exit_codes_stay() -> None:
         "NoGainError": 7,
         "IncompleteSourceError": 8,
         "NotReplacedError": 10,
+        "SourceDiffersError": 10,
     }
 
 

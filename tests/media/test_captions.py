@@ -20,8 +20,9 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.frame_captions import CUT_CAPTIONS
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.replace import ReplaceRules, check_copy
+from gvcodec.edit.copy_check import ReplaceRules, check_copy
 from gvcodec.errors import NotReplacedError
+from gvcodec.input_options import InputOptions
 from gvcodec.source.side_data import CAPTIONS, side_data
 from gvcodec.types import VideoFormat
 from tests.clips import numbered
@@ -226,7 +227,7 @@ def test_an_original_with_captions_is_replaced(tmp_path) -> None:
     rules = ReplaceRules(floor="psnr=20")
     with pytest.raises(NotReplacedError, match="closed captions"):
         check_copy(str(coded_file), str(source), rules)
-    check_copy(str(coded_file), str(source), rules, subtitles=False)
+    check_copy(str(coded_file), str(source), rules, InputOptions(no_subtitles=True))
     run("encode", source, "-o", coded_file, *FAST, "-y")
     check_copy(str(coded_file), str(source), rules)
     assert captions_by_frame(coded_file) == before

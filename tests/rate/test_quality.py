@@ -157,7 +157,8 @@ def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) ->
     found = gvcodec.verify(stream, source)
     assert found.enlarged_to == (96, 80) and found.compared == 12
     assert found.painted_psnr[0] == pytest.approx(done.reached.value)
-    verified = command("verify", stream, "--source", source)
+    verified = command("verify", stream, "--source", source, code=10)
+    command("verify", stream, "--source", source, "--scale", "48x")
     assert "compared at the source's 96×80" in verified.out
     write_clip(tmp_path / "wide.mkv", make_clip(192, 80, 12, seed=3))
     with raises(UsageError, "streams-differ"):

@@ -40,6 +40,7 @@ from gvcodec.gvc1d.frame_coder import DISTORTION_UNIT, FINEST_LAMBDA
 from gvcodec.gvc1d.model import RATES, Config, Grid, from_patches, to_patches
 from gvcodec.gvc1d.model import initial_weights as make_weights
 from gvcodec.gvc1d.weights import read_network
+from gvcodec.util.options import ExactParser
 from training.alarms import Alarm
 from training.gvc1d import titok
 from training.gvc1d.cost import describe_cost
@@ -654,7 +655,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m training gvc1d", description=__doc__)
+    parser = ExactParser("python -m training gvc1d", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("config", type=Path, help="for example training/configs/mini.toml")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/NAME)")

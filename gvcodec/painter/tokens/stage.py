@@ -3,7 +3,6 @@ packets."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -24,7 +23,7 @@ from gvcodec.painter.tokens.encoder import EncodedTokens
 from gvcodec.painter.tokens.samples import MAX_SEARCHED_SAMPLES, GopSample, TokenSampler
 from gvcodec.painter.unpainted_regions import Regions, pack_regions
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
+from gvcodec.util.process import count_cores, keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.torch_settings import default_torch_settings, has_torch
 
 #: Why tokens are not searched.
@@ -130,7 +129,7 @@ def _open_finder(header: SequenceHeader, config: EncoderConfig) -> Finder:
         config.look,
         config.chooses_strengths,
     )
-    threads = config.threads or os.cpu_count() or 1
+    threads = config.threads or count_cores()
     if config.tokens == "search" and not search_obstacle(header.format):
         from gvcodec.painter.tokens.search import TokenSearch
 
