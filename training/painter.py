@@ -1,11 +1,11 @@
 """Trains the painter, starting from an existing one: `python -m training painter`.
 
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
-`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS; "energy" compares band
-energies, without a network. In some steps the small network that fitting has everywhere stands in
-for VGG16, at a fifth of its cost without int8. Runs have one to three frames. Written next to the
-files of `loop`: `painter.safetensors` (averaged weights), `painter.json` (how it was made, and its
-curve) and `sheet-*.png` (source | base frame | painted). Material: `python -m training material`.
+`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
+network that is shipped stands in for VGG16, at a fifth of its cost without int8. Runs have one to
+three frames. Written next to the files of `loop`: `painter.safetensors` (averaged weights),
+`painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame | painted).
+Material: `python -m training material`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from training.widen import GROWS, widen
 _TURN = 3
 _CHECKED = 8  # held-out crops of the alarms
 #: Parts of the loss that say how much painting improves pictures.
-_LOOKS = ("lpips", "dists", "lpips_alex", "energy_gap")
+_LOOKS = ("lpips", "dists", "lpips_alex")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,32 +136,23 @@ class PainterWork(Work):
         self.first_base: float | None = None
 
     def _make_objectives(self) -> list[Objective]:
-        """VGG16's, if there is one, then the small network's; without a network for "energy"."""
-        if self.config.objective == "energy":
-            return [self._objective("", dists=False, alex=None)]
+        """VGG16's, if there is one, then the small network's."""
         if self.config.objective == "vgg+dists":
             return [self._objective(name, dists=True, alex=None) for name in _loss_networks()]
         if self.config.objective != "vgg+alex":
-            known = "vgg+alex, vgg+dists or energy"
-            raise UsageError(f"objective is {known}, not {self.config.objective}")
+            raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
         alex = DitheredLpips(self.dither, "alex") if self.dither else perceptual.lpips("alex")
         alex = alex.eval().to(self.device)
         return [self._objective(name, dists=False, alex=alex) for name in _loss_networks()]
 
     def _objective(self, name: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
-        c, loss = self.config, None
-        if name:
-            network = perceptual.loss_network(name)
-            if network is None:
-                raise MediaError("no weights of the perceptual losses found")
-            dithered = self.dither and DitheredLoss(self.dither, network[1])
-            loss = (dithered or PerceptualLoss(weights=network[1])).to(self.device)
+        network, c = perceptual.loss_network(name), self.config
+        if network is None:
+            raise MediaError("no weights of the perceptual losses found")
+        dithered = self.dither and DitheredLoss(self.dither, network[1])
+        loss = (dithered or PerceptualLoss(weights=network[1])).to(self.device)
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
-        objective = Objective(
-            loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth
-        )
-        objective.reports_energy_gap = loss is None
-        return objective
+        return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to the loss of samples of its rate."""

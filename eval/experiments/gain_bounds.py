@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.colour import Planes
-from eval.experiments.kept_out import code, narrow, read, wide
 from eval.frames import clip_of
 from eval.metrics import network
+from eval.quick import code, narrow, read, wide
 from eval.tools import append_rows, markdown, read_rows
 from gvcodec.models import PAINTER
 from gvcodec.painter import model as I

@@ -186,7 +186,7 @@ def test_psnr_below_the_initial_painters_costs(cache, tmp_path, made_weights):
 
 
 def test_an_objective_that_does_not_exist_is_refused(cache, tmp_path):
-    with pytest.raises(UsageError, match=r"objective is vgg\+alex, vgg\+dists or energy, not wd"):
+    with pytest.raises(UsageError, match=r"objective is vgg\+alex or vgg\+dists, not wd"):
         PainterWork(config(cache, tmp_path, objective="wd"))
 
 
