@@ -59,7 +59,10 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
 
 
 def stream_of(
-    header: SequenceHeader, packets: Iterable[Packet], base_hash: bytes | None = bytes(8)
+    header: SequenceHeader,
+    packets: Iterable[Packet],
+    base_hash: bytes | None = bytes(8),
+    has_backup: bool = True,
 ) -> bytes:
     """A stream of these packets, every checksum right."""
     stream = io.BytesIO()
@@ -67,7 +70,7 @@ def stream_of(
     for packet in packets:
         writer.write(packet)
     assert base_hash is not None
-    writer.finish(base_hash)
+    writer.finish(base_hash, has_backup)
     return stream.getvalue()
 
 
