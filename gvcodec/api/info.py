@@ -414,7 +414,8 @@ def _describe_stream(facts: Info) -> str:
     if facts.base_form == "network":
         tokens = f"{facts.tokens / facts.frames:.3g} tokens a frame" if facts.tokens else "tokens"
         parts.append(f"{tokens} of its network in {facts.token_bytes} bytes")
-    distance = max(b - a for a, b in pairwise([*facts.keyframes, facts.frames]))
+    gops = pairwise([*facts.keyframes, facts.frames])
+    distance = max((b - a for a, b in gops), default=0)
     if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
     if facts.kbps is not None:

@@ -335,7 +335,9 @@ def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
         raise UsageError(f"{name} is {', '.join(choices)}, not {given}", code="option-value")
     if read is None or not (is_text or isinstance(value, Real | tuple | list)):
         return value
-    parsed = _read(name, read, value, "str" in annotation)
+    # Texts of times and numbers are no quotients.
+    shown = float(value) if isinstance(value, Fraction) and "float" in annotation else value
+    parsed = _read(name, read, shown, "str" in annotation)
     return parsed if is_text or "Fraction" in annotation or "tuple" in annotation else value
 
 

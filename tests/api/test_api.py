@@ -111,7 +111,7 @@ def test_a_caller_may_write_every_frame_into_the_same_arrays(tokens: str) -> Non
     ("frames", "options", "what"),
     [
         (pictures(1), {"q": 4, "config": gvcodec.EncoderConfig()}, "either config or its"),
-        (pictures(1), {"keyint": -1}, "negative"),
+        (pictures(1), {"keyint": -1}, "0 or more"),
         (pictures(1), {"scale": Fraction(2, 3)}, "scale"),
         ([pictures(1)[0][:, :, 0]], {}, "uint8"),
         ([pictures(1)[0], pictures(1)[0][:-2]], {}, "frame 1"),
