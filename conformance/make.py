@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -27,12 +28,14 @@ from conformance.decoder.fit import GROUPS
 from conformance.deltas import Delta, pack, sizes_of
 from conformance.inputs import steered, with_tracks
 from conformance.network_inputs import save_tiny
-from conformance.reference import MODELS, answer
+from conformance.reference import MODELS, answer, frames_of_damaged
+from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader
 from gvcodec.bitstream.attachments import Attachment
 from gvcodec.bitstream.attachments import pack as pack_attachments
 from gvcodec.bitstream.header import NEEDS_PAINTER_TOKENS, NEEDS_STRENGTH_FACTORS
 from gvcodec.bitstream.metadata import Chapter, Metadata
+from gvcodec.bitstream.metadata_obu import EntryType, insert_entries, parse_temporal_unit
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.decoder import Decoder
@@ -427,6 +430,55 @@ def _unpainted_regions() -> bytes:
     )
 
 
+def _backed_up() -> bytes:
+    """A copy of header and metadata in the last of three GOPs."""
+    metadata = Metadata("Copied", (Chapter(0, 500_000, "one"), Chapter(500_000, 1_000_000, "two")))
+    packet = Packet(Kind.METADATA, metadata.pack())
+    return rewritten(
+        _encoded(15, keyint=5, q=12),
+        lambda header, packets: (header, [packet, *(p for p in packets if p.kind != packet.kind)]),
+    )
+
+
+def _damaged_one_file(has_state: bool) -> bytes:
+    """Five GOPs of three frames in .mp4, with weights in force from the first and the fourth one
+    on; the OBU of the second keyframe is damaged. Without `state` as some writer might leave it."""
+    sizes = Model.load(PAINTER.find()).sizes()
+    rng = np.random.default_rng(8)
+    deltas = [Delta(n, rng.integers(-3, 4, sizes[n]).astype(np.int64), 4) for n in GROUPS[0]]
+    fits = {0: join_strength(pack(deltas), Strength(40, 30)), 3: join_strength(BASE, Strength(9))}
+    stream = _before_keys(
+        _encoded(15, keyint=3), lambda g: [Packet(Kind.FIT, fits[g])] if g in fits else []
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path, changed = Path(folder) / "a.mp4", Path(folder) / "b.mp4"
+        write_one_file(Reader(io.BytesIO(stream)), path, overwrite=True)
+        exact = {"fflags": "+bitexact"}
+        with av.open(path) as source, av.open(changed, "w", options=exact) as out:
+            video = source.streams.video[0]
+            track = out.add_stream_from_template(video, opaque=True)
+            for number, packet in enumerate(p for p in source.demux(video) if p.size):
+                unit = bytes(packet)
+                if not has_state:
+                    parts = parse_temporal_unit(unit)
+                    kept = [e for e in parts.entries if e.what is not EntryType.STATE]
+                    unit = insert_entries(parts.payload, kept)
+                if number == 3:
+                    at = unit.index(b"\x16\x89GVC") + 8
+                    unit = unit[:at] + bytes([unit[at] ^ 1]) + unit[at + 1 :]
+                copy = packet_of(unit)
+                copy.pts = copy.dts = packet.pts
+                copy.time_base, copy.duration = packet.time_base, packet.duration
+                copy.is_keyframe, copy.stream = packet.is_keyframe, track
+                out.mux(copy)
+        return changed.read_bytes()
+
+
+#: One-files that a reader may refuse; `damaged/NAME.json` has the frames that it shows otherwise.
+DAMAGED: dict[str, Callable[[], bytes]] = {
+    "one-file-damaged-key.mp4": lambda: _damaged_one_file(True),
+    "one-file-damaged-stateless.mp4": lambda: _damaged_one_file(False),
+}
 _TEN = VideoFormat(101, 67, Fraction(25), Fraction(1, 25), 10, Colour(9, 16, 9, False, 3))
 FILES: dict[str, Callable[[], bytes]] = {
     "av1": lambda: _encoded(keyint=6),
@@ -459,6 +511,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     # one-file.mkv and one-file-mp4.mp4 are release 1.0.0's, which had no `whole` entry.
     "one-file-whole.mkv": lambda: _with_tracks(".mkv"),
     "one-file-whole-mp4.mp4": lambda: _with_tracks(".mp4"),
+    "backup": _backed_up,
     "gvc1d-network": _gvc1d_network,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
 }
@@ -496,6 +549,18 @@ def write_refused() -> None:
     (ROOT / "refused.json").write_text(json.dumps(reasons, indent=1) + "\n")
 
 
+def write_damaged() -> None:
+    """Writes missing damaged one-files, with the hashes of their base and output frames."""
+    for name, make in DAMAGED.items():
+        path = ROOT / "damaged" / name
+        if path.exists():
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data := make())
+        fields = {key: frames_of_damaged(data)[key] for key in ("base", "painted")}
+        path.with_suffix(".json").write_text(json.dumps(fields, indent=1) + "\n")
+
+
 def write_vectors() -> None:
     """Write vectors of single parts."""
     for name, cases in (
@@ -511,7 +576,11 @@ def main(names: list[str]) -> None:
         (ROOT / folder).mkdir(exist_ok=True)
     if not names or set(names) & set(FILES):
         write_files([name for name in names if name in FILES])
-    for group, write in (("refused", write_refused), ("vectors", write_vectors)):
+    for group, write in (
+        ("refused", write_refused),
+        ("damaged", write_damaged),
+        ("vectors", write_vectors),
+    ):
         if not names or group in names:
             write()
 

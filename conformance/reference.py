@@ -98,6 +98,12 @@ def answer(data: bytes) -> dict[str, Any]:
     return fields | _frames(data) | _symbols(data)
 
 
+def frames_of_damaged(data: bytes) -> dict[str, Any]:
+    """The columns `base` and `painted` of a damaged one-file. Raises `GvcodecError`."""
+    with open_source(data) as stream:
+        return _frames(stream.read(), has_hash=False)
+
+
 def _weights(reader: Reader, payload: bytes) -> Any:
     if payload == BASE or reader.header.painter_id is None:
         return None
@@ -198,7 +204,7 @@ def _tracks(reader: TrackReader) -> list[dict[str, Any]]:
     ]
 
 
-def _frames(data: bytes) -> dict[str, Any]:
+def _frames(data: bytes, has_hash: bool = True) -> dict[str, Any]:
     reader = Reader(io.BytesIO(data))
     decoder = Decoder(reader.header, threads=1, models=[MODELS])
     base, painted, times = [], [], []
@@ -207,7 +213,7 @@ def _frames(data: bytes) -> dict[str, Any]:
         painted.append(_digest(frame.planes))
         times.append(frame.pts)
     times.append(decoder.receive_end())
-    decoder.verify(reader.base_hash)
+    decoder.verify(reader.base_hash if has_hash else None)
     fields: dict[str, Any] = {"times": times, "base": base}
     return fields | ({"painted": painted} if reader.header.painter_id else {})
 

@@ -25,7 +25,7 @@ static void show(gvc_decoder* d, Dav1dContext* dav1d, const gvc_header* h, uint8
     const size_t chroma = row * ((h->height + 1) / 2);
     gvc_picture shown = {{out, out + luma, out + luma + chroma}, {2 * h->width, row, row},
                          h->width, h->height, 10, 0, 0, 0};
-    gvc_code code = gvc_give_base(d, &base);
+    gvc_code code = gvc_send_base(d, &base);
     if (code == GVC_OK) code = gvc_get_picture(d, &shown);
     if (code < 0) stop(d, code);
     fwrite(out, 1, luma + 2 * chroma, stdout);
@@ -57,8 +57,8 @@ int main(int count, char** words) {
     }
     if (!out && gvc_get_header(d, &h) == GVC_OK)
       out = malloc(3 * ((size_t)h.width + 1) * (h.height + 1));
-    if (model && gvc_wants_model(d, id) == GVC_OK)
-      if (gvc_give_model(d, painter, fread(painter, 1, sizeof painter, model)) < 0) break;
+    if (model && gvc_missing_model(d, id) == GVC_OK)
+      if (gvc_set_model(d, painter, fread(painter, 1, sizeof painter, model)) < 0) break;
     Dav1dData data;
     memcpy(dav1d_data_create(&data, unit.size), unit.data, unit.size);
     while (data.sz && dav1d_send_data(dav1d, &data) == DAV1D_ERR(EAGAIN)) show(d, dav1d, &h, out);

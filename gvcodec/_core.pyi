@@ -296,9 +296,9 @@ class StreamDecoder:
 
     def set_look(self, look: int, tokens: bool = True) -> int: ...
 
-    def wants_model(self) -> object: ...
+    def missing_model(self) -> object: ...
 
-    def give_model(self, data: bytes) -> int: ...
+    def set_model(self, data: bytes) -> int: ...
 
     def size(self) -> object:
         """
@@ -308,7 +308,7 @@ class StreamDecoder:
     def next_unit(self) -> tuple:
         """(code, unit, frame, key)."""
 
-    def give_base(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> int:
+    def send_base(self, y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> int:
         """Planes of 10 bits."""
 
     def picture(self) -> object:

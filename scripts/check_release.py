@@ -17,7 +17,7 @@ PLACES = {
     "CITATION.cff": r"^version: (\S+)$",
     "CMakeLists.txt": r"set\(GVC_VERSION (\S+)\)",
 }
-#: Header of libgvc, which has the first two numbers.
+#: Header of libgvc, which has the three numbers.
 LIBRARY = "csrc/include/gvc.h"
 #: Header of the format, and the version that it writes.
 FORMAT, WRITTEN = "gvcodec/bitstream/header.py", r"^VERSION = \((\d+), (\d+)\)$"
@@ -39,9 +39,10 @@ def wrongs(tag: str, root: Path = ROOT) -> list[str]:
             problems.append(f"{name} does not say {version}")
     if json.loads((root / PACKAGE).read_text())["version"] != version:
         problems.append(f"{PACKAGE} does not say {version}")
-    library = [_find(root / LIBRARY, rf"GVC_VERSION_{part} (\d+)") for part in ("MAJOR", "MINOR")]
-    if library != [(major,), (minor,)]:
-        problems.append(f"{LIBRARY} does not say {major}.{minor}")
+    parts = ("MAJOR", "MINOR", "PATCH")
+    library = [_find(root / LIBRARY, rf"GVC_VERSION_{part} (\d+)") for part in parts]
+    if library != [(major,), (minor,), (patch,)]:
+        problems.append(f"{LIBRARY} does not say {version}")
     changelog = (root / CHANGELOG).read_text()
     if not re.search(rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         problems.append(f"{CHANGELOG} has no section '## {version} - YYYY-MM-DD'")

@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gvcodec", "training")
 #: Library, command line, modules that other programs import, training programs.
-ROOTS = ("gvcodec", "gvcodec.__main__", "gvcodec.gvc1d.compressai", "training.__main__")
+ROOTS = ("gvcodec", "gvcodec.__main__", "training.__main__")
+ROOTS += ("gvcodec.gvc1d.compressai", "gvcodec.perceptual.dither")
 _MODULE_NAME = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 
 

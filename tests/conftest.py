@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.backup import BACKUP
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.writer import Writer
 from gvcodec.codec.encode_stream import encode_stream
@@ -58,7 +59,10 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
 
 
 def stream_of(
-    header: SequenceHeader, packets: Iterable[Packet], base_hash: bytes | None = bytes(8)
+    header: SequenceHeader,
+    packets: Iterable[Packet],
+    base_hash: bytes | None = bytes(8),
+    has_backup: bool = True,
 ) -> bytes:
     """A stream of these packets, every checksum right."""
     stream = io.BytesIO()
@@ -66,7 +70,7 @@ def stream_of(
     for packet in packets:
         writer.write(packet)
     assert base_hash is not None
-    writer.finish(base_hash)
+    writer.finish(base_hash, has_backup)
     return stream.getvalue()
 
 
@@ -90,7 +94,8 @@ def send_all(encoder: Any, clip: Iterable[Planes]) -> tuple[list[Any], list[Plan
 
 
 def packets_in(data: bytes) -> list[Packet]:
-    return list(Reader(io.BytesIO(data)).packets())
+    """All but the backup."""
+    return [packet for packet in Reader(io.BytesIO(data)).packets() if packet.type != BACKUP]
 
 
 def rewritten(data: bytes, change: Callable[[list[Packet]], Iterable[Packet]]) -> bytes:

@@ -2,15 +2,14 @@
 
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
 `objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
-network that fitting has everywhere stands in for VGG16, at a fifth of its cost without int8. Runs
-have one to three frames. Written next to the files of `loop`: `painter.safetensors` (averaged
-weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame |
-painted). Material: `python -m training material`.
+network that is shipped stands in for VGG16, at a fifth of its cost without int8. Runs have one to
+three frames. Written next to the files of `loop`: `painter.safetensors` (averaged weights),
+`painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame | painted).
+Material: `python -m training material`.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from gvcodec import perceptual
 from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
+from gvcodec.painter.model import NOISE_ROWS
 from gvcodec.painter.torch_twin.network import PainterNetwork
 from gvcodec.painter.torch_twin.objective import (
     CROP,
@@ -42,32 +42,45 @@ from gvcodec.util.tensors import open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache
+from training.dither import Dither, DitheredLoss, DitheredLpips
 from training.held_out import add_option, list_sha256, parse_held_out
 from training.loop import Loop, Schedule, Work
 from training.material import LENGTH
 from training.settings import parse_run, time_limit
+from training.widen import GROWS, widen
 
 #: Steps of a turn, of which the small network leads the last ones.
 _TURN = 3
 _CHECKED = 8  # held-out crops of the alarms
+#: Parts of the loss that say how much painting improves pictures.
+_LOOKS = ("lpips", "dists", "lpips_alex")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The keys of a configuration file. `initial`: the painter that a new run begins with, which
-    gives the sizes; `cache`: folder of material; `out`: folder to write; `batch`: crops a step, of
-    `size` luma samples, of whose middle perceptual losses see `seen`; times in minutes as `loop`
-    counts them, `warm_up` in steps; `average`: share that the averaged weights keep of themselves
-    in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those losses; `hold`:
-    of each decibel of PSNR-Y below that of the initial painter; `objective`: the perceptual
-    loss, see the module; `small_turns`: of three steps as many are led by the small network,
-    where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
-    with 10 the painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it
-    likes; `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
+    gives the sizes; `channels`, `wide`, `style`, `stem`: larger ones (0: its own), see `widen`;
+    `noise`: whether it paints noise; `dither`: standard deviation, in 8-bit levels, of noise that
+    both pictures get before perceptual losses (0: none), see `dither`; `cache`: folder of material;
+    `out`: folder to write; `batch`: crops a step, of `size` luma samples, of whose middle
+    perceptual losses see `seen`; times in minutes as `loop` counts them (`plan_steps` replaces
+    `plan_minutes`), `warm_up` in steps; `average`: share that the averaged weights keep of
+    themselves in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those
+    losses; `hold`: of each decibel of PSNR-Y below that of the initial painter; `objective`: see
+    the module; `small_turns`: of three steps as many are led by the small network, where there is
+    VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures, with 10 the
+    painter's samples; `frames`: most of a run; `threads` of torch, 0 = as many as it likes;
+    `held_out`: clips that only validate (`training.held_out`; "" = as the material says)."""
 
     initial: str
     cache: str
     out: str
+    channels: int = 0
+    wide: int = 0
+    style: int = 0
+    stem: int = 0
+    noise: bool = True
+    dither: float = 0.0
     seed: int = 1
     batch: int = 4
     size: int = 160
@@ -76,6 +89,7 @@ class TrainConfig:
     frames: int = LENGTH
     learning_rate: float = 8e-4
     plan_minutes: float = 50.0
+    plan_steps: int = 0
     warm_up: int = 300
     average: float = 0.995
     pixel: float = 4.0
@@ -110,9 +124,12 @@ class PainterWork(Work):
         rule = parse_held_out(config.held_out) if config.held_out else None
         self.data = Cache(cache, False, config.seed, device=self.device, rule=rule)
         self.held_out = Cache(cache, True, device=self.device, rule=rule)
-        twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
-        self.model: nn.Module = twin.to(self.device)
-        self.initial = copy.deepcopy(twin).requires_grad_(False)
+        self.initial = PainterNetwork.load(Path(config.initial)).train().to(self.device)
+        sizes = {name: getattr(config, name) for name in GROWS}
+        self.model: nn.Module = widen(self.initial, sizes, config.seed).to(self.device)
+        if not config.noise:
+            self.model.head.multiplier[NOISE_ROWS] = 0
+        self.dither = Dither(config.dither, config.seed) if config.dither else None
         self.objectives = self._make_objectives()
         #: Mean loss of the samples of a rate.
         self.class_loss = torch.ones(8, device=self.device)
@@ -124,14 +141,16 @@ class PainterWork(Work):
             return [self._objective(name, dists=True, alex=None) for name in _loss_networks()]
         if self.config.objective != "vgg+alex":
             raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
-        alex = perceptual.lpips("alex").to(self.device)
+        alex = DitheredLpips(self.dither, "alex") if self.dither else perceptual.lpips("alex")
+        alex = alex.eval().to(self.device)
         return [self._objective(name, dists=False, alex=alex) for name in _loss_networks()]
 
     def _objective(self, name: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
-        network = perceptual.loss_network(name)
+        network, c = perceptual.loss_network(name), self.config
         if network is None:
             raise MediaError("no weights of the perceptual losses found")
-        loss, c = PerceptualLoss(weights=network[1]).to(self.device), self.config
+        dithered = self.dither and DitheredLoss(self.dither, network[1])
+        loss = (dithered or PerceptualLoss(weights=network[1])).to(self.device)
         weights = LossWeights(c.pixel, c.energy, c.temporal, c.guard, c.contrast, c.hold)
         return Objective(loss, weights, dists=dists, alex=alex, side=c.seen, bit_depth=c.bit_depth)
 
@@ -152,6 +171,10 @@ class PainterWork(Work):
         loss = (total / usual[batch.rate_class].clamp(min=1e-3)).mean()
         return loss, {name: float(value.detach().mean()) for name, value in parts.items()}
 
+    def _restart_dither(self, seed: int) -> None:
+        if self.dither:
+            self.dither.restart(seed)
+
     def _picks(self, count: int) -> list[tuple[int, int]]:
         """Records of held-out clips: evenly over them, several of a clip where there are few."""
         entries = range(0, len(self.held_out.entries), max(1, len(self.held_out.entries) // count))
@@ -166,8 +189,12 @@ class PainterWork(Work):
         assert isinstance(average, PainterNetwork)
         batch = self.held_out.batch(1, 256, self._picks(_CHECKED))
         lead = self.objectives[-1]
-        base, painted = (lead(who, batch, 0) for who in (None, average))
-        names = [name for name in ("lpips", "dists", "lpips_alex") if name in painted]
+        parts = []
+        for painter in (None, average):
+            self._restart_dither(0)
+            parts.append(lead(painter, batch, 0))
+        base, painted = parts
+        names = [name for name in _LOOKS if name in painted]
         looks = [float(sum(p[name].mean() for name in names)) for p in (base, painted)]
         places, clips, peak, dead, change = features(average, batch)
         figures = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
@@ -187,6 +214,7 @@ class PainterWork(Work):
         metrics: dict[str, nn.Module] = {f"lpips_{n}": perceptual.lpips(n) for n in ("vgg", "alex")}
         metrics["dists"] = perceptual.dists()
         metrics = {name: metric.to(self.device) for name, metric in metrics.items()}
+        names = [*metrics, *(f"dithered_{name}" for name in metrics if self.dither)]
         totals: dict[str, list[float]] = {}
         shown_by = {"painted": average, "initial": self.initial}
         rows = []
@@ -198,15 +226,19 @@ class PainterWork(Work):
                 rgb = to_display_rgb(planes, SMALL, 8, 256).clamp(0, 1)
                 if name != "initial":
                     row.append(rgb)
-                for metric, module in metrics.items():
-                    totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, reference)))
+                for metric in names:
+                    pair, module = (rgb, reference), metrics[metric.removeprefix("dithered_")]
+                    if self.dither and metric.startswith("dithered_"):
+                        self.dither.restart(0)
+                        pair = self.dither(rgb), self.dither(reference)
+                    totals.setdefault(f"{name}_{metric}", []).append(float(module(*pair)))
                 error = float((planes[0] - source[0]).square().mean())
                 totals.setdefault(f"{name}_psnr", []).append(db(error, 1.0))
             rows.append(torch.cat(row, 3)[0])
         sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte()
         write_sheet(self.out, sheet.cpu().numpy())
         figures = {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
-        for name in (*metrics, "psnr"):
+        for name in (*names, "psnr"):
             now, first = (np.array(totals[f"{who}_{name}"]) for who in ("painted", "initial"))
             change = now - first if name == "psnr" else 100 * (now / first - 1)
             figures[f"change_{name}"] = round(float(change.mean()), 2)
@@ -235,6 +267,7 @@ class PainterWork(Work):
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self.class_loss = state["class_loss"].to(self.device)
         self.data.rng = np.random.default_rng((self.config.seed, steps))
+        self._restart_dither(self.config.seed + steps)
 
 
 def _loss_networks() -> list[str]:
@@ -256,7 +289,7 @@ def _pictures(
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:
     """A new run, or the run whose state is in `out`."""
-    plan_fields = ("plan_minutes", "warm_up", "average", "validate_minutes")
+    plan_fields = ("plan_minutes", "plan_steps", "warm_up", "average", "validate_minutes")
     schedule = Schedule(
         config.learning_rate, **{name: getattr(config, name) for name in plan_fields}
     )

@@ -7,7 +7,9 @@ import { Reader, loadReader, problemOf } from "./stream.js";
 import { openTracks } from "./tracks.js";
 
 /** Entries of our OBUs. */
-const HEADER = 0, PLACE = 1, END = 7, SOUND = 8;
+const HEADER = 0, PLACE = 1, PACKET = 2, STATE = 4, END = 7, SOUND = 8;
+/** Type of a `fit` packet; the one that leaves base frames. */
+const FIT = 2, NO_PAINTING = { fit: Uint8Array.of(0), hasTokens: false };
 const MOST_GOP = 1 << 28, MOST_FRAME = 2 ** 40;
 const HAS_DURATION = 1, HAS_HIDDEN = 2, FORM_BITS = 3;
 
@@ -16,13 +18,13 @@ export class OneFile {
     const file = Object.assign(new OneFile(), { calls: new Reader(await loadReader()) });
     const tracks = await readTracks(source);
     const video = tracks.find(({ codec }) => codec === "av01");
-    Object.assign(file, { source, samples: video?.samples ?? [], problem: "", baseHash: "" });
+    Object.assign(file, { source, samples: video?.samples ?? [], problem: "", baseHash: "", lost: new Map() });
     if (!file.samples.length) throw new Damaged(NOT_OURS);
     file.gops = gopsOf(file.samples);
     file.frames = file.samples.length;
     const first = await file.sample(0), { calls } = file;
-    file.packed = entryOf(first, HEADER);
-    if (!file.packed) throw new Damaged(first.damaged ? "painting data are damaged" : NOT_OURS);
+    file.packed = await file.findHeader();
+    if (!file.packed) throw new Damaged(first.damaged ? DAMAGED : NOT_OURS);
     calls.with(file.packed, (at, size) => (file.headerHandle = calls.opened(calls.core._header_open(at, size))));
     file.header = calls.header(file.headerHandle);
     file.sound = soundOf(first, tracks, file);
@@ -33,6 +35,28 @@ export class OneFile {
   close() {
     this.calls.core._header_close(this.headerHandle);
     this.headerHandle = 0;
+  }
+
+  /** The header in the first keyframe whose OBU can be read, undefined without one. */
+  async findHeader() {
+    for (const { first } of this.gops) {
+      const key = await this.sample(first), packed = entryOf(key, HEADER);
+      if (packed || !key.damaged) return packed;
+    }
+    return undefined;
+  }
+
+  /** Whether a GOP shows base frames, since its weights are lost: its keyframe's OBU is damaged, or one before it and since then no
+   * keyframe repeats weights. */
+  async losesFit(number) {
+    for (let at = number; at >= 0; --at) {
+      if (!this.lost.has(at)) {
+        const key = await this.sample(this.gops[at].first), isDamaged = key.damaged || !entryOf(key, HEADER);
+        this.lost.set(at, isDamaged ? true : key.entries.some(isStated) ? false : null); // null: as the GOP before
+      }
+      if (this.lost.get(at) !== null) return this.lost.get(at);
+    }
+    return false;
   }
 
   /** The hash of a file that is as long as it was made. */
@@ -80,6 +104,10 @@ export class OneFile {
     const nothing = ({ message }) => ({ fit: null, hasTokens: false, paintedHash: "", problem: message, units: [] });
     const found = { ...(await this.parts(number, gop.frames).catch(nothing)), tracks };
     found.problem = problemOf(gop, found);
+    if (await this.losesFit(number)) {
+      Object.assign(found, NO_PAINTING, { paintedHash: "" });
+      found.problem ||= `GOP at frame ${gop.first}: ${DAMAGED}; its base frames are shown`;
+    }
     found.times = Float64Array.from({ length: gop.frames + 1 }, (_, n) => this.secondsOf(gop.first + n));
     return found;
   }
@@ -94,7 +122,7 @@ export class OneFile {
     const { fit, hasTokens, problem, newer: kind } = await this.parts(number, 1);
     if (problem) throw new Damaged(problem);
     if (kind) throw newer(kind);
-    return { fit, hasTokens };
+    return (await this.losesFit(number)) ? NO_PAINTING : { fit, hasTokens };
   }
 
   /** `tracks` payloads with the sound of a GOP. */
@@ -118,6 +146,11 @@ export class OneFile {
 }
 
 const NOT_OURS = "this .mp4 holds nothing that gvcodec could paint; `gvcodec encode IN OUT.mp4` makes one that does";
+
+const DAMAGED = "painting data are damaged";
+
+/** Whether an entry shows that its writer repeats the weights in force, or sets them. */
+const isStated = ([what, data]) => what === STATE || (what === PACKET && data[0] === FIT);
 
 /** Frames from one keyframe to the next. */
 function gopsOf(samples) {

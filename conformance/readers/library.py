@@ -98,13 +98,13 @@ class Host:
             assert size is not None
             self._size = size[2:4]
             self._av1 = open_decoder("av1", *self._size, threads=1)
-            if (identity := self.decoder.wants_model()) is not None:
-                self.decoder.give_model(model_of(identity))
+            if (identity := self.decoder.missing_model()) is not None:
+                self.decoder.set_model(model_of(identity))
 
     def _give(self, packet: av.Packet | None) -> None:
         for frame in decode_unit(self._av1, packet):
             planes = _planes(frame)
-            self.decoder.give_base(*planes)
+            self.decoder.send_base(*planes)
             y, u, v, _number, pts, _painted = self.decoder.picture()
             self.painted.append(digest(frame_digest((y, u, v))))
             self.times.append(pts)

@@ -192,13 +192,13 @@ class Decoder {
   int seek(int64_t frame) { return checked(gvc_seek(decoder_, frame)); }
   uint64_t offset() const { return gvc_offset(decoder_); }
   int set_look(int look, bool tokens) { return checked(gvc_set_look(decoder_, look, tokens)); }
-  int give_model(const nb::bytes& data) {
+  int set_model(const nb::bytes& data) {
     const Turn turn(mutex_);
-    return checked(gvc_give_model(decoder_, view(data).data, data.size()));
+    return checked(gvc_set_model(decoder_, view(data).data, data.size()));
   }
-  nb::object wants_model() {
+  nb::object missing_model() {
     uint8_t id[8];
-    return checked(gvc_wants_model(decoder_, id)) == GVC_OK ? nb::object(to_bytes({id, 8}))
+    return checked(gvc_missing_model(decoder_, id)) == GVC_OK ? nb::object(to_bytes({id, 8}))
                                                             : nb::none();
   }
   nb::object size() {
@@ -212,7 +212,7 @@ class Decoder {
     const int code = checked(gvc_next_unit(decoder_, &unit));
     return nb::make_tuple(code, to_bytes({unit.data, unit.size}), unit.frame, unit.key != 0);
   }
-  int give_base(const Plane& y, const Plane& u, const Plane& v) {
+  int send_base(const Plane& y, const Plane& u, const Plane& v) {
     const Turn turn(mutex_);
     gvc_picture p = {};
     const Plane* planes[] = {&y, &u, &v};
@@ -227,7 +227,7 @@ class Decoder {
     gvc_code code;
     {
       nb::gil_scoped_release unlocked;
-      code = gvc_give_base(decoder_, &p);
+      code = gvc_send_base(decoder_, &p);
     }
     return checked(code);
   }
@@ -387,12 +387,12 @@ void bind_format(nb::module_& m) {
       .def("seek", &Decoder::seek, "frame"_a)
       .def("offset", &Decoder::offset)
       .def("set_look", &Decoder::set_look, "look"_a, "tokens"_a = true)
-      .def("wants_model", &Decoder::wants_model)
-      .def("give_model", &Decoder::give_model, "data"_a)
+      .def("missing_model", &Decoder::missing_model)
+      .def("set_model", &Decoder::set_model, "data"_a)
       .def("size", &Decoder::size,
            "(width, height, coded width, coded height, base, frames or -1), None before the header.")
       .def("next_unit", &Decoder::next_unit, "(code, unit, frame, key).")
-      .def("give_base", &Decoder::give_base, "y"_a, "u"_a, "v"_a, "Planes of 10 bits.")
+      .def("send_base", &Decoder::send_base, "y"_a, "u"_a, "v"_a, "Planes of 10 bits.")
       .def("picture", &Decoder::picture, "(y, u, v, frame, pts, painted), or None.")
       .def("hashes", &Decoder::hashes, "(code, frames, end, base hash, painted hash).")
       .def("error", &Decoder::error, "(code, packet, frame, offset, text) of the last error.");

@@ -8,7 +8,7 @@
 namespace gv {
 namespace {
 
-constexpr size_t kMostWaiting = 4096;  // frames that the host's decoder may hold
+constexpr size_t kMaxWaiting = 4096;  // frames that the host's decoder may hold
 constexpr int kPainterRole = 0, kBaseRole = 1;
 
 // Sides of a plane of a 4:2:0 picture.
@@ -75,7 +75,7 @@ void FrameDecoder::send(const Packet& packet) {
 
 void FrameDecoder::send_frame(Bytes payload, const std::optional<Gop>& gop) {
   check_av1(parse_obus(payload));
-  if (waiting_.size() >= kMostWaiting)
+  if (waiting_.size() >= kMaxWaiting)
     throw StreamError(Fault::limit, "the pictures of 4096 units have not come");
   units_.push_back({restore_av1(payload), sent_, gop.has_value()});
   waiting_.push_back({payload.size, gop});
@@ -90,18 +90,15 @@ bool FrameDecoder::next_unit(Unit& unit) {
 }
 
 std::optional<Id> FrameDecoder::missing_painter() const {
-  return has_painter() && !painter_ ? header_.painter : std::nullopt;
+  return has_painter() && !painter_ && !model_ ? header_.painter : std::nullopt;
 }
 
-void FrameDecoder::give_painter(Bytes file) {
+void FrameDecoder::set_painter(Bytes file) {
   Sha256 hash;
   update(hash, file);
   if (!header_.painter || id_of(hash) != *header_.painter)
     throw StreamError(Fault::no_model, "another painter than the one that the stream names");
-  if (!has_painter() || painter_) return;
-  painter_ = std::make_unique<VideoPainter>(header_.width, header_.height, header_.base,
-                                            header_.scale, header_.q, read_painter(file),
-                                            settings_.threads);
+  if (missing_painter()) model_ = read_painter(file);
 }
 
 // A `model` packet: its id must be that of the header for its role.
@@ -112,7 +109,7 @@ void FrameDecoder::take_model(Bytes payload) {
   Sha256 hash;
   update(hash, payload.from(1));
   require(named && id_of(hash) == *named, "model: not the one that the header names");
-  if (is_painter) give_painter(payload.from(1));
+  if (is_painter) set_painter(payload.from(1));
 }
 
 void FrameDecoder::set_look(int look, bool use_tokens) {
@@ -120,12 +117,15 @@ void FrameDecoder::set_look(int look, bool use_tokens) {
   own_look_ = own_look_ || look >= 0 || !use_tokens;
 }
 
+bool FrameDecoder::fits(int width, int height, int bits) const {
+  return width == coded_side(header_.width, header_.scale) &&
+         height == coded_side(header_.height, header_.scale) && (bits == 8 || bits == 10);
+}
+
 // Planes of the coded size to `base_`: 10 bits, full size.
 void FrameDecoder::load(const PictureView& base) {
   const int columns = coded_side(header_.width, header_.scale),
             rows = coded_side(header_.height, header_.scale);
-  require(base.width == columns && base.height == rows && (base.bits == 8 || base.bits == 10),
-          "the base picture is of another size");
   for (int p = 0; p < 3; ++p) {
     const int width = plane_side(header_.width, p), height = plane_side(header_.height, p);
     std::vector<uint16_t>& out = base_[static_cast<size_t>(p)];
@@ -140,9 +140,15 @@ void FrameDecoder::load(const PictureView& base) {
   }
 }
 
-void FrameDecoder::give_base(const PictureView& base) {
+void FrameDecoder::send_base(const PictureView& base) {
   require(!waiting_.empty(), "the AV1 decoder gives more pictures than units");
-  if (missing_painter()) throw StreamError(Fault::no_model, "the painter of this stream is missing");
+  if (missing_painter())
+    throw StreamError(Fault::no_model, "the painter of this stream is missing");
+  if (model_) {
+    painter_ = std::make_unique<VideoPainter>(header_.width, header_.height, header_.base,
+                                              header_.scale, header_.q, *model_, settings_.threads);
+    model_.reset();
+  }
   load(base);
   if (settings_.hash)
     for (const auto& plane : base_) update(base_hash_, bytes_of(plane));
@@ -173,9 +179,9 @@ void FrameDecoder::paint(const Waiting& waiting) {
     picture_.planes[p].resize(base_[p].size());
     out[p] = picture_.planes[p].data();
   }
-  painter_->paint({{base_[0].data(), base_[1].data(), base_[2].data()}, header_.width,
-                   header_.height},
-                  waiting.size, out);
+  painter_->paint(
+      {{base_[0].data(), base_[1].data(), base_[2].data()}, header_.width, header_.height},
+      waiting.size, out);
 }
 
 void FrameDecoder::restart(int64_t frame) {

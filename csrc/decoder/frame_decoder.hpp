@@ -60,12 +60,15 @@ class FrameDecoder {
   // The painter that is missing, or nothing.
   std::optional<Id> missing_painter() const;
   // Throws `StreamError` (`no_model`, `newer`) for another file.
-  void give_painter(Bytes file);
+  void set_painter(Bytes file);
   // From the next GOP on: see gvc_set_look.
   void set_look(int look, bool use_tokens);
 
-  // The picture of the earliest unit without one; `current` has it. Throws `StreamError`.
-  void give_base(const PictureView& base);
+  // Whether a base picture has the size that the header states, in 8 or 10 bits.
+  bool fits(int width, int height, int bits) const;
+  // The picture of the earliest unit without one, which `fits`; `current` has it. Throws
+  // `StreamError`.
+  void send_base(const PictureView& base);
   const Picture* current() const { return has_picture_ ? &picture_ : nullptr; }
   void drop_current() { has_picture_ = false; }
 
@@ -102,6 +105,8 @@ class FrameDecoder {
   std::deque<Waiting> waiting_;  // frames whose pictures have not come
   int64_t sent_ = 0, shown_ = 0;
 
+  // A header may claim any size: the painter's memory waits for the first base picture.
+  std::optional<PainterModel> model_;
   std::unique_ptr<VideoPainter> painter_;
   int look_ = -1;
   bool use_tokens_ = true, own_look_ = false, paints_ = false;

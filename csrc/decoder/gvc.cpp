@@ -1,6 +1,8 @@
 // The C interface: csrc/include/gvc.h. No exception leaves it.
 #include "include/gvc.h"
 
+#include <cstdio>
+#include <cstring>
 #include <new>
 #include <thread>
 
@@ -21,28 +23,34 @@ struct gvc_decoder {
   std::optional<FrameDecoder> frames;
   Unit unit;  // given last
   bool finished = false, takes_bytes = false, takes_units = false;
-  // Of a one-file: bytes of its header, and whether units are of a GOP of the stream.
+  // Of a one-file: bytes of its header, whether units are of a GOP of the stream, and whether the
+  // weights in force there may be lost.
   Buffer packed_header;
-  bool in_gop = false;
+  bool in_gop = false, fit_lost = false;
 
   gvc_error error = {GVC_OK, -1, 0, 0, ""};
-  std::string text;
+  char text[256];       // no memory is taken to report that there is none
   bool failed = false;  // an error of the stream: final until a seek
 };
 
 namespace {
 
-constexpr uint64_t kMostPixels = uint64_t{1} << 26;
+constexpr uint64_t kMaxPixels = uint64_t{1} << 26;
 constexpr uint32_t kUsualFps = 1000;
+constexpr int kMaxThreads = 1024;
 
-gvc_code fail(gvc_decoder* d, gvc_code code, const char* text) {
-  const bool is_stream = code != GVC_MISUSE && code != GVC_NO_MODEL;
-  d->failed = d->failed || is_stream;
-  d->text = text;
+// `is_final`: the stream cannot go on without a seek.
+gvc_code fail(gvc_decoder* d, gvc_code code, const char* text, bool is_final) {
+  d->failed = d->failed || is_final;
+  std::snprintf(d->text, sizeof d->text, "%s", text);
   d->error = {code, d->reader.packets(), static_cast<int64_t>(d->reader.frames()),
-              d->reader.place(), d->text.c_str()};
+              d->reader.place(), d->text};
   if (d->takes_units) d->error.packet = d->error.frame = d->frames ? d->frames->sent() : 0;
   return code;
+}
+
+bool is_final(Fault fault) {
+  return fault != Fault::misuse && fault != Fault::no_model && fault != Fault::other_hash;
 }
 
 // The result of `call`, or the code of its exception.
@@ -52,13 +60,19 @@ gvc_code guard(gvc_decoder* d, const Call& call) {
   try {
     return call();
   } catch (const StreamError& error) {
-    return fail(d, static_cast<gvc_code>(error.fault), error.what());
+    return fail(d, static_cast<gvc_code>(error.fault), error.what(), is_final(error.fault));
   } catch (const std::bad_alloc&) {
-    return fail(d, GVC_NO_MEMORY, "out of memory");
+    return fail(d, GVC_NO_MEMORY, "out of memory", true);
   } catch (const std::length_error&) {
-    return fail(d, GVC_NO_MEMORY, "out of memory");
+    return fail(d, GVC_NO_MEMORY, "out of memory", true);
+  } catch (const DamagedStream& error) {
+    return fail(d, GVC_DAMAGED, error.what(), true);
+  } catch (const std::invalid_argument& error) {  // numbers of a model that do not fit together
+    return fail(d, GVC_DAMAGED, error.what(), true);
   } catch (const std::exception& error) {
-    return fail(d, GVC_DAMAGED, error.what());
+    return fail(d, GVC_INTERNAL, error.what(), true);
+  } catch (...) {
+    return fail(d, GVC_INTERNAL, "an unknown fault of the library", true);
   }
 }
 
@@ -70,6 +84,24 @@ gvc_code guard_stream(gvc_decoder* d, const Call& call) {
 }
 
 [[noreturn]] void misuse(const char* text) { throw StreamError(Fault::misuse, text); }
+
+template <class T>
+T& at(T* pointer) {
+  if (!pointer) misuse("a null pointer");
+  return *pointer;
+}
+
+// Throws where rows of the picture cannot be read or written: see gvc_picture.
+void check_planes(const gvc_picture& p) {
+  for (int i = 0; i < 3; ++i) {
+    const ptrdiff_t stride = p.stride[i];
+    const ptrdiff_t row = ptrdiff_t{i ? (p.width + 1) / 2 : p.width} * (p.bits == 10 ? 2 : 1);
+    if (!p.plane[i]) misuse("a null pointer");
+    if (stride < row && stride > -row) misuse("a stride is shorter than a row");
+    if (p.bits == 10 && ((reinterpret_cast<uintptr_t>(p.plane[i]) | stride) & 1))
+      misuse("samples of 10 bits are at odd addresses");
+  }
+}
 
 FrameDecoder* open_frames(gvc_decoder& d) {
   if (d.frames || d.takes_units) return d.frames ? &*d.frames : nullptr;
@@ -96,9 +128,9 @@ gvc_code next_unit(gvc_decoder& d, gvc_unit& unit) {
 }
 
 // Packets that a keyframe of a one-file has with it: the `fit` in force, models.
-FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames) {
+FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames, bool fit_lost) {
   FrameDecoder::Gop gop;
-  gop.paints = unit.damage.empty() && unit.find(kEntryHeader);
+  gop.paints = !fit_lost;
   for (const Entry& entry : unit.entries) {
     if ((entry.what != kEntryState && entry.what != kEntryPacket) || !entry.data.size) continue;
     const int kind = kEnd + entry.data.data[0];
@@ -115,7 +147,7 @@ FrameDecoder::Gop read_gop(const TakenApart& unit, FrameDecoder& frames) {
 bool enter_gop(gvc_decoder& d, const TakenApart& unit) {
   const Bytes* packed = unit.find(kEntryHeader);
   if (!packed)  // a keyframe that lost its metadata
-    return d.frames && !unit.obus.empty() && unit.obus[0].type == kObuSequence;
+    return d.frames && unit.begins_sequence();
   if (!d.frames) {
     require(header_size(*packed) == packed->size, "metadata OBU: not a header");
     d.frames.emplace(parse_header(*packed), d.settings);
@@ -128,13 +160,15 @@ bool enter_gop(gvc_decoder& d, const TakenApart& unit) {
 gvc_code send_unit(gvc_decoder& d, Bytes data) {
   const TakenApart unit = take_apart(data);
   std::optional<FrameDecoder::Gop> gop;
+  const bool is_ours = d.frames || unit.find(kEntryHeader) || !unit.damage.empty();
+  if (is_ours && unit.begins_sequence()) d.fit_lost = loses_fit(unit, d.fit_lost);
   if (enter_gop(d, unit)) {
     if (const Bytes* place = unit.find(kEntryPlace); place && !d.frames->sent())
       d.frames->restart(static_cast<int64_t>(Cursor(*place, "metadata OBU").var(kMostFrames)));
-    gop = read_gop(unit, *d.frames);
+    gop = read_gop(unit, *d.frames, d.fit_lost);
     d.in_gop = true;
   }
-  if (!d.in_gop) return GVC_PLAIN;
+  if (!d.in_gop) return GVC_FOREIGN;
   d.frames->send_frame(strip_av1(unit.obus), gop);
   return GVC_OK;
 }
@@ -161,9 +195,9 @@ gvc_code get_picture(gvc_decoder& d, gvc_picture& out) {
   out.frame = picture->frame, out.pts = picture->pts, out.painted = picture->painted;
   if (!out.plane[0]) return GVC_OK;
   const Header& h = d.frames->header();
-  if (out.width != h.width || out.height != h.height || !out.plane[1] || !out.plane[2] ||
-      (out.bits != 8 && out.bits != 10))
+  if (out.width != h.width || out.height != h.height || (out.bits != 8 && out.bits != 10))
     misuse("the picture has other sizes than the header");
+  check_planes(out);
   for (int p = 0; p < 3; ++p)
     write_plane(picture->planes[static_cast<size_t>(p)], p ? (h.width + 1) / 2 : h.width,
                 p ? (h.height + 1) / 2 : h.height, out.bits, d.settings.threads, out.plane[p],
@@ -224,19 +258,25 @@ void fill(const Header& h, gvc_header& out) {
 
 extern "C" {
 
+uint32_t gvc_version(void) { return GVC_VERSION; }
+
 gvc_code gvc_open(const gvc_settings* given, gvc_decoder** decoder) {
-  const gvc_settings s = given ? *given : gvc_settings{sizeof(gvc_settings), 0, 0, 0, 0, 0};
-  if (!decoder || s.size != sizeof s || s.threads < 0 || s.flags & ~3u) return GVC_MISUSE;
+  if (!decoder) return GVC_MISUSE;
+  *decoder = nullptr;
+  gvc_settings s = {};
+  if (given && (given->size < sizeof given->size || given->size > sizeof s)) return GVC_MISUSE;
+  if (given) std::memcpy(&s, given, given->size);
+  if (s.threads < 0 || s.threads > kMaxThreads || s.flags & ~3u) return GVC_MISUSE;
   DecoderSettings settings;
   settings.base_only = s.flags & GVC_BASE_ONLY;
   settings.hash = s.flags & GVC_HASH;
-  settings.threads =
-      s.threads ? s.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  settings.threads = s.threads ? s.threads : clamp(cores, 1, kMaxThreads);
   settings.max_fps = s.max_fps ? s.max_fps : kUsualFps;
-  settings.max_pixels = s.max_pixels ? s.max_pixels : kMostPixels;
+  settings.max_pixels = s.max_pixels ? s.max_pixels : kMaxPixels;
   try {
     *decoder = new gvc_decoder(settings, s.file_size);
-  } catch (const std::exception&) {
+  } catch (...) {
     return GVC_NO_MEMORY;
   }
   return GVC_OK;
@@ -244,13 +284,16 @@ gvc_code gvc_open(const gvc_settings* given, gvc_decoder** decoder) {
 
 void gvc_close(gvc_decoder* d) { delete d; }
 
-void gvc_get_error(const gvc_decoder* d, gvc_error* error) { *error = d->error; }
+void gvc_get_error(const gvc_decoder* d, gvc_error* error) {
+  if (error) *error = d ? d->error : gvc_error{GVC_MISUSE, -1, 0, 0, "a null decoder"};
+}
 
-uint64_t gvc_offset(const gvc_decoder* d) { return d->reader.offset(); }
+uint64_t gvc_offset(const gvc_decoder* d) { return d ? d->reader.offset() : 0; }
 
 gvc_code gvc_send(gvc_decoder* d, const uint8_t* data, size_t size) {
   return guard_stream(d, [&] {
-    if (d->takes_units || (!data && size)) misuse("either gvc_send or gvc_send_unit");
+    if (d->takes_units) misuse("either gvc_send or gvc_send_unit");
+    if (size) at(data);
     d->takes_bytes = true;
     d->reader.send({data, size});
     return GVC_OK;
@@ -259,7 +302,8 @@ gvc_code gvc_send(gvc_decoder* d, const uint8_t* data, size_t size) {
 
 gvc_code gvc_send_unit(gvc_decoder* d, const uint8_t* data, size_t size) {
   return guard_stream(d, [&] {
-    if (d->takes_bytes || (!data && size)) misuse("either gvc_send or gvc_send_unit");
+    if (d->takes_bytes) misuse("either gvc_send or gvc_send_unit");
+    if (size) at(data);
     d->takes_units = true;
     return send_unit(*d, {data, size});
   });
@@ -279,7 +323,7 @@ gvc_code gvc_seek(gvc_decoder* d, int64_t frame) {
       if (frame < 0) misuse("there is no such frame");
       d->reader.seek(static_cast<uint64_t>(frame));
     }
-    d->failed = d->finished = d->in_gop = false;
+    d->failed = d->finished = d->in_gop = d->fit_lost = false;
     if (d->frames) d->frames->restart(d->takes_units ? 0 : frame);
     return GVC_OK;
   });
@@ -289,28 +333,29 @@ gvc_code gvc_get_header(gvc_decoder* d, gvc_header* out) {
   return guard_stream(d, [&] {
     const Header* header = header_of(*d);
     if (!header) return GVC_AGAIN;
-    fill(*header, *out);
+    fill(*header, at(out));
     if (const auto total = d->reader.total_frames()) out->frames = static_cast<int64_t>(*total);
     return GVC_OK;
   });
 }
 
-gvc_code gvc_wants_model(gvc_decoder* d, uint8_t id[8]) {
+gvc_code gvc_missing_model(gvc_decoder* d, uint8_t id[8]) {
   return guard_stream(d, [&] {
     const FrameDecoder* frames = open_frames(*d);
     const std::optional<Id> missing = frames ? frames->missing_painter() : std::nullopt;
     if (!missing) return GVC_AGAIN;
-    std::copy(missing->begin(), missing->end(), id);
+    std::copy(missing->begin(), missing->end(), &at(id));
     return GVC_OK;
   });
 }
 
-gvc_code gvc_give_model(gvc_decoder* d, const uint8_t* data, size_t size) {
+gvc_code gvc_set_model(gvc_decoder* d, const uint8_t* data, size_t size) {
   return guard_stream(d, [&] {
     FrameDecoder* frames = open_frames(*d);
-    if (!frames || !data) misuse("a model comes after the header");
+    if (!frames) misuse("a model comes after the header");
+    at(data);
     try {
-      frames->give_painter({data, size});
+      frames->set_painter({data, size});
     } catch (const StreamError& error) {
       throw StreamError(Fault::no_model, error.what());
     }
@@ -319,24 +364,28 @@ gvc_code gvc_give_model(gvc_decoder* d, const uint8_t* data, size_t size) {
 }
 
 gvc_code gvc_next_unit(gvc_decoder* d, gvc_unit* unit) {
-  return guard_stream(d, [&] { return next_unit(*d, *unit); });
+  return guard_stream(d, [&] { return next_unit(*d, at(unit)); });
 }
 
-gvc_code gvc_give_base(gvc_decoder* d, const gvc_picture* base) {
+gvc_code gvc_send_base(gvc_decoder* d, const gvc_picture* base) {
   return guard_stream(d, [&] {
-    if (!d->frames || !base->plane[0] || !base->plane[1] || !base->plane[2])
-      misuse("a base picture comes after its unit");
+    if (!d->frames) misuse("a base picture comes after its unit");
+    for (void* plane : at(base).plane)
+      if (!plane) misuse("a null pointer");
     if (d->frames->current()) return GVC_AGAIN;
+    if (!d->frames->fits(base->width, base->height, base->bits))
+      return fail(d, GVC_DAMAGED, "the base picture is of another size", false);
+    check_planes(*base);
     PictureView view{{}, {}, base->width, base->height, base->bits};
     std::copy_n(base->plane, 3, view.plane);
     std::copy_n(base->stride, 3, view.stride);
-    d->frames->give_base(view);
+    d->frames->send_base(view);
     return GVC_OK;
   });
 }
 
 gvc_code gvc_get_picture(gvc_decoder* d, gvc_picture* picture) {
-  return guard(d, [&] { return get_picture(*d, *picture); });
+  return guard(d, [&] { return get_picture(*d, at(picture)); });
 }
 
 gvc_code gvc_set_look(gvc_decoder* d, int32_t look, int32_t tokens) {
@@ -349,7 +398,7 @@ gvc_code gvc_set_look(gvc_decoder* d, int32_t look, int32_t tokens) {
 }
 
 gvc_code gvc_get_hashes(gvc_decoder* d, gvc_hashes* hashes) {
-  return guard(d, [&] { return get_hashes(*d, *hashes); });
+  return guard(d, [&] { return get_hashes(*d, at(hashes)); });
 }
 
 }  // extern "C"

@@ -1,6 +1,9 @@
 #include "decoder/metadata_obu.hpp"
 
+#include <algorithm>
+
 #include "format/checksums.hpp"
+#include "format/packets.hpp"
 
 namespace gv {
 namespace {
@@ -50,6 +53,15 @@ std::vector<Entry> parse_entries(Bytes body) {
             code::kMetadataObu);
   }
   return entries;
+}
+
+bool loses_fit(const TakenApart& key, bool before) {
+  if (!key.damage.empty() || !key.find(kEntryHeader)) return true;
+  const auto is_stated = [](const Entry& entry) {
+    const bool is_fit = entry.data.size && kEnd + entry.data.data[0] == kFit;
+    return entry.what == kEntryState || (entry.what == kEntryPacket && is_fit);
+  };
+  return before && std::none_of(key.entries.begin(), key.entries.end(), is_stated);
 }
 
 TakenApart take_apart(Bytes unit) {

@@ -30,7 +30,13 @@ struct TakenApart {
 
   // Data of the first entry of a type, or null.
   const Bytes* find(int what) const;
+  // Whether it begins with a sequence header, as every keyframe does.
+  bool begins_sequence() const { return !obus.empty() && obus[0].type == kObuSequence; }
 };
+
+// Whether the weights in force in the GOP of a keyframe may be lost, as those of the GOP before were
+// (`before`): its OBU is damaged, or it follows such a GOP and its writer repeats no weights.
+bool loses_fit(const TakenApart& key, bool before);
 
 // Views of a temporal unit. Throws `StreamError` where its OBUs do not fit into each other.
 TakenApart take_apart(Bytes unit);

@@ -31,7 +31,7 @@ class Host {
       base.plane[p] = samples.data();
       base.stride[p] = 2 * (p ? (columns + 1) / 2 : columns);
     }
-    const gvc_code code = gvc_give_base(decoder, &base);
+    const gvc_code code = gvc_send_base(decoder, &base);
     if (code != GVC_OK) return code;
     std::vector<uint8_t> out(static_cast<size_t>(header.width) * header.height * 2);
     gvc_picture picture = {};
@@ -39,7 +39,8 @@ class Host {
     picture.bits = seed_ & 256 ? 8 : 10;
     for (int p = 0; p < 3; ++p) {
       picture.plane[p] = out.data();
-      picture.stride[p] = picture.bits / 8 * (p ? (header.width + 1) / 2 : header.width);
+      picture.stride[p] = p ? (header.width + 1) / 2 : header.width;
+      if (picture.bits == 10) picture.stride[p] *= 2;
     }
     require(gvc_get_picture(decoder, &picture) == GVC_OK && picture.frame >= 0);
     return GVC_OK;

@@ -5,7 +5,7 @@
  *
  *     bytes of a .gvc file ── gvc_send ──────┐                       ┌── gvc_next_unit ──► AV1 decoder
  *     units of a one-file ─── gvc_send_unit ─┴──► gvc_decoder ───────┤                          │
- *     painter's file ──────── gvc_give_model ──►    ▲       │        └── gvc_give_base ◄────────┘
+ *     painter's file ──────── gvc_set_model ───►    ▲       │        └── gvc_send_base ◄────────┘
  *                                                   look    └─────────► gvc_get_picture, gvc_get_hashes
  *
  * A .gvc file, from start to end or after gvc_seek (examples/decode_with_dav1d.c is complete):
@@ -18,7 +18,7 @@
  *         code = n > 0 ? gvc_send(d, buffer, n) : gvc_flush(d);
  *       } else if (code == GVC_OK) ...                     // to the AV1 decoder
  *       else break;                                        // GVC_END, or an error
- *       for each picture of the AV1 decoder:  gvc_give_base(d, &base);  gvc_get_picture(d, &out);
+ *       for each picture of the AV1 decoder:  gvc_send_base(d, &base);  gvc_get_picture(d, &out);
  *     }
  *
  * Units: sizes and offsets are bytes; picture sizes are luma samples; times are ticks of
@@ -29,11 +29,36 @@
  * Memory of the library stays valid as long as its call says. Nothing is freed by the caller except
  * the decoder.
  *
+ * Null pointers: gvc_open allows null `settings`, gvc_close a null decoder, gvc_send and
+ * gvc_send_unit null `data` of size 0, gvc_get_picture null planes. Any other null pointer is
+ * GVC_MISUSE, or has no effect if the call returns no code (gvc_offset gives 0).
+ *
  * Threads: calls on one decoder must not overlap; it may move between threads. Decoders do not
  * share anything but a pool of threads that paint. A decoder does not survive fork().
  *
  * Hostile input: any bytes end in a code. Sizes are checked against the format's limits and the
- * settings before memory is taken. Errors of the stream are final until gvc_seek.
+ * settings before memory is taken, and memory for painting is taken only when a base picture of the
+ * right size has come: a file takes as much as its pictures need, whatever its header says.
+ *
+ * Errors: GVC_MISUSE, GVC_NO_MODEL, GVC_OTHER_HASH and GVC_DAMAGED of a base picture of another
+ * size leave the decoder as it was. All others are final: later calls return them again until
+ * gvc_seek.
+ * Every call can return GVC_OK, GVC_MISUSE, GVC_NO_MEMORY and GVC_INTERNAL. Further codes:
+ *
+ *                        AGAIN END FOREIGN DAMAGED NEWER OTHER_HASH LIMIT UNSUPPORTED NO_MODEL
+ *     gvc_send_unit                   x       x      x                x        x         x
+ *     gvc_get_header       x                  x      x
+ *     gvc_missing_model    x                  x      x                x        x
+ *     gvc_set_model                           x      x                x        x         x
+ *     gvc_next_unit        x    x             x      x                x        x         x
+ *     gvc_send_base        x                  x      x                x                  x
+ *     gvc_get_picture      x
+ *     gvc_set_look                            x      x                x        x
+ *     gvc_get_hashes       x                                 x
+ *
+ * Versions: with the same major version, programs run with any later libgvc. gvc_settings may get
+ * further fields at its end, and zeros in them are the defaults. All other structures keep their
+ * fields; new facts get new calls. Enumerations may get further values.
  */
 #ifndef GVC_H
 #define GVC_H
@@ -55,6 +80,8 @@ extern "C" {
 
 #define GVC_VERSION_MAJOR 1
 #define GVC_VERSION_MINOR 1
+#define GVC_VERSION_PATCH 0
+#define GVC_VERSION (GVC_VERSION_MAJOR << 16 | GVC_VERSION_MINOR << 8 | GVC_VERSION_PATCH)
 
 typedef struct gvc_decoder gvc_decoder;
 
@@ -63,7 +90,7 @@ typedef enum gvc_code {
   GVC_OK = 0,
   GVC_AGAIN = 1,        /* nothing to give yet: send more, or take the picture first */
   GVC_END = 2,          /* the stream is complete */
-  GVC_PLAIN = 3,        /* gvc_send_unit: an AV1 unit that no gvcodec stream owns */
+  GVC_FOREIGN = 3,      /* gvc_send_unit: an AV1 unit that no gvcodec stream owns */
   GVC_DAMAGED = -3,     /* the stream breaks the specification */
   GVC_NEWER = -4,       /* the stream is whole, but of another version of the format */
   GVC_OTHER_HASH = -5,  /* pictures differ from the encoder's */
@@ -71,7 +98,8 @@ typedef enum gvc_code {
   GVC_NO_MEMORY = -7,
   GVC_UNSUPPORTED = -8, /* base vvc or gvc1d: not in this library yet */
   GVC_NO_MODEL = -9,    /* the painter's file is missing, or another file was given */
-  GVC_MISUSE = -10      /* a call that this page does not allow */
+  GVC_MISUSE = -10,     /* a call that this page does not allow */
+  GVC_INTERNAL = -11    /* a fault of the library or of its environment, such as $GVCODEC_CPU */
 } gvc_code;
 
 enum {
@@ -81,9 +109,9 @@ enum {
 
 /* Zeros are the defaults. */
 typedef struct gvc_settings {
-  uint32_t size;       /* sizeof(gvc_settings) */
+  uint32_t size;       /* sizeof(gvc_settings); fields beyond a smaller size are zero */
   uint32_t flags;      /* GVC_BASE_ONLY | GVC_HASH */
-  int32_t threads;     /* that paint, the calling one included; 0: one for each processor */
+  int32_t threads;     /* 1…1024 that paint, with the caller's; 0: one for each processor */
   uint32_t max_fps;    /* frames for each second that the stream plays; 0: 1000 */
   uint64_t max_pixels; /* luma samples of a picture; 0: 2^26, the format's own limit */
   uint64_t file_size;  /* bytes of the file that gvc_send gets; 0: unknown, so gvc_seek fails */
@@ -119,9 +147,11 @@ typedef struct gvc_unit {
   int32_t key;   /* a decoder may begin here; after gvc_seek it must be flushed first */
 } gvc_unit;
 
-/* Samples are uint8_t for 8 bits; for 10 bits uint16_t of this machine, 0…1023. */
+/* Samples are uint8_t for 8 bits; for 10 bits uint16_t of this machine, 0…1023, at even addresses.
+ * Rows must not overlap, but may follow each other upwards (a negative stride). GVC_MISUSE for
+ * 10-bit planes or strides that are odd, and for strides shorter than a row. */
 typedef struct gvc_picture {
-  void* plane[3];      /* Y, U, V; only read by gvc_give_base */
+  void* plane[3];      /* first row of Y, U, V; only read by gvc_send_base */
   ptrdiff_t stride[3]; /* bytes from one row to the next */
   int32_t width, height, bits;
   int32_t painted; /* out: 0 for a base picture */
@@ -144,17 +174,22 @@ typedef struct gvc_error {
   int64_t packet;   /* packets before the one at fault; -1: the header, or no packet at all */
   int64_t frame;    /* frames before it */
   uint64_t offset;  /* bytes of the file before it */
-  const char* text; /* English, one line; valid until the next call */
+  const char* text; /* English, one line of at most 255 bytes; valid until the next call */
 } gvc_error;
+
+/* GVC_VERSION of the library that runs. */
+GVC_API uint32_t gvc_version(void);
 
 /* --- A decoder ------------------------------------------------------------------------------- */
 
-/* Opens a decoder. `settings` may be null. Returns GVC_NO_MEMORY, GVC_MISUSE for settings of
- * another size. */
+/* Opens a decoder. `settings` may be null: all defaults. Returns GVC_NO_MEMORY, or GVC_MISUSE for
+ * settings that are larger than this library knows, unknown flags and numbers out of range;
+ * `*decoder` is null then. */
 GVC_API gvc_code gvc_open(const gvc_settings* settings, gvc_decoder** decoder);
 /* Frees the decoder and all of its memory; null is allowed. */
 GVC_API void gvc_close(gvc_decoder* decoder);
-/* The last code below 0 that a call on this decoder returned, and where. */
+/* The last code below 0 that a call on this decoder returned, and where. GVC_MISUSE for a null
+ * decoder. */
 GVC_API void gvc_get_error(const gvc_decoder* decoder, gvc_error* error);
 
 /* --- Input: either gvc_send or gvc_send_unit --------------------------------------------------- */
@@ -165,12 +200,13 @@ GVC_API uint64_t gvc_offset(const gvc_decoder* decoder);
 /* Takes the next bytes of a .gvc stream, as many as the caller likes; they are copied. Call it when
  * gvc_next_unit says GVC_AGAIN: earlier data only waits in memory. */
 GVC_API gvc_code gvc_send(gvc_decoder* decoder, const uint8_t* data, size_t size);
-/* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_PLAIN: the
- * unit belongs to no stream of ours, so it has no place here and base pictures of it must not be
- * given. Damaged metadata is no error: its GOP gives base pictures. Hashes of a one-file are not
+/* Takes the next temporal unit of the AV1 track of a one-file (.mp4, .mkv, .webm). GVC_FOREIGN:
+ * the unit belongs to no stream of ours, so it has no place here and base pictures of it must not
+ * be sent. Damaged metadata of a keyframe is no error: its GOP gives base pictures, and so do those
+ * after it up to a keyframe that repeats the weights in force. Hashes of a one-file are not
  * checked. */
 GVC_API gvc_code gvc_send_unit(gvc_decoder* decoder, const uint8_t* data, size_t size);
-/* No more input follows. GVC_DAMAGED where the stream is cut off. */
+/* No more input follows. gvc_next_unit then gives GVC_DAMAGED if the stream is cut off. */
 GVC_API gvc_code gvc_flush(gvc_decoder* decoder);
 /* Continues at the GOP that holds `frame`: units that wait are dropped, and the first unit is its
  * keyframe. Needs `file_size`. With gvc_send_unit: the next unit with a keyframe of the stream
@@ -182,20 +218,21 @@ GVC_API gvc_code gvc_seek(gvc_decoder* decoder, int64_t frame);
 /* GVC_AGAIN before the header was read. */
 GVC_API gvc_code gvc_get_header(gvc_decoder* decoder, gvc_header* header);
 /* GVC_OK and the id of a painter that is missing; GVC_AGAIN where none is. Embedded models are
- * taken from the stream. While one is missing, gvc_give_base gives GVC_NO_MODEL. */
-GVC_API gvc_code gvc_wants_model(gvc_decoder* decoder, uint8_t id[8]);
+ * taken from the stream. While one is missing, gvc_send_base gives GVC_NO_MODEL. */
+GVC_API gvc_code gvc_missing_model(gvc_decoder* decoder, uint8_t id[8]);
 /* The painter's safetensors file, whole; it is copied. GVC_NO_MODEL for another file than the one
  * that the header names, or one that is no painter. */
-GVC_API gvc_code gvc_give_model(gvc_decoder* decoder, const uint8_t* data, size_t size);
+GVC_API gvc_code gvc_set_model(gvc_decoder* decoder, const uint8_t* data, size_t size);
 
 /* --- Pictures ---------------------------------------------------------------------------------- */
 
 /* The next unit for the AV1 decoder. GVC_AGAIN: send more. GVC_END: there is no more. */
 GVC_API gvc_code gvc_next_unit(gvc_decoder* decoder, gvc_unit* unit);
 /* Takes the base picture of the earliest unit whose picture has not come, film grain not applied:
- * coded_width × coded_height samples of 8 or 10 bits (GVC_DAMAGED otherwise). Scales, hashes and
- * paints it before returning. GVC_AGAIN: take the picture before first. */
-GVC_API gvc_code gvc_give_base(gvc_decoder* decoder, const gvc_picture* base);
+ * coded_width × coded_height samples of 8 or 10 bits. Scales, hashes and paints it before
+ * returning. GVC_DAMAGED for another size or number of bits (the picture is not taken, and another
+ * one may be sent), or samples above 1023 (final). GVC_AGAIN: take the picture before first. */
+GVC_API gvc_code gvc_send_base(gvc_decoder* decoder, const gvc_picture* base);
 /* Writes the next picture. The caller sets plane, stride, width, height as the header has them, and
  * bits 8 or 10, independent of the header; the library fills in the rest. Null planes: only
  * frame, pts and painted are filled in, and the picture still waits. GVC_AGAIN: there is none. */

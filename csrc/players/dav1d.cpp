@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <mutex>
 #include <unordered_map>
 
@@ -34,12 +35,12 @@ const Library* library_of(const PaintedStream* stream, void* caller) {
   return stream ? &stream->library : find_library(caller);
 }
 
-// dav1d's own allocator needs memory that only dav1d has.
-bool can_paint(const Library& library, const Settings& settings) {
+// Why pictures of a decoder with these settings cannot be painted; null if they can.
+const char* find_obstacle(const Library& library, const Settings& settings) {
   Dl_info info;
-  return (library.major == 6 || library.major == 7) &&
-         dladdr(reinterpret_cast<void*>(settings.allocator.alloc), &info) &&
-         info.dli_fbase != library.base;
+  const bool is_own = !dladdr(reinterpret_cast<void*>(settings.allocator.alloc), &info) ||
+                      info.dli_fbase == library.base;
+  return is_own ? "the program leaves the memory of pictures to dav1d" : nullptr;
 }
 
 }  // namespace
@@ -48,9 +49,22 @@ EXPORT int dav1d_open(Context** out, const Settings* settings) {
   const Library* library = find_library(CALLER);
   if (!library) return -ENOSYS;
   const int code = library->open(out, settings);
-  if (code || !can_paint(*library, *settings)) return code;
-  const std::lock_guard<std::mutex> lock(mutex);
-  streams[*out] = std::make_unique<PaintedStream>(*library, *settings);
+  if (code) return code;
+  if (library->major != 6 && library->major != 7) {
+    static std::once_flag once;
+    std::call_once(once, [] {
+      std::fputs("gvcodec: base frames are shown: this libdav1d is neither .so.6 nor .so.7\n",
+                 stderr);
+    });
+    return code;
+  }
+  try {
+    const char* obstacle = find_obstacle(*library, *settings);
+    auto stream = std::make_unique<PaintedStream>(*library, *settings, obstacle);
+    const std::lock_guard<std::mutex> lock(mutex);
+    streams.insert_or_assign(*out, std::move(stream));
+  } catch (const std::exception&) {  // it shows base pictures
+  }
   return code;
 }
 
@@ -68,7 +82,7 @@ EXPORT int dav1d_send_data(Context* context, Data* in) try {
   const Library* library = library_of(stream, CALLER);
   if (!library) return -ENOSYS;
   return stream && in ? stream->send(context, in) : library->send_data(context, in);
-} catch (const std::bad_alloc&) {
+} catch (const std::exception&) {
   return -ENOMEM;
 }
 
@@ -76,12 +90,12 @@ EXPORT int dav1d_get_picture(Context* context, Picture* out) {
   PaintedStream* stream = stream_of(context);
   const Library* library = library_of(stream, CALLER);
   const int code = library ? library->get_picture(context, out) : -ENOSYS;
-  if (code || !stream) return code;
+  if (code || !stream || !stream->paint(*out)) return code;
   try {
-    if (!stream->paint(*out)) return code;
     const std::lock_guard<std::mutex> lock(mutex);
     pictures.insert_or_assign(out->data[0], Owner{library, stream->allocator});
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
+    stream->allocator.release(out, stream->allocator.cookie);
     library->picture_unref(out);
     return -ENOMEM;
   }

@@ -35,9 +35,10 @@ struct Picture {
   DataProps m;
 };
 
-// Its last field; .so.7 has one more before it.
+// Bytes before its last field; .so.7 has one more field before it.
+constexpr size_t allocator_data_at(int major) { return major == 6 ? 256 : 264; }
 inline void*& allocator_data(Picture& picture, int major) {
-  return *reinterpret_cast<void**>(reinterpret_cast<char*>(&picture) + (major == 6 ? 256 : 264));
+  return *reinterpret_cast<void**>(reinterpret_cast<char*>(&picture) + allocator_data_at(major));
 }
 
 struct Allocator {

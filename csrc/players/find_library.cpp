@@ -44,7 +44,7 @@ std::unique_ptr<Library> load(const char* caller) {
 
 }  // namespace
 
-const Library* find_library(void* caller) {
+const Library* find_library(void* caller) try {
   static std::mutex mutex;
   static auto* known = new std::map<void*, std::unique_ptr<Library>>;  // by the caller's module
   const Dl_info info = info_of(caller);
@@ -53,6 +53,8 @@ const Library* find_library(void* caller) {
   std::unique_ptr<Library>& library = (*known)[info.dli_fbase];
   if (!library) library = load(info.dli_fname);
   return library.get();
+} catch (const std::exception&) {
+  return nullptr;
 }
 
 }  // namespace dav1d

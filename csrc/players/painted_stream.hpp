@@ -12,14 +12,15 @@ namespace dav1d {
 
 class PaintedStream {
  public:
-  PaintedStream(const Library& of, const Settings& settings);
+  // `obstacle`: why nothing can be painted, or null. It is reported for streams of gvcodec.
+  PaintedStream(const Library& of, const Settings& settings, const char* obstacle);
 
   // As dav1d_send_data. dav1d gets units of gvcodec without our metadata, since dav1d 1.0 prints a
   // line for each; any other AV1 as it is.
   int send(Context* context, Data* in);
-  // Replaces the base picture by the painted one, in memory of `allocator`. False, and nothing
-  // changes, where it cannot be painted.
-  bool paint(Picture& picture);
+  // Replaces the base picture by the painted one, in memory of `allocator`. False, and the picture
+  // is as before, if it cannot be painted.
+  bool paint(Picture& picture) noexcept;
   // After dav1d_flush: the next unit is a keyframe.
   void flush();
 
@@ -30,21 +31,25 @@ class PaintedStream {
   struct Unit {
     gv::Buffer data;
     int64_t tag, offset;  // DataProps::offset inside dav1d, and the host's
-    bool has_metadata;
+    bool has_metadata, has_header, loses_fit;
   };
 
   int send_without_metadata(Context* context, Data& in, const gv::Buffer& clean);
   bool open_unit(const Unit& unit);
-  bool paint_into(Picture& picture, const Picture& base);
-  void give_up(const char* reason = nullptr);
+  const char* paint_into(Picture& picture, const Picture& base);
+  void warn(const char* reason);
+  void give_up(const char* reason);
 
   const int threads_;
+  const uint64_t max_pixels_;  // of a picture, 0: no limit of the host
+  const char* const obstacle_;
   // VLC's pictures keep the size of base pictures, which is another one for reduced and odd sizes.
   bool can_resize_;
   std::unique_ptr<gvc_decoder, void (*)(gvc_decoder*)> decoder_{nullptr, gvc_close};
   std::deque<Unit> units_;  // whose pictures have not come
   int64_t next_tag_ = INT64_MIN + 1;
   bool is_ours_ = false, has_warned_ = false;
+  bool fit_lost_ = false;  // since the last keyframe sent (`gv::loses_fit`)
 };
 
 }  // namespace dav1d

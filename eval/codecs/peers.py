@@ -27,12 +27,13 @@ class Entry:
     are searched for with the fast preset, whose size at the same quality number differs by a few
     per cent only. `scale`: pictures are coded at this part of their size, and shown at all of it
     (both Lanczos); such rows are looked for at low rates alone and belong to the curve of the full
-    size."""
+    size. `noises`: rows more of the same streams, with noise of so many levels on decoded luma."""
 
     peer: Peer
     q_guess: int
     quicker: bool = False
     scale: Fraction = Fraction(1)
+    noises: tuple[float, ...] = ()
 
 
 #: Rates (bpp) below which smaller sizes are tried.
@@ -62,6 +63,11 @@ PEERS = {
     "svtav1-tuned": Entry(
         _svt("SVT-AV1 keeping texture", ":ac-bias=4:enable-cdef=0:enable-restoration=0"), 50
     ),
+    "svtav1-tuned-noise": Entry(
+        _svt("SVT-AV1 keeping texture", ":ac-bias=4:enable-cdef=0:enable-restoration=0"),
+        50,
+        noises=(0.5, 1, 2),
+    ),
     "svtav1-grain": Entry(_svt("SVT-AV1 + film grain", ":film-grain=8"), 50),
     "svtav1-grain4": Entry(_svt("SVT-AV1 + film grain 4", ":film-grain=4"), 50),
     "svtav1-grain16": Entry(_svt("SVT-AV1 + film grain 16", ":film-grain=16"), 50),
@@ -76,6 +82,7 @@ _FORMS: dict[str, tuple[Literal["low", "random"], str]] = {
 #: conversion.
 _DECODE = ("{ffmpeg}", "-v", "error", "-y", "-threads", "{threads}", "-i", "{stream}")
 _DECODE += ("-fps_mode", "passthrough")
+_WITH_NOISE = ("{python}", "-m", "eval.noise", "{stream}", "{output}", "--threads", "{threads}")
 _TO_Y4M = ("-f", "yuv4mpegpipe", "-strict", "-1", "{output}")
 
 
@@ -110,7 +117,8 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
         f"{name}-{form}",
         f"{peer.label} {delay_label}",
         (*before, *preset, *after),
-        {"": (*_DECODE, *up, *_TO_Y4M)},
+        {"": (*_DECODE, *up, *_TO_Y4M)}
+        | {f"noise-{noise:g}": (*_WITH_NOISE, f"{noise:g}") for noise in entry.noises},
         peer.quality_range,
         entry.q_guess,
         peer.muxer,

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eval import quick
 from eval.colour import Planes
-from eval.experiments import kept_out
 from eval.frames import Loaded
 from eval.metrics import METRICS, Measurer
 from eval.points.bd import ALL_RATES, bd_rate
@@ -122,17 +122,17 @@ def code(
     """Bytes of a file, and its frames in 8 bits by output."""
     if codec != "gvcodec":
         words = f"svt:p4:{params}".rstrip(":")
-        size, decoded_frames = kept_out.code(words, source.frames, source.format, q)
+        size, decoded_frames = quick.code(words, source.frames, source.format, q)
         return size, {output: decoded() for output, decoded in decoded_frames.items()}
     stream = io.BytesIO()
     params = f"{NEUTRAL}:{params}".rstrip(":")
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, encoder_params=params)
-    wide = ((kept_out.wide(planes), None) for planes in source.frames)
+    wide = ((quick.wide(planes), None) for planes in source.frames)
     encode_stream(Encoder(source.format, config), stream, wide)
     data = stream.getvalue()
     return len(data), {
         output: [
-            kept_out.narrow(planes)
+            quick.narrow(planes)
             for planes in decode_planes(data, fidelity=output == "base", threads=1)
         ]
         for output in outputs
@@ -150,8 +150,8 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     until = time.monotonic() + options.seconds
     for clip in options.clips:
-        path = kept_out.find_clip(options.data, clip)
-        source = Source(clip, *kept_out.read(path, options.samples, FRAMES))
+        path = quick.find_clip(options.data, clip)
+        source = Source(clip, *quick.read(path, options.samples, FRAMES))
         size = [str(side) for side in (source.format.width, source.format.height)]
         measured_points = {
             (row["setting"], row["codec"], float(row["q"]), row["output"])
@@ -178,7 +178,7 @@ def _measure_clip(
     every = {name: EVERY[name] for name in options.judges} | (
         {"dists": options.dists} if "dists" in options.judges else {}
     )
-    judge = kept_out.measurer(source.frames, fmt.frame_rate, every, fmt.colour.matrix)
+    judge = quick.measurer(source.frames, fmt.frame_rate, every, fmt.colour.matrix)
     for (setting, codec, q), outputs in pieces.items():
         if not outputs:
             continue
@@ -210,7 +210,7 @@ def change(anchor: Rows, other: Rows, metric: str) -> float | None:
     if min(len(first), len(second)) < 2:
         return None
     if metric == "flicker":
-        return kept_out.ratio(first, second)
+        return quick.ratio(first, second)
     # A screening of settings with three qualities, which no report shows.
     return bd_rate(first, second, METRICS[metric].higher_is_better, ALL_RATES, 3).percent
 

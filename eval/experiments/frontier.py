@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from eval.experiments.kept_out import BANDS, TARGETS, by_clip, size_of
 from eval.metrics import METRICS
 from eval.points.bd import bd_rate
+from eval.quick import BANDS, TARGETS, by_clip, size_of
 from eval.report.figures import SETTINGS
 from eval.tools import markdown, read_rows
 

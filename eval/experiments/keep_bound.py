@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 
 from eval.colour import Planes
-from eval.experiments.kept_out import code, measurer, read
 from eval.experiments.token_gate import find_q
 from eval.frames import Loaded
 from eval.metrics import network
 from eval.metrics.flicker import BLOCK, MotionField, block_flicker, block_means
+from eval.quick import code, measurer, read
 from eval.tools import append_rows, markdown, read_rows
 from eval.video import Clip
 

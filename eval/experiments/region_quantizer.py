@@ -32,7 +32,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from eval.experiments import base_settings, kept_out
+from eval import quick
+from eval.experiments import base_settings
 from eval.experiments.base_settings import Source
 from eval.frames import Loaded
 from eval.metrics import METRICS
@@ -128,11 +129,11 @@ def code(
     stream = io.BytesIO()
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1)
     with patch.object(standard_encoder, "open_encoder", open_app):
-        frames = ((kept_out.wide(planes), None) for planes in source.frames)
+        frames = ((quick.wide(planes), None) for planes in source.frames)
         encode_stream(Encoder(source.format, config), stream, frames)
     data = stream.getvalue()
     base, painted = (
-        [kept_out.narrow(planes) for planes in decode_planes(data, fidelity=only, threads=1)]
+        [quick.narrow(planes) for planes in decode_planes(data, fidelity=only, threads=1)]
         for only in (True, False)
     )
     return len(data), base, painted
@@ -148,8 +149,8 @@ def ratios(source: Source, base: Sequence[Planes], q: float) -> NDArray[np.float
     none = torch.zeros(1)
     maps = []
     for number in range(STEP // 2, len(base), STEP):
-        luma, chroma = to_tensors(kept_out.wide(base[number]))
-        reference = to_tensors(kept_out.wide(source.frames[number]))
+        luma, chroma = to_tensors(quick.wide(base[number]))
+        reference = to_tensors(quick.wide(source.frames[number]))
         luma.requires_grad_(True)
         batch = Batch(
             (luma[:, None], chroma[:, None]),
@@ -213,10 +214,10 @@ def measure(options: argparse.Namespace) -> None:
     """Rows that the CSV lacks."""
     torch.set_num_threads(1)
     for clip in options.clips:
-        path = kept_out.find_clip(options.data, clip)
-        source = Source(clip, *kept_out.read(path, options.samples, FRAMES))
+        path = quick.find_clip(options.data, clip)
+        source = Source(clip, *quick.read(path, options.samples, FRAMES))
         fmt = source.format
-        judge = kept_out.measurer(source.frames, fmt.frame_rate, EVERY, fmt.colour.matrix)
+        judge = quick.measurer(source.frames, fmt.frame_rate, EVERY, fmt.colour.matrix)
         measured_points = {
             (row["clip"], row["map"], float(row["strength"]), float(row["q"]))
             for row in read_rows(options.out)

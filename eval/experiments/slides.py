@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from eval.experiments.kept_out import narrow, read, wide
+from eval.quick import narrow, read, wide
 from eval.tools import append_rows
 from gvcodec import perceptual
 from gvcodec.base import open_encoder

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.experiments.kept_out import narrow, read, wide
 from eval.experiments.slides import as_rgb
+from eval.quick import narrow, read, wide
 from eval.tools import append_rows
 from gvcodec import perceptual
 from gvcodec.api.decoded_frames import decode_planes

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from eval.colour import Planes
-from eval.experiments.kept_out import code, decode, measurer, read, wide
 from eval.frames import Loaded
+from eval.quick import code, decode, measurer, read, wide
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig

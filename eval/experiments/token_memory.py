@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.experiments.kept_out import read, wide
+from eval.quick import read, wide
 from gvcodec.base import open_encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.painter.token_coding import LARGEST, round_integers

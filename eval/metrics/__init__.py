@@ -6,14 +6,16 @@ CPU the costly ones look at some frames only: LPIPS-Alex at one frame in 4, MS-S
 at one in 8, DISTS, LPIPS-VGG and Wasserstein distortion at one in 16. The frame within each group
 is a fixed pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets
 the sampling.
-ColorVideoVDP gives one value for a video: on a CPU for its middle quarter.
+ColorVideoVDP gives one value for a video: on a CPU for its middle quarter. Dithered metrics add
+noise to both pictures first (`gvcodec.perceptual.dither`), so that noise in one of them counts for
+little.
 A new metric: a record in `METRICS`, its module, its call in `Measurer`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
 
 #: Compare features of networks, whose weights are not shipped.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
+#: Distances of `NETWORKS` after noise on both pictures, by name.
+DITHERED = {
+    "lpips_alex_dithered": "lpips_alex",
+    "lpips_alex_dithered_2": "lpips_alex",
+    "dists_dithered": "dists",
+}
+#: Noise in levels of those that have less than `gvcodec.perceptual.dither.SIGMA`.
+_WEAK_DITHER = {"lpips_alex_dithered_2": 2.0}
+#: Of the noise; a dithered metric is the mean over them.
+DITHER_SEEDS = (1, 2)
 #: Look at a video as a whole, not at single frames.
 _WHOLE = ("vmaf", "vmaf_neg", "xpsnr", "cvvdp")
 #: Compare changes from the previous frame.
@@ -77,11 +89,15 @@ METRICS = {
         Metric("wasserstein", "Wasserstein", "", False, 4, every=16),
         Metric("vmaf_neg", "VMAF-NEG", "", True, 2),
         Metric("tof", "tOF", "", False, 3, every=4),
+        Metric("lpips_alex_dithered", "LPIPS-Alex dithered", "", False, 4, every=8),
+        Metric("lpips_alex_dithered_2", "LPIPS-Alex dithered by 2", "", False, 4, every=8),
+        Metric("dists_dithered", "DISTS dithered", "", False, 4, every=24, trained=True),
     )
 }
 #: Measured on request only. LPIPS-VGG is a training loss, Wasserstein distortion sees the same
-#: features, and both cost as much as DISTS; VMAF-NEG and tOF have a relative among the others.
-ON_REQUEST = ("lpips_vgg", "wasserstein", "vmaf_neg", "tof")
+#: features, and both cost as much as DISTS; VMAF-NEG and tOF have a relative among the others;
+#: dithered metrics cost twice the plain ones.
+ON_REQUEST = ("lpips_vgg", "wasserstein", "vmaf_neg", "tof", *DITHERED)
 DEFAULT = tuple(name for name in METRICS if name not in ON_REQUEST)
 
 
@@ -118,7 +134,8 @@ def missing(names: Iterable[str]) -> dict[str, str]:
     weights."""
     reasons = {}
     for name in names:
-        if name in NETWORKS and (reason := _without_weights()) and not _is_published(name):
+        plain = DITHERED.get(name, name)
+        if plain in NETWORKS and (reason := _without_weights()) and not _is_published(plain):
             reasons[name] = reason
         if name in filters.FILTERS and not ffmpeg_has("filter", filters.FILTERS[name]):
             reasons[name] = (
@@ -175,10 +192,14 @@ def looked_at(every: Mapping[str, int]) -> str:
     )
 
 
-def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]:
-    """The record of one metric in a run's JSON."""
+def summary(
+    name: str, frames: list[int], values: list[float], draws: Sequence[Sequence[float]] = ()
+) -> dict[str, Any]:
+    """The record of one metric in a run's JSON. `draws`: for each frame its values with each noise
+    of a dithered metric; `spread` is the range of their means."""
     better = METRICS[name].higher_is_better
-    return {
+    spread = {"spread": float(np.ptp(np.mean(draws, 0)))} if draws else {}
+    return spread | {
         "frames": frames,
         "values": [round(v, 6) for v in values],
         "mean": float(np.mean(values)),
@@ -208,10 +229,14 @@ def network(name: str, device: str) -> Any:
     return module.to(device, memory_format=torch.channels_last)
 
 
-def _network_input(picture: NDArray[np.float32], device: str) -> torch.Tensor:
+def _network_input(
+    picture: NDArray[np.float32], device: str, add: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """`add`: adds noise to a picture."""
     import torch
 
-    x = torch.from_numpy(picture)[None].to(device, memory_format=torch.channels_last)
+    x = add(torch.from_numpy(picture)[None])
+    x = x.to(device, memory_format=torch.channels_last)
     # Pictures below 32 pixels do not survive the pooling steps: repeat their edge.
     short = [max(0, 32 - s) for s in x.shape[2:]]
     return (
@@ -229,7 +254,7 @@ class Measurer:
         self.clip, self.every, self.device = clip, dict(every), device
         self._motion: dict[int, MotionField] = {}
         self._flows: dict[int, NDArray[np.float32]] = {}
-        self._maps: dict[tuple[str, int], list[torch.Tensor]] = {}
+        self._maps: dict[tuple[str, int, int], list[torch.Tensor]] = {}
         self._map_bytes = 0
 
     def __call__(self, decoded: RawVideo) -> dict[str, dict[str, Any]]:
@@ -239,6 +264,7 @@ class Measurer:
         for name in _PAIRS & set(frames):
             frames[name] = [i for i in frames[name] if i > 0] or [self.clip.raw.frames - 1]
         values: dict[str, list[float]] = {name: [] for name in frames}
+        draws: dict[str, list[list[float]]] = {name: [] for name in frames}
         for name in filters.VMAF_MODELS.keys() & frames.keys():
             every_frame = filters.vmaf(decoded, self.clip.raw, model=filters.VMAF_MODELS[name])
             values[name] = [every_frame[i] for i in frames[name]]
@@ -251,11 +277,15 @@ class Measurer:
             metrics = [n for n in frames if index in frames[n] and n not in _WHOLE]
             pair = FramePair(self.clip, decoded, index)
             for name in metrics:
-                values[name].append(self._frame_value(name, pair))
+                if name in DITHERED:
+                    draws[name].append([self._distance(name, pair, s) for s in DITHER_SEEDS])
+                    values[name].append(float(np.mean(draws[name][-1])))
+                else:
+                    values[name].append(self._frame_value(name, pair))
         for name, numbers in values.items():
             if not np.isfinite(numbers).all():
                 raise EvalError(f"{METRICS[name].label} gives no number for {self.clip.name}")
-        return {name: summary(name, frames[name], values[name]) for name in frames}
+        return {name: summary(name, frames[name], values[name], draws[name]) for name in frames}
 
     def _frame_value(self, name: str, pair: FramePair) -> float:
         if name in ("psnr_y", "psnr_yuv"):
@@ -269,7 +299,7 @@ class Measurer:
             return pixel.psnr(*pair.rgb, 1.0)
         if name == "ssimulacra2":
             return quality.ssimulacra2(*pair.rgb)
-        return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else self._network_distance(name, pair)
+        return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else self._distance(name, pair)
 
     def _whole(self, decoded: RawVideo, frames: list[int]) -> float:
         @functools.lru_cache(maxsize=1)
@@ -278,19 +308,29 @@ class Measurer:
 
         return quality.cvvdp(pair, frames, float(self.clip.fps), self.device)
 
-    def _network_distance(self, name: str, pair: FramePair) -> float:
+    def _distance(self, name: str, pair: FramePair, seed: int = 0) -> float:
+        """A distance of `NETWORKS`, or with one seed of its noise a dithered one."""
         import torch
 
-        net = network(name, self.device)
+        from gvcodec.perceptual.dither import SIGMA, dither
+
+        def add_noise(side: int, x: torch.Tensor) -> torch.Tensor:
+            if not seed:
+                return x
+            return dither(x, [seed, side, pair.index], _WEAK_DITHER.get(name, SIGMA))
+
+        net, key = network(DITHERED.get(name, name), self.device), (name, pair.index, seed)
+        to_decoded, to_source = (functools.partial(add_noise, side) for side in (0, 1))
         with torch.inference_mode():
-            maps = self._maps.get((name, pair.index)) or list(
-                net.maps(_network_input(pair.rgb[1], self.device))
+            maps = self._maps.get(key) or list(
+                net.maps(_network_input(pair.rgb[1], self.device, to_source))
             )
             size = sum(m.numel() * m.element_size() for m in maps)
-            if (name, pair.index) not in self._maps and self._map_bytes + size <= _MAX_MAP_BYTES:
-                self._maps[name, pair.index] = maps
+            if key not in self._maps and self._map_bytes + size <= _MAX_MAP_BYTES:
+                self._maps[key] = maps
                 self._map_bytes += size
-            return max(0.0, float(net(_network_input(pair.rgb[0], self.device), maps)))
+            decoded = _network_input(pair.rgb[0], self.device, to_decoded)
+            return max(0.0, float(net(decoded, maps)))
 
     def _flicker(self, pair: FramePair) -> float:
         index = pair.index

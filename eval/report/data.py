@@ -207,7 +207,7 @@ def _run(folder: Path, point: dict[str, Any]) -> dict[str, Any] | None:
 
 #: The order of rows.
 _FAMILIES = ("gvcodec", "x264", "x265", "svtav1", "svtav1-slow", "svtav1-vq", "svtav1-tuned")
-_FAMILIES += ("svtav1-grain", "aom", "vvenc")
+_FAMILIES += ("svtav1-tuned-noise", "svtav1-grain", "aom", "vvenc")
 
 
 def _row_order(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack, cast
 
 from gvcodec.api.results import DecodeReport
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream import ChangedStream, Kind, Packet, Reader
 from gvcodec.bitstream.attachments import AttachmentReader, name_all
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.codec.decoder import DecodedFrame, Decoder
@@ -203,7 +203,7 @@ def decode_file(
         name = name_of(source)
         stream = _open(request.input, name, stack)
         seekable_source: str | BinaryIO | None = None
-        losses: list[str] = []
+        losses = [stream.change] if isinstance(stream, ChangedStream) else []
         if request.ignore_errors:
             stream, losses = _repair(stream, name, request, stack)
             seekable_source = stream

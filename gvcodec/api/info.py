@@ -8,28 +8,30 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, BinaryIO
 
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
 from gvcodec.base.standard.captions import captions_in
 from gvcodec.bases import INDEX_END, Q_END, base_of, index_of, q_of
-from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.attachments import Attachment, AttachmentReader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.errors import WrongModelError
+from gvcodec.bitstream.recovery import Loss, Salvage
+from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.limits import NO_LIMITS
 from gvcodec.models import find_model
-from gvcodec.opening import Source, open_reader
+from gvcodec.opening import Source, open_reader, open_source
 from gvcodec.painter.payload import IDENTITY, split_extras
 from gvcodec.painter.token_coding import grid_of as steering_grid
 from gvcodec.painter.token_coding import kinds_in, layout_of
 from gvcodec.painter.unpainted_regions import unpack_regions
 from gvcodec.tracks.packets import Track, TrackReader, with_attachments
 from gvcodec.types import CODE_POINTS, VideoFormat
+from gvcodec.util.file_io import name_of
 from gvcodec.util.messages import count_noun
 
 
@@ -118,7 +120,39 @@ def info(source: Source) -> Info:
         return read_info(reader)
 
 
-def read_info(reader: Reader) -> Info:
+def info_of_damaged(source: Source) -> tuple[Info, list[str]]:
+    """What can be read of a damaged stream, and a line for each loss. Raises `DamagedStreamError`
+    if nothing can be read."""
+    with open_source(source) as stream:
+        reader = _SalvageReader(stream, name_of(source))
+        return read_info(reader), reader.losses
+
+
+class _SalvageReader:
+    """The intact packets of a damaged stream, as `Reader` gives them."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._salvage = Salvage(stream, name)
+        self.header = self._salvage.header
+        self.losses = list(self._salvage.notes)
+        self.base_hash: bytes | None = None
+        self.frames = self.track_size = self.packet_offset = self.packet_size = 0
+        self.size = self._salvage.size
+
+    def packets(self) -> Iterator[Packet]:
+        for event in self._salvage.events():
+            if isinstance(event, Loss):
+                self.losses += [event.reason] if event.reason else []
+                continue
+            self.packet_offset, self.packet_size = self._salvage.offset, len(event.payload)
+            self.frames += event.is_frame
+            self.track_size += self.packet_size * (event.kind is Kind.TRACKS)
+            self.size = self._salvage.offset + self._salvage.size
+            yield event
+        self.base_hash = self._salvage.base_hash
+
+
+def read_info(reader: Reader | _SalvageReader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header, fmt = reader.header, reader.header.format
     packets: list[dict[str, Any]] = []
@@ -126,7 +160,8 @@ def read_info(reader: Reader) -> Info:
         b"",
         PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, NO_LIMITS),
     )
-    tracks = _Tracks(header.start_pts * header.format.time_base)
+    is_damaged = isinstance(reader, _SalvageReader)
+    tracks = _Tracks(header.start_pts * header.format.time_base, is_damaged)
     psnr_y: float | None = None
     steering = Counter[str]()
     unpainted, shows_base = 0, False
@@ -298,12 +333,19 @@ def _to_hex(data: bytes | None) -> str | None:
 class _Tracks:
     """Sound and subtitle tracks; `zero`: seconds of the stream where its video begins."""
 
-    def __init__(self, zero: Fraction) -> None:
+    def __init__(self, zero: Fraction, is_damaged: bool) -> None:
         self.facts: list[dict[str, Any]] = []
-        self._zero = zero
+        self._zero, self._is_damaged = zero, is_damaged
         self._reader: TrackReader | None = None
 
     def send(self, payload: bytes) -> None:
+        try:
+            self._read(payload)
+        except DamagedStreamError:
+            if not self._is_damaged:
+                raise  # otherwise the descriptions may be lost
+
+    def _read(self, payload: bytes) -> None:
         if self._reader is None:
             self._reader = TrackReader(payload)
             pairs = zip(self._reader.tracks, self._reader.streams, strict=True)

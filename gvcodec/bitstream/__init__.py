@@ -7,7 +7,7 @@ binary file. Out: packets; `gvcodec.bitstream.writer` is the reverse.
 
     header, packets, reader, writer, recovery   the stream
     metadata, attachments, embedded_models      packets for a whole file
-    timing                                      packets for times
+    timing, backup                              packets for times, for repair
     bundles                                     frames of base av1 in one packet
     metadata_obu                                packets inside ordinary AV1 files
     varint                                      integers of the container

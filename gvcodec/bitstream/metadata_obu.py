@@ -104,17 +104,18 @@ class ParsedTemporalUnit:
 @dataclass(frozen=True, slots=True)
 class FileDigest:
     """A `whole` entry: frames of the file, hash of its units (`UnitHash`), hash of the packets of
-    its sound and subtitles (`hash_of_tracks`), and hash of its attachments (`hash_of_attachments`,
-    empty for a file without any)."""
+    its sound and subtitles (`hash_of_tracks`), hash of its attachments (`hash_of_attachments`,
+    empty for a file without any), and whether its stream has a `backup` packet."""
 
     frames: int
     units: bytes
     tracks: bytes
     attachments: bytes = b""
+    has_backup: bool = False
 
     def entry(self) -> Entry:
-        hashes = self.units + self.tracks + self.attachments
-        return Entry(EntryType.WHOLE, encode_var(self.frames) + hashes)
+        rest = self.attachments + b"\1" * self.has_backup
+        return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks + rest)
 
     @staticmethod
     def read(data: bytes) -> FileDigest:
@@ -123,7 +124,8 @@ class FileDigest:
         frames, units = cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES)
         tracks = cursor.take(_HASH_BYTES)
         attachments = cursor.take(_HASH_BYTES) if len(cursor) >= _HASH_BYTES else b""
-        return FileDigest(frames, units, tracks, attachments)
+        has_backup = len(cursor) > 0 and cursor.uint(1) & 1 == 1
+        return FileDigest(frames, units, tracks, attachments, has_backup)
 
 
 class UnitHash:

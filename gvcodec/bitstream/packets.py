@@ -23,6 +23,8 @@ CHECKSUM_BYTES = 2
 _LEAST_PACKET = 1 + CHECKSUM_BYTES
 #: Bytes of the base hash, and of a model's id.
 HASH_BYTES = 8
+#: Of an `end` packet: head, type, hash, distance of the index, checksum.
+END_BYTES = 2 + HASH_BYTES + 4 + CHECKSUM_BYTES
 #: Frames that a bundle holds at most.
 MOST_FRAMES = 32
 

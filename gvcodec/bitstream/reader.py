@@ -18,7 +18,7 @@ from gvcodec import _core
 from gvcodec.bitstream.embedded_models import load_embedded_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
-    CHECKSUM_BYTES,
+    END_BYTES,
     ENDS_EARLY,
     HASH_BYTES,
     Kind,
@@ -30,8 +30,6 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits, check
 from gvcodec.util.deprecation import renamed_attributes
 
-_END_PAYLOAD = HASH_BYTES + 4
-_END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _REPAIR = "gvcodec repair keeps its whole GOPs"
 _CUT = f"file is cut or damaged; {_REPAIR}"
 
@@ -54,7 +52,9 @@ NOT_WRITTEN = "was changed by another tool; gvcodec repair writes the intact par
 
 class ChangedStream(io.BufferedReader):
     """The remaining GOPs of a file that was changed after encoding. Its base hash is all zeros,
-    unless the encoder's frames are complete."""
+    unless the encoder's frames are complete. `change`: what was changed, in words."""
+
+    change = ""
 
 
 @renamed_attributes(changed="is_changed")
@@ -146,7 +146,7 @@ class Reader:
             raise UsageError(f"{self.name}: cannot seek in a pipe", code="not-seekable")
         position = self._stream.tell()
         try:
-            end_at = self._stream.seek(0, io.SEEK_END) - _END_SIZE
+            end_at = self._stream.seek(0, io.SEEK_END) - END_BYTES
             end = self._packet_at(end_at, Kind.END, "end")
             distance = int.from_bytes(end[HASH_BYTES:], "little")
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")

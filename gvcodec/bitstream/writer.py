@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
+from gvcodec.bitstream.backup import BACKUP, Backup
 from gvcodec.bitstream.bundles import Bundler
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import HASH_BYTES, Kind, Packet
@@ -41,16 +42,21 @@ class Writer:
         self.size = len(packed)
         #: Bytes of `tracks` and `attachment` packets within `size`.
         self.track_size = 0
+        self._backup = Backup(packed) if header.base != "gvc1d" else None
+        #: Bytes up to the last frame. Those of the packets after it do not change the backup.
+        self._size_of_frames = 0
 
     @property
     def frames(self) -> int:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write any packet but `gop`, `index` and `end`. Latent tokens are left out: only release
-        1.0 decodes them."""
-        if packet.kind is Kind.LATENT:
+        """Write any packet but `gop`, `index` and `end`. A `backup` is left out, since it is
+        written anew, and so are latent tokens, which only release 1.0 decodes."""
+        if packet.type == BACKUP or packet.kind is Kind.LATENT:
             return
+        if self._backup is not None:
+            self._backup.take(packet)
         if packet.kind in _PENDING_KINDS:
             self._pending.append(packet)
             return
@@ -75,14 +81,18 @@ class Writer:
             for bundle in self._bundler.send(packet):
                 self._write_packet(bundle)
 
-    def finish(self, base_hash: bytes) -> None:
-        """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
+    def finish(self, base_hash: bytes, has_backup: bool = True) -> None:
+        """Close the last GOP, write index and end. `base_hash`: 8 bytes. `has_backup`: a `backup`
+        packet ends the GOP (`gvcodec.bitstream.backup`), unless the base is gvc1d."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
         if any(pending.kind in _BEFORE_FRAME for pending in self._pending):
             raise ValueError("a summary or fit packet without a frame after it")
         self._close_bundle()
         self._flush_pending()
+        backup = self._backup.pack(self._size_of_frames) if self._backup else None
+        if has_backup and self._frames and backup is not None:
+            self._write_packet(backup)
         self._close_gop()
         entries = encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
         index = Packet(Kind.INDEX, entries).pack()
@@ -105,6 +115,8 @@ class Writer:
         self._write_bytes(data)
         self._gop_size += len(data)
         self._gop_crc = zlib.crc32(data, self._gop_crc)
+        if packet.is_frame:
+            self._size_of_frames = self.size
         return len(data)
 
     def _close_gop(self) -> None:

@@ -18,6 +18,7 @@ from gvcodec.cli._arguments import (
     mode_of,
 )
 from gvcodec.errors import DamagedStreamError
+from gvcodec.one_file.read import CHANGE_LINE
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import log_line
 from gvcodec.util.options import add_options, values_of
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> None:
     files, bar = (settings.pop("input"), settings.pop("output")), mode_of(options)
     report = decode_file(*files, progress=bar, verbose=options.verbose, **settings)
     for line in report.losses:
-        log_line(f"{display_name(options.input)}: {line}")
+        if not line.startswith(CHANGE_LINE):  # it was said when the file was opened
+            log_line(f"{display_name(options.input)}: {line}")
     log_line(f"{options.output}: {', '.join(report.outcome)}, {time.monotonic() - start:.1f} s")
     if report.losses:
         raise DamagedStreamError(

@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 from gvcodec.bitstream import NOT_WRITTEN, ChangedStream, Reader
-from gvcodec.bitstream.header import MAGIC
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.edit.extract import extract
-from gvcodec.errors import DamagedStreamError, NotGvcodecError
+from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.opening import open_sink, open_stream
-from gvcodec.util.file_io import STREAMS, display_name, refuse_folder
+from gvcodec.util.file_io import STREAMS, display_name, refuse_folder, spool_stream
 from gvcodec.util.messages import count_noun, log_line
 
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
@@ -46,13 +45,12 @@ def run(options: argparse.Namespace) -> None:
                 raise DamagedStreamError(
                     f"{display_name(options.input)}: {NOT_WRITTEN}", code="changed-file"
                 )
-            head = source.read(len(MAGIC))
-            if head != MAGIC:
-                raise NotGvcodecError(
-                    f"{display_name(options.input)}: not a gvcodec file", code="not-gvcodec"
-                )
+            source = spool_stream(source)
+            begin = source.tell()
+            for _ in Reader(source, display_name(options.input)).packets():
+                pass  # a damaged stream is not copied
+            source.seek(begin)
             with open_sink(options.output, options.overwrite) as output:
-                output.write(head)
                 shutil.copyfileobj(source, output)
             log_line(f"{options.output}: the stream of {display_name(options.input)}, copied")
             return

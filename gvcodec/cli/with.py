@@ -9,11 +9,12 @@ import argparse
 import os
 import re
 import signal
+import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from shlex import quote
-from struct import unpack_from
 
 from gvcodec.bitstream import Reader
 from gvcodec.errors import GvcodecError, UsageError
@@ -85,6 +86,8 @@ def _environment(library: Path) -> dict[str, str]:
 def _find_obstacle(program: str) -> str | None:
     """Why a program cannot show painted pictures, judging by its file."""
     target = os.path.realpath(program)
+    if os.stat(target).st_mode & (stat.S_ISUID | stat.S_ISGID):
+        return "runs with another user's rights, so nothing can be preloaded"
     if "/snap/" in program or "/flatpak/" in target or Path(target).name == "snap":
         return "runs in a sandbox, where nothing can be preloaded"
     if Path(program).name in _BROWSERS:
@@ -92,7 +95,10 @@ def _find_obstacle(program: str) -> str | None:
     content = Path(target).read_bytes()
     if not content.startswith(b"\x7fELF\x02\x01"):
         return None  # a script, which starts the program
-    interpreter = _interpreter_of(content)
+    try:
+        interpreter = _interpreter_of(content)
+    except struct.error:
+        return "is damaged: its ELF header ends early"
     if not interpreter:
         return "is linked statically, so nothing can be preloaded"
     if b"ld-linux" not in interpreter:
@@ -108,10 +114,10 @@ def _find_obstacle(program: str) -> str | None:
 
 def _interpreter_of(content: bytes) -> bytes:
     """The dynamic loader that a 64-bit ELF file names, b"" for none."""
-    (table,) = unpack_from("<Q", content, 32)
-    size, count = unpack_from("<HH", content, 54)
+    (table,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
     for at in range(table, min(table + size * count, len(content) - size + 1), size or 1):
-        kind, _, offset, _, _, length = unpack_from("<IIQQQQ", content, at)
+        kind, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", content, at)
         if kind == _PT_INTERP:
             return content[offset : offset + length]
     return b""

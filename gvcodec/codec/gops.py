@@ -24,6 +24,8 @@ from gvcodec.tracks.packets import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the shipped painter.
 BASE_WEIGHTS = bytes([16])
+#: Payload of a `fit` packet whose GOPs show base frames.
+NO_PAINTING = bytes([0])
 
 
 @dataclass(slots=True)

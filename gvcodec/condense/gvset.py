@@ -34,6 +34,7 @@ from gvcodec.condense.codes import Form
 from gvcodec.errors import (
     DamagedStreamError,
     FormatVersionError,
+    LimitError,
     MediaError,
     WrongModelError,
 )
@@ -93,7 +94,10 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
         manifest = json.loads(unzip.decompress(packed, _MOST_MANIFEST))
         classes, labels, frames = manifest["classes"], manifest["labels"], manifest["frames"]
         good = (
-            all(isinstance(name, str) for name in classes)
+            isinstance(classes, list)
+            and isinstance(labels, list)
+            and isinstance(manifest.get("info", {}), dict)
+            and all(isinstance(name, str) for name in classes)
             and all(type(n) is int and 0 <= n < len(classes) for n in labels)
             and type(frames) is int
             and 0 < frames <= _MOST_FRAMES
@@ -111,17 +115,20 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 class CondensedSet:
     """A map-style data set, read at once: `classes`, `info`, `len()`, items (pictures, label).
-    `transform` is called with the pictures."""
+    `transform` is called with the pictures. `max_pixels`: of all pictures together; by default
+    2^24, or 2^14 for each byte of the stream if that is more. Raises `LimitError` above it."""
 
-    def __init__(self, path: str | Path, transform: Any = None) -> None:
+    def __init__(
+        self, path: str | Path, transform: Any = None, max_pixels: int | None = None
+    ) -> None:
         try:
             data = Path(path).read_bytes()
         except OSError as error:
             raise MediaError(f"{path}: {error.strerror}") from error
         try:
             manifest, stream = unpack(data)
-            clips = _decode(stream, manifest["codes"], len(manifest["labels"]))
-        except (DamagedStreamError, FormatVersionError, WrongModelError) as error:
+            clips = _decode(stream, manifest["codes"], len(manifest["labels"]), max_pixels)
+        except (DamagedStreamError, FormatVersionError, LimitError, WrongModelError) as error:
             raise type(error)(f"{path}: {error}") from error
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.labels: list[int] = manifest["labels"]
@@ -138,9 +145,11 @@ class CondensedSet:
         return (self._transform(pictures) if self._transform else pictures), self.labels[index]
 
 
-def _decode(stream: bytes, form: Form | None, labels: int) -> Sequence[NDArray[np.uint8]]:
+def _decode(
+    stream: bytes, form: Form | None, labels: int, max_pixels: int | None
+) -> Sequence[NDArray[np.uint8]]:
     """The clips, one for each label; a number of codes is checked before they are decoded."""
-    clips = [] if form else clip_streams.decode(stream)
+    clips = [] if form else clip_streams.decode(stream, max_pixels)
     count = form.clips if form else len(clips)
     if count != labels:
         raise DamagedStreamError(f"{count} clips for {labels} labels", code="condensed-set")

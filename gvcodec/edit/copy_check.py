@@ -1,7 +1,7 @@
 """Checks a coded file before it replaces its source: it is decoded in full, its hashes are
 verified, and everything in the source has to be in it.
 
-    checked = check_copy(stream_path, source, ReplaceRules(allow_loss=("data",)), input_options)
+    checked = check_copy(stream_path, source, ReplaceRules(allow_loss=("data",)), options)
 
 Raises `NotReplacedError`."""
 

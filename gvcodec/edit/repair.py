@@ -10,16 +10,17 @@ from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.decoders import leading_frames
-from gvcodec.bitstream import Packet, SequenceHeader
+from gvcodec.bitstream import ChangedStream, Packet, SequenceHeader
 from gvcodec.bitstream.attachments import attachments_of, pack
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
+from gvcodec.edit.lost_header import find_header
+from gvcodec.edit.lost_tracks import TrackSalvage, description_in
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, NO_LIMITS, Limits, memory_limit
-from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
-from gvcodec.tracks.packets import TrackReader
+from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink, open_source
 from gvcodec.util.deprecation import renamed_keywords
 from gvcodec.util.file_io import name_of, protect_inputs
 from gvcodec.util.kinds import checked_keywords
@@ -30,16 +31,18 @@ _MAX_LOSSES = 1000
 
 @dataclass(slots=True)
 class RepairReport:
-    """`kept` frames were written, `lost` ones are missing; `losses`: a line each. `gaps`: missing
-    frames before a frame, by its number in the new stream (`kept`: at the end)."""
+    """`kept` frames were written, `lost` ones are missing; `losses`: a line for everything that is
+    lost, `notes`: for damage that cost nothing. `gaps`: missing frames before a frame, by its
+    number in the new stream (`kept`: at the end)."""
 
     kept: int = 0
     lost: int = 0
     losses: list[str] = field(default_factory=list)
     gaps: Counter[int] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
-        """Add a line; more than `_MAX_LOSSES` could take more memory than the stream."""
+        """Add a loss; more than `_MAX_LOSSES` could take more memory than the stream."""
         if len(self.losses) < _MAX_LOSSES:
             self.losses.append(line)
         elif len(self.losses) == _MAX_LOSSES:
@@ -57,16 +60,25 @@ def repair(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
+    like: Source | None = None,
 ) -> RepairReport:
-    """Write all frames of a damaged or cut-off stream that can be decoded, at their times. `models`
-    as for `decode_file`. Raises `DamagedStreamError` if no frame is intact, `LimitError`,
-    `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
+    """Write all frames of a damaged or cut-off stream that can be decoded, at their times, and its
+    sound, subtitles and metadata. `models` as for `decode_file`. `like`: a stream of the same
+    encoder settings, whose header replaces a lost one of which there is no copy. Raises
+    `DamagedStreamError` if no frame is intact, `LimitError`, `MissingFileError`, `MediaError`,
+    `UsageError`, `WrongModelError`."""
+    header = None
+    if like is not None:
+        with open_reader(like) as reader:
+            header = reader.header
     with (
-        protect_inputs(names_of([source])),
+        protect_inputs(names_of([source] if like is None else [source, like])),
         open_source(source) as stream,
         open_sink(output, overwrite) as sink,
     ):
-        return repair_stream(stream, name_of(source), sink, threads, models, limits, enforce_rlimit)
+        return repair_stream(
+            stream, name_of(source), sink, threads, models, limits, enforce_rlimit, header
+        )
 
 
 def repair_stream(
@@ -77,71 +89,117 @@ def repair_stream(
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     enforce_rlimit: bool = False,
+    like: SequenceHeader | None = None,
 ) -> RepairReport:
-    """The same from one open file to another; messages call the first `name`."""
+    """The same from one open file to another; messages call the first `name`. `like`: a header for
+    a stream that lacks its own and has no copy of it."""
     try:
-        salvage = Salvage(stream, name)
+        guesses: list[str] = []
+        salvage = Salvage(stream, name, lambda file: find_header(file, like, guesses))
         with memory_limit(salvage.header, False, limits, enforce_rlimit):
-            return _write_frames(salvage, output, threads, models, limits)
+            report = _Repair(salvage, output, threads, models, limits).run()
+        report.losses[:0] = guesses
+        if isinstance(stream, ChangedStream):
+            report.losses.insert(0, stream.change)
+        return report
     except DamagedStreamError as error:
         if str(error).startswith(name):
             raise
         raise DamagedStreamError(f"{name}: {error}") from error
 
 
-def _write_frames(
-    salvage: Salvage,
-    output: BinaryIO,
-    threads: int,
-    models: Sequence[str | Path],
-    limits: Limits,
-) -> RepairReport:
-    result = RepairReport()
+class _Repair:
+    """Writes what is left of a stream."""
 
-    def record_losses() -> Iterator[Packet | Loss]:
-        for event in salvage.events():
-            if isinstance(event, Loss) and event.reason:
-                result.note(event.reason)
+    def __init__(
+        self,
+        salvage: Salvage,
+        output: BinaryIO,
+        threads: int,
+        models: Sequence[str | Path],
+        limits: Limits,
+    ) -> None:
+        self._salvage, self._limits = salvage, limits
+        self._threads, self._models = threads, models
+        self._report = RepairReport(notes=list(salvage.notes))
+        self._splicer = Splicer(output, salvage.header, threads, limits, models)
+        self._source = GopSource(salvage.header, self._events(), limits, self._report.note)
+        self._splicer.attachments = _intact(self._source.attachments, self._report)
+        self._tracks = TrackSalvage(salvage.header, limits, self._report.note)
+        #: Damage to structure alone; descriptions of tracks in damaged packets; whether packets
+        #: were lost at any time, and since the last GOP.
+        self._structure: list[str] = []
+        self._descriptions: list[bytes] = []
+        self._was_damaged = self._lost_packets = False
+
+    def run(self) -> RepairReport:
+        report, salvage, splicer, place = self._report, self._salvage, self._splicer, 0
+        for gop in self._source:
+            if not splicer.writer.frames:
+                self._begin()
+            self._send_tracks(gop)
+            _shorten(gop, salvage.header)
+            _drop_undecodable(
+                gop, salvage.header, self._threads, self._models, self._limits, report
+            )
+            if gop.packets:
+                report.gaps[splicer.writer.frames] += gop.first - place
+                place = gop.first + gop.frames
+                splicer.write(gop)
+        tick = salvage.header.format.time_base
+        self._tracks.finish(self._source.end * tick)
+        base_hash = splicer.finish(self._source.end)
+        report.kept = splicer.writer.frames
+        report.lost = salvage.frames - report.kept
+        for line in self._structure:
+            (report.notes.append if salvage.is_complete else report.note)(line)
+        if not report.losses and salvage.base_hash not in (None, base_hash):
+            report.note("decoded frames differ from the encoder's (base hash)")
+        report.gaps[report.kept] += salvage.frames - place
+        report.gaps = +report.gaps
+        return report
+
+    def _events(self) -> Iterator[Packet | Loss]:
+        for event in self._salvage.events():
+            if isinstance(event, Packet):
+                yield event
+                continue
+            if event.is_restored:
+                self._report.notes.append(event.reason)
+                continue
+            if event.reason and event.is_structure:
+                self._structure.append(event.reason)
+            elif event.reason:
+                self._report.note(event.reason)
+            if not event.is_structure and (event.loses_side_data or event.breaks_gop):
+                self._was_damaged = self._lost_packets = True
+            if event.tracks and not self._descriptions:
+                self._descriptions += filter(None, [description_in(event.tracks)])
             yield event
 
-    source = GopSource(salvage.header, record_losses(), limits, result.note)
-    splicer = Splicer(output, salvage.header, threads, limits, models)
-    splicer.attachments = _intact(source.attachments, result)
-    tracks: TrackReader | None = None
-    place = 0
-    for gop in source:
-        if not splicer.writer.frames:
-            splicer.models = source.models
-            try:
-                Metadata.unpack(source.metadata)
-                splicer.metadata = source.metadata
-            except DamagedStreamError as error:
-                result.note(str(error))
-        for payload in gop.tracks:
-            try:
-                if tracks is None:
-                    tracks = TrackReader(payload, limits)
-                    splicer.add_tracks(tracks)
-                else:
-                    tracks.send(payload)
-            except DamagedStreamError as error:
-                result.note(str(error))
-        while tracks is not None and tracks.waiting:
-            splicer.send_track_packet(tracks.waiting.popleft())
-        _shorten(gop, salvage.header)
-        _drop_undecodable(gop, salvage.header, threads, models, limits, result)
-        if gop.packets:
-            result.gaps[splicer.writer.frames] += gop.first - place
-            place = gop.first + gop.frames
-            splicer.write(gop)
-    base_hash = splicer.finish(source.end)
-    if not result.losses and salvage.base_hash not in (None, base_hash):
-        result.note("decoded frames differ from the encoder's (base hash)")
-    result.kept = splicer.writer.frames
-    result.lost = salvage.frames - result.kept
-    result.gaps[result.kept] += salvage.frames - place
-    result.gaps = +result.gaps
-    return result
+    def _begin(self) -> None:
+        """What precedes the first GOP."""
+        self._splicer.models = self._source.models
+        metadata = self._source.metadata
+        if not metadata and self._lost_packets and (backup := self._salvage.backup) is not None:
+            metadata = backup.metadata
+        try:
+            Metadata.unpack(metadata)
+            self._splicer.metadata = metadata
+        except DamagedStreamError as error:
+            self._report.note(str(error))
+
+    def _send_tracks(self, gop: Gop) -> None:
+        descriptions: list[bytes] = []
+        if self._tracks.reader is None and self._lost_packets:
+            backup = self._salvage.backup
+            descriptions = [*([backup.tracks] if backup else []), *self._descriptions]
+        packets = self._tracks.send(gop.tracks, list(filter(None, descriptions)), self._was_damaged)
+        self._was_damaged = False
+        if self._tracks.reader is not None and self._splicer.tracks is None:
+            self._splicer.add_tracks(self._tracks.reader)
+        for packet in packets:
+            self._splicer.send_track_packet(packet)
 
 
 def _intact(packets: list[Packet], result: RepairReport) -> Iterator[Packet]:

@@ -37,13 +37,13 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.bitstream.writer import Writer
-from gvcodec.codec.gops import BASE_WEIGHTS
+from gvcodec.codec.gops import BASE_WEIGHTS, NO_PAINTING
 from gvcodec.errors import DamagedStreamError, NotGvcodecError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.tracks.packets import CHUNK
 from gvcodec.util.file_io import spool_stream
-from gvcodec.util.messages import count_noun, log_line
+from gvcodec.util.messages import count_noun, format_time, log_line
 
 #: Packets of tracks that one `tracks` packet may hold.
 _MOST = 1 << 26
@@ -51,6 +51,8 @@ _MOST = 1 << 26
 _CLOCK_TOLERANCE = Fraction(1, 1000)
 #: Largest difference of two such times, in seconds.
 _TIME_TOLERANCE = 2 * _CLOCK_TOLERANCE
+#: How the line about a changed file begins.
+CHANGE_LINE = "another tool changed it, or it is damaged"
 
 
 def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
@@ -66,8 +68,10 @@ def extract_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     out.seek(0)
     if not change:
         return cast(BinaryIO, out)
-    log_line(f"{name}: another tool changed it, or it is damaged: {change}")
-    return ChangedStream(out.detach())
+    stream = ChangedStream(out.detach())
+    stream.change = f"{CHANGE_LINE}: {change}"
+    log_line(f"{name}: {stream.change}")
+    return stream
 
 
 def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> str:
@@ -200,7 +204,7 @@ class _ExactCopy:
             self._tracks.copy_until(None)
             self._write_tracks()
             track_hash = self._tracks.digest()
-        self._writer.finish(self._base_hash)
+        self._writer.finish(self._base_hash, has_backup=digest is not None and digest.has_backup)
         if digest and digest.tracks != track_hash:
             return "its sound or subtitles are not those that were written"
         if digest and digest.attachments not in (b"", self._attachment_hash):
@@ -285,12 +289,10 @@ def _stream_origin(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Frac
 
 @dataclass(slots=True)
 class _FileSurvey:
-    """`header`: the first that can be read; `is_painted`: all keyframes have metadata that can be
-    read, `is_damaged`: a metadata OBU cannot be read; `is_hidden`: frames that an edit list
-    hides."""
+    """`header`: the first that can be read; `is_damaged`: a metadata OBU cannot be read;
+    `is_hidden`: frames that an edit list hides."""
 
     header: SequenceHeader | None = None
-    is_painted: bool = True
     is_damaged: bool = False
     is_hidden: int = 0
 
@@ -299,8 +301,6 @@ class _FileSurvey:
         header_bytes = unit.data_of(EntryType.HEADER)
         if header_bytes is not None:
             self.header = self.header or read_header(header_bytes)
-        elif _is_gop_start(unit):
-            self.is_painted = False
         self.is_damaged = self.is_damaged or bool(unit.damage)
         self.is_hidden += timed_unit.is_hidden
 
@@ -322,8 +322,6 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
                 "gvcodec's packets in it are damaged, other players show it", code="metadata-obu"
             )
         raise NotGvcodecError("not a gvcodec file (AV1 without our metadata)", code="not-gvcodec")
-    if not survey.is_painted:
-        header = replace(header, painter_id=None)
     check(header, False, limits)
     tracks = demuxer.tracks()
     try:
@@ -336,8 +334,7 @@ def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
         if tracks is not None:
             tracks.close()
     description = f"{count_noun(frames, 'frame is', 'frames are')} left"
-    if survey.header is not None and header.painter_id != survey.header.painter_id:
-        description += ", base frames only"
+    description += rest.describe_unpainted()
     if survey.is_hidden:
         description += f", {survey.is_hidden} of which an edit list hides from players"
     return description
@@ -356,6 +353,11 @@ class _RestWriter:
         self._gop_open = False
         self._place = self._gop_frames = self._crc = 0
         self._weights = BASE_WEIGHTS
+        #: A keyframe of the stream came; a damaged one may have held the weights in force; this
+        #: GOP is not painted. Frames that are not for that reason, and the time of the first one.
+        self._has_begun = self._is_fit_lost = self._shows_base = False
+        self._unpainted = 0
+        self._unpainted_since = Fraction(0)
         self._tick = header.format.time_base
         #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
         self._begin, self._first = Fraction(0), 0
@@ -384,6 +386,10 @@ class _RestWriter:
         payload = strip_unit("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
         self._gop_frames += 1
+        if self._shows_base and self._header.painter_id is not None:
+            since = timed_unit.seconds - self._begin
+            self._unpainted_since = self._unpainted_since if self._unpainted else since
+            self._unpainted += 1
         self._crc = zlib.crc32(payload, self._crc)
         closing, frames = unit.data_of(EntryType.GOP), self._gop_frames
         if closing is not None:
@@ -405,15 +411,20 @@ class _RestWriter:
         if late := self._timing.pop_payload():
             self._writer.write(Packet(Kind.TIMING, late))
         self._write_tracks(None)
-        self._writer.finish(bytes(HASH_BYTES))
+        self._writer.finish(bytes(HASH_BYTES), has_backup=False)
         return self._writer.frames
+
+    def describe_unpainted(self) -> str:
+        """What damaged keyframe OBUs cost, in words."""
+        if not self._unpainted:
+            return ""
+        since = format_time(float(self._unpainted_since))
+        return f", {self._unpainted} of them without painting, from {since} on"
 
     def _is_same_stream(self, header_bytes: bytes) -> bool:
         """Whether a header belongs to the same stream, apart from its start."""
         ours = self._header
         other = replace(read_header(header_bytes), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
-        if ours.painter_id is None:
-            other = replace(other, painter_id=None)
         return other == ours
 
     def _open(self, timed_unit: TimedUnit) -> None:
@@ -458,10 +469,19 @@ class _RestWriter:
         self._gop_open = True
         if self._header.painter_id is None:
             return
-        # Each GOP carries its weights.
-        packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
-        fits = [packet.payload for packet in packets if packet.kind is Kind.FIT]
+        # Each GOP carries its weights, unless its writer knows no `state`.
+        entries = [e for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET)]
+        fits = [e.packet.payload for e in entries if e.packet.kind is Kind.FIT]
+        has_header = unit.data_of(EntryType.HEADER) is not None
+        is_stated = bool(fits) or any(e.what is EntryType.STATE for e in entries)
+        self._has_begun |= has_header or bool(unit.damage)
+        self._shows_base = (
+            bool(unit.damage) or not has_header or self._is_fit_lost and not is_stated
+        )
+        self._is_fit_lost = self._shows_base and self._has_begun
         weights = fits[-1] if fits else BASE_WEIGHTS
+        if self._shows_base:
+            weights = NO_PAINTING
         if weights != self._weights:
             self._writer.write(Packet(Kind.FIT, weights))
             self._weights = weights

@@ -20,6 +20,7 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore_unit
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.attachments import Attachment, AttachmentReader, name_all
+from gvcodec.bitstream.backup import BACKUP
 from gvcodec.bitstream.metadata import Metadata
 from gvcodec.bitstream.metadata_obu import (
     Entry,
@@ -248,7 +249,7 @@ class _Muxer:
         self._fresh: set[Kind] = set()
         self._frames = self._gop_frames = self._crc = 0
         self._hash = UnitHash()
-        self._described = False
+        self._described = self._has_backup = False
 
     @property
     def notes(self) -> list[str]:
@@ -269,6 +270,8 @@ class _Muxer:
         elif packet.is_copied and packet.kind is not Kind.ATTACHMENT:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
+        elif packet.type == BACKUP:
+            self._has_backup = True
 
     def finish(self, base_hash: bytes) -> tuple[FileDigest, list[Entry]]:
         """Write the last unit and the remaining tracks. Return its `whole` entry, without tracks,
@@ -286,7 +289,7 @@ class _Muxer:
         self._hash.send(unit.payload, before)
         hashes = self._hash.digest(), hash_of_tracks((), False, True)
         attachments = hash_of_attachments(self._held) if self._held else b""
-        whole = FileDigest(self._hash.frames, *hashes, attachments)
+        whole = FileDigest(self._hash.frames, *hashes, attachments, self._has_backup)
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before

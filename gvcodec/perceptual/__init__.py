@@ -1,7 +1,8 @@
 """Perceptual distances as compact torch modules: LPIPS v0.1 (AlexNet, VGG16) and DISTS, without
 torchvision. In: pictures of two videos. Out: distances, and their gradients.
 
-`vgg`: LPIPS-VGG and DISTS as one loss with a fast backward pass; `losses`: without a network.
+`vgg`: LPIPS-VGG and DISTS as one loss with a fast backward pass; `losses`: without a network;
+`dither`: noise on both pictures of a comparison, for evaluation and training.
 
 Both compare features of a convolution network trained on ImageNet. Modules take two float tensors
 (N, 3, H, W), RGB in [0, 1], H and W at least 32, and return (N,) float32: 0 for equal pictures,

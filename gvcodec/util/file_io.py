@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -106,34 +107,44 @@ def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OutputError.of(path, error) from error
 
 
-#: Device and number of the files that are read, by how the user calls them.
-_inputs: dict[tuple[int, int], str] = {}
+#: By device and number of a file, how users call it: a name for each block that protects it.
+_inputs: dict[tuple[int, int], list[str]] = {}
+_inputs_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def protect_inputs(inputs: Iterable[str], status: os.stat_result | None = None) -> Iterator[None]:
-    """While the block runs no output replaces one of these files, not even through a link. Of an
-    archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
+    """While the block runs no output of any thread replaces one of these files, not even through a
+    link. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive. `status`: of the only
     input, where that is known."""
-    before = dict(_inputs)
+    protected = []
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
             path = absolute_path(local_path(name.rsplit("::", 1)[-1] if is_uri(name) else name))
             facts = status or os.stat(_STDIN if name == "-" else path)
             if stat.S_ISREG(facts.st_mode):
-                _inputs[facts.st_dev, facts.st_ino] = display_name(name)
+                protected.append(((facts.st_dev, facts.st_ino), display_name(name)))
+    with _inputs_lock:
+        for file, name in protected:
+            _inputs.setdefault(file, []).append(name)
     try:
         yield
     finally:
-        _inputs.clear()
-        _inputs.update(before)
+        with _inputs_lock:
+            for file, name in protected:
+                _inputs[file].remove(name)
+                if not _inputs[file]:
+                    del _inputs[file]
 
 
 def refuse_input(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, "-" is standard output, is one of the inputs."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(_STDOUT if path == "-" else path)
-        if (name := _inputs.get((status.st_dev, status.st_ino))) is not None:
+        with _inputs_lock:
+            names = _inputs.get((status.st_dev, status.st_ino), ())
+            name = names[-1] if names else None
+        if name is not None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
             raise MediaError(f"{output}: is {which}, nothing was written", code="input-is-output")

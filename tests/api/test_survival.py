@@ -56,10 +56,10 @@ def made(*arguments: Any, **named: Any) -> bytes:
 
 def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:
     output = io.BytesIO()
-    losses = repair_stream(io.BytesIO(data), "a.gvc", output, threads=1).losses
+    report = repair_stream(io.BytesIO(data), "a.gvc", output, threads=1)
     reader = Reader(io.BytesIO(output.getvalue()))
     frames = Decoder(reader.header, fidelity=True, threads=1).frames_of(reader.packets())
-    return {frame.pts: frame.planes for frame in frames}, losses
+    return {frame.pts: frame.planes for frame in frames}, [*report.notes, *report.losses]
 
 
 def place_of(data: bytes, frame: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from gvcodec import _core
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, UsageError, VerificationError
+from tests.conftest import needs
 
 FILES = Path(__file__).parents[2] / "conformance" / "files"
 AGAIN, END = 1, 2
@@ -107,7 +109,7 @@ def test_units_are_taken_up_again_at_any_keyframe(name: str) -> None:
     host.painted.clear()
     host._av1 = None
     host.decoder.seek(0)
-    assert host.decoder.send_unit(units[keys[-1] + 1]) == 3  # GVC_PLAIN
+    assert host.decoder.send_unit(units[keys[-1] + 1]) == 3  # GVC_FOREIGN
     host._units = units[keys[-1] :]
     host.run()
     assert host.painted == whole.painted[keys[-1] :]
@@ -157,20 +159,39 @@ def test_pictures_wait_for_their_units_and_for_each_other() -> None:
     decoder = _core.StreamDecoder(base_only=True)
     y, c = np.zeros((32, 32), np.uint16), np.zeros((16, 16), np.uint16)
     with pytest.raises(UsageError):
-        decoder.give_base(y, c, c)
+        decoder.send_base(y, c, c)
     decoder.send(read("av1"))
     size = decoder.size()
     assert size is not None
     y, c = (np.zeros((size[3] // n, size[2] // n), np.uint16) for n in (1, 2))
     assert decoder.next_unit()[0] == 0 and decoder.next_unit()[0] == 0
-    assert decoder.give_base(y, c, c) == 0 and decoder.give_base(y, c, c) == AGAIN
+    assert decoder.send_base(y, c, c) == 0 and decoder.send_base(y, c, c) == AGAIN
     assert decoder.picture() is not None and decoder.picture() is None
-    assert decoder.give_base(y, c, c) == 0 and decoder.picture() is not None
+    assert decoder.send_base(y, c, c) == 0 and decoder.picture() is not None
     with pytest.raises(DamagedStreamError, match="more pictures than units"):
-        decoder.give_base(y, c, c)
+        decoder.send_base(y, c, c)
 
 
 def _crc16(data: bytes) -> int:
     import binascii
 
     return binascii.crc_hqx(data, 0xFFFF)
+
+
+@needs("cmake")
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [("lib/x", "{prefix}/lib/x"), ("/elsewhere/lib", "/elsewhere/lib")],
+)
+def test_pkg_config_names_the_folders_of_the_installation(
+    folder: str, expected: str, tmp_path: Path
+) -> None:
+    """Distributions put libraries and headers into folders that are not below the prefix."""
+    prefix, root = tmp_path / "prefix", FILES.parents[1]
+    words = [f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_INSTALL_LIBDIR={folder}"]
+    words += [f"-DCMAKE_INSTALL_INCLUDEDIR={folder}/include", "-DGVCODEC_LIBRARY=ON"]
+    command = ["cmake", "-S", str(root), "-B", str(tmp_path / "build"), *words]
+    subprocess.run(command, check=True, capture_output=True)
+    lines = (tmp_path / "build" / "gvc.pc").read_text().splitlines()
+    place = expected.format(prefix=prefix)
+    assert f"libdir={place}" in lines and f"includedir={place}/include" in lines

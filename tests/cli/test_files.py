@@ -10,7 +10,7 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError
-from gvcodec.util.file_io import PendingFile
+from gvcodec.util.file_io import PendingFile, protect_inputs, refuse_input
 from tests.clips import format_of, write_clip
 from tests.conftest import in_process, moving_texture, run, without_painted_hash
 
@@ -230,3 +230,34 @@ def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str) -> N
     said = run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
     assert "is the input" in said.err
     assert source.read_bytes() == (made / "in.mp4").read_bytes()
+
+
+def test_inputs_are_protected_as_long_as_somebody_reads_them(tmp_path) -> None:
+    """Blocks may overlap, as those of two threads do, and name the same file."""
+    names = []
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"")
+        names.append(str(tmp_path / name))
+    first, second, third = protect_inputs(names[:1]), protect_inputs(names), protect_inputs(names)
+
+    def refused() -> list[bool]:
+        outcomes = []
+        for name in names:
+            try:
+                refuse_input(name)
+                outcomes.append(False)
+            except MediaError:
+                outcomes.append(True)
+        return outcomes
+
+    first.__enter__()
+    assert refused() == [True, False]
+    second.__enter__()
+    third.__enter__()
+    assert refused() == [True, True]
+    second.__exit__(None, None, None)
+    assert refused() == [True, True]
+    third.__exit__(None, None, None)
+    assert refused() == [True, False]
+    first.__exit__(None, None, None)
+    assert refused() == [False, False]

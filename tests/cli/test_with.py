@@ -10,15 +10,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from ctypes.util import find_library
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec import _core
 from gvcodec.cli import main
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -311,6 +314,83 @@ def test_a_program_that_cannot_show_painted_pictures_is_refused(tmp_path, capsys
     sandboxed.write_text("#!/bin/sh\n")
     sandboxed.chmod(0o755)
     assert "sandbox" in refuse(capsys, sandboxed)
+
+
+def test_a_damaged_or_privileged_program_is_refused(tmp_path, capsys) -> None:
+    for content in (b"\x7fELF\x02\x01", b"\x7fELF\x02\x01\x01".ljust(40, b"\0") + b"\1"):
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(content)
+        damaged.chmod(0o755)
+        assert "damaged: its ELF header ends early" in refuse(capsys, damaged)
+    shutil.copy("/bin/true", tmp_path / "privileged")
+    (tmp_path / "privileged").chmod(0o4755)
+    assert "another user's rights" in refuse(capsys, tmp_path / "privileged")
+
+
+def preloaded(film: Path, models: object) -> "subprocess.CompletedProcess[bytes]":
+    """FFmpeg with the library that a script preloads by itself."""
+    library = Path(_core.__file__).with_name("libgvcodec-dav1d.so")
+    environment = os.environ | {"LD_PRELOAD": str(library), "GVCODEC_MODELS": str(models)}
+    words = ["ffmpeg", "-v", "error", "-i", str(film), *RAW, "-"]
+    return subprocess.run(words, env=environment, capture_output=True, timeout=60, check=True)
+
+
+@needs("ffmpeg")
+def test_models_may_be_folders_and_nothing_else_is_read(films, tmp_path) -> None:
+    film, base = films.folder / "8.mp4", b"".join(films.base[8])
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    for models in (tmp_path, "/dev/zero", tmp_path / "pipe.safetensors", tmp_path / "none", ""):
+        done = preloaded(film, models)
+        assert done.stdout == base
+        assert b"$GVCODEC_MODELS" in done.stderr
+    for models in (ROOT / "checkpoints", f"/dev/zero:{tmp_path}:{ROOT / 'checkpoints'}"):
+        done = preloaded(film, models)
+        assert done.stdout == b"".join(films.frames[8]) and done.stderr == b""
+
+
+@needs("ffmpeg")
+def test_memory_follows_the_pictures(tmp_path) -> None:
+    """The header in the metadata claims 8192×8192, AV1 has 64×64."""
+    film = Path(__file__).with_name("claims-8192.ivf")
+    code = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+    command = [sys.executable, "-m", "gvcodec", "with", "ffmpeg", "-i", str(film)]
+    command += ["-f", "null", "-"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, timeout=120, check=True
+    )
+    assert int(done.stdout) < 200_000  # KiB
+    lines = done.stderr.decode().splitlines()
+    (line,) = {line for line in lines if line.startswith("gvcodec: ")}  # one for each decoder
+    assert line.startswith("gvcodec: base frames are shown: ") and "of another size" in line
+
+
+@pytest.mark.skipif(find_library("dav1d") is None, reason="needs libdav1d")
+def test_a_program_that_leaves_memory_to_dav1d_says_so(films, tmp_path) -> None:
+    """One line for a film of gvcodec, none for other AV1."""
+    with av.open(str(films.folder / "8.mp4")) as container:
+        unit = bytes(next(packet for packet in container.demux(video=0) if packet.size))
+    code = """import ctypes, sys
+unit = open(sys.argv[1], "rb").read()
+dav1d = ctypes.CDLL(None)
+settings, data, decoder = (ctypes.create_string_buffer(1024) for _ in range(3))
+dav1d.dav1d_default_settings(settings)
+assert dav1d.dav1d_open(decoder, settings) == 0
+dav1d.dav1d_data_create.restype = ctypes.c_void_p
+for _ in range(2):
+    ctypes.memmove(dav1d.dav1d_data_create(data, len(unit)), unit, len(unit))
+    assert dav1d.dav1d_send_data(ctypes.c_void_p.from_buffer(decoder), data) == 0"""
+    library = Path(_core.__file__).with_name("libgvcodec-dav1d.so")
+    environment = os.environ | {"LD_PRELOAD": f"{library}:{find_library('dav1d')}"}
+    for content, lines in ((unit, 1), (_core.unit_parts(unit)[0], 0)):
+        (tmp_path / "unit").write_bytes(content)
+        words = [sys.executable, "-c", code, str(tmp_path / "unit")]
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=60, check=True)
+        ours = [line for line in done.stderr.decode().splitlines() if line.startswith("gvcodec")]
+        reason = "the program leaves the memory of pictures to dav1d"
+        assert ours == [f"gvcodec: base frames are shown: {reason}"] * lines
 
 
 def test_other_systems_and_builds_are_told(monkeypatch, capsys) -> None:

@@ -1,5 +1,6 @@
 """Condensed data sets: the file, its reader, what is chosen, and the command."""
 
+import json
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.condense import CondensedSet, gvset
 from gvcodec.condense.clip_streams import decode, encode, sizes
 from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
-from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from tests.clips import write_pictures
 from tests.conftest import in_process, run
 from tests.errors import raises
@@ -82,6 +83,50 @@ def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
             CondensedSet(path)
     with pytest.raises(MediaError):
         CondensedSet(tmp_path / "none.gvset")
+
+
+@pytest.mark.parametrize("info", [None, 5, "text", [1], True])
+def test_info_is_an_object(info: object) -> None:
+    with raises(DamagedStreamError, "condensed-set"):
+        gvset.unpack(gvset.pack(b"", ["a"], [0], 8, info))  # type: ignore[arg-type]
+    assert gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {"any": info}))[0]["info"] == {"any": info}
+
+
+def test_classes_are_a_list() -> None:
+    with raises(DamagedStreamError, "condensed-set"):
+        gvset.unpack(_with_classes("abc"))
+    assert gvset.unpack(_with_classes(["abc"]))[0]["labels"] == [0]
+
+
+def _with_classes(classes: object) -> bytes:
+    manifest = {"classes": classes, "labels": [0], "frames": 8, "info": {}}
+    packed = zlib.compress(json.dumps(manifest).encode())
+    head = gvset.MAGIC + bytes([1]) + encode_var(len(packed)) + packed
+    return head + zlib.crc32(head).to_bytes(4, "little")
+
+
+def test_a_set_of_few_bytes_takes_little_memory() -> None:
+    """300 black pictures of 768×768 in 972 bytes, which would take half a gigabyte."""
+    code = """import resource, sys
+from gvcodec.condense import CondensedSet
+from gvcodec.errors import LimitError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    CondensedSet(sys.argv[1])
+except LimitError as error:
+    print(error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"""
+    path = Path(__file__).with_name("black.gvset")
+    printed = in_process("-c", code, path, text=True).stdout
+    assert "176947200 pixels in 903 bytes" in printed
+    assert int(printed.split()[-1]) < 50_000  # KiB
+
+
+def test_a_limit_of_pixels_can_be_named(tmp_path) -> None:
+    path = made(tmp_path)
+    pixels = 3 * 4 * 32 * 32
+    assert len(CondensedSet(path, max_pixels=pixels)) == 3
+    with raises(LimitError, "limit-pixels"):
+        CondensedSet(path, max_pixels=pixels - 1)
 
 
 def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path) -> None:

@@ -25,7 +25,7 @@ from gvcodec.one_file.write import write_one_file
 from gvcodec.opening import open_stream
 from gvcodec.source.reader import VideoReader
 from tests.clips import ffmpeg
-from tests.conftest import packets_in, piped, rewritten, run
+from tests.conftest import packets_in, piped, rewritten, run, stream_of
 
 FAST: dict[str, Any] = {"preset": 10, "fit": 0, "tokens": "off", "keyint": 4, "overwrite": True}
 STYLES = b"[Script Info]\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,A Font\n[Events]\n"
@@ -345,11 +345,16 @@ def test_a_one_file_of_release_1_0_holds_them_in_its_first_unit(
     with open(stream, "rb") as file:
         write_one_file(Reader(file), tmp_path / "one.mkv", False)
     assert not files_in(tmp_path / "one.mkv")
+    reader = Reader(io.BytesIO(stream.read_bytes()))
+    packets = list(reader.packets())
+    copied = stream_of(reader.header, packets, reader.base_hash, has_backup=False)
     with open_stream(str(tmp_path / "one.mkv")) as restored:
-        assert restored.read() == stream.read_bytes()
+        assert restored.read() == copied
 
 
 def _send_as_1_0(self: Any, packet: Packet) -> None:
+    if packet.kind is Kind.EXTRA:
+        return
     if packet.is_frame:
         self._begin_unit(packet)
     elif packet.kind is Kind.TRACKS:

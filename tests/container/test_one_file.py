@@ -20,7 +20,15 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
 from gvcodec.bitstream.metadata import Chapter, Metadata
-from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, parse_temporal_unit
+from gvcodec.bitstream.metadata_obu import (
+    Entry,
+    EntryType,
+    insert_entries,
+    pack,
+    parse,
+    parse_temporal_unit,
+)
+from gvcodec.codec.gops import NO_PAINTING
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.mp4_limits import check_mp4
 from gvcodec.one_file.write import write_one_file
@@ -250,7 +258,7 @@ def test_joined_pieces_play_one_after_the_other(stream, tmp_path, capsys):
 def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path) -> None:
     path = written(made(frames, "av1", tracks=sound()), tmp_path / "a.mkv")
     piece = copied(path, tmp_path / "p.mkv", "-ss 0.201", "-t 0.39")
-    run("decode", piece, tmp_path / "d.mkv", "--fidelity")
+    run("decode", piece, tmp_path / "d.mkv", "--fidelity", code=3)
     packets = packets_of(tmp_path / "d.mkv")
     data = b"".join(map(bytes, packets))
     first = packets[0].pts * packets[0].time_base
@@ -265,7 +273,7 @@ def test_sound_that_was_added_later(stream: bytes, tmp_path) -> None:
     packets = packets_in(read(tmp_path / "b.mp4"))
     rest = [packet for packet in packets if packet.kind is not Kind.TRACKS]
     assert len(rest) < len(packets) and rest == packets_in(stream)
-    run("decode", tmp_path / "b.mp4", tmp_path / "d.mp4", "--fidelity")
+    run("decode", tmp_path / "b.mp4", tmp_path / "d.mp4", "--fidelity", code=3)
     with av.open(str(tmp_path / "d.mp4")) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
 
@@ -395,17 +403,45 @@ def without(unit: bytes) -> bytes:
         (5, without, "a keyframe is missing before frame 5"),
     ],
 )
-def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
+def test_damaged_metadata_of_a_keyframe_costs_the_painting_of_its_gop(
     stream, tmp_path, frame, change, why, capsys
 ):
+    """The others are painted, with weights from their own `state`; every command says so."""
     path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {frame: change})
     found = read(path)
-    line = capsys.readouterr().err
-    assert line.endswith(f"or it is damaged: {why}; 18 frames are left, base frames only\n")
+    line, since = capsys.readouterr().err, f"0:00.{TIMES[frame] // 100}"
+    lost = f"18 frames are left, 5 of them without painting, from {since} on"
+    assert line.endswith(f"or it is damaged: {why}; {lost}\n")
     with gvcodec.open(found) as video:
-        assert video.header.painter_id is None and not video.is_painted
         assert [video.pts_of(n) - video.pts_of(0) for n in range(18)] == TIMES
-    assert clips_equal(gvcodec.decode_planes(path), gvcodec.decode_planes(stream, fidelity=True))
+    fits = {0: FITS[0], 5: FITS[0], 10: FITS[10]} | {frame: NO_PAINTING}
+    assert fits_in(found) == [fits[0], *([fits[5]] if frame == 5 or frame == 0 else []), fits[10]]
+    assert clips_equal(
+        gvcodec.decode_planes(path, fidelity=True), gvcodec.decode_planes(stream, fidelity=True)
+    )
+    assert lost in run("decode", path, tmp_path / "d.y4m", "--fidelity", "-y", code=3).err
+    assert "18 frames kept" in run("repair", path, tmp_path / "r.gvc", code=3).err
+    assert fits_in((tmp_path / "r.gvc").read_bytes()) == fits_in(found)
+
+
+def fits_in(data: bytes) -> list[bytes]:
+    return [packet.payload for packet in packets_in(data) if packet.kind is Kind.FIT]
+
+
+def test_files_without_state_show_base_frames_after_a_damaged_keyframe(stream, tmp_path) -> None:
+    """Their writer may have set weights in the damaged OBU that later GOPs do not repeat. A GOP
+    with a `fit` of its own is painted."""
+
+    def stateless(unit: bytes) -> bytes:
+        parsed = parse_temporal_unit(unit)
+        kept = [entry for entry in parsed.entries if entry.what is not EntryType.STATE]
+        return insert_entries(parsed.payload, kept)
+
+    change: dict[int, object] = dict.fromkeys(range(18), stateless) | {0: flipped}
+    path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", change)
+    assert fits_in(read(path))[:2] == [NO_PAINTING, FITS[10]]
+    path = changed(written(stream, tmp_path / "c.mp4"), tmp_path / "d.mp4", change | {10: flipped})
+    assert fits_in(read(path)) == [NO_PAINTING]
 
 
 def test_damaged_metadata_elsewhere_costs_no_painting(stream: bytes, tmp_path, capsys) -> None:
@@ -513,7 +549,7 @@ def test_a_truncated_file_is_not_called_right(stream, tmp_path, suffix, part):
     lines = refused_by_verify(cut)
     if suffix != ".mp4":
         assert "its end is missing" in lines and "the file is not as it was written" in lines
-        line = run("decode", cut, tmp_path / "d.y4m", "--fidelity").err
+        line = run("decode", cut, tmp_path / "d.y4m", "--fidelity", code=3).err
         assert line.count("or it is damaged: its end is missing; ") == 1
 
 
@@ -568,7 +604,7 @@ def test_other_sound_is_noticed(source, tmp_path) -> None:
     silent = copied(whole, tmp_path / "b.mp4", after="-an")
     line = "its sound or subtitles are not those that were written"
     assert line in refused_by_verify(silent)
-    assert line in run("decode", silent, tmp_path / "d.y4m").err
+    assert line in run("decode", silent, tmp_path / "d.y4m", code=3).err
     middle = bytes(packets_of(whole)[20])
     data = whole.read_bytes()
     at = data.index(middle) + len(middle) // 2
@@ -593,7 +629,7 @@ def test_a_changed_file_is_not_copied_as_a_whole_one(stream, tmp_path) -> None:
     ):
         assert "gvcodec repair writes the intact part" in run(*words, code=3).err
         assert not out.exists()
-    run("repair", cut, tmp_path / "r.gvc")
+    run("repair", cut, tmp_path / "r.gvc", code=3)
     assert "are right" in run("verify", tmp_path / "r.gvc", "--fidelity").out
 
 
@@ -619,7 +655,8 @@ def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, t
         for entry in entries_of(written(stream, tmp_path / "a.mp4"))
         if entry.what is EntryType.WHOLE
     ]
-    assert metadata_obu.FileDigest.read(data).frames == 18 and len(data) == 1 + 8 + 8
+    digest = metadata_obu.FileDigest.read(data)
+    assert digest.frames == 18 and digest.has_backup and len(data) == 1 + 8 + 8 + 1
 
 
 def test_a_packet_of_sound_at_another_time_is_noticed(source, tmp_path) -> None:

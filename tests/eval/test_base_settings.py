@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.experiments.base_settings import SETTINGS, Source, at_rate, change, code
-from eval.experiments.kept_out import narrow
+from eval.quick import narrow
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from eval.codecs import Options, resolve
@@ -36,6 +37,23 @@ def test_both_forms(name, clip, folder):
         decoded, _ = decode(codec, "", encoded, clip, folder)
         assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["worst"] > 25
     assert low.identity(low.encode) != random.identity(random.encode)
+
+
+def test_the_control_adds_noise_to_luma_of_the_same_stream(clip, folder):
+    (codec,) = resolve(["svtav1-tuned-noise-ra"], Options("fast"))
+    encoded = encode(codec, clip, 35, folder / "streams")
+    assert list(codec.outputs) == ["", "noise-0.5", "noise-1", "noise-2"]
+    # One file holds the decoded frames of all outputs in turn.
+    shown = {}
+    for output in codec.outputs:
+        video, _ = decode(codec, output, encoded, clip, folder)
+        shown[output] = [video.planes(i) for i in range(10)]
+    for noise in (0.5, 1.0, 2.0):
+        pairs = list(zip(shown[""], shown[f"noise-{noise:g}"], strict=True))
+        errors = [float(np.square(a[0] - b[0].astype(float)).mean()) for a, b in pairs]
+        # Rounding adds 1/12.
+        assert np.mean(errors) == pytest.approx(noise**2 + 1 / 12, rel=0.1)
+        assert all(np.array_equal(a[i], b[i]) for a, b in pairs for i in (1, 2))
 
 
 @pytest.fixture(scope="module")

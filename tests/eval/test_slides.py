@@ -14,8 +14,8 @@ def test_painted_slides_are_farther_from_their_source(
     weights_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(weights_folder))
-    from eval.experiments.kept_out import narrow
     from eval.experiments.slides import measure
+    from eval.quick import narrow
     from gvcodec import perceptual
 
     fmt = VideoFormat(160, 96, Fraction(25), Fraction(1, 25))

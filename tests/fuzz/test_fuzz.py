@@ -141,6 +141,7 @@ PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standar
 PARTS += ["painting", "varint", "units", "attachments"]
 #: Further targets: programs in C++ with a corpus of their own, and one of whole streams.
 TARGETS = [*PARTS, "streams", "painter", "model", "stream"]
+TARGETS += ["players", "page", "transformer", "bundles", "allocations"]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ namespace gv {
 namespace {
 
 constexpr uint64_t kMostFramesOfGop = uint64_t{1} << 20;  // hours; a page holds the times of all
-constexpr const char* kDamagedMetadata = "painting data are damaged";
 
 }  // namespace
 
@@ -71,8 +70,7 @@ void PageGop::send_sample(Bytes sample, Bytes packed) {
     const bool is_key = units_.empty();
     const TakenApart parts = take_apart(sample);
     const Bytes* header = parts.find(kEntryHeader);
-    require(!is_key || parts.damage.empty(), kDamagedMetadata);
-    require(!is_key || (header && *header == packed), "another stream begins here");
+    require(!is_key || !header || *header == packed, "another stream begins here");
     const Buffer payload = strip_av1(parts.obus);
     crc_ = crc32(payload, crc_);
     take_entries(parts, is_key);
