@@ -18,9 +18,11 @@ class FakeFilm:
     def __init__(self) -> None:
         self.numbers, self.dues, self.closings = list[int](), list[float](), 0
         self.video, self.begin, self.is_late = self, threading.Event(), False
+        self.is_coding = False
         self.begin.set()
 
     def segment(self, number: int, is_wanted: Callable[[], bool], due: float) -> bytes:
+        self.is_coding = True
         assert self.begin.wait(60)
         if not is_wanted():
             raise ConnectionAbortedError
@@ -75,7 +77,7 @@ def test_clients_are_served_in_order_unless_they_have_gone(cache: SegmentCache) 
         answers = []
         for n, is_there in ((10, True), (30, True), (40, False), (20, True)):
             answers.append(pool.submit(cache.get, film, n, lambda there=is_there: there))
-            wait_for(lambda: len(answers) - 1 == cache._jobs.qsize(), 60)
+            wait_for(lambda: film.is_coding and cache._jobs.qsize() == len(answers) - 1, 60)
         film.begin.set()
         assert answers[3].result(60)[0] == 20
         with pytest.raises(ConnectionAbortedError):
