@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -77,6 +79,13 @@ def stream_file(path: str) -> Iterator[Path]:
     with open_stream(path) as stream:
         if getattr(stream, "name", None) == path:
             yield Path(path)
+            return
+        if sys.platform == "linux":
+            # Without a name, so that nothing is left of it, however the program ends.
+            with tempfile.TemporaryFile() as unnamed:
+                shutil.copyfileobj(stream, unnamed)
+                unnamed.flush()
+                yield Path(f"/proc/self/fd/{unnamed.fileno()}")
             return
         with work_folder() as folder:
             copy = Path(folder) / "stream.gvc"

@@ -133,6 +133,7 @@ class Decoder:
         #: the number of their first frame.
         self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
+        self._paints_gop = True
         exact = self._painter is not None and paints_exactly(header) and not self._overrides_look
         #: None if samples are not the same everywhere, or the first frames are left out.
         self._painted_hash = FrameHash(hash_executor) if exact else None
@@ -209,6 +210,7 @@ class Decoder:
         for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown_count:
                 _, fit = self._gops.popleft()
+                self._paints_gop = True
                 if self._painter is not None:
                     self._painter.start_gop(fit)
             picture = self._paint(base_frame, self._sizes.pop(self._shown_count, 0))
@@ -217,7 +219,8 @@ class Decoder:
 
     def _paint(self, base_frame: Planes, size: int) -> Planes:
         """`size`: bytes of the frame's packet, 0 = unknown, by which the painter is conditioned."""
-        if self._painter is None or self._verify_only and self._painted_hash is None:
+        is_skipped = self._verify_only and self._painted_hash is None
+        if self._painter is None or not self._paints_gop or is_skipped:
             return base_frame
         try:
             painted = self._painter.paint(base_frame, size)
@@ -278,6 +281,10 @@ class Decoder:
         if self._painted_hash is None:
             return self.expected_painted_hash
         return self._painted_hash.digest()
+
+    def stop_painting(self) -> None:
+        """Give base frames up to the next keyframe: painting needs the frames before."""
+        self._paints_gop, self._painted_hash = False, None
 
     def restart(self, frame: int) -> None:
         """Go on at the GOP whose first frame has this number. Frames not yet received are

@@ -35,6 +35,11 @@ HEADERS = {
 }
 #: Seconds that a client may keep the server waiting.
 PATIENCE = 60.0
+#: The empty line after a request's head, and a header line (RFC 9112, 5).
+_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00]*")
+#: Host and path of a request for an absolute address.
+_ABSOLUTE = re.compile(r"http://([^/?#]*)([^#]*).*", re.IGNORECASE)
 #: Bytes and seconds of a request.
 _MOST_REQUEST, _REQUEST_TIME = 1 << 14, 10.0
 #: Connections at a time: of all clients, and of one (browsers open six).
@@ -47,7 +52,7 @@ _BUSY = (
 
 class AnswerServer(http.server.ThreadingHTTPServer):
     """A thread for each connection; one connection too many is answered with status 503. Port 0 is
-    a free one. Raises `MediaError` for a port that cannot be used."""
+    a free one. Raises `MediaError` for an address or port that cannot be used."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -59,10 +64,10 @@ class AnswerServer(http.server.ThreadingHTTPServer):
         self._lock = threading.Lock()
         try:
             super().__init__(address, handler)
-        except (OSError, OverflowError) as error:
-            raise MediaError(
-                f"port {address[1]} cannot be used: {getattr(error, 'strerror', None) or error}"
-            ) from error
+        except (OSError, OverflowError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            place = f"{address[0]}, port {address[1]}"
+            raise MediaError(f"cannot listen at {place}: {reason}") from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for a connection, or refuse it."""
@@ -74,7 +79,10 @@ class AnswerServer(http.server.ThreadingHTTPServer):
             connections[client] += is_free
             self._connections += Counter()  # without clients at 0
         if is_free:
-            return super().process_request(request, client_address)
+            try:
+                return super().process_request(request, client_address)
+            except RuntimeError:  # no thread can start
+                self._release(client_address)
         with contextlib.suppress(OSError):
             request.setblocking(False)
             request.sendall(_BUSY)
@@ -86,8 +94,11 @@ class AnswerServer(http.server.ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._connections[client_address[0]] -= 1
+            self._release(client_address)
+
+    def _release(self, client_address: Any) -> None:
+        with self._lock:
+            self._connections[client_address[0]] -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print one line, nothing for a closed connection."""
@@ -111,20 +122,45 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
         """Answer one request. Its body is not read: it would be taken for another request."""
         head = self._read_head()
         self.connection.settimeout(self.timeout)
-        if b"\r\n\r\n" in head:
+        self.requestline, self.request_version, self.command = "", "HTTP/1.1", "GET"
+        if end := _END.search(head):
+            lines = re.split(rb"\r?\n", head[: end.start()])
+            if not all(map(_FIELD.fullmatch, lines[1:])):
+                return self.send_error(HTTPStatus.BAD_REQUEST)
             self.rfile = io.BytesIO(head)
             self.handle_one_request()
         elif head:
-            self.requestline, self.request_version, self.command = "", "HTTP/1.1", "GET"
             status = HTTPStatus.REQUEST_TIMEOUT
             if len(head) >= _MOST_REQUEST:
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.answer_text(status, "the request is too long or not whole")
+        return None
+
+    def parse_request(self) -> bool:
+        """Read the request line and headers; `host` is the machine that the client means, in lower
+        case, with its port. A request without a version or with two hosts is refused."""
+        if not super().parse_request():
+            return False
+        hosts = self.headers.get_all("Host", [])
+        needs_host = self.request_version == "HTTP/1.1"
+        if self.request_version == "HTTP/0.9" or not needs_host <= len(hosts) <= 1:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return False
+        self.host = (hosts or ["localhost"])[0].strip().lower()
+        if absolute := _ABSOLUTE.fullmatch(self.path):
+            self.host, self.path = absolute[1].lower(), absolute[2]
+            self.path = self.path if self.path.startswith("/") else f"/{self.path}"
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with the name of the status; nothing of the request is repeated."""
+        self.request_version = "HTTP/1.1"
+        self.answer_text(HTTPStatus(code), HTTPStatus(code).phrase)
 
     def _read_head(self) -> bytes:
         """The request up to its empty line, or the part that arrives in time."""
         head, until = b"", time.monotonic() + _REQUEST_TIME
-        while b"\r\n\r\n" not in head and len(head) < _MOST_REQUEST:
+        while not _END.search(head) and len(head) < _MOST_REQUEST:
             self.connection.settimeout(max(0.001, until - time.monotonic()))
             try:
                 part = self.connection.recv(_MOST_REQUEST - len(head))
@@ -184,7 +220,7 @@ class AnswerHandler(http.server.BaseHTTPRequestHandler):
         self, status: HTTPStatus, kind: str, data: bytes, extra: Mapping[str, str] | None = None
     ) -> None:
         self.begin_answer(status, kind, {"Content-Length": str(len(data)), **(extra or {})})
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(data)
 
     def begin_answer(self, status: HTTPStatus, kind: str, extra: Mapping[str, str]) -> None:

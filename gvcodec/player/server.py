@@ -140,7 +140,7 @@ class _Handler(AnswerHandler):
 
     def do_GET(self) -> None:
         place = urlsplit(self.path)
-        if self.headers.get("Host", "") not in self.server.hosts:
+        if self.host not in self.server.hosts:
             self.answer_text(HTTPStatus.FORBIDDEN, "this server has another name")
         elif place.path == "/play.json":
             self.answer(HTTPStatus.OK, "application/json", self.server.facts)

@@ -309,6 +309,18 @@ class Video(TimedStream):
         """Frames `first` to `stop` − 1 as the decoder gives them."""
         return (frame for _, frame in self._decode(range(first, stop)))
 
+    def decoding_start(self, number: int) -> int:
+        """The frame that decoding of frame `number` begins at: the next one of the decoder, or the
+        keyframe of the GOP."""
+        gop = bisect_right(self._starts, number) - 1
+        goes_on = self._at[0] == gop and self._at[1] <= number
+        return self._at[1] if goes_on else self._starts[gop]
+
+    def stop_painting(self) -> None:
+        """Give base frames up to the end of the GOP that is being decoded."""
+        if self._decoder is not None:
+            self._decoder.stop_painting()
+
     def _numbers(self, indices: Sequence[int] | Array) -> list[int]:
         """Numbers of these frames; of a mask, where it is true."""
         values = np.asarray(_plain(indices))

@@ -7,7 +7,10 @@ import av
 import pytest
 
 import gvcodec
+from gvcodec.codec.decoder import DecodedFrame
+from gvcodec.limits import Limits
 from gvcodec.planes import planes_from_frame, to_eight_bits
+from gvcodec.serve.film import Film, split_gop
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made
@@ -40,7 +43,49 @@ def test_a_playlist_lists_the_whole_film_and_any_segment_plays_first(painted: Pa
         assert [frame.time for frame in frames] == pytest.approx([n / 25 for n in range(6, 12)])
         assert frames[0].key_frame
         page = answer(server, "/")[1].decode()
-        assert 'src="a.gvc/index.m3u8"' in page
+        assert 'href="a.gvc/"' in page and " 0:00 " in page
+        assert 'src="index.m3u8"' in answer(server, "/a.gvc/")[1].decode()
+        (poster,) = frames_in(answer(server, "/a.gvc/poster.jpg")[1])
+        (frame,) = video_frames(painted, 0)
+        shown = poster.to_ndarray(format="gray")
+        assert psnr(shown, to_eight_bits(frame.base_frame[0])) > 14  # full range
+
+
+def video_frames(path: Path, number: int) -> list[DecodedFrame]:
+    with gvcodec.open(path) as video:
+        return list(video.decode_range(number, number + 1))
+
+
+def test_segments_have_at_most_two_seconds_and_continue_a_gop(painted: Path) -> None:
+    video = gvcodec.open(painted)
+    film = Film(video, painted, 4, 1, Limits(), lambda: gvcodec.open(painted, fidelity=True))
+    film.__dict__["_cuts"] = [0, 2, 4, 6, 12]
+    parts = [film.head + film.segment(number) for number in (0, 1, 2, 3, 1)]
+    frames = [[frame.time for frame in frames_in(part)] for part in parts]
+    assert frames[1] == pytest.approx([2 / 25, 3 / 25])
+    assert parts[1] == parts[4]  # painting after a seek is that of playback
+    late = film.segment(1, due=0)
+    assert film.is_late
+    luma = planes_from_frame(frames_in(film.head + late)[1])[0] >> 2
+    assert psnr(luma, to_eight_bits(video_frames(painted, 3)[0].base_frame[0])) > 40
+    assert film.segment(3) + film.head == parts[3][len(film.head) :] + film.head
+    assert not film.is_late
+    with pytest.raises(ConnectionAbortedError):
+        film.segment(1, lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cuts"),
+    [
+        ([Fraction(1, 24)] * 240, [0, 48, 96, 144, 192]),
+        ([Fraction(1001, 24000)] * 240, [0, 40, 80, 120, 160, 200]),
+        ([Fraction(5), Fraction(1), Fraction(3, 2)], [0, 1, 2]),
+        ([Fraction(1)], [0]),
+    ],
+)
+def test_gops_are_split(lengths: list[Fraction], cuts: list[int]) -> None:
+    times = [sum(lengths[:n], Fraction(7)) for n in range(len(lengths) + 1)]
+    assert split_gop(times, 2) == cuts
 
 
 def test_ffmpeg_plays_the_playlist_and_seeks(painted: Path) -> None:
@@ -94,6 +139,6 @@ def test_a_damaged_gop_is_an_answer_and_the_others_play(
         data[gop.offset + gop.size // 2] ^= 0xFF
         path.write_bytes(data)
         response, text = answer(server, "/a.gvc/0.m4s")
-        assert response.status == 500 and b"GOP at frame 0" in text
+        assert response.status == 500 and b"GOP" not in text and b"a.gvc" not in text
         assert answer(server, "/a.gvc/1.m4s")[0].status == 200
     assert capsys.readouterr().err.count("GOP at frame 0") == 1
