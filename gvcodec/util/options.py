@@ -344,7 +344,8 @@ def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
 def _read(name: str, read: Callable[[str], Any], value: Any, takes_text: bool) -> Any:
     """A value as the command line reads it; `takes_text`: texts are of its kind. Raises
     `UsageError`."""
-    text = "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    is_pair = isinstance(value, tuple | list) and len(value) == 2
+    text = "x".join(map(str, value)) if is_pair else str(value)
     try:
         if isinstance(value, float):
             # Amounts have no exponent, and shares are written as quotients.
