@@ -182,7 +182,9 @@ def test_values_of_another_kind_are_refused_in_words(tmp_path, given: dict[str, 
     source = made(tmp_path / "a.mkv", frames=2)
     options = given if "config" in given else FAST | given
     name = next(iter(given))
-    with pytest.raises(UsageError, match=rf"^{name}: [^\n]+$|^(a )?{name} is (a|an|psnr=) ?[^\n]+$"):
+    with pytest.raises(
+        UsageError, match=rf"^{name}: [^\n]+$|^(a )?{name} is (a|an|psnr=) ?[^\n]+$"
+    ):
         gvcodec.encode_file(source, tmp_path / "a.gvc", **options)
     assert not (tmp_path / "a.gvc").exists()
 
