@@ -246,11 +246,14 @@ def test_frames_are_evenly_spaced_over_a_video(tmp_path) -> None:
         in_folders(tmp_path / "up")
 
 
-@pytest.mark.parametrize("output", ["b/1.mp4", "b/nodir/../1.mp4"])
+@pytest.mark.parametrize("output", ["b/1.gvset", "b/nodir/../1.gvset"])
 def test_condense_writes_over_none_of_its_inputs(tmp_path, output: str) -> None:
     for name in ("a/0.mp4", "b/1.mp4"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"a clip")
+    (tmp_path / "b/1.gvset").hardlink_to(tmp_path / "b/1.mp4")
     said = run("condense", tmp_path, tmp_path / output, "--size", "20k", "-y", code=1)
     assert len(said.err.splitlines()) == 1
-    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip" and len(list(tmp_path.rglob("*"))) == 4
+    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip" and len(list(tmp_path.rglob("*"))) == 5
+    run("condense", tmp_path, tmp_path / "b/1.mp4", "--size", "20k", "-y", code=2)
+    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip"

@@ -311,4 +311,4 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path) -> None:
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
     with open_summarised(str(stream)) as file:
         assert file.vectors[name].frames.tolist() == [0, 6]
-    assert "embedder lp takes pictures, not words" in run("search", "a balloon", stream, code=2).err
+    assert "embedder lp takes no words" in run("search", "a balloon", stream, code=2).err

@@ -187,7 +187,7 @@ def test_cut_cat_and_repair_keep_summaries(tmp_path, scenes: list[Planes]) -> No
     gop = Reader(io.BytesIO(bytes(damaged))).gops()[1]
     damaged[gop.offset + gop.size - 40] ^= 1
     (tmp_path / "damaged.gvc").write_bytes(damaged)
-    run("repair", tmp_path / "damaged.gvc", tmp_path / "mended.gvc")
+    run("repair", tmp_path / "damaged.gvc", tmp_path / "mended.gvc", code=3)
     mended = tmp_path / "mended.gvc"
     assert payloads(mended.read_bytes()) == [wanted[0], *wanted[2:]]
     reader = Reader(io.BytesIO(mended.read_bytes()))
