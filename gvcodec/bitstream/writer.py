@@ -52,7 +52,7 @@ class Writer:
 
     def write(self, packet: Packet) -> None:
         """Write any packet but `gop`, `index` and `end`. A `backup` is left out, since it is
-        written anew, and so are latent tokens, which only release 1.0 decodes."""
+        written again, and so are latent tokens, which only release 1.0 decodes."""
         if packet.type == BACKUP or packet.kind is Kind.LATENT:
             return
         if self._backup is not None:

@@ -19,6 +19,7 @@ import contextlib
 import difflib
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
@@ -324,7 +325,9 @@ def check_option(name: str, option_field: Field[Any], value: Any) -> Any:
     read, choices = argument.get("type"), argument.get("choices", ())
     annotation = str(option_field.type)
     is_text = isinstance(value, str) and read is not None
-    if not is_text:
+    # NaN and infinity are numbers, which the command line refuses by their values.
+    is_out_of_range = isinstance(value, float) and not math.isfinite(value) and read is not None
+    if not is_text and not is_out_of_range:
         value = check_kind(name, value, annotation)
         if "Fraction" in annotation and not isinstance(value, Real | tuple | list | None):
             what = "a number, a text or a size"
